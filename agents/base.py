@@ -1,0 +1,54 @@
+"""Who acts: a network, a scripted expert, a person. All are asked in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+
+
+@dataclass
+class Plan:
+    """The next actions of one agent in one episode.
+
+    Args:
+        actions: float32 [H, A], executed in order before the agent is asked again.
+        info: small facts about the decision (rounds, whether the actions are noise, …); arrays or numbers.
+    """
+
+    actions: np.ndarray
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+class Agent(Protocol):
+    """Batched and without hidden state: all memory of an episode is in its carry.
+
+    `reads` says what must be in an observation: "images" costs a render, "privileged" adds the ground truth
+    under that key. `rows` is how many episodes the agent decides for in one call at the most.
+    """
+
+    reads: ClassVar[frozenset[str]] | frozenset[str]
+    rows: int
+
+    def prepare(self, contract: Contract) -> None:
+        """Check, before the first step, that this agent can act under the environment's conventions.
+
+        Raises:
+            ValueError: with one sentence for each mismatch and what to do.
+        """
+
+    def begin(self, episode: Episode) -> Any:
+        """The carry at the start of an episode."""
+
+    def act(
+        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Any], list[Plan]]:
+        """Decide for up to `rows` episodes.
+
+        A row's plan depends on its own carry, observation and generator only, never on its neighbours. The
+        generator is fresh for every decision: seeded by the episode and the number of the decision in it.
+        """

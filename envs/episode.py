@@ -1,0 +1,53 @@
+"""The identity of an episode, and the seeds that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+FRESH = -1
+"""`Episode.init` of an episode whose placement is drawn from its seed instead of a stored initial state."""
+
+
+@dataclass(frozen=True, order=True)
+class Episode:
+    """One episode, named completely: two runs of equal episodes give equal states and actions.
+
+    Args:
+        suite: family of tasks, for example "libero_object".
+        task: index of the task in its suite, from 0.
+        init: index of the stored initial state, or `FRESH` for a placement drawn from the seed.
+        seed: the run's seed; a different seed is a different episode.
+    """
+
+    suite: str
+    task: int
+    init: int
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """A short name that is unique and safe in a file name."""
+        init = "fresh" if self.init == FRESH else f"init{self.init:03d}"
+        return f"{self.suite}-task{self.task:02d}-{init}-seed{self.seed}"
+
+    def derive(self, *purpose: object) -> int:
+        """An integer in [0, 2**32) that depends on this episode and the purpose, and on nothing else.
+
+        Never seed from a worker's number or a position in a queue: the result would depend on both.
+        """
+        text = "/".join(map(str, (self.suite, self.task, self.init, self.seed, *purpose)))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+    def rng(self, *purpose: object) -> np.random.Generator:
+        """A NumPy generator seeded by `derive`."""
+        return np.random.default_rng(self.derive(*purpose))
+
+    def to_json(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict) -> Episode:
+        return cls(**{name: record[name] for name in ("suite", "task", "init", "seed")})
