@@ -1,0 +1,285 @@
+"""Robot arms simulated by robosuite: what LIBERO and robosuite's own tasks share."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import Episode
+from playloop.envs.gl import Renderer, choose_backend
+
+CAMERAS = ("agentview", "robot0_eye_in_hand")
+ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "finger_left", "finger_right")
+WRITABLE_MODEL_FIELDS = ("body_pos", "body_quat", "geom_rgba", "site_rgba")
+"""Fields of the MuJoCo *model* that resets and state changes write to; a flattened state does not hold them."""
+
+
+def arm_contract(
+    family: str, size: int, success_rule: str, protocol: str, cameras: tuple[str, ...] = CAMERAS
+) -> Contract:
+    """The conventions of every published LIBERO policy; robosuite's own tasks are given the same."""
+    return Contract(
+        family=family,
+        action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; gripper -1 opens, +1 closes",
+        action_names=ACTION_NAMES,
+        control_hz=20.0,
+        cameras={camera: (size, size) for camera in cameras},
+        image_convention="upright: the simulator's picture rotated by 180 degrees, as published LIBERO data",
+        state_names=STATE_NAMES,
+        success_rule=success_rule,
+        protocol=protocol,
+    )
+
+
+def axis_angle(quaternion: np.ndarray) -> np.ndarray:
+    """Unit quaternion (w, x, y, z) → axis times angle [3], radians, without picking one of q and -q.
+
+    robosuite and all published LIBERO policies take the sign as the simulator gives it; "repairing" it costs
+    tens of points of success.
+    """
+    w = float(np.clip(quaternion[0], -1.0, 1.0))
+    sine = np.sqrt(1.0 - w * w)
+    if sine < 1e-8:
+        return np.zeros(3)
+    return np.asarray(quaternion[1:]) * (2.0 * np.arccos(w) / sine)
+
+
+class ArmEnv(PlayEnv):
+    """A robosuite simulation behind the one contract.
+
+    Three departures from robosuite's own `step` and `reset`, none of which changes a state:
+    nothing is rendered until somebody observes; no observables are evaluated; and an episode of the task that
+    is already loaded restores the model instead of rebuilding it (0.1 s instead of 4 s).
+
+    Observations are those of robosuite 1.4, whose sensors sample a few milliseconds before a control step
+    ends (`sensed_substep`): what an agent sees is the scene at that moment.
+    """
+
+    sensed_substep = 24
+    """Sensors show the state after this many of a step's 25 substeps, and the fingers one substep later.
+
+    robosuite's sampling timers start 2 ms late for every forced reading at a reset: one on a plain reset (24), two
+    when a stored state is loaded after it (23). Measured against robosuite 1.4.0.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, contract: Contract, horizon: int, render_mode: str | None = None) -> None:
+        choose_backend()
+        self.contract, self.horizon, self.render_mode = contract, horizon, render_mode
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (len(contract.action_names),), np.float32)
+        images = {name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()}
+        self.observation_space = gym.spaces.Dict(
+            images=gym.spaces.Dict(images),
+            state=gym.spaces.Box(-np.inf, np.inf, (len(contract.state_names),), np.float32),
+            instruction=gym.spaces.Text(max_length=400, charset=_printable()),
+        )
+        self._simulation: Any = None
+        self._loaded: tuple | None = None
+        self._renderer: Renderer | None = None
+        self._steps = 0
+
+    # -- what a family provides ------------------------------------------------------------------------
+
+    @abstractmethod
+    def _load(self, episode: Episode) -> Any:
+        """Construct the robosuite environment of the episode's task, without a renderer."""
+
+    @abstractmethod
+    def _instruction(self, episode: Episode) -> str:
+        """What the agent is told."""
+
+    def _after_reset(self, episode: Episode) -> None:
+        """Bring the freshly reset simulation into the episode's initial state."""
+
+    def _succeeded(self) -> bool:
+        return bool(self._simulation._check_success())
+
+    # -- the contract ----------------------------------------------------------------------------------
+
+    def begin(self, episode: Episode) -> None:
+        if self._loaded != (episode.suite, episode.task):
+            self._rebuild(episode)
+        self._restore_model()
+        # robosuite and LIBERO draw placements from NumPy's global generator: seed it from the identity, always
+        np.random.seed(episode.derive("reset"))
+        self._reset_simulation()
+        self._after_reset(episode)
+        self._text = self._instruction(episode)
+        self._steps = 0
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"an action must be {self.action_space.shape} finite numbers, got {action!r}")
+        self._substeps(action)
+        self._steps += 1
+        success = self._succeeded()
+        return Outcome(
+            reward=float(success),
+            success=success,
+            terminated=success,
+            truncated=not success and self._steps >= self.horizon,
+        )
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        observation: dict[str, Any] = {"state": self._sensed_state.copy(), "instruction": self._text}
+        if images:
+            self._show(self._sensed)
+            observation["images"] = {
+                # the published convention: what OpenGL reads, bottom row first, rotated by 180 degrees
+                name: np.ascontiguousarray(self._renderer.draw(self._canvas, name, *size)[::-1, ::-1])
+                for name, size in self.contract.cameras.items()
+            }
+        return observation
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        """Poses in the world frame, metres and (w, x, y, z): "eef" [7], "fingers" [2], "object/NAME" [7] each."""
+        data = self._simulation.sim.data
+        truth = {"eef": np.concatenate(self._eef(data)), "fingers": data.qpos[self._finger_index].copy()}
+        for name, body in self._objects().items():
+            truth[f"object/{name}"] = np.concatenate([data.body_xpos[body], data.body_xquat[body]])
+        return truth
+
+    def snapshot(self) -> np.ndarray:
+        """What `observe` shows now: time, positions and velocities, float64 [1 + nq + nv]."""
+        return self._sensed.copy()
+
+    def restore(self, snapshot: np.ndarray) -> None:
+        """Show a snapshot of the episode that has begun; for drawing, not for stepping on."""
+        if snapshot.shape != self._sensed.shape:
+            raise ValueError(f"a snapshot of another scene: {snapshot.shape} numbers, not {self._sensed.shape}")
+        self._sensed = np.asarray(snapshot, np.float64).copy()
+
+    def close(self) -> None:
+        """Free the renderer, the GL context and the simulation, in that order."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        Renderer.close_context()
+        self._simulation, self._loaded = None, None
+
+    # -- resetting -------------------------------------------------------------------------------------
+
+    def _rebuild(self, episode: Episode) -> None:
+        import mujoco
+
+        logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+        if self._renderer is not None:
+            self._renderer.close()
+        # construction draws from NumPy's generator too; nothing of it may reach the episode
+        np.random.seed(episode.derive("construct"))
+        self._simulation = self._load(episode)
+        self._simulation.hard_reset = False
+        self._simulation._observables.clear()
+        self._simulation.sim.reset = partial(_reset_as_rebuilt, self._simulation.sim)
+        model = self._simulation.sim.model
+        self._pristine = {name: np.array(getattr(model, name)) for name in WRITABLE_MODEL_FIELDS}
+        self._canvas = mujoco.MjData(model._model)
+        self._renderer = Renderer(model._model)
+        robot = self._simulation.robots[0]
+        self._finger_index = list(robot._ref_gripper_joint_pos_indexes)
+        self._eef_site, self._eef_body = robot.eef_site_id, model.body_name2id(robot.robot_model.eef_name)
+        self._loaded = (episode.suite, episode.task)
+
+    def _restore_model(self) -> None:
+        model = self._simulation.sim.model
+        for name, values in self._pristine.items():
+            getattr(model, name)[:] = values
+
+    def _reset_simulation(self) -> None:
+        from robosuite.utils.errors import RandomizationError
+
+        gripper = self._simulation.robots[0].gripper
+        for _ in range(100):
+            # a rebuilt gripper starts with its command at zero; a restored one would keep the last episode's
+            gripper.current_action = np.zeros(gripper.actuators.__len__())
+            try:
+                self._simulation.reset()
+            except RandomizationError:  # no free place was found: LIBERO's own wrapper draws again
+                continue
+            self._sense()
+            return
+        raise RuntimeError("no placement without collisions was found in 100 draws; try another seed")
+
+    def _set_state(self, flattened: np.ndarray) -> None:
+        """Put a stored initial state (time, positions, velocities) into the simulation."""
+        sim = self._simulation.sim
+        wanted = 1 + sim.model.nq + sim.model.nv
+        if flattened.shape != (wanted,):
+            raise ValueError(
+                f"the initial state has {flattened.shape} numbers, the scene {wanted}: assets and code differ"
+            )
+        sim.set_state_from_flattened(flattened)
+        sim.forward()
+        self._simulation._check_success()
+        if hasattr(self._simulation, "_post_process"):
+            self._simulation._post_process()
+        self._sense()
+
+    # -- stepping and sensing --------------------------------------------------------------------------
+
+    def _substeps(self, action: np.ndarray) -> None:
+        """One control step of robosuite: 25 substeps of 2 ms under the operational space controller."""
+        simulation = self._simulation
+        for index in range(round(simulation.control_timestep / simulation.model_timestep)):
+            # the controller calls forward again, but leaving this one out changes the solver's warm start
+            simulation.sim.forward()
+            simulation._pre_action(action, policy_step=index == 0)
+            shown = self._flattened() if index == self.sensed_substep else None
+            simulation.sim.step()
+            if shown is not None:
+                self._sense(shown)
+        if hasattr(simulation, "_post_process"):
+            simulation._post_process()
+
+    def _flattened(self) -> np.ndarray:
+        data = self._simulation.sim.data
+        return np.concatenate([[data.time], data.qpos, data.qvel])
+
+    def _sense(self, shown: np.ndarray | None = None) -> None:
+        data = self._simulation.sim.data
+        self._sensed = self._flattened() if shown is None else shown
+        position, quaternion = self._eef(data)
+        fingers = data.qpos[self._finger_index]
+        self._sensed_state = np.concatenate([position, axis_angle(quaternion), fingers]).astype(np.float32)
+
+    def _eef(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        return data.site_xpos[self._eef_site].copy(), data.body_xquat[self._eef_body].copy()
+
+    def _objects(self) -> dict[str, int]:
+        """Object name → body id."""
+        return dict(getattr(self._simulation, "obj_body_id", {}))
+
+    def _show(self, flattened: np.ndarray) -> None:
+        """Pose the canvas, a second `MjData`, so that drawing never touches the physics."""
+        import mujoco
+
+        model, canvas = self._simulation.sim.model._model, self._canvas
+        canvas.time = flattened[0]
+        canvas.qpos[:] = flattened[1 : 1 + model.nq]
+        canvas.qvel[:] = flattened[1 + model.nq :]
+        mujoco.mj_kinematics(model, canvas)
+        mujoco.mj_comPos(model, canvas)
+        mujoco.mj_camlight(model, canvas)
+
+
+def _reset_as_rebuilt(sim: Any) -> None:
+    """Reset the data and warm the solver as a rebuilt simulation with a renderer would: two forward passes.
+
+    With them a restored episode equals one of upstream's, which rebuilds everything, to the last bit.
+    """
+    type(sim).reset(sim)
+    sim.forward()
+    sim.forward()
+
+
+def _printable() -> str:
+    return "".join(map(chr, range(32, 127)))

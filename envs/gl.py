@@ -1,0 +1,90 @@
+"""Headless OpenGL for MuJoCo: choosing a back end, rendering one scene, leaving without a trace."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+MISSING_GL = (
+    "no headless OpenGL back end works; install Mesa with "
+    "`apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri libgl1` (or libosmesa6 and MUJOCO_GL=osmesa)"
+)
+
+
+def choose_backend() -> str:
+    """Set `MUJOCO_GL` if the user has not; call before the first import of mujoco."""
+    backend = os.environ.setdefault("MUJOCO_GL", "egl")
+    if backend in ("egl", "osmesa"):
+        os.environ.setdefault("PYOPENGL_PLATFORM", backend)
+    return backend
+
+
+class Renderer:
+    """Draws the cameras of one MuJoCo model, with the settings of robosuite's own offscreen context.
+
+    The GL context belongs to the process that calls `draw` first, is made then and not before (a process that
+    never looks never pays for one), and is shared by all models that this process loads after each other.
+
+    Args:
+        model: `mujoco.MjModel`.
+    """
+
+    _context: Any = None  # the process's one GL context: a second one breaks the first under EGL
+
+    def __init__(self, model: Any) -> None:
+        import mujoco
+
+        self._mujoco, self._model = mujoco, model
+        self._resources: Any = None
+        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[0] = 0  # collision shapes stay hidden
+        self._options.geomgroup[1] = 1  # visual meshes
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._perturbation = mujoco.MjvPerturb()
+
+    def draw(self, data: Any, camera: str, height: int, width: int) -> np.ndarray:
+        """The camera's picture as OpenGL returns it, bottom row first: uint8 [H, W, 3]."""
+        mujoco = self._mujoco
+        self._open(height, width)
+        self._camera.fixedcamid = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, self._perturbation, self._camera, everything, self._scene
+        )
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        pixels = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_render(viewport, self._scene, self._resources)
+        mujoco.mjr_readPixels(pixels, None, viewport, self._resources)
+        return pixels
+
+    def _open(self, height: int, width: int) -> None:
+        mujoco = self._mujoco
+        if Renderer._context is None:
+            try:
+                Renderer._context = mujoco.GLContext(width, height)
+            except Exception as error:  # each back end has exceptions of its own
+                raise RuntimeError(f"{MISSING_GL} ({type(error).__name__}: {error})") from error
+        Renderer._context.make_current()
+        if self._resources is None:
+            frame = self._model.vis.global_
+            frame.offwidth, frame.offheight = max(frame.offwidth, width), max(frame.offheight, height)
+            self._resources = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_150)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
+
+    def close(self) -> None:
+        """Free this model's textures and meshes; the process's context stays for the next model."""
+        if self._resources is not None:
+            Renderer._context.make_current()
+            self._resources.free()
+            self._resources = None
+
+    @classmethod
+    def close_context(cls) -> None:
+        """Free the process's GL context, after every renderer: in this order EGL leaves no traceback behind."""
+        if cls._context is not None:
+            cls._context.free()
+            cls._context = None

@@ -1,0 +1,231 @@
+"""LIBERO: 130 manipulation tasks in five suites, and the LIBERO-PRO variants that the package carries."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import os
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from playloop.envs.arm import ArmEnv, arm_contract
+from playloop.envs.contract import Contract
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.gl import choose_backend
+
+SETTLE_STEPS = 10
+"""Steps of no motion before an episode counts: objects are stored a little above their support."""
+SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+HORIZONS = {
+    "libero_spatial": 220,
+    "libero_object": 280,
+    "libero_goal": 300,
+    "libero_10": 520,
+    "libero_90": 400,
+}
+"""Most actions an episode may take, as OpenVLA, OpenVLA-OFT and openpi judge (LeRobot gives spatial 280)."""
+IMAGE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class LiberoTask:
+    """One task: its name, what the agent is told, its scene and its stored initial states."""
+
+    name: str
+    instruction: str
+    scene: Path
+    states: Path
+
+
+@dataclass
+class LiberoConfig:
+    """A LIBERO suite.
+
+    Args:
+        suite: "libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90", or a PRO variant.
+        size: pixels of both cameras' sides; the standard is 256.
+        horizon: most actions; None is the suite's standard limit.
+        settle_steps: steps of no motion before the episode counts; the standard is 10.
+        success_steps: for how many steps running the goal must hold. The standard is 1: an object that passes
+            through the basket in the gripper counts. Demonstrations want it at rest and take 10.
+    """
+
+    suite: str = "libero_object"
+    size: int = IMAGE_SIZE
+    horizon: int | None = None
+    settle_steps: int = SETTLE_STEPS
+    success_steps: int = 1
+
+    def make(self) -> LiberoEnv:
+        """Construct the environment; scenes are loaded when an episode begins."""
+        return LiberoEnv(self)
+
+    def tasks(self) -> list[LiberoTask]:
+        """The suite's tasks in the benchmark's order."""
+        return list(suite_tasks(self.suite))
+
+    def task_names(self) -> list[str]:
+        """The instruction of every task, for reports."""
+        return [task.instruction for task in self.tasks()]
+
+    def limit(self) -> int:
+        """Most actions in an episode."""
+        return self.horizon or HORIZONS.get(self.suite) or HORIZONS[_base_suite(self.suite)]
+
+    def protocol(self) -> str:
+        """"standard", or what departs from it."""
+        standard = LiberoConfig(self.suite)
+        named = [
+            f"{name}={getattr(self, name)}"
+            for name in ("size", "settle_steps", "success_steps")
+            if getattr(self, name) != getattr(standard, name)
+        ]
+        if self.limit() != standard.limit():
+            named.append(f"horizon={self.limit()}")
+        return ", ".join(named) or "standard"
+
+    def contract(self) -> Contract:
+        """The conventions, without building a simulator."""
+        rule = "the goal predicate holds at any step"
+        if self.success_steps > 1:
+            rule = f"the goal predicate holds for {self.success_steps} steps running"
+        return arm_contract("libero", self.size, rule, self.protocol())
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """Task by task, the stored initial states: all, the first `inits`, or the ones listed."""
+        chosen = range(len(self.tasks())) if tasks is None else tasks
+        found = []
+        for task in chosen:
+            count = len(load_states(self.task(task)))
+            wanted = range(count if inits is None else inits) if not isinstance(inits, list) else inits
+            for init in wanted:
+                if not 0 <= init < count:
+                    raise ValueError(f"{self.suite} task {task} has initial states 0 to {count - 1}, not {init}")
+                found.append(Episode(self.suite, task, init, seed))
+        return found
+
+    def task(self, index: int) -> LiberoTask:
+        """A task by its number."""
+        tasks = self.tasks()
+        if not 0 <= index < len(tasks):
+            raise ValueError(f"{self.suite} has tasks 0 to {len(tasks) - 1}, not {index}")
+        return tasks[index]
+
+
+class LiberoEnv(ArmEnv):
+    """LIBERO under the one contract; see `ArmEnv` for what is and is not changed.
+
+    Example:
+        >>> env = LiberoConfig("libero_object").make()                      # doctest: +SKIP
+        >>> observation, info = env.reset(seed=0)                           # doctest: +SKIP
+        >>> observation["images"]["agentview"].shape                        # doctest: +SKIP
+        (256, 256, 3)
+    """
+
+    sensed_substep = 23
+
+    def __init__(self, config: LiberoConfig | None = None, render_mode: str | None = None) -> None:
+        self.config = config or LiberoConfig()
+        self.config.tasks()  # a misspelt suite is answered here, not in the middle of a run
+        super().__init__(self.config.contract(), self.config.limit(), render_mode)
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    @property
+    def goal_objects(self) -> list[str]:
+        """Names of the objects that the task is about: what is moved first, where it goes last."""
+        return list(self._simulation.obj_of_interest)
+
+    def _load(self, episode: Episode) -> Any:
+        import robosuite
+        from libero.libero.envs import TASK_MAPPING
+        from libero.libero.envs.bddl_utils import get_problem_info
+
+        scene = str(self.config.task(episode.task).scene)
+        problem = get_problem_info(scene)["problem_name"]
+        with contextlib.redirect_stdout(io.StringIO()):
+            return TASK_MAPPING[problem](
+                bddl_file_name=scene,
+                robots=["Panda"],
+                controller_configs=robosuite.load_controller_config(default_controller="OSC_POSE"),
+                gripper_types="default",
+                initialization_noise=None,
+                use_camera_obs=False,
+                has_offscreen_renderer=False,
+                control_freq=20,
+                ignore_done=True,
+            )
+
+    def _instruction(self, episode: Episode) -> str:
+        return self.config.task(episode.task).instruction
+
+    def _after_reset(self, episode: Episode) -> None:
+        self._held = 0
+        if episode.init != FRESH:
+            self._set_state(load_states(self.config.task(episode.task))[episode.init])
+        for _ in range(self.config.settle_steps):
+            self._substeps(np.asarray(SETTLE_ACTION))
+
+    def _succeeded(self) -> bool:
+        self._held = self._held + 1 if super()._succeeded() else 0
+        return self._held >= self.config.success_steps
+
+
+@cache
+def suite_tasks(suite: str) -> tuple[LiberoTask, ...]:
+    """The tasks of a suite.
+
+    Raises:
+        ValueError: an unknown suite, with the nearest known one.
+        ModuleNotFoundError: LIBERO is not installed, with the command that installs it.
+    """
+    choose_backend()
+    try:
+        from libero.libero import get_libero_path
+        from libero.libero.benchmark.libero_suite_task_map import libero_task_map
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("LIBERO is not installed: pip install 'playloop[libero]'") from error
+    if suite not in libero_task_map:
+        near = difflib.get_close_matches(suite, libero_task_map, 1)
+        raise ValueError(f"no LIBERO suite {suite!r}; did you mean {near[0] if near else 'libero_object'!r}?")
+    scenes = Path(os.path.abspath(get_libero_path("bddl_files"))) / suite
+    states = Path(os.path.abspath(get_libero_path("init_states"))) / suite
+    if not scenes.is_dir():
+        raise ValueError(f"the installed LIBERO package lists {suite!r} but carries no scenes for it")
+    return tuple(
+        LiberoTask(name, _language(suite, name, scenes), scenes / f"{name}.bddl", states / f"{name}.pruned_init.npz")
+        for name in libero_task_map[suite]
+    )
+
+
+@cache
+def load_states(task: LiberoTask) -> np.ndarray:
+    """The stored initial states of a task, float64 [N, 1 + nq + nv]."""
+    if not task.states.is_file():
+        raise FileNotFoundError(f"{task.name} has no stored initial states at {task.states}; use fresh placements")
+    with np.load(task.states, allow_pickle=False) as archive:
+        return archive["states"]
+
+
+def _language(suite: str, name: str, scenes: Path) -> str:
+    """The file's name in words, as the five standard suites are told; the scene's own sentence elsewhere.
+
+    LIBERO-PRO's language variants keep the file name and change the sentence inside.
+    """
+    if suite in HORIZONS:
+        return re.sub(r"^[A-Z][A-Z_]*SCENE\d+_", "", name).replace("_", " ")
+    found = re.search(r"\(:language\s+([^)]*)\)", (scenes / f"{name}.bddl").read_text())
+    return found.group(1).strip() if found else name.replace("_", " ")
+
+
+def _base_suite(suite: str) -> str:
+    return next((base for base in HORIZONS if suite.startswith(base)), "libero_90")
