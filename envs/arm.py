@@ -13,6 +13,7 @@ import numpy as np
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import Episode
 from playloop.envs.gl import Renderer, choose_backend
+from playloop.envs.shapes import CollisionShapes
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -30,7 +31,7 @@ def arm_contract(
         action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; gripper -1 opens, +1 closes",
         action_names=ACTION_NAMES,
         control_hz=20.0,
-        cameras={camera: (size, size) for camera in cameras},
+        cameras=dict.fromkeys(cameras, (size, size)),
         image_convention="upright: the simulator's picture rotated by 180 degrees, as published LIBERO data",
         state_names=STATE_NAMES,
         success_rule=success_rule,
@@ -75,7 +76,9 @@ class ArmEnv(PlayEnv):
         choose_backend()
         self.contract, self.horizon, self.render_mode = contract, horizon, render_mode
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(contract.action_names),), np.float32)
-        images = {name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()}
+        images = {
+            name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()
+        }
         self.observation_space = gym.spaces.Dict(
             images=gym.spaces.Dict(images),
             state=gym.spaces.Box(-np.inf, np.inf, (len(contract.state_names),), np.float32),
@@ -141,12 +144,30 @@ class ArmEnv(PlayEnv):
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """Poses in the world frame, metres and (w, x, y, z): "eef" [7], "fingers" [2], "object/NAME" [7] each."""
+        """World frame, metres, quaternions (w, x, y, z).
+
+        "eef" [7] and "object/NAME" [7] are poses, "fingers" [2] joint positions, "base" [3] the arm's
+        foot, "box/NAME" [2, 3] the lower and
+        upper corner around an object's collision shapes; "pick" and "place" [2, 3] are the boxes of the task's
+        first and last object of interest, "obstacles" [K, 2, 3] those of every other collision shape.
+        """
         data = self._simulation.sim.data
         truth = {"eef": np.concatenate(self._eef(data)), "fingers": data.qpos[self._finger_index].copy()}
+        truth["base"] = np.asarray(self._simulation.robots[0].base_pos, np.float64).copy()
+        boxes = self._shapes.boxes(data)
         for name, body in self._objects().items():
             truth[f"object/{name}"] = np.concatenate([data.body_xpos[body], data.body_xquat[body]])
+            truth[f"box/{name}"] = self._shapes.around(boxes, body)
+        goals = self.goal_objects
+        if goals and f"box/{goals[0]}" in truth and f"box/{goals[-1]}" in truth:
+            truth["pick"], truth["place"] = truth[f"box/{goals[0]}"], truth[f"box/{goals[-1]}"]
+            truth["obstacles"] = boxes[~self._shapes.belongs(self._objects()[goals[0]])]
         return truth
+
+    @property
+    def goal_objects(self) -> list[str]:
+        """Names of the objects that the task is about: what is moved first, where it goes last."""
+        return []
 
     def snapshot(self) -> np.ndarray:
         """What `observe` shows now: time, positions and velocities, float64 [1 + nq + nv]."""
@@ -155,7 +176,9 @@ class ArmEnv(PlayEnv):
     def restore(self, snapshot: np.ndarray) -> None:
         """Show a snapshot of the episode that has begun; for drawing, not for stepping on."""
         if snapshot.shape != self._sensed.shape:
-            raise ValueError(f"a snapshot of another scene: {snapshot.shape} numbers, not {self._sensed.shape}")
+            raise ValueError(
+                f"a snapshot of another scene: {snapshot.shape} numbers, not {self._sensed.shape}"
+            )
         self._sensed = np.asarray(snapshot, np.float64).copy()
 
     def close(self) -> None:
@@ -181,8 +204,8 @@ class ArmEnv(PlayEnv):
         self._simulation._observables.clear()
         self._simulation.sim.reset = partial(_reset_as_rebuilt, self._simulation.sim)
         model = self._simulation.sim.model
-        self._pristine = {name: np.array(getattr(model, name)) for name in WRITABLE_MODEL_FIELDS}
         self._canvas = mujoco.MjData(model._model)
+        self._shapes = CollisionShapes(model._model)
         self._renderer = Renderer(model._model)
         robot = self._simulation.robots[0]
         self._finger_index = list(robot._ref_gripper_joint_pos_indexes)
@@ -191,7 +214,7 @@ class ArmEnv(PlayEnv):
 
     def _restore_model(self) -> None:
         model = self._simulation.sim.model
-        for name, values in self._pristine.items():
+        for name, values in self._simulation.pristine.items():
             getattr(model, name)[:] = values
 
     def _reset_simulation(self) -> None:
@@ -269,6 +292,22 @@ class ArmEnv(PlayEnv):
         mujoco.mj_kinematics(model, canvas)
         mujoco.mj_comPos(model, canvas)
         mujoco.mj_camlight(model, canvas)
+
+
+class RememberModel:
+    """Mixin for a robosuite environment: keeps the compiled values of the model fields that resets overwrite."""
+
+    pristine: dict[str, np.ndarray]
+
+    def _initialize_sim(self, xml_string: str | None = None) -> None:
+        super()._initialize_sim(xml_string)  # type: ignore[misc]
+        model = self.sim.model  # type: ignore[attr-defined]
+        self.pristine = {name: np.array(getattr(model, name)) for name in WRITABLE_MODEL_FIELDS}
+
+
+def remembering(environment: type) -> type:
+    """A robosuite environment class with `RememberModel` under the same name (LIBERO compares names)."""
+    return type(environment)(environment.__name__, (RememberModel, environment), {})
 
 
 def _reset_as_rebuilt(sim: Any) -> None:

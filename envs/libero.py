@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.envs.arm import ArmEnv, arm_contract
+from playloop.envs.arm import ArmEnv, arm_contract, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.gl import choose_backend
@@ -79,7 +79,7 @@ class LiberoConfig:
         return self.horizon or HORIZONS.get(self.suite) or HORIZONS[_base_suite(self.suite)]
 
     def protocol(self) -> str:
-        """"standard", or what departs from it."""
+        """ "standard", or what departs from it."""
         standard = LiberoConfig(self.suite)
         named = [
             f"{name}={getattr(self, name)}"
@@ -108,7 +108,9 @@ class LiberoConfig:
             wanted = range(count if inits is None else inits) if not isinstance(inits, list) else inits
             for init in wanted:
                 if not 0 <= init < count:
-                    raise ValueError(f"{self.suite} task {task} has initial states 0 to {count - 1}, not {init}")
+                    raise ValueError(
+                        f"{self.suite} task {task} has initial states 0 to {count - 1}, not {init}"
+                    )
                 found.append(Episode(self.suite, task, init, seed))
         return found
 
@@ -142,7 +144,6 @@ class LiberoEnv(ArmEnv):
 
     @property
     def goal_objects(self) -> list[str]:
-        """Names of the objects that the task is about: what is moved first, where it goes last."""
         return list(self._simulation.obj_of_interest)
 
     def _load(self, episode: Episode) -> Any:
@@ -153,7 +154,7 @@ class LiberoEnv(ArmEnv):
         scene = str(self.config.task(episode.task).scene)
         problem = get_problem_info(scene)["problem_name"]
         with contextlib.redirect_stdout(io.StringIO()):
-            return TASK_MAPPING[problem](
+            return remembering(TASK_MAPPING[problem])(
                 bddl_file_name=scene,
                 robots=["Panda"],
                 controller_configs=robosuite.load_controller_config(default_controller="OSC_POSE"),
@@ -202,7 +203,9 @@ def suite_tasks(suite: str) -> tuple[LiberoTask, ...]:
     if not scenes.is_dir():
         raise ValueError(f"the installed LIBERO package lists {suite!r} but carries no scenes for it")
     return tuple(
-        LiberoTask(name, _language(suite, name, scenes), scenes / f"{name}.bddl", states / f"{name}.pruned_init.npz")
+        LiberoTask(
+            name, _language(suite, name, scenes), scenes / f"{name}.bddl", states / f"{name}.pruned_init.npz"
+        )
         for name in libero_task_map[suite]
     )
 
@@ -211,7 +214,9 @@ def suite_tasks(suite: str) -> tuple[LiberoTask, ...]:
 def load_states(task: LiberoTask) -> np.ndarray:
     """The stored initial states of a task, float64 [N, 1 + nq + nv]."""
     if not task.states.is_file():
-        raise FileNotFoundError(f"{task.name} has no stored initial states at {task.states}; use fresh placements")
+        raise FileNotFoundError(
+            f"{task.name} has no stored initial states at {task.states}; use fresh placements"
+        )
     with np.load(task.states, allow_pickle=False) as archive:
         return archive["states"]
 

@@ -1,0 +1,169 @@
+"""Cached against uncached decoding of the same chunk in one run, beside the floor of the arithmetic."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import nn
+
+from playloop.nn.layers import Conv2d, Linear
+from playloop.policies.checkpoint import load, noise_observation
+from playloop.policies.diffusion import Decoded, decode, draw_noise
+from playloop.policies.policy import VLAPolicy
+
+
+@dataclass
+class DecodeBenchConfig:
+    """What is timed: a checkpoint's policy on one observation of noise.
+
+    Args:
+        checkpoint: folder.
+        repeats: timed runs of each way.
+        decoder: fields of `DecoderConfig` to override.
+        device: to run on.
+    """
+
+    checkpoint: str
+    repeats: int = 20
+    decoder: dict[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+
+    def make(self) -> DecodeBench:
+        return DecodeBench(self)
+
+
+class DecodeBench:
+    """`run()` gives the numbers, `table(numbers)` shows them."""
+
+    def __init__(self, config: DecodeBenchConfig):
+        self.config = config
+        self.policy = load(config.checkpoint, decoder=dict(config.decoder), device=config.device)
+
+    def run(self) -> dict[str, Any]:
+        return bench_decode(self.policy, repeats=self.config.repeats)
+
+    @staticmethod
+    def table(report: dict[str, Any]) -> Table:
+        table = Table(title=f"one chunk, {report['evaluations']} rounds, {report['threads']} threads")
+        for heading in ("", "ms (median)", "per cached"):
+            table.add_column(heading, justify="left" if not heading else "right")
+        for name in ("uncached", "cached", "prefix", "floor"):
+            ms = report[f"{name}_ms"]
+            table.add_row(name, f"{ms:.2f}", f"{ms / report['cached_ms']:.2f}")
+        return table
+
+
+@torch.inference_mode()
+def bench_decode(
+    policy: VLAPolicy, observations: list[dict[str, Any]] | None = None, repeats: int = 20
+) -> dict[str, Any]:
+    """Decode the same chunk both ways, in turn, and compare tokens and time.
+
+    "Cached" encodes the prefix once and computes only the action tokens in a round; "uncached" encodes the
+    images once, as published decoders do, and sends prefix and action tokens through the transformer again.
+
+    Args:
+        policy: with attention "prefix".
+        observations: one for each row of a network call; noise by default.
+        repeats: timed runs of each way.
+
+    Returns:
+        Median milliseconds, their ratio, the floor, and whether the tokens are the same.
+    """
+    if policy.model.config.attention != "prefix":
+        raise ValueError("decoding with full attention has no exact cache to compare; use attention=prefix")
+    observations = observations or [noise_observation(policy)] * policy.batch
+    inputs = policy.inputs(observations)
+    ways = {
+        "cached": lambda: _decode(policy, inputs, cached=True),
+        "uncached": lambda: _decode(policy, inputs, cached=False),
+        "prefix": lambda: policy.model.prompt(*inputs, policy.dtype),
+    }
+    milliseconds, results = _time(ways, repeats, policy.device)
+    flops = count_flops(policy, inputs, results["cached"].evaluations)
+    rate = matmul_rate(policy.dtype, policy.device)
+    report: dict[str, Any] = {f"{name}_ms": statistics.median(times) for name, times in milliseconds.items()}
+    return report | {
+        "ratio": report["uncached_ms"] / report["cached_ms"],
+        "same_tokens": torch.equal(results["cached"].tokens, results["uncached"].tokens),
+        "evaluations": results["cached"].evaluations,
+        "rows": len(observations),
+        "gflop": flops / 1e9,
+        "gflop_per_second": rate / 1e9,
+        "floor_ms": 1000 * flops / rate,
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+    }
+
+
+def _decode(policy: VLAPolicy, inputs: Any, cached: bool) -> Decoded:
+    model = policy.model
+    prompt = model.prompt(*inputs, policy.dtype)
+    if cached and prompt.cache is not None:
+        prompt.cache = prompt.cache.reserve(model.length)
+    logits = model.logits if cached else model.logits_uncached
+    generators = [torch.Generator(policy.device).manual_seed(row) for row in range(len(prompt.embeddings))]
+    noise = draw_noise(generators, policy.decoder, model.length)
+    if policy.decoder.deterministic:
+        noise = type(noise)(noise.order.to(policy.device), noise.token.to(policy.device))
+    return decode(
+        lambda tokens: logits(prompt, tokens),
+        model.length,
+        policy.decoder,
+        noise,
+        mask_id=model.mask_id,
+        legal=model.legal,
+    )
+
+
+def _time(
+    ways: dict[str, Callable[[], Any]], repeats: int, device: torch.device
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """The ways alternate, so that a disturbance of the machine meets all of them."""
+    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
+    results: dict[str, Any] = {name: way() for name, way in ways.items()}  # warms up, too
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            results[name] = way()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            milliseconds[name].append(1000 * (time.perf_counter() - start))
+    return milliseconds, results
+
+
+def count_flops(policy: VLAPolicy, inputs: Any, evaluations: int) -> float:
+    """Multiplications and additions of the linear and convolution layers: one prefix pass and the rounds."""
+    total = 0.0
+
+    def add(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        weight: Any = module.weight
+        outputs = output.numel() / weight.shape[0]
+        total += 2.0 * weight.numel() * outputs
+
+    layers = [m for m in policy.model.modules() if isinstance(m, Linear | Conv2d)]
+    hooks = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        prompt = policy.model.prompt(*inputs, policy.dtype)
+        prefix, total = total, 0.0
+        rows = len(prompt.embeddings)
+        blank = torch.full((rows, policy.model.length), policy.model.mask_id, device=policy.device)
+        policy.model.logits(prompt, blank)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return prefix + evaluations * total
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 768) -> float:
+    """Operations a second of a large square product, the best of several."""
+    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+    times, _ = _time({"product": lambda: left @ right}, 10, device)
+    return 2.0 * size**3 / (min(times["product"]) / 1000)

@@ -1,0 +1,96 @@
+"""A command line taken apart, and help on the settings of a verb."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+
+COMMON = ("--help", "--debug", "--print-config")
+
+COMMON_HELP = """\
+Options:
+  --help            this text
+  --print-config    print the settings that the command line leads to, and stop
+  --debug           show tracebacks"""
+
+
+@dataclass
+class Arguments:
+    """`playloop VERB words… --flags…`; words are `key=value` settings or, for some verbs, folders."""
+
+    verb: str
+    words: list[str]
+    flags: list[str] = field(default_factory=list)
+    out: Path | None = None
+
+    @classmethod
+    def parse(cls, argv: list[str]) -> Arguments:
+        flags = ["--help" if word == "-h" else word for word in argv[1:] if word.startswith("-")]
+        return cls(argv[0], [word for word in argv[1:] if not word.startswith("-")], flags)
+
+    @property
+    def help(self) -> bool:
+        return "--help" in self.flags
+
+    @property
+    def debug(self) -> bool:
+        return "--debug" in self.flags
+
+    @property
+    def print_config(self) -> bool:
+        return "--print-config" in self.flags
+
+    @property
+    def command(self) -> str:
+        """The command line as one would type it."""
+        return shlex.join(["playloop", self.verb, *self.words, *self.flags])
+
+    def allow(self, *flags: str) -> None:
+        """Refuse flags that the verb does not have."""
+        known = (*COMMON, *flags)
+        for flag in self.flags:
+            if flag not in known:
+                hint = nearest(flag, known)
+                raise ValueError(f"there is no option {flag}{hint}; settings are key=value, without dashes.")
+
+    def choose_out(self, out: str | None) -> Path:
+        """The run's folder: as given, or a new one under runs/. Remembered for `resume_command`."""
+        self.out = Path(out) if out else Path("runs") / f"{self.verb}-{datetime.now():%Y%m%d-%H%M%S}"
+        return self.out
+
+    def resume_command(self) -> str:
+        """The command that continues this run: the same, in the same folder."""
+        words = [word for word in self.words if not word.startswith("out=")]
+        if self.out is not None:
+            words.append(f"out={self.out}")
+        return shlex.join(["playloop", self.verb, *words])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean "…"?)` with the most similar known word, or all of them where none is similar."""
+    known = list(known)
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
+    if found:
+        return f' (did you mean "{found[0]}"?)'
+    return f" (there are: {', '.join(known)})" if len(known) <= 12 else ""
+
+
+def show_help(verb: str, description: str) -> None:
+    """Print a verb's description, its settings as they stand in its YAML, and the options of each group."""
+    print(description.strip(), COMMON_HELP, sep="\n\n")
+    settings = resources.files("playloop.configs") / f"{verb}.yaml"
+    if not settings.is_file():
+        return
+    from playloop.cli.config import group_options
+
+    print(f"\nSettings and their defaults (configs/{verb}.yaml):\n")
+    print("\n".join(f"  {line}".rstrip() for line in settings.read_text().splitlines()))
+    options = group_options(verb)
+    if options:
+        print("\nGroups, chosen as group=name, their settings as group.key=value or just key=value:\n")
+        print("\n".join(f"  {group}: {', '.join(names)}" for group, names in options.items()))

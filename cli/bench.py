@@ -1,0 +1,65 @@
+"""playloop bench: measure our speed against the plain way, both sides in one run on this machine.
+
+Usage: playloop bench rollout|decode [key=value …]
+
+  rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
+            images): ours against a plain loop that renders every step in one process
+  decode    one chunk decoded with the cached prefix and without, per number of rounds
+
+Examples:
+  playloop bench rollout suite=libero_object episodes=6 steps=160
+  playloop bench decode repeats=50"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from playloop.cli.arguments import Arguments, nearest
+from playloop.cli.checkpoints import find_checkpoint
+from playloop.cli.config import demand, load, make, show
+
+
+def run(arguments: Arguments) -> int:
+    """Measure; returns the exit status."""
+    arguments.allow()
+    names = [word for word in arguments.words if "=" not in word]
+    if len(names) != 1 or names[0] not in BENCHES:
+        hint = nearest(names[0], BENCHES) if names else ""
+        raise ValueError(f"say what to measure, rollout or decode{hint}: playloop bench rollout.")
+    config = load("bench", [word for word in arguments.words if "=" in word])
+    if arguments.print_config:
+        show(config)
+        return 0
+    demand(config, "bench")
+    result = BENCHES[names[0]](config)
+    if config.out is not None:
+        from playloop.rollouts.files import write_json
+
+        write_json(Path(config.out), {"bench": names[0], "command": arguments.command, "result": result})
+    return 0
+
+
+def bench_rollout(config: DictConfig) -> dict[str, Any]:
+    """Time both ways of rolling out; prints while it runs."""
+    from playloop.benchmarks.rollout import bench_rollout
+
+    return bench_rollout(config)
+
+
+def bench_decode(config: DictConfig) -> dict[str, Any]:
+    """Time both ways of decoding, then print the table."""
+    from rich.console import Console
+
+    config.decode.checkpoint = str(find_checkpoint(config.decode.checkpoint))
+    bench = make(config.decode).make()
+    report = bench.run()
+    console = Console()
+    console.print(bench.table(report))
+    console.print(f"uncached / cached = {report['ratio']:.2f}; same tokens: {report['same_tokens']}")
+    return report
+
+
+BENCHES = {"rollout": bench_rollout, "decode": bench_decode}

@@ -1,0 +1,29 @@
+"""Finding a checkpoint: a folder, or the name of one that ships with the package."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from playloop.cli.arguments import nearest
+
+
+def find_checkpoint(word: str) -> Path:
+    """The folder that `word` names; a folder of that name goes before a shipped checkpoint.
+
+    Raises:
+        FileNotFoundError: it is neither; with the nearest shipped name.
+    """
+    if Path(word).is_dir():
+        return Path(word)
+    shipped = shipped_checkpoints()
+    if word in shipped:
+        return shipped[word]
+    hint = nearest(word, shipped) if shipped else " (none is shipped)"
+    raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """Name → folder."""
+    home = Path(str(resources.files("playloop.policies"))) / "checkpoints"
+    return {path.name: path for path in sorted(home.glob("*")) if (path / "config.json").is_file()}

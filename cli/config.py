@@ -1,0 +1,173 @@
+"""From `key=value` words to a complete configuration, with an answer to every misspelling.
+
+A YAML file names a config dataclass by `_target_` and holds only what differs from its defaults: the rest is
+filled in from the dataclass, so that every field can be set and is written into the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from playloop.cli.arguments import nearest
+from playloop.cli.fields import fill
+
+
+def load(verb: str, words: list[str]) -> DictConfig:
+    """The configuration of a verb under the given overrides.
+
+    Raises:
+        ValueError: a word is not `key=value`, or its key or option does not exist; names the nearest one.
+    """
+    overrides = [parse(word) for word in words]
+    with hydra():
+        groups = chosen_groups(verb)
+        choices = [word for word in overrides if word.key_or_group in groups]
+        config = fill(compose(verb, [check_choice(word, groups) for word in choices]))
+    settings = [word for word in overrides if word.key_or_group not in groups]
+    # A new class has other fields: it comes first, so that the rest is checked against them.
+    for override in filter(names_class, settings):
+        set_class(override, config)
+    free = [key for key, value in flat(config).items() if value == {}]
+    for override in settings:
+        if not names_class(override):
+            apply(override, config, free)
+    return config
+
+
+def make(node: DictConfig) -> Any:
+    """The object that a node with `_target_` describes, with plain lists and dicts inside."""
+    return instantiate(node, _convert_="all")
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as resolved plain Python, for result files."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def demand(config: DictConfig, verb: str) -> None:
+    """Refuse a configuration with settings that only the user can know, and name them.
+
+    Raises:
+        ValueError: settings are missing.
+    """
+    if missing := [key for key, value in flat(config).items() if value == "???"]:
+        wanted = " and ".join(f"{key}=…" for key in missing)
+        raise ValueError(f"give {wanted}; see playloop {verb} --help.")
+
+
+def show(config: DictConfig) -> None:
+    """Print the configuration as YAML: resolved, unless something is still missing."""
+    print(OmegaConf.to_yaml(config, resolve="???" not in flat(config).values()), end="")
+
+
+def flat(config: DictConfig) -> dict[str, Any]:
+    """Full key → value of all sections and settings, unresolved: `???` is missing, `${key}` a reference."""
+
+    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, value in node.items():
+            yield f"{prefix}{name}", value
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{name}.")
+
+    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
+
+
+def group_options(verb: str) -> dict[str, list[str]]:
+    """The groups that a verb uses, each with its options."""
+    with hydra():
+        return chosen_groups(verb)
+
+
+@contextmanager
+def hydra() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    with initialize_config_module("playloop.configs", version_base="1.3"):
+        yield
+
+
+def chosen_groups(verb: str) -> dict[str, list[str]]:
+    loader = GlobalHydra.instance().config_loader()
+    defaults = compose(verb, return_hydra_config=True).hydra.runtime.choices
+    names = sorted(str(name) for name in defaults if not str(name).startswith("hydra/"))
+    return {name: loader.get_group_options(name) for name in names}
+
+
+def parse(word: str) -> Override:
+    if "=" not in word and not word.startswith("~"):
+        raise ValueError(f"{word!r} is not a setting; write key=value.")
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ValueError(f"{word} does not read as key=value; put quotes around unusual text.") from error
+
+
+def check_choice(override: Override, groups: dict[str, list[str]]) -> str:
+    group, choice = override.key_or_group, override.value()
+    if choice is not None and choice not in groups[group]:
+        raise ValueError(f"{group}={choice}: there is no such {group}{nearest(str(choice), groups[group])}.")
+    return override.input_line or ""
+
+
+def names_class(override: Override) -> bool:
+    return override.key_or_group.endswith("._target_")
+
+
+def set_class(override: Override, config: DictConfig) -> None:
+    """Replace a node by another class with its own fields."""
+    parent = override.key_or_group.removesuffix("._target_")
+    if parent not in flat(config):
+        raise ValueError(f"there is nothing called {parent!r}{nearest_key(parent, list(flat(config)))}.")
+    OmegaConf.update(config, parent, {"_target_": override.value()}, merge=False)
+    fill(config)
+
+
+def apply(override: Override, config: DictConfig, free: list[str]) -> None:
+    """Set, add (`+key=value`) or delete (`~key`) one setting, in place."""
+    key = override.key_or_group
+    if not (override.is_add() or override.is_force_add()):
+        key = full_key(key, list(flat(config)), free)
+    parent, _, name = key.rpartition(".")
+    if override.is_delete():
+        del (OmegaConf.select(config, parent) if parent else config)[name]
+    else:
+        OmegaConf.update(config, key, override.value(), merge=True, force_add=True)
+
+
+def full_key(key: str, known: list[str], free: list[str]) -> str:
+    """`suite` → `env.suite` where only one group has it.
+
+    Args:
+        key: as written.
+        known: all full keys.
+        free: the mappings below which any key may stand.
+    """
+    if key in known:
+        return key
+    ends = [name for name in known if name.endswith(f".{key}")]
+    shortest = [name for name in ends if name.count(".") == min(end.count(".") for end in ends)]
+    if len(shortest) == 1:
+        return shortest[0]
+    if shortest:
+        raise ValueError(f"{key!r} could be {' or '.join(shortest)}; write which.")
+    head, _, tail = key.rpartition(".")
+    for mapping in free:
+        if mapping == head or mapping.endswith(f".{head}"):
+            return f"{mapping}.{tail}"
+    raise ValueError(f"there is no setting {key!r}{nearest_key(key, known)}.")
+
+
+def nearest_key(key: str, known: list[str]) -> str:
+    """Compare the last part as well as the whole: `sed` is near `seed`, `env.sute` near `env.suite`."""
+    if "." in key:
+        return nearest(key, known)
+    return nearest(key, dict.fromkeys(name.rsplit(".", 1)[-1] for name in known))

@@ -1,0 +1,36 @@
+"""playloop doctor: find out before a long run whether this machine simulates what it should.
+
+Usage: playloop doctor
+
+Checks the simulator's versions, the GL back end and LIBERO's files, then settles known initial states and
+compares poses and an image with stored ones: a wrong mujoco shows here, not after 2,000 episodes.
+Takes about a minute. Exit status 1 if anything is wrong; each finding names its fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playloop.cli.arguments import Arguments
+
+
+def run(arguments: Arguments) -> int:
+    """Check; returns 0 if all is well, 1 if not."""
+    arguments.allow("--write-reference")
+    if arguments.words:
+        raise ValueError("doctor takes no settings: playloop doctor.")
+    from playloop.envs import doctor
+
+    if "--write-reference" in arguments.flags:
+        # For maintainers, after a change of the simulator's version that is meant.
+        print("\n".join(map(str, doctor.write_scenes(doctor.reference_folder()))))
+        return 0
+    good = doctor.examine(show)
+    print("\nAll is well." if good else "\nSomething is wrong: success rates from here would not compare.")
+    return 0 if good else 1
+
+
+def show(finding: Any) -> None:
+    """One line a finding, and its fix below it."""
+    print(f"{'ok ' if finding.good else 'BAD'}  {finding.subject}: {finding.text}", flush=True)
+    if not finding.good:
+        print(f"     fix: {finding.fix}", flush=True)

@@ -1,0 +1,104 @@
+"""`playloop VERB …`: find the verb, run it, and turn what goes wrong into one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from playloop.cli.arguments import Arguments, nearest, show_help
+
+VERBS = {
+    "eval": "run an agent in an environment; table with intervals, videos, report page",
+    "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
+    "train": "train a policy on recorded demonstrations",
+    "compare": "paired comparison of two evaluations",
+    "bench": "measure rollout and decoding speed against the plain way",
+    "doctor": "check GL, versions and assets, and settle known initial states",
+}
+
+USAGE = """\
+playloop: evaluate, record and train embodied agents in simulators.
+
+Usage: playloop VERB [key=value …] [--help] [--debug]
+
+{verbs}
+
+Examples:
+  playloop eval                                     the shipped policy, 20 episodes of libero_object
+  playloop eval suite=libero_spatial inits=10 out=runs/spatial
+  playloop record suite=libero_object agent=expert episodes=100 out=data/object
+  playloop train data=data/object out=runs/policy
+  playloop compare runs/a runs/b
+
+`playloop VERB --help` lists a verb's settings with their defaults."""
+
+SPOKEN = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ImportError, PermissionError)
+"""Errors that name their own fix: shown as a sentence, with the traceback only under --debug."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns 0 (good), 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(f"playloop {importlib.metadata.version('playloop')}")
+        return 0
+    arguments = Arguments.parse(words)
+    try:
+        return dispatch(arguments)
+    except KeyboardInterrupt:
+        say(f"Interrupted. Continue with: {arguments.resume_command()}")
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; stdout goes elsewhere so that the interpreter's last flush is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (*SPOKEN, HydraException, OmegaConfBaseException) as error:
+        if arguments.debug:
+            raise
+        say(f"playloop {arguments.verb}: {sentence(error)}")
+        return 2
+
+
+def dispatch(arguments: Arguments) -> int:
+    if arguments.verb not in VERBS:
+        raise ValueError(
+            f"there is no verb {arguments.verb!r}{nearest(arguments.verb, VERBS)}; see playloop --help."
+        )
+    module = importlib.import_module(f"playloop.cli.{arguments.verb}")
+    if arguments.help:
+        show_help(arguments.verb, module.__doc__ or "")
+        return 0
+    return module.run(arguments)
+
+
+def usage() -> str:
+    return USAGE.format(verbs="\n".join(f"  {verb:<9}{purpose}" for verb, purpose in VERBS.items()))
+
+
+def sentence(error: BaseException) -> str:
+    """The error's own message; Hydra wraps what a target raised, and the inner one says more."""
+    while (
+        isinstance(error, HydraException) and error.__cause__ is not None and str(error.__cause__) != "None"
+    ):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error).strip() or type(error).__name__
+
+
+def say(text: str) -> None:
+    sys.stdout.flush()
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""playloop record: record an agent's successful episodes as a LeRobot v3.0 data set.
+
+Usage: playloop record out=DIR [key=value …]
+
+States are recorded first at full physics speed and images rendered afterwards. Placements are drawn
+afresh from `seed`: the benchmark's stored initial states are its test set and are never recorded from.
+Failed episodes are dropped and counted. Repeat a killed command with the same `out` and it continues.
+
+Examples:
+  playloop record suite=libero_object episodes=500 out=data/object
+  playloop record env=libero suite=libero_spatial agent=expert tasks=[0,3] episodes=40 out=data/two"""
+
+from __future__ import annotations
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.config import demand, load, show
+
+
+def run(arguments: Arguments) -> int:
+    """Record; returns the exit status."""
+    arguments.allow()
+    config = load("record", arguments.words)
+    if arguments.print_config:
+        show(config)
+        return 0
+    demand(config, "record")
+    from playloop.demos.record import record
+
+    config.out = str(arguments.choose_out(config.out))
+    config.command = arguments.command
+    record(config)
+    print(f"Data set: {config.out}  (to continue: {arguments.resume_command()})")
+    return 0

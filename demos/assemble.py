@@ -1,0 +1,90 @@
+"""Put traces and frames together into a LeRobot data set."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from playloop.demos.rendering import video_path
+from playloop.demos.trace import CHUNK, trace_path
+from playloop.demos.writer import DatasetWriter
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+from playloop.rollouts.store import read_results
+
+if TYPE_CHECKING:
+    from playloop.demos.record import Recording
+
+TARGET_NAMES = ["pick_x", "pick_y", "pick_z", "place_x", "place_y", "place_z"]
+
+
+def assemble(recording: Recording, episodes: list[Episode]) -> Path:
+    """Write the data set and, once it is whole, remove the traces and frames it was made of."""
+    contract = recording.env.contract()
+    with np.load(trace_path(recording.out, episodes[0]), allow_pickle=False) as trace:
+        features = features_of(contract, "target" in trace)
+    rate = contract.control_hz / recording.stride
+    writer = DatasetWriter(recording.out, rate, features, robot_type=contract.family)
+    for episode in episodes:
+        columns, task = _columns(recording.out, episode, recording.stride)
+        videos = {
+            f"observation.images.{camera}": video_path(recording.out, episode, camera)
+            for camera in contract.cameras
+        }
+        writer.add_episode(columns, videos, task)
+    writer.finalize(playloop=_provenance(recording, contract, episodes))
+    for scratch in ("traces", "frames"):
+        shutil.rmtree(recording.out / scratch, ignore_errors=True)
+    return recording.out
+
+
+def features_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]:
+    """The columns of our data sets, in LeRobot's form."""
+    states, actions = list(contract.state_names), list(contract.action_names)
+    found: dict[str, dict[str, Any]] = {
+        "observation.state": {"dtype": "float32", "shape": [len(states)], "names": states},
+        "action": {"dtype": "float32", "shape": [len(actions)], "names": actions},
+        "action_chunk": {"dtype": "float32", "shape": [CHUNK, len(actions)], "names": ["step", "action"]},
+        "expert": {"dtype": "int64", "shape": [1], "names": None},
+    }
+    if labelled:
+        found["observation.target"] = {"dtype": "float32", "shape": [6], "names": TARGET_NAMES}
+    for camera, (height, width) in contract.cameras.items():
+        found[f"observation.images.{camera}"] = {
+            "dtype": "video",
+            "shape": [height, width, 3],
+            "names": ["height", "width", "channels"],
+        }
+    return found
+
+
+def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.ndarray], str]:
+    names = {
+        "observation.state": "state",
+        "action": "action",
+        "action_chunk": "action_chunk",
+        "expert": "expert",
+        "observation.target": "target",
+    }
+    with np.load(trace_path(folder, episode), allow_pickle=False) as trace:
+        columns = {name: trace[source][::stride] for name, source in names.items() if source in trace}
+        return columns, str(trace["instruction"])
+
+
+def _provenance(recording: Recording, contract: Contract, episodes: list[Episode]) -> dict[str, Any]:
+    results = [r for r in read_results(recording.out) if r.error is None]
+    return {
+        "contract": contract.to_json(),
+        "command": recording.command,
+        "seed": recording.seed,
+        "stride": recording.stride,
+        "counts": {
+            "kept": len(episodes),
+            "tried": len(results),
+            "failed": sum(not result.success for result in results),
+        },
+        "episodes": [episode.to_json() for episode in episodes],
+    }

@@ -1,0 +1,92 @@
+"""Check a data set from end to end: files, counts, statistics, frames at all boundaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from playloop.demos.dataset import Demonstrations
+from playloop.demos.decoder import CorruptFile, VideoDecoder
+
+
+def check_dataset(root: str | Path) -> list[str]:
+    """Sentences, one for each thing that is wrong; empty for a sound data set."""
+    try:
+        dataset = Demonstrations(root, on_corrupt="skip")
+    except (ValueError, FileNotFoundError) as error:
+        return [str(error)]
+    problems = [f"episode {number}: {reason}" for number, reason in dataset.skipped.items()]
+    problems += _check_counts(dataset) + _check_columns(dataset) + _check_statistics(dataset)
+    for camera in dataset.cameras:
+        problems += _check_places(dataset, camera) + _check_boundaries(dataset, camera)
+    dataset.close()
+    return problems
+
+
+def _check_counts(dataset: Demonstrations) -> list[str]:
+    info = dataset.info
+    found = {
+        "total_episodes": len(dataset.episodes) + len(dataset.skipped),
+        "total_tasks": len(dataset.tasks),
+    }
+    if not dataset.skipped:
+        found["total_frames"] = dataset.length
+    return [f"info.json: {key} is {info[key]}, found {n}" for key, n in found.items() if info[key] != n]
+
+
+def _check_columns(dataset: Demonstrations) -> list[str]:
+    problems = []
+    expected = np.concatenate([np.arange(episode["length"]) for episode in dataset.episodes])
+    if not np.array_equal(dataset.column("frame_index"), expected):
+        problems.append("data: frame_index does not count 0, 1, … in every episode")
+    if not np.allclose(dataset.column("timestamp"), expected / dataset.fps, atol=1e-4):
+        problems.append("data: timestamp differs from frame_index / fps")
+    numbers = np.array([episode["episode_index"] for episode in dataset.episodes])[dataset.episode_index]
+    if not np.array_equal(dataset.column("episode_index"), numbers):
+        problems.append("data: episode_index differs from meta/episodes")
+    return problems
+
+
+def _check_statistics(dataset: Demonstrations) -> list[str]:
+    problems = []
+    for name in dataset.features:
+        stored = dataset.statistics.get(name)
+        if stored is None:
+            problems.append(f"stats.json: {name} is missing")
+        elif name not in dataset.cameras and not dataset.skipped:
+            values = dataset.column(name).astype(np.float64)
+            for key, actual in (("min", values.min(0)), ("max", values.max(0)), ("mean", values.mean(0))):
+                if not np.allclose(np.squeeze(stored[key]), np.squeeze(actual), rtol=1e-4, atol=1e-4):
+                    problems.append(f"stats.json: {key} of {name} does not fit the data")
+    return problems
+
+
+def _check_places(dataset: Demonstrations, camera: str) -> list[str]:
+    """Episodes tile their video: each begins where the one before it ends, the last ends the file."""
+    problems: list[str] = []
+    ends: dict[str, int] = {}
+    for number, episode in enumerate(dataset.episodes):
+        path, first = dataset.video(camera, number)
+        if first != ends.get(path, 0) and not dataset.skipped:
+            problems.append(
+                f"{path}: episode {episode['episode_index']} begins at {first}, not {ends.get(path, 0)}"
+            )
+        ends[path] = first + episode["length"]
+    for path, end in ends.items():
+        decoder = VideoDecoder(dataset.root / path, dataset.fps)
+        if decoder.length != end:
+            problems.append(f"{path}: {decoder.length} frames, its episodes end at {end}")
+        decoder.close()
+    return problems
+
+
+def _check_boundaries(dataset: Demonstrations, camera: str) -> list[str]:
+    problems = []
+    for start, end in zip(dataset.starts[:-1], dataset.starts[1:], strict=True):
+        for row in (int(start), int(end) - 1):
+            try:
+                dataset.frame(camera, row)
+            except CorruptFile as error:
+                problems.append(str(error))
+    return problems

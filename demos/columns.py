@@ -1,0 +1,104 @@
+"""Columns of a data set: NumPy arrays in memory, fixed-shape Arrow columns on disk."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+Feature = dict[str, Any]
+"""`{"dtype": "float32", "shape": [7], "names": [...]}`, as in LeRobot's `info.json`."""
+
+BOOKKEEPING: dict[str, Feature] = {
+    "timestamp": {"dtype": "float32", "shape": [1], "names": None},
+    "frame_index": {"dtype": "int64", "shape": [1], "names": None},
+    "episode_index": {"dtype": "int64", "shape": [1], "names": None},
+    "index": {"dtype": "int64", "shape": [1], "names": None},
+    "task_index": {"dtype": "int64", "shape": [1], "names": None},
+}
+"""Columns that every data set has besides its own."""
+
+
+def is_video(feature: Feature) -> bool:
+    return feature["dtype"] == "video"
+
+
+def arrow_type(feature: Feature) -> pa.DataType:
+    """Scalars, lists of fixed length for vectors, nested lists (the storage of `ArrayND`) for the rest."""
+    kind, shape = pa.from_numpy_dtype(np.dtype(feature["dtype"])), tuple(feature["shape"])
+    if shape == (1,):
+        return kind
+    if len(shape) == 1:
+        return pa.list_(kind, shape[0])
+    for _ in shape:
+        kind = pa.list_(kind)
+    return kind
+
+
+def arrow_schema(features: dict[str, Feature]) -> pa.Schema:
+    """The schema of the data files, with the description that Hugging Face `datasets` looks for."""
+    stored = {name: feature for name, feature in features.items() if not is_video(feature)}
+    described = {name: _hugging_face(feature) for name, feature in stored.items()}
+    metadata = {"huggingface": json.dumps({"info": {"features": described}})}
+    return pa.schema([(name, arrow_type(feature)) for name, feature in stored.items()], metadata=metadata)
+
+
+def to_arrow(values: np.ndarray, feature: Feature) -> pa.Array:
+    """Rows [n, *shape] as one Arrow array of n entries."""
+    flat, shape = pa.array(np.ascontiguousarray(values).reshape(-1)), tuple(feature["shape"])
+    if shape == (1,):
+        return flat
+    if len(shape) == 1:
+        return pa.FixedSizeListArray.from_arrays(flat, shape[0])
+    for size in reversed(shape):
+        offsets = np.arange(0, len(flat) + 1, size, dtype=np.int32)
+        flat = pa.ListArray.from_arrays(pa.array(offsets), flat)
+    return flat
+
+
+def from_arrow(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
+    """The inverse of `to_arrow`: [n, *shape]; scalar columns give [n]."""
+    shape = tuple(feature["shape"])
+    rows = len(column)
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # older pyarrow returns chunks when there is nothing to combine
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    while (
+        pa.types.is_list(array.type)
+        or pa.types.is_fixed_size_list(array.type)
+        or pa.types.is_large_list(array.type)
+    ):
+        array = array.flatten()
+    values = array.to_numpy(zero_copy_only=False)
+    return values if shape == (1,) else values.reshape(rows, *shape)
+
+
+def check_rows(name: str, values: np.ndarray, feature: Feature, rows: int) -> np.ndarray:
+    """The values as [rows, *shape] in the feature's dtype.
+
+    Raises:
+        ValueError: if the shape differs, or the values would change on their way into the dtype.
+    """
+    values, shape = np.asarray(values), tuple(feature["shape"])
+    if shape == (1,) and values.shape == (rows,):
+        values = values[:, None]
+    if values.shape != (rows, *shape):
+        raise ValueError(f"Column {name!r} is {values.shape}; its feature wants {(rows, *shape)}.")
+    if not np.can_cast(values.dtype, feature["dtype"], "same_kind"):
+        raise ValueError(f"Column {name!r} is {values.dtype}; convert it to {feature['dtype']} first.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"Column {name!r} holds NaN or infinity; statistics of it would be worthless.")
+    return values.astype(feature["dtype"])
+
+
+def _hugging_face(feature: Feature) -> dict[str, Any]:
+    shape, value = list(feature["shape"]), {"dtype": feature["dtype"], "_type": "Value"}
+    if shape == [1]:
+        return value
+    if len(shape) == 1:
+        return {"feature": value, "length": shape[0], "_type": "Sequence"}
+    return {"shape": shape, "dtype": feature["dtype"], "_type": f"Array{len(shape)}D"}

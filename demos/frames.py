@@ -1,0 +1,101 @@
+"""All frames of one camera, decoded once, small, and then read at the speed of memory."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from playloop.demos.dataset import Demonstrations
+from playloop.demos.decoder import VideoDecoder
+from playloop.demos.pixels import downsample
+
+
+class FrameCache:
+    """A memory-mapped array uint8 [N, h, w, 3] of a camera's images; made when it is missing.
+
+    Args:
+        dataset: whose rows are the rows of the array.
+        camera: a video feature, for example "observation.images.agentview".
+        size: height and width; a divisor of the video's.
+        processes: how many decode at a time when the cache has to be made.
+        folder: where the cache lies; `<root>/cache` if not given.
+    """
+
+    def __init__(
+        self,
+        dataset: Demonstrations,
+        camera: str,
+        size: tuple[int, int] = (128, 128),
+        processes: int = 1,
+        folder: str | Path | None = None,
+    ):
+        self._factor = _factor(dataset, camera, size)
+        folder = Path(folder) if folder else dataset.root / "cache"
+        self.path = folder / f"{camera}-{size[0]}x{size[1]}-{dataset.identity}.npy"
+        if not self.path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._build(dataset, camera, size, processes)
+        self.array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: np.ndarray | slice | int) -> np.ndarray:
+        """A copy of the images of one row or several."""
+        return np.array(self.array[index])
+
+    def _build(self, dataset: Demonstrations, camera: str, size: tuple[int, int], processes: int) -> None:
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        shape = (dataset.length, *size, 3)
+        try:
+            np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
+            jobs = []
+            for episode, start in enumerate(dataset.starts[:-1]):
+                path, first = dataset.video(camera, episode)
+                rows = dataset.episodes[episode]["length"]
+                jobs.append(
+                    (dataset.root / path, dataset.fps, first, rows, partial, int(start), self._factor)
+                )
+            _run(jobs, processes)
+            os.replace(partial, self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+Job = tuple[Path, float, int, int, Path, int, int]
+
+
+def _run(jobs: list[Job], processes: int) -> None:
+    if processes <= 1:
+        for job in jobs:
+            _decode_episode(job)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_decode_episode, jobs, chunksize=max(1, len(jobs) // (4 * processes))))
+
+
+def _decode_episode(job: Job) -> None:
+    path, fps, first, rows, target, start, factor = job
+    array = np.lib.format.open_memmap(target, mode="r+")
+    decoder = VideoDecoder(path, fps)
+    try:
+        for row in range(rows):
+            array[start + row] = downsample(decoder.frame(first + row), factor)
+    finally:
+        decoder.close()
+
+
+def _factor(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> int:
+    if camera not in dataset.cameras:
+        raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
+    height, width, _ = dataset.features[camera]["shape"]
+    factor = height // size[0]
+    if factor < 1 or (size[0] * factor, size[1] * factor) != (height, width):
+        raise ValueError(
+            f"{camera} is {height}×{width}; a cache of {size[0]}×{size[1]} is no whole fraction of it."
+        )
+    return factor

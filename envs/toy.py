@@ -1,0 +1,181 @@
+"""A point that reaches for coloured squares: an environment in milliseconds, for tests and as an example."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import FRESH, Episode
+
+COLORS = {"red": (214, 64, 69), "green": (67, 150, 90), "blue": (58, 104, 196), "yellow": (228, 178, 50)}
+SUITE = "toy_reach"
+
+
+@dataclass(frozen=True)
+class ToyFault:
+    """A breakdown on purpose, to test what a driver does about it.
+
+    Args:
+        episode: key of the episode that breaks down.
+        kind: "crash" (the process ends), "raise" (an exception) or "hang" (no answer).
+        counter: a file with the number of breakdowns still to come; it outlives the process.
+    """
+
+    episode: str
+    kind: str
+    counter: str
+
+    def strike(self, episode: Episode) -> None:
+        """Break down if this is the episode and breakdowns are left."""
+        if episode.key != self.episode or (left := int(Path(self.counter).read_text())) <= 0:
+            return
+        Path(self.counter).write_text(str(left - 1))
+        if self.kind == "crash":
+            os._exit(13)
+        if self.kind == "hang":
+            time.sleep(3600)
+        raise RuntimeError("the toy broke down, as it was told to")
+
+
+@dataclass(frozen=True)
+class ToyReachConfig:
+    """Settings of `ToyReach`.
+
+    Args:
+        tasks: how many of the four colours have a task.
+        inits: stored initial states a task.
+        horizon: most actions an episode.
+        fault: a breakdown on purpose.
+        step_seconds: time that a step pretends to cost.
+    """
+
+    tasks: int = 4
+    inits: int = 5
+    horizon: int = 40
+    fault: ToyFault | None = None
+    step_seconds: float = 0.0
+
+    def make(self) -> ToyReach:
+        return ToyReach(self)
+
+    def contract(self) -> Contract:
+        """The declared conventions, without building anything."""
+        return Contract(
+            family="toy",
+            action="velocity of the point in table widths, 0.05 a step at full scale",
+            action_names=("x", "y"),
+            control_hz=10.0,
+            cameras={"top": (64, 64), "hand": (64, 64)},
+            image_convention="upright: y grows downwards, as rows do",
+            state_names=("x", "y"),
+            success_rule="the point is within 0.06 of its square after an action",
+        )
+
+    def task_names(self) -> list[str]:
+        """The instruction of every task."""
+        return [f"reach the {color} square" for color in list(COLORS)[: self.tasks]]
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """Episodes of the chosen tasks and initial states; None means all, a number the first so many."""
+        chosen_tasks = range(self.tasks) if tasks is None else tasks
+        chosen_inits = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
+        for name, values, limit in (("tasks", chosen_tasks, self.tasks), ("inits", chosen_inits, self.inits)):
+            if bad := [value for value in values if not 0 <= value < limit]:
+                raise ValueError(f"{name}={bad} is not in {SUITE}; choose from 0 to {limit - 1}")
+        return [Episode(SUITE, task, init, seed) for task in chosen_tasks for init in chosen_inits]
+
+
+class ToyReach(PlayEnv):
+    """Four coloured squares on a table and a point that is to reach one of them against a steady wind.
+
+    `renders` counts the observations drawn since the episode began, so that a test can prove that nothing is
+    rendered in vain.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own declaration)
+
+    def __init__(self, config: ToyReachConfig | None = None, render_mode: str | None = None):
+        self.config = config or ToyReachConfig()
+        self.contract = self.config.contract()
+        self.horizon = self.config.horizon
+        self.render_mode = render_mode
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        image = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict(
+            {
+                "images": gym.spaces.Dict(dict.fromkeys(self.contract.cameras, image)),
+                "state": gym.spaces.Box(0.0, 1.0, (2,), np.float32),
+                "instruction": gym.spaces.Text(64, charset="abcdefghijklmnopqrstuvwxyz "),
+            }
+        )
+        self.renders = 0
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        self.episode, self.steps, self.renders = episode, 0, 0
+        self.instruction = self.config.task_names()[episode.task]
+        # A stored initial state is the same for every seed; only the wind belongs to the run.
+        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
+        rng = placed.rng("placement")
+        corners = np.array([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]])
+        self.squares = rng.permutation(corners) + rng.uniform(-0.1, 0.1, (4, 2))
+        self.position = rng.uniform(0.4, 0.6, 2)
+        self.wind = episode.rng("wind").uniform(-0.01, 0.01, 2)
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        if self.config.fault and self.steps == 2:
+            self.config.fault.strike(self.episode)
+        if self.config.step_seconds:
+            time.sleep(self.config.step_seconds)
+        self.steps += 1
+        velocity = 0.05 * np.clip(np.asarray(action, np.float64), -1.0, 1.0) + self.wind
+        self.position = np.clip(self.position + velocity, 0.0, 1.0)
+        distance = float(np.linalg.norm(self.position - self.squares[self.episode.task]))
+        success = distance < 0.06
+        truncated = not success and self.steps >= self.horizon
+        return Outcome(float(success), success, success, truncated, {"renders": self.renders})
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        observation: dict[str, Any] = {
+            "state": self.position.astype(np.float32),
+            "instruction": self.instruction,
+        }
+        if images:
+            self.renders += 1
+            observation["images"] = {
+                "top": self._draw(np.zeros(2), 1.0),
+                "hand": self._draw(self.position - 0.25, 0.5),
+            }
+        return observation
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        return {"target": self.squares[self.episode.task].copy()}
+
+    def snapshot(self) -> np.ndarray:
+        return np.array([*self.position, self.steps], np.float64)
+
+    def restore(self, snapshot: np.ndarray) -> None:
+        self.position, self.steps = snapshot[:2].copy(), int(snapshot[2])
+
+    def _draw(self, corner: np.ndarray, width: float) -> np.ndarray:
+        """The part of the table whose upper left corner and width are given, uint8 [64, 64, 3]."""
+        centres = (np.arange(64) + 0.5) / 64 * width
+        x, y = np.meshgrid(corner[0] + centres, corner[1] + centres)  # each [64, 64]
+        on_table = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
+        image = np.full((64, 64, 3), (70, 74, 82), np.uint8)
+        image[on_table] = (236, 232, 224)
+        for color, square in zip(COLORS.values(), self.squares, strict=True):
+            image[(np.abs(x - square[0]) < 0.06) & (np.abs(y - square[1]) < 0.06)] = color
+        image[np.hypot(x - self.position[0], y - self.position[1]) < 0.035] = (24, 26, 30)
+        return image

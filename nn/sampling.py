@@ -1,0 +1,41 @@
+"""Pure sampling steps: every one takes its randomness as a tensor, and none waits for the host."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel noise from uniform numbers in [0, 1)."""
+    tiny = torch.finfo(uniform.dtype).tiny
+    return -(-(uniform.clamp_min(tiny).log())).clamp_min(tiny).log()
+
+
+def restrict(logits: Tensor, legal: Tensor | None) -> Tensor:
+    """Logits [..., L, V] with minus infinity where `legal` [L, V] is False."""
+    return logits if legal is None else logits.masked_fill(~legal, float("-inf"))
+
+
+def lowest_argmax(x: Tensor) -> Tensor:
+    """Index of the maximum of the last dimension; of equal ones the lowest."""
+    # torch.argmax promises no order among ties.
+    places = torch.arange(x.shape[-1], device=x.device)
+    return torch.where(x == x.amax(dim=-1, keepdim=True), places, x.shape[-1] - 1).amin(-1)
+
+
+def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """One draw of each distribution [..., V] with one uniform number [...] each.
+
+    In float64, so that the float32 `uniform` < 1 never reaches the total and no zero-probability id is drawn.
+    """
+    cumulative = probabilities.double().cumsum(-1)
+    reached = cumulative <= uniform.double()[..., None] * cumulative[..., -1:]
+    return reached.sum(-1).clamp_max(probabilities.shape[-1] - 1)
+
+
+def rank_descending(scores: Tensor) -> Tensor:
+    """Place of each score in its row [..., L], 0 for the highest; of equals the lower index comes first."""
+    order = scores.argsort(dim=-1, descending=True, stable=True)
+    places = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, places)

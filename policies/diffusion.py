@@ -1,0 +1,211 @@
+"""The discrete diffusion decoder: masked tokens are filled in a few rounds, the surest first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
+
+Order = Literal["max", "gap", "sampled", "random"]
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """How a chunk is decoded.
+
+    Args:
+        rounds: T, at most one network evaluation each.
+        order: what is committed first: the highest "max" probability, the largest "gap" between the best two,
+            the highest probability of the "sampled" token, or "random" positions.
+        temperature: of the Gumbel noise on the order, falling linearly to 0 in the last round.
+        sample: the token of a position: "argmax" or "multinomial".
+        token_temperature: of the multinomial.
+        remask_threshold: a committed token whose probability now lies below `remask_threshold * (1 - t / T)`
+            is masked again; 0 is off.
+        remask_drop: a committed token whose probability fell by more than this since it was committed is
+            masked again; None is off.
+    """
+
+    rounds: int = 12
+    order: Order = "max"
+    temperature: float = 1.0
+    sample: Literal["argmax", "multinomial"] = "argmax"
+    token_temperature: float = 1.0
+    remask_threshold: float = 0.0
+    remask_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"decoder.rounds={self.rounds}: at least one round is needed")
+        if self.order not in ("max", "gap", "sampled", "random"):
+            raise ValueError(f"decoder.order={self.order!r}: use max, gap, sampled or random")
+        if self.sample not in ("argmax", "multinomial"):
+            raise ValueError(f"decoder.sample={self.sample!r}: use argmax or multinomial")
+        if self.temperature < 0 or self.token_temperature <= 0:
+            raise ValueError("decoder.temperature must be ≥ 0 and decoder.token_temperature > 0")
+
+    @property
+    def remasks(self) -> bool:
+        return self.remask_threshold > 0 or self.remask_drop is not None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the result follows from the logits alone; ties go to the lowest index."""
+        return self.sample == "argmax" and self.temperature == 0 and self.order != "random"
+
+    def make(self) -> DecoderConfig:
+        return self
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All randomness of a decoding, uniform in [0, 1), drawn beforehand.
+
+    Args:
+        order: float32 [B, T, L].
+        token: float32 [B, T, L].
+    """
+
+    order: Tensor
+    token: Tensor
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The result of `decode`.
+
+    Args:
+        tokens: int64 [B, L], nothing masked.
+        confidence: float32 [B, L], each token's probability when it was committed.
+        remasked: int64 [B], how often a committed token was masked again.
+        evaluations: network evaluations.
+    """
+
+    tokens: Tensor
+    confidence: Tensor
+    remasked: Tensor
+    evaluations: int
+
+
+def mask_schedule(rounds: int, length: int) -> list[int]:
+    """How many positions stay masked after each round: a falling cosine, 0 after the last.
+
+    Exact integers, computed once on the host. The published code floors a float32 cosine, in which cos(π/3)
+    is 0.49999997, so that it leaves 27 of 56 after round 8 of 12 where the formula says 28.
+    """
+    ratios = [(step + 1) / rounds for step in range(rounds - 1)]
+    # Within the ratios that occur the cosine is rational only at π/3; a hair keeps that floor exact.
+    floors = [math.floor(length * math.cos(math.pi / 2 * ratio) + 1e-9) for ratio in ratios]
+    return [min(max(floor, 1), length - 1) if length > 1 else 0 for floor in floors] + [0]
+
+
+def draw_noise(generators: Sequence[torch.Generator], config: DecoderConfig, length: int) -> Noise:
+    """Each row's randomness from its own generator, so that a row never depends on its neighbours."""
+    shape = (2, config.rounds, length)
+    if config.deterministic:
+        zeros = torch.zeros(len(generators), *shape)
+        return Noise(zeros[:, 0], zeros[:, 1])
+    rows = torch.stack([torch.rand(shape, generator=g, device=g.device) for g in generators])
+    return Noise(rows[:, 0], rows[:, 1])  # [B, T, L] each
+
+
+def propose(probabilities: Tensor, uniform: Tensor, config: DecoderConfig) -> Tensor:
+    """A token for every position: probabilities [B, L, V] → ids [B, L]."""
+    if config.sample == "argmax":
+        return lowest_argmax(probabilities)
+    if config.token_temperature != 1:
+        tiny = torch.finfo(probabilities.dtype).tiny
+        # Legal ids keep a positive weight; illegal ones stay at exactly zero.
+        weights = (probabilities.clamp_min(tiny).log() / config.token_temperature).softmax(-1)
+        probabilities = weights * (probabilities > 0)
+    return inverse_cdf(probabilities, uniform)
+
+
+def confidence(kind: Order, probabilities: Tensor, tokens: Tensor) -> Tensor:
+    """How sure the network is of each position: probabilities [B, L, V], tokens [B, L] → [B, L] in [0, 1]."""
+    if kind == "max":
+        return probabilities.amax(-1)
+    if kind == "gap":
+        best = probabilities.topk(2, dim=-1).values
+        return best[..., 0] - best[..., 1]
+    if kind == "sampled":
+        return probability_of(probabilities, tokens)
+    return torch.ones_like(tokens, dtype=probabilities.dtype)  # random: the noise alone decides
+
+
+def probability_of(probabilities: Tensor, tokens: Tensor) -> Tensor:
+    """probabilities [B, L, V], tokens [B, L] → [B, L]."""
+    return probabilities.gather(-1, tokens[..., None]).squeeze(-1)
+
+
+def choose(sureness: Tensor, masked: Tensor, uniform: Tensor, temperature: float, remaining: int) -> Tensor:
+    """Which positions [B, L] are known after the round: all that were, and the best of the masked ones.
+
+    Gumbel noise on the logarithm makes it a draw without replacement; exactly `remaining` stay masked.
+    """
+    score = sureness.clamp_min(torch.finfo(sureness.dtype).tiny).log()
+    if temperature > 0:
+        score = score + temperature * gumbel(uniform)
+    score = score.masked_fill(~masked, float("inf"))
+    return rank_descending(score) < score.shape[-1] - remaining
+
+
+def doubtful(now: Tensor, then: Tensor, ratio: float, config: DecoderConfig) -> Tensor:
+    """Which committed tokens [B, L] the network no longer believes: secondary re-masking's two tests."""
+    flagged = now < config.remask_threshold * (1 - ratio)
+    if config.remask_drop is not None:
+        flagged = flagged | (then - now > config.remask_drop)
+    return flagged
+
+
+def decode(
+    logits_fn: Callable[[Tensor], Tensor],
+    length: int,
+    config: DecoderConfig,
+    noise: Noise,
+    *,
+    mask_id: int,
+    legal: Tensor | None = None,
+) -> Decoded:
+    """Fill `length` masked positions in at most `config.rounds` rounds.
+
+    Nothing in the loop waits for the device or has a shape that depends on data. A round in which the
+    schedule commits nothing is skipped (it could change nothing) unless committed tokens may be masked again.
+    Those come on top of the schedule: the next round commits down to its own count, the last commits all.
+
+    Args:
+        logits_fn: ids [B, L], `mask_id` where unknown → logits [B, L, V]; those at p are of token p.
+        length: L.
+        config: the decoder's parameters.
+        noise: from `draw_noise`.
+        mask_id: the id of a masked position.
+        legal: bool [L, V], the ids that each position may take; None for all.
+    """
+    batch, device = noise.order.shape[0], noise.order.device
+    tokens = torch.full((batch, length), mask_id, dtype=torch.int64, device=device)
+    sure = torch.zeros(batch, length, device=device)
+    remasked = torch.zeros(batch, dtype=torch.int64, device=device)
+    evaluations, before = 0, length
+    for step, remaining in enumerate(mask_schedule(config.rounds, length)):
+        if remaining == before and not config.remasks:
+            continue
+        before, evaluations, ratio = remaining, evaluations + 1, (step + 1) / config.rounds
+        masked = tokens == mask_id
+        probabilities = restrict(logits_fn(tokens).float(), legal).softmax(-1)  # [B, L, V]
+        proposal = torch.where(masked, propose(probabilities, noise.token[:, step], config), tokens)
+        now = probability_of(probabilities, proposal)
+        order = confidence(config.order, probabilities, proposal)
+        temperature = 1.0 if config.order == "random" else config.temperature * (1 - ratio)
+        known = choose(order, masked, noise.order[:, step], temperature, remaining)
+        if config.remasks and remaining > 0:
+            flagged = doubtful(now, sure, ratio, config) & ~masked
+            known, remasked = known & ~flagged, remasked + flagged.sum(-1)
+        tokens = torch.where(known, proposal, mask_id)
+        sure = torch.where(known & masked, now, sure)
+    return Decoded(tokens, sure, remasked, evaluations)

@@ -1,0 +1,144 @@
+"""Two evaluations against each other on the episodes that both have."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playloop.envs.episode import Episode
+from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.statistics import Pairs, mcnemar_exact, paired_difference
+from playloop.rollouts.store import differences, read_results
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """First against second: `str()` is for the screen, `to_json()` for a file."""
+
+    names: tuple[str, str]
+    overall: Pairs
+    tasks: dict[tuple[str, int], Pairs]
+    unpaired: tuple[int, int]
+    errors: tuple[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "first": self.names[0],
+            "second": self.names[1],
+            **_pairs_json(self.overall),
+            "unpaired": list(self.unpaired),
+            "errors": list(self.errors),
+            "tasks": [
+                {"suite": suite, "task": task, **_pairs_json(pairs)}
+                for (suite, task), pairs in sorted(self.tasks.items())
+            ],
+        }
+
+    def __str__(self) -> str:
+        head = [f"A  {self.names[0]}", f"B  {self.names[1]}", ""]
+        width = max(len(suite) + 8 for suite, _ in self.tasks)
+        rows = [
+            f"{suite} {task:02d}".ljust(width) + _pairs_text(pairs)
+            for (suite, task), pairs in sorted(self.tasks.items())
+        ]
+        title = "task".ljust(width) + "  pairs       A       B   A only  B only   difference [95 %]"
+        total = "all".ljust(width) + _pairs_text(self.overall)
+        return "\n".join([*head, title, *rows, total, "", *self._conclusion()])
+
+    def _conclusion(self) -> list[str]:
+        pairs = self.overall
+        p = mcnemar_exact(pairs.only_first, pairs.only_second)
+        verdict = "a difference" if p < 0.05 else "no difference shown"
+        lines = [f"McNemar's exact test: p = {p:.4g} ({verdict} at 5 %)"]
+        if any(self.unpaired) or any(self.errors):
+            lines.append(
+                f"left out: {self.unpaired[0]} episodes only in A, {self.unpaired[1]} only in B; "
+                f"errors: {self.errors[0]} in A, {self.errors[1]} in B"
+            )
+        return lines
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two folders of `playloop eval` on the episodes that both have judged.
+
+    Raises:
+        FileNotFoundError: a folder holds no evaluation.
+        ValueError: the environments' conventions or protocols differ, or no episode is shared.
+    """
+    _check_contracts(first, second)
+    left, left_errors = _judged(first)
+    right, right_errors = _judged(second)
+    shared = sorted(left.keys() & right.keys())
+    if not shared:
+        raise ValueError(
+            f"{first} and {second} share no judged episode (suite, task, initial state and seed must be "
+            "equal); evaluate both with the same suite, inits and seed"
+        )
+    return Comparison(
+        (str(first), str(second)),
+        _count(shared, left, right),
+        {task: _count(episodes, left, right) for task, episodes in _by_task(shared).items()},
+        (len(left) - len(shared), len(right) - len(shared)),
+        (left_errors, right_errors),
+    )
+
+
+def _check_contracts(first: Path, second: Path) -> None:
+    contracts = []
+    for folder in (first, second):
+        path = Path(folder) / "config.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; give a folder that `playloop eval` wrote")
+        contracts.append(json.loads(path.read_text()).get("contract", {}))
+    if changed := differences(*contracts):
+        raise ValueError(
+            f"the evaluations judge differently ({'; '.join(changed)}), so their episodes make no "
+            "pairs; evaluate both under one protocol"
+        )
+
+
+def _judged(folder: Path) -> tuple[dict[Episode, EpisodeResult], int]:
+    results = read_results(folder)
+    judged = {result.episode: result for result in results if result.error is None}
+    return judged, len(results) - len(judged)
+
+
+def _by_task(episodes: list[Episode]) -> dict[tuple[str, int], list[Episode]]:
+    found: dict[tuple[str, int], list[Episode]] = {}
+    for episode in episodes:
+        found.setdefault((episode.suite, episode.task), []).append(episode)
+    return found
+
+
+def _count(
+    episodes: list[Episode], left: dict[Episode, EpisodeResult], right: dict[Episode, EpisodeResult]
+) -> Pairs:
+    seen = Counter((left[episode].success, right[episode].success) for episode in episodes)
+    return Pairs(seen[True, True], seen[True, False], seen[False, True], seen[False, False])
+
+
+def _pairs_json(pairs: Pairs) -> dict[str, Any]:
+    difference, low, high = paired_difference(pairs)
+    return {
+        "pairs": pairs.total,
+        "n11": pairs.both,
+        "n10": pairs.only_first,
+        "n01": pairs.only_second,
+        "n00": pairs.neither,
+        "rates": [pairs.first / pairs.total, pairs.second / pairs.total],
+        "difference": difference,
+        "newcombe95": [low, high],
+        "mcnemar_exact_p": mcnemar_exact(pairs.only_first, pairs.only_second),
+    }
+
+
+def _pairs_text(pairs: Pairs) -> str:
+    difference, low, high = paired_difference(pairs)
+    first, second = pairs.first / pairs.total, pairs.second / pairs.total
+    return (
+        f"{pairs.total:7d} {first:7.1%} {second:7.1%} {pairs.only_first:8d} {pairs.only_second:7d}"
+        f"   {100 * difference:+6.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    )

@@ -1,0 +1,186 @@
+"""`playloop eval` without its command line: run what is missing, then count, film and report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from rich.console import Console
+
+from playloop.agents.base import Agent, Plan
+from playloop.envs.contract import Contract, PlayEnv
+from playloop.envs.episode import Episode
+from playloop.rollouts.driver import Driver
+from playloop.rollouts.files import write_atomic, write_json
+from playloop.rollouts.progress import ProgressBar
+from playloop.rollouts.provenance import provenance
+from playloop.rollouts.report import write_report
+from playloop.rollouts.report_images import png_bytes
+from playloop.rollouts.store import EpisodeStore
+from playloop.rollouts.summary import summarize, timing
+from playloop.rollouts.table import result_table
+from playloop.rollouts.video import VideoRecorder, choose_videos
+
+HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes")
+"""Settings that change which episodes run or how they are watched, never what an episode gives."""
+
+
+class DeclaredEnv(Protocol):
+    """Environment settings that also tell, without building anything, what the environment will be."""
+
+    def make(self) -> PlayEnv:
+        """Build the environment."""
+
+    def contract(self) -> Contract:
+        """Its conventions."""
+
+    def task_names(self) -> list[str]:
+        """The instruction of every task."""
+
+
+def evaluate(
+    env: DeclaredEnv,
+    agent: Any,
+    episodes: Sequence[Episode],
+    out: Path | str,
+    workers: int = 2,
+    videos: int | str | Iterable[str] = "none",
+    config: dict[str, Any] | None = None,
+    command: str = "",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Evaluate an agent; a repeated call with the same folder runs only what is missing.
+
+    Args:
+        env: settings of the environment.
+        agent: an agent, or settings with `make()`.
+        episodes: what to run.
+        out: folder of `episodes.jsonl`, `summary.json`, `report.html` and `videos/`.
+        workers: processes; no influence on the result.
+        videos: see `choose_videos`.
+        config: all settings, for the record and to notice that a folder belongs to other settings.
+        command: the command line, for the record.
+        console: where progress and the table are shown.
+
+    Returns:
+        The summary: "result" follows from the episodes alone; "run" tells how, when and where.
+
+    Raises:
+        ValueError: the agent does not fit the environment, or the folder belongs to another configuration.
+    """
+    agent = agent.make() if hasattr(agent, "make") else agent
+    contract = env.contract()
+    agent.prepare(contract)
+    chosen = choose_videos(episodes, videos)
+    out, console = Path(out), console or Console(stderr=True)
+    identity = _identity(config or {}, contract, agent)
+    store = EpisodeStore(out, identity)
+    try:
+        session = _Session(env, agent, store, workers, console)
+        recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
+        session.run(episodes, recorder)
+        result = summarize(store.results().values(), episodes, env.task_names(), contract)
+        run = _run_record(out, agent, config or {}, identity, session.timing, command)
+        summary = {"result": result, "run": run}
+        write_json(out / "summary.json", summary)
+        write_report(out, summary)
+    finally:
+        store.close()
+    console.print(result_table(result))
+    return summary
+
+
+class _Session:
+    """What one call of `evaluate` runs."""
+
+    def __init__(self, env: DeclaredEnv, agent: Agent, store: EpisodeStore, workers: int, console: Console):
+        self.env, self.agent, self.store, self.workers, self.console = env, agent, store, workers, console
+        self.timing: dict[str, Any] | None = None
+
+    def run(self, episodes: Sequence[Episode], recorder: VideoRecorder) -> None:
+        for note in self.store.notes:
+            self.console.print(note)
+        done = self.store.done()
+        missing = [episode for episode in episodes if episode not in done]
+        if not missing:
+            return
+        earlier = [r for e, r in self.store.results().items() if e in done and e in set(episodes)]
+        # The recorder comes before the store: an episode is done only when its video has its name.
+        callbacks = [recorder, self.store, ProgressBar(earlier, self.console)]
+        agent = _FirstLook(self.agent, self.store.folder / "first_observation.png")
+        start = time.monotonic()
+        results = Driver(self.env, self.workers, callbacks).run(agent, missing, done=len(earlier))
+        self.timing = timing(results, time.monotonic() - start, self.workers)
+
+
+class _FirstLook:
+    """Passes everything to an agent and saves what it sees first, to catch a wrong camera by eye.
+
+    An agent that transforms its images may offer `view(observation) -> {name: uint8 [H, W, 3]}`.
+    """
+
+    def __init__(self, agent: Agent, path: Path):
+        self.agent, self.path = agent, path
+        self.reads, self.rows = agent.reads, agent.rows
+
+    def prepare(self, contract: Contract) -> None:
+        self.agent.prepare(contract)
+
+    def begin(self, episode: Episode) -> Any:
+        return self.agent.begin(episode)
+
+    def act(
+        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Any], list[Plan]]:
+        if not self.path.exists() and "images" in self.reads:
+            view = getattr(self.agent, "view", lambda observation: observation["images"])
+            write_atomic(self.path, png_bytes(_beside(list(view(observations[0]).values()))))
+        return self.agent.act(carries, observations, rngs)
+
+
+def _beside(images: list[np.ndarray]) -> np.ndarray:
+    """Images next to one another at their own size, a few grey columns between them."""
+    height, gap = max(image.shape[0] for image in images), 4
+    padded = [
+        np.pad(image, ((0, height - image.shape[0]), (0, gap), (0, 0)), constant_values=128)
+        for image in images
+    ]
+    return np.ascontiguousarray(np.concatenate(padded, axis=1)[:, :-gap])
+
+
+def _identity(config: dict[str, Any], contract: Contract, agent: Any) -> dict[str, Any]:
+    """All that can change the result of an episode."""
+    kept = {name: value for name, value in config.items() if name not in HARMLESS}
+    return {"config": kept, "contract": contract.to_json(), "agent": _agent_provenance(agent)}
+
+
+def _agent_provenance(agent: Any) -> dict[str, Any]:
+    return agent.provenance() if hasattr(agent, "provenance") else {}
+
+
+def _run_record(
+    out: Path,
+    agent: Any,
+    config: dict[str, Any],
+    identity: dict[str, Any],
+    session: dict[str, Any] | None,
+    command: str,
+) -> dict[str, Any]:
+    """How this result was made; a repeat that ran nothing keeps the record of who ran it."""
+    path = out / "summary.json"
+    before = json.loads(path.read_text())["run"] if path.is_file() else None
+    if session is None and before is not None:
+        return before
+    made = provenance(command)
+    sessions = [*(before["sessions"] if before else []), *([{**session, "by": made}] if session else [])]
+    return {
+        "agent": type(agent).__name__,
+        "agent_provenance": identity["agent"],
+        "config": config,
+        "sessions": sessions,
+        "provenance": made,
+    }

@@ -1,0 +1,149 @@
+"""Handles of workers: a spawned process, or the same commands obeyed in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from playloop.rollouts.worker import Answer, Begin, EnvConfig, Execute, Executor, serve
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class WorkerDied(Exception):
+    """The worker's process ended or stopped answering."""
+
+
+class ProcessWorker:
+    """A spawned process with one environment, built in the child so that its GL context belongs to it."""
+
+    def __init__(self, config: EnvConfig):
+        context = multiprocessing.get_context("spawn")
+        self.connection, child = context.Pipe()
+        self.process = context.Process(target=serve, args=(child, config), daemon=True)
+        with _one_thread_each(), _deaf_to_interrupts():
+            self.process.start()
+        child.close()
+        self.asked = time.monotonic()
+
+    def send(self, command: Begin | Execute) -> None:
+        """Give a command; a dead process is noticed when its answer is read."""
+        self.asked = time.monotonic()
+        with contextlib.suppress(OSError):
+            self.connection.send(command)
+
+    def receive(self) -> Answer:
+        """The next answer.
+
+        Raises:
+            WorkerDied: the process has ended.
+        """
+        try:
+            answer = self.connection.recv()
+        except (EOFError, OSError) as error:
+            self.process.join(5)
+            raise WorkerDied(
+                f"the environment's process ended with {_cause(self.process.exitcode)}"
+            ) from error
+        self.asked = time.monotonic()
+        return answer
+
+    def silent_for(self) -> float:
+        """Seconds since the last command or answer."""
+        return time.monotonic() - self.asked
+
+    def stop(self, patience: float = 20.0) -> None:
+        """Hang up, so that the process closes its environment and ends; after `patience` seconds end it."""
+        self.connection.close()
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+
+
+class LocalWorker:
+    """The same commands obeyed in this process: slower with several episodes, but a debugger can follow."""
+
+    def __init__(self, config: EnvConfig):
+        self.executor = Executor(config)
+        self.answers: list[Answer] = [self.executor.start()]
+
+    def send(self, command: Begin | Execute) -> None:
+        self.answers.append(self.executor.obey(command))
+
+    def receive(self) -> Answer:
+        return self.answers.pop(0)
+
+    def silent_for(self) -> float:
+        return 0.0
+
+    def stop(self, patience: float = 0.0) -> None:
+        self.executor.close()
+
+
+Worker = ProcessWorker | LocalWorker
+
+
+def with_answers(workers: Sequence[Worker], timeout: float) -> list[Any]:
+    """Those of the workers that have answered; waits up to `timeout` seconds for the first."""
+    local = [worker for worker in workers if isinstance(worker, LocalWorker) and worker.answers]
+    if local:
+        return list(local)
+    connections: dict[Connection, ProcessWorker] = {
+        worker.connection: worker for worker in workers if isinstance(worker, ProcessWorker)
+    }
+    ready = set(wait(list(connections), timeout))
+    # In the workers' order, not in the operating system's.
+    return [worker for connection, worker in connections.items() if connection in ready]
+
+
+def stop_all(workers: Sequence[Worker], patience: float = 20.0) -> None:
+    """Stop workers side by side: closing a simulator takes a while."""
+    for worker in workers:
+        if isinstance(worker, ProcessWorker):
+            worker.connection.close()
+    deadline = time.monotonic() + patience
+    for worker in workers:
+        worker.stop(max(0.1, deadline - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Children inherit the limit before their NumPy loads; ours is loaded and keeps its threads."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Children inherit it, so that Ctrl-C while they start does not make them print tracebacks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "no exit code"
+    return f"signal {-exitcode}" if exitcode < 0 else f"exit code {exitcode}"

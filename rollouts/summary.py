@@ -1,0 +1,87 @@
+"""From episodes to rates: `summary.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.statistics import wilson
+
+
+def summarize(
+    results: Iterable[EpisodeResult], episodes: Sequence[Episode], names: Sequence[str], contract: Contract
+) -> dict[str, Any]:
+    """The result of a run: what follows from the episodes alone, equal for a broken and an unbroken run.
+
+    Args:
+        results: of the episodes asked for and possibly others, which are left out.
+        episodes: what was asked for, in order.
+        names: the instruction of every task.
+        contract: the environment's conventions and protocol.
+    """
+    by_episode = {result.episode: result for result in results}
+    found = [by_episode[episode] for episode in episodes if episode in by_episode]
+    tasks = sorted({(episode.suite, episode.task) for episode in episodes})
+    return {
+        "overall": rate(found),
+        "tasks": [_task(found, suite, task, names) for suite, task in tasks],
+        "asked": len(episodes),
+        "seeds": sorted({episode.seed for episode in episodes}),
+        "contract": contract.to_json(),
+        "episodes": [_line(result) for result in sorted(found, key=lambda result: result.episode)],
+    }
+
+
+def rate(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """Success rate with Wilson's 95 % interval; errors are counted apart and belong to no rate."""
+    judged = [result for result in results if result.error is None]
+    successes = sum(result.success for result in judged)
+    low, high = wilson(successes, len(judged))
+    won = [result.steps for result in judged if result.success]
+    return {
+        "episodes": len(judged),
+        "successes": successes,
+        "rate": successes / len(judged) if judged else None,
+        "wilson95": [low, high],
+        "errors": len(results) - len(judged),
+        "mean_steps": _mean([result.steps for result in judged]),
+        "mean_steps_of_successes": _mean(won),
+        "mean_return": _mean([result.return_ for result in judged]),
+    }
+
+
+def timing(results: Sequence[EpisodeResult], wall: float, workers: int) -> dict[str, Any]:
+    """How long the episodes of one session took; `seconds` are sums over its episodes."""
+    names = sorted({name for result in results for name in result.seconds})
+    steps = sum(result.steps for result in results)
+    return {
+        "episodes": len(results),
+        "workers": workers,
+        "wall_seconds": round(wall, 3),
+        "episodes_per_minute": round(60 * len(results) / wall, 2) if wall else None,
+        "steps_per_second": round(steps / wall, 1) if wall else None,
+        "seconds": {name: round(sum(r.seconds.get(name, 0.0) for r in results), 3) for name in names},
+    }
+
+
+def _task(results: list[EpisodeResult], suite: str, task: int, names: Sequence[str]) -> dict[str, Any]:
+    chosen = [r for r in results if (r.episode.suite, r.episode.task) == (suite, task)]
+    instruction = names[task] if task < len(names) else ""
+    return {"suite": suite, "task": task, "instruction": instruction, **rate(chosen)}
+
+
+def _line(result: EpisodeResult) -> dict[str, Any]:
+    return {
+        **result.episode.to_json(),
+        "success": result.success,
+        "steps": result.steps,
+        "return": result.return_,
+        "error": result.error,
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

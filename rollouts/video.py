@@ -1,0 +1,174 @@
+"""Videos of chosen episodes; only these are rendered at every step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from playloop.envs.episode import Episode
+from playloop.rollouts.callbacks import Callback, Wants
+from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.segment import Segment
+
+OUTCOMES = ("success", "failure", "error")
+MIN_HEIGHT = 256
+
+
+def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]) -> set[Episode]:
+    """The episodes to record.
+
+    Args:
+        episodes: all that are asked for, also those finished earlier: a repeat then chooses the same ones.
+        videos: the first so many of each task, "all", "none", or keys of episodes.
+    """
+    if videos in ("none", None, False):
+        return set()
+    if videos == "all":
+        return set(episodes)
+    if isinstance(videos, int):
+        return _first_of_each_task(episodes, videos)
+    wanted = {videos} if isinstance(videos, str) else set(videos)
+    by_key = {episode.key: episode for episode in episodes}
+    if unknown := sorted(wanted - by_key.keys()):
+        raise ValueError(
+            f"videos={unknown} name no episode of this run; give a number an episode's key "
+            f"(such as {episodes[0].key}), all or none"
+        )
+    return {by_key[key] for key in wanted}
+
+
+def _first_of_each_task(episodes: Sequence[Episode], count: int) -> set[Episode]:
+    tasks: dict[tuple[str, int], list[Episode]] = {}
+    for episode in episodes:
+        tasks.setdefault((episode.suite, episode.task), []).append(episode)
+    return {episode for found in tasks.values() for episode in found[:count]}
+
+
+class VideoRecorder(Callback):
+    """Writes `<episode's key>-<outcome>.mp4` while the episode runs; a name appears when its video is whole.
+
+    Args:
+        folder: where the videos go.
+        chosen: which episodes are recorded.
+        fps: frames a second, the environment's control rate for real time.
+        cameras: side by side in this order; None is all.
+    """
+
+    def __init__(
+        self, folder: Path, chosen: Iterable[Episode], fps: float, cameras: Sequence[str] | None = None
+    ):
+        self.folder = Path(folder)
+        self.chosen = frozenset(chosen)
+        self.fps = fps
+        self.cameras = cameras
+        self._writers: dict[Episode, Mp4Writer] = {}
+
+    def wants(self, episode: Episode) -> Wants:
+        return Wants(frames=episode in self.chosen)
+
+    def on_start(self, total: int, done: int) -> None:
+        if self.chosen:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink()
+
+    def on_begin(self, episode: Episode) -> None:
+        self._discard(episode)
+        if episode in self.chosen:
+            self._writers[episode] = Mp4Writer(self.folder / f".{episode.key}.partial", self.fps)
+
+    def on_segment(self, episode: Episode, segment: Segment) -> None:
+        writer = self._writers.get(episode)
+        if writer is None or segment.frames is None:
+            return
+        for row in range(len(segment)):
+            writer.add(self._picture({name: frames[row] for name, frames in segment.frames.items()}))
+        if segment.final_frames is not None:
+            writer.add(self._picture(segment.final_frames))
+
+    def on_end(self, result: EpisodeResult) -> None:
+        writer = self._writers.pop(result.episode, None)
+        if writer is None:
+            return
+        outcome = "error" if result.error else "success" if result.success else "failure"
+        for other in OUTCOMES:
+            (self.folder / f"{result.episode.key}-{other}.mp4").unlink(missing_ok=True)
+        writer.finish(self.folder / f"{result.episode.key}-{outcome}.mp4")
+
+    def on_close(self) -> None:
+        for episode in list(self._writers):
+            self._discard(episode)
+
+    def _discard(self, episode: Episode) -> None:
+        if writer := self._writers.pop(episode, None):
+            writer.discard()
+
+    def _picture(self, images: dict[str, np.ndarray]) -> np.ndarray:
+        return side_by_side([images[name] for name in self.cameras or images])
+
+
+class Mp4Writer:
+    """An H.264 video, encoded frame by frame in constant memory.
+
+    Args:
+        path: where the unfinished video is written.
+        fps: frames a second.
+    """
+
+    def __init__(self, path: Path, fps: float):
+        self.path = path
+        self.fps = fps
+        self._container: Any = None
+        self._stream: Any = None
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append a frame, uint8 [H, W, 3]."""
+        if self._container is None:
+            self._open(frame)
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+            self._container.mux(packet)
+
+    def finish(self, path: Path) -> None:
+        """Close the video and give it its name; a video without frames leaves nothing."""
+        if self._container is None:
+            return
+        for packet in self._stream.encode():
+            self._container.mux(packet)
+        self._container.close()
+        os.replace(self.path, path)
+
+    def discard(self) -> None:
+        """Give the unfinished video up."""
+        if self._container is not None:
+            self._container.close()
+        self.path.unlink(missing_ok=True)
+
+    def _open(self, frame: np.ndarray) -> None:
+        height, width = frame.shape[:2]
+        self._container = av.open(str(self.path), "w", format="mp4")
+        # One thread: the simulators need the cores, and the file is the same on every machine.
+        options = {"crf": "20", "preset": "veryfast", "threads": "1"}
+        self._stream = self._container.add_stream("libx264", rate=round(self.fps), options=options)
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "yuv420p"
+
+
+def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Cameras beside one another, enlarged to a watchable height, with even sides as H.264 needs."""
+    height = max(image.shape[0] for image in images)
+    height = max(1, -(-MIN_HEIGHT // height)) * height
+    scaled = [_enlarged(image, height) for image in images]
+    picture = np.concatenate(scaled, axis=1)
+    return np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+
+
+def _enlarged(image: np.ndarray, height: int) -> np.ndarray:
+    """Nearest pixels, so that a small image is shown as the agent sees it."""
+    rows = np.arange(height) * image.shape[0] // height
+    width = image.shape[1] * height // image.shape[0]
+    return image[rows][:, np.arange(width) * image.shape[1] // width]

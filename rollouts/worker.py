@@ -1,0 +1,231 @@
+"""One environment and the commands it obeys, in a process of its own or in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+import numpy as np
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import Episode
+from playloop.rollouts.callbacks import Wants
+from playloop.rollouts.segment import Segment
+
+
+class EnvConfig(Protocol):
+    """The settings of an environment; must survive pickling: the worker builds the environment."""
+
+    def make(self) -> PlayEnv:
+        """Build the environment in the calling process."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Command: begin an episode; answered by `Begun`."""
+
+    episode: Episode
+    wants: Wants
+    reads: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Execute:
+    """Command: execute a plan; answered by `Executed`."""
+
+    actions: np.ndarray
+    info: dict[str, Any]
+
+
+@dataclass
+class Ready:
+    """First answer of a worker: its environment stands."""
+
+    contract: Contract
+
+
+@dataclass
+class Begun:
+    """The first observation of an episode."""
+
+    observation: dict[str, Any]
+    seconds: dict[str, float]
+
+
+@dataclass
+class Executed:
+    """A plan's segment, and what the agent sees next (None after the last segment)."""
+
+    segment: Segment
+    observation: dict[str, Any] | None
+    seconds: dict[str, float]
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Failed:
+    """An exception in the environment, as text; the environment is rebuilt for the next command."""
+
+    error: str
+    details: str
+    built: bool
+
+
+Answer = Ready | Begun | Executed | Failed
+
+
+class Executor:
+    """Obeys commands on one environment, which is built when first needed."""
+
+    def __init__(self, config: EnvConfig):
+        self.config = config
+        self.env: PlayEnv | None = None
+
+    def start(self) -> Answer:
+        """Build the environment."""
+        return self._guarded(lambda: Ready(self._built().contract))
+
+    def obey(self, command: Begin | Execute) -> Answer:
+        """Execute a command; an exception becomes `Failed`."""
+        if isinstance(command, Begin):
+            return self._guarded(lambda: self._begin(command))
+        return self._guarded(lambda: self._execute(command))
+
+    def close(self) -> None:
+        """Close the environment in order, whatever state it is in."""
+        env, self.env = self.env, None
+        if env is not None:
+            with contextlib.suppress(Exception):
+                env.close()
+
+    def _built(self) -> PlayEnv:
+        if self.env is None:
+            self.env = self.config.make()
+        return self.env
+
+    def _guarded(self, act: Any) -> Answer:
+        try:
+            return act()
+        except Exception as error:
+            built = self.env is not None
+            self.close()
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({os.path.basename(place.filename)}:{place.lineno})"
+            return Failed(text, traceback.format_exc(), built)
+
+    def _begin(self, command: Begin) -> Begun:
+        env, clock = self._built(), _Clock()
+        self.wants, self.reads = command.wants, command.reads
+        with clock("begin"):
+            env.begin(command.episode)
+        with clock("observe"):
+            self.now = env.observe(images=self.wants.frames or "images" in self.reads)
+        return Begun(self._visible(env), clock.seconds)
+
+    def _execute(self, command: Execute) -> Executed:
+        env, clock = self._built(), _Clock()
+        rows = _Rows(self.wants)
+        for index, action in enumerate(command.actions):
+            rows.before(env, self.now, action)
+            with clock("physics"):
+                outcome = env.advance(action)
+            rows.after(outcome)
+            over = outcome.terminated or outcome.truncated
+            decision = not over and index == len(command.actions) - 1 and "images" in self.reads
+            with clock("observe"):
+                self.now = env.observe(images=self.wants.frames or decision)
+            if over:
+                break
+        segment = rows.segment(self.now, command.info, over)
+        return Executed(segment, None if over else self._visible(env), clock.seconds, outcome.info)
+
+    def _visible(self, env: PlayEnv) -> dict[str, Any]:
+        """The current observation with what the agent reads and nothing else."""
+        visible = {
+            name: value for name, value in self.now.items() if name != "images" or "images" in self.reads
+        }
+        if "privileged" in self.reads:
+            visible["privileged"] = env.privileged()
+        return visible
+
+
+class _Clock:
+    """Sums seconds under names."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class _Rows:
+    """Gathers the rows of a segment."""
+
+    def __init__(self, wants: Wants):
+        self.wants = wants
+        self.columns: dict[str, list[Any]] = {
+            name: [] for name in ("actions", "states", "rewards", "success")
+        }
+        self.frames: list[dict[str, np.ndarray]] = []
+        self.snapshots: list[np.ndarray] = []
+        self.privileged: list[dict[str, np.ndarray]] = []
+
+    def before(self, env: PlayEnv, observation: dict[str, Any], action: np.ndarray) -> None:
+        self.columns["actions"].append(action)
+        self.columns["states"].append(observation["state"])
+        if self.wants.frames:
+            self.frames.append(observation["images"])
+        if self.wants.trace:
+            self.snapshots.append(env.snapshot())
+            self.privileged.append(env.privileged())
+
+    def after(self, outcome: Outcome) -> None:
+        self.columns["rewards"].append(outcome.reward)
+        self.columns["success"].append(outcome.success)
+
+    def segment(self, now: dict[str, Any], plan_info: dict[str, Any], last: bool) -> Segment:
+        wants = self.wants
+        return Segment(
+            actions=np.asarray(self.columns["actions"], np.float32),  # [n, A]
+            states=np.asarray(self.columns["states"], np.float32),  # [n, S]
+            rewards=np.asarray(self.columns["rewards"], np.float64),  # [n]
+            success=np.asarray(self.columns["success"], bool),  # [n]
+            instruction=now["instruction"],
+            last=last,
+            frames=_stacked(self.frames) if wants.frames else None,
+            snapshots=np.stack(self.snapshots) if wants.trace else None,  # [n, K]
+            privileged=_stacked(self.privileged) if wants.trace else None,
+            plan_info=plan_info,
+            final_frames=now["images"] if wants.frames and last else None,
+        )
+
+
+def _stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def serve(connection: Connection, config: EnvConfig) -> None:
+    """Main function of a worker process: obey until the parent hangs up or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    executor = Executor(config)
+    with contextlib.suppress(EOFError, OSError):
+        connection.send(executor.start())
+        while True:
+            connection.send(executor.obey(connection.recv()))
+    executor.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Skips interpreter shutdown: GL objects that are finalised there print tracebacks on the user's screen.
+    os._exit(0)

@@ -1,0 +1,113 @@
+"""Dispatch: help, exit statuses, and errors that are one sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from omegaconf import OmegaConf
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.main import VERBS, main
+
+TOY = ["env=toy", "agent=random"]
+
+
+def test_help_names_every_verb(capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == text
+    assert all(f"\n  {verb} " in text for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert (text.startswith(f"playloop {verb}: ") and f"\n  playloop {verb}" in text) or verb == "doctor"
+    assert "Usage: playloop" in text and "--debug" in text
+
+
+def test_help_shows_settings_and_options(capsys):
+    assert main(["eval", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "inits: 2" in text and "env: libero, robosuite, toy" in text
+
+
+def test_printed_settings_are_yaml_and_run_nothing(capsys, tmp_path):
+    assert main(["eval", *TOY, "seed=3", f"out={tmp_path}/x", "--print-config"]) == 0
+    printed = OmegaConf.create(capsys.readouterr().out)
+    assert (printed.seed, printed.env.horizon) == (3, 40)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["evaluate"], "there is no verb 'evaluate' (did you mean \"eval\"?)"),
+        (["eval", *TOY, "sed=1"], '(did you mean "seed"?)'),
+        (["eval", *TOY, "--sed=1"], "settings are key=value, without dashes"),
+        (["eval", *TOY, "inits=0"], "select no episode"),
+        (["eval", *TOY, "task=9"], "choose from 0 to 3"),
+        (["eval", *TOY, "task=1", "tasks=[2]"], "keep one"),
+        (["eval", *TOY, "task=reach the blu square"], '(did you mean "reach the blue square"?)'),
+        (["eval", *TOY, "seed=[1"], "seed=[1"),
+        (["train"], "data=…"),
+        (["compare", "a"], "two folders"),
+        (["compare", "a", "b"], "a has no episodes.jsonl"),
+        (["bench"], "rollout or decode"),
+        (["bench", "rolout"], '(did you mean "rollout"?)'),
+        (["doctor", "seed=1"], "takes no settings"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(words, complaint, capsys):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert complaint in err and "Traceback" not in err and not out
+    assert err.startswith(f"playloop {words[0]}: ")
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="did you mean"):
+        main(["eval", *TOY, "sed=1", "--debug"])
+
+
+def test_the_resume_command_names_the_folder():
+    arguments = Arguments.parse(["eval", "seed=1", "task=a b", "out=", "--debug"])
+    out = arguments.choose_out(None)
+    assert str(out).startswith("runs/eval-")
+    assert arguments.resume_command() == f"playloop eval seed=1 'task=a b' out={out}"
+
+
+def test_the_reader_may_leave_early():
+    command = f"{sys.executable} -m playloop.cli.main eval --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("playloop eval") and "BrokenPipe" not in done.stderr
+
+
+def test_an_interrupt_says_how_to_continue(tmp_path):
+    out = tmp_path / "run"
+    words = ["eval", *TOY, "step_seconds=0.2", "videos=none", f"out={out}"]
+    # A shell may start background jobs with interrupts ignored; the child must hear them.
+    command = [sys.executable, "-m", "playloop.cli.main", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_for(lambda: out.exists(), process)
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().endswith(f"Interrupted. Continue with: playloop {' '.join(words)}")
+    assert "Traceback" not in err
+
+
+def wait_for(condition, process, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "the run does not start"
+        time.sleep(0.05)

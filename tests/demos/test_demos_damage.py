@@ -1,0 +1,151 @@
+"""Damaged files are named and refused or skipped; a killed writer leaves nothing that looks whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from numbered_demos import CAMERAS, FEATURES, episode_columns, number_image, read_number, write
+
+from playloop.demos.check import check_dataset
+from playloop.demos.dataset import Demonstrations
+from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.parts import encode_video
+from playloop.demos.writer import DatasetWriter
+
+LENGTHS = (3, 4, 5)
+VIDEO = f"videos/{CAMERAS[1]}/chunk-000/file-001.mp4"
+PARQUET = "data/chunk-000/file-001.parquet"
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path / "data", LENGTHS, data_megabytes=0, video_megabytes=0)  # one file an episode
+    return tmp_path / "data"
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+# A flipped byte can only be told by a fingerprint; the rest also in data sets of other writers.
+@pytest.mark.parametrize("file", [VIDEO, PARQUET])
+@pytest.mark.parametrize(
+    ("damage", "listed"),
+    [(truncate, True), (flip, True), (os.remove, True), (truncate, False), (os.remove, False)],
+)
+def test_damaged_file_is_named_and_refused_or_skipped(root, file, damage, listed):
+    if not listed:
+        os.remove(root / "meta/files.json")
+    damage(root / file)
+    with pytest.raises(CorruptFile, match=file):
+        Demonstrations(root)
+    dataset = Demonstrations(root, on_corrupt="skip")
+    assert list(dataset.skipped) == [1] and file in dataset.skipped[1]
+    assert dataset.length == 8
+    assert dataset.column("index").tolist() == [0, 1, 2, 7, 8, 9, 10, 11]
+    numbers = [read_number(image) - 1000 for image in dataset.frames(CAMERAS[1], list(range(8)))]
+    assert numbers == [0, 1, 2, 7, 8, 9, 10, 11]
+    assert [file in problem for problem in check_dataset(root)] == [True]
+
+
+def test_checked_data_set_is_not_hashed_again_until_it_changes(root):
+    Demonstrations(root)
+    stamps = json.loads((root / "cache/verified.json").read_text())
+    assert VIDEO in stamps and PARQUET in stamps
+    flip(root / VIDEO)
+    with pytest.raises(CorruptFile, match="changed since"):
+        Demonstrations(root)
+
+
+def test_check_finds_a_wrong_place(root, tmp_path):
+    os.remove(root / "meta/files.json")
+    short = np.stack([number_image(0)] * 2)
+    encode_video(short, root / VIDEO, 20)
+    assert any(VIDEO in problem and "frame 3 of 2" in problem for problem in check_dataset(root))
+
+
+def test_bad_episodes_are_refused_and_leave_no_trace(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {camera: tmp_path / f"{camera}.mp4" for camera in CAMERAS}
+    for path in parts.values():
+        encode_video(np.stack([number_image(n) for n in range(4)]), path, 20)
+    writer = DatasetWriter(tmp_path / "data", 20, FEATURES)
+    good = episode_columns(rng, 4)
+    for columns, sentence in (
+        (episode_columns(rng, 5), "4 frames, the episode has 5 rows"),
+        ({**good, "action": good["action"][:, :6]}, "wants"),
+        ({**good, "action": good["action"] * np.nan}, "NaN"),
+        ({"action": good["action"]}, "An episode needs"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            writer.add_episode(columns, parts, "never")
+    writer.add_episode(good, parts, "once")
+    writer.finalize()
+    dataset = Demonstrations(tmp_path / "data")
+    assert (dataset.length, dataset.tasks, check_dataset(tmp_path / "data")) == (4, ["once"], [])
+    with pytest.raises(FileExistsError, match="finished data set"):
+        DatasetWriter(tmp_path / "data", 20, FEATURES)
+
+
+def test_other_versions_get_a_sentence(root):
+    info = json.loads((root / "meta/info.json").read_text())
+    (root / "meta/info.json").write_text(json.dumps(info | {"codebase_version": "v2.1"}))
+    with pytest.raises(ValueError, match=r"v2\.1.*convert"):
+        Demonstrations(root)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import numbered_demos as trip
+from playloop.demos.writer import DatasetWriter
+finish = DatasetWriter.finalize
+def wait(self, *arguments):
+    print("all episodes written", flush=True)
+    sys.stdin.read()
+DatasetWriter.finalize = wait
+trip.write(Path({root!r}))
+"""
+
+
+def test_killed_writer_leaves_no_data_set_and_the_next_begins_anew(tmp_path):
+    root = tmp_path / "data"
+    code = KILLED.format(tests=os.path.dirname(__file__), root=str(root))
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout.readline() == b"all episodes written\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    with pytest.raises(FileNotFoundError, match="not finished; repeat"):
+        Demonstrations(root)
+    write(root)
+    assert check_dataset(root) == []
+    assert not (root / ".partial").exists()
+
+
+def test_random_access_is_fast(tmp_path):
+    """Reads in random order cost a few pictures each, wherever in the file they lie."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "long.mp4"
+    encode_video((rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(600)), path, 20)
+    decoder = VideoDecoder(path, 20)
+    started = time.perf_counter()
+    for number in rng.permutation(600)[:200]:
+        decoder.frame(int(number))
+    assert time.perf_counter() - started < 200 * 0.02

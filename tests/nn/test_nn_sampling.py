@@ -1,0 +1,34 @@
+import torch
+
+from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
+
+
+def test_ties_go_to_the_lowest_index():
+    scores = torch.tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    assert lowest_argmax(scores).tolist() == [1, 0]
+    assert rank_descending(scores).tolist() == [[2, 0, 1, 3], [0, 1, 2, 3]]
+
+
+def test_gumbel_is_finite_and_standard():
+    uniform = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
+    uniform[:2] = torch.tensor([0.0, 1 - 2**-24])
+    noise = gumbel(uniform)
+    assert noise.isfinite().all()
+    assert abs(noise.mean() - 0.5772) < 0.01 and abs(noise.var() - torch.pi**2 / 6) < 0.03
+
+
+def test_inverse_cdf_draws_the_distribution_and_nothing_impossible():
+    probabilities = torch.tensor([0.0, 0.2, 0.0, 0.5, 0.3, 0.0])
+    uniform = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
+    uniform[:2] = torch.tensor([0.0, 1 - 2**-24])
+    drawn = inverse_cdf(probabilities.expand(len(uniform), -1), uniform)
+    assert drawn[:2].tolist() == [1, 4]
+    share = torch.bincount(drawn, minlength=6) / len(uniform)
+    assert share[[0, 2, 5]].tolist() == [0, 0, 0]
+    assert torch.allclose(share, probabilities, atol=0.01)
+
+
+def test_restrict_leaves_legal_ids_alone():
+    legal = torch.tensor([[True, False], [True, True]])
+    assert restrict(torch.ones(1, 2, 2), legal).tolist() == [[[1.0, float("-inf")], [1.0, 1.0]]]
+    assert restrict(torch.ones(2), None).tolist() == [1.0, 1.0]

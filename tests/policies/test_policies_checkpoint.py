@@ -1,0 +1,145 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
+
+from playloop.policies.checkpoint import checkpoint_hash, file_hash, load, save
+from playloop.policies.diffusion import DecoderConfig
+from playloop.policies.record import from_record, to_record
+from playloop.tokenizers.instructions import NGramsConfig
+
+
+def write(folder, seed=0, **options):
+    model = tiny_config().make(tiny_statistics(), seed)
+    encoder = NGramsConfig(size=24).make()
+    encoder.encode(["push the plate", "pick up the milk"])
+    return save(folder, model, contract=CONTRACT, encoder=encoder, training={"command": "train"}, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "checkpoint")
+
+
+def edit_weights(folder, change):
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["weights_sha256"] = file_hash(folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def decide(policy):
+    return policy([None], [tiny_observation(0)], [torch.Generator().manual_seed(5)])[1]
+
+
+def test_round_trip(folder, tmp_path):
+    policy = load(folder)
+    assert policy.contract == CONTRACT and policy.chunk == 8
+    assert policy.model.config.cameras == tiny_config().cameras
+    assert set(policy.encoder.known) == {"push the plate", "pick up the milk"}
+    again = write(tmp_path / "again")
+    assert np.array_equal(decide(load(again)), decide(policy))
+    assert checkpoint_hash(again) == checkpoint_hash(folder)
+    assert checkpoint_hash(write(tmp_path / "other", seed=1)) != checkpoint_hash(folder)
+
+
+def test_saving_replaces_and_leaves_nothing_behind(folder):
+    before = checkpoint_hash(folder)
+    write(folder, seed=1)
+    assert checkpoint_hash(folder) != before
+    assert [path.name for path in folder.parent.iterdir()] == ["checkpoint"]
+
+
+def test_golden_observation_may_be_a_real_one(tmp_path):
+    observation = tiny_observation(3)
+    folder = write(tmp_path / "real", observation=observation)
+    with np.load(folder / "golden.npz", allow_pickle=False) as golden:
+        assert np.array_equal(golden["images.hand"], observation["images"]["hand"])
+    load(folder)
+
+
+def test_averaged_weights_are_what_is_saved(tmp_path):
+    average = {n: v * 0.5 for n, v in tiny_config().make(tiny_statistics()).state_dict().items()}
+    folder = write(tmp_path / "ema", state_dict=average)
+    weights = load(folder).model.state_dict()
+    assert all(torch.equal(weights[n], average[n].bfloat16().float()) for n in average)
+
+
+def test_decoder_overrides(folder):
+    assert load(folder, decoder={"rounds": 3}).decoder == replace(DecoderConfig(), rounds=3)
+    with pytest.raises(ValueError, match="no decoder field"):
+        load(folder, decoder={"steps": 3})
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "statistics.json", "golden.npz"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load(folder)
+
+
+def test_damaged_weights_are_found_by_their_hash(folder):
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match="copy it again"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["head.weight", "target.outer.bias", "cameras.front.tower.entries.0.weight"])
+def test_flipped_weights_are_caught_by_the_golden_decision(folder, name):
+    edit_weights(folder, lambda weights: weights[name].view(-1)[:3].neg_())
+    with pytest.raises(ValueError, match="golden"):
+        load(folder)
+    with pytest.warns(UserWarning, match="golden"):
+        load(folder, verify="warn")
+    load(folder, verify="off")
+
+
+def test_wrong_keys_and_shapes_are_named(folder):
+    edit_weights(folder, lambda weights: weights.pop("positions"))
+    with pytest.raises(ValueError, match=r"positions.*one training run"):
+        load(folder)
+    edit_weights(folder, lambda weights: weights.update(positions=torch.zeros(3, 3)))
+    with pytest.raises(ValueError, match=r"positions: file \(3, 3\)"):
+        load(folder)
+
+
+def test_other_statistics_are_caught(folder):
+    statistics = json.loads((folder / "statistics.json").read_text())
+    statistics["state"]["q99"][2] += 0.5
+    (folder / "statistics.json").write_text(json.dumps(statistics))
+    with pytest.raises(ValueError, match="golden"):
+        load(folder)
+    statistics["state"]["q99"].pop()
+    (folder / "statistics.json").write_text(json.dumps(statistics))
+    with pytest.raises(ValueError, match="differ in length"):
+        load(folder)
+
+
+def test_a_contract_of_another_size_is_refused(folder):
+    contract = replace(CONTRACT, state_names=("a",)).to_json()
+    (folder / "contract.json").write_text(json.dumps(contract))
+    with pytest.raises(ValueError, match="8 states, the contract 1"):
+        load(folder)
+
+
+def test_damaged_json_is_named(folder):
+    (folder / "contract.json").write_text("{")
+    with pytest.raises(ValueError, match=r"contract\.json is damaged"):
+        load(folder)
+
+
+def test_records_build_known_classes_only():
+    config = tiny_config()
+    assert to_record(from_record(json.loads(json.dumps(to_record(config))))) == to_record(config)
+    with pytest.raises(ValueError, match="no configuration"):
+        from_record({"_target_": "os.system", "command": "true"})
+    with pytest.raises(ValueError, match="no field"):
+        from_record(to_record(DecoderConfig()) | {"steps": 3})

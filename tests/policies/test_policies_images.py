@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+import torch
+
+from playloop.policies.augment import Augmentation
+from playloop.policies.images import shrink
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_shrink_is_the_rounded_mean(factor):
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    size = 16 // factor
+    mean = images.reshape(3, size, factor, size, factor, 3).astype(np.float64).mean((2, 4))
+    assert np.array_equal(shrink(images, size), np.floor(mean + 0.5).astype(np.uint8))
+
+
+def test_shrink_refuses_what_it_cannot_do_exactly():
+    with pytest.raises(ValueError, match="multiple of 5"):
+        shrink(np.zeros((16, 16, 3), np.uint8), 5)
+
+
+def test_augmentation_is_drawn_from_its_generator():
+    patches = torch.randn(4, 48, 8, 8)
+    change = Augmentation(shift=1)
+    one, two, other = (change(patches, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+    assert torch.equal(Augmentation(0, 0, 0)(patches, torch.Generator()), patches)
+
+
+def test_shift_moves_whole_patches():
+    patches = torch.arange(16.0).view(1, 1, 4, 4)
+    moved = Augmentation(0, 0, 1)(patches, torch.Generator().manual_seed(3))
+    rows = [(torch.arange(4) + d).clamp(0, 3) for d in (-1, 0, 1)]
+    assert any(torch.equal(moved[0, 0], patches[0, 0][r][:, c]) for r in rows for c in rows)

@@ -1,0 +1,108 @@
+"""Videos and progress by themselves."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from playloop.envs.episode import Episode
+from playloop.rollouts.callbacks import Wants
+from playloop.rollouts.pending import Pending
+from playloop.rollouts.progress import ProgressBar
+from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.segment import Segment
+from playloop.rollouts.video import VideoRecorder, choose_videos, side_by_side
+
+EPISODES = [Episode("s", task, init) for task in range(2) for init in range(3)]
+
+
+def segment(count=2, last=False):
+    pictures = np.zeros((count, 10, 12, 3), np.uint8)
+    final = {"top": pictures[0]} if last else None
+    zeros = np.zeros((count, 2), np.float32)
+    flags = np.zeros(count, bool)
+    return Segment(zeros, zeros, zeros[:, 0], flags, "go", last, {"top": pictures}, final_frames=final)
+
+
+def test_wants_are_joined():
+    assert Wants.union([]) == Wants(False, False)
+    assert Wants.union([Wants(frames=True), Wants(trace=True)]) == Wants(True, True)
+
+
+@pytest.mark.parametrize(
+    ("videos", "chosen"),
+    [
+        ("none", []),
+        ("all", EPISODES),
+        (0, []),
+        (1, [EPISODES[0], EPISODES[3]]),
+        (2, [EPISODES[i] for i in (0, 1, 3, 4)]),
+        (["s-task01-init002-seed0"], [EPISODES[5]]),
+        ("s-task01-init002-seed0", [EPISODES[5]]),
+    ],
+)
+def test_videos_are_chosen_by_number_word_or_key(videos, chosen):
+    assert choose_videos(EPISODES, videos) == set(chosen)
+
+
+def test_a_repeated_or_broken_episode_leaves_no_half_video(tmp_path):
+    recorder = VideoRecorder(tmp_path, EPISODES[:2], fps=20)
+    (tmp_path / ".old.partial").write_bytes(b"killed")
+    (tmp_path / f"{EPISODES[0].key}-error.mp4").write_bytes(b"an earlier outcome")
+    recorder.on_start(2, 0)
+    assert [recorder.wants(episode).frames for episode in EPISODES[:3]] == [True, True, False]
+    for episode in EPISODES[:3]:
+        recorder.on_begin(episode)
+        recorder.on_segment(episode, segment())
+    recorder.on_begin(EPISODES[0])  # its worker died: again
+    recorder.on_segment(EPISODES[0], segment(last=True))
+    recorder.on_end(EpisodeResult(EPISODES[0], True, 2, 1.0))
+    recorder.on_close()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{EPISODES[0].key}-success.mp4"]
+
+
+def test_pictures_have_even_sides_and_a_watchable_height():
+    picture = side_by_side([np.zeros((63, 63, 3), np.uint8), np.zeros((21, 41, 3), np.uint8)])
+    assert picture.shape == (314, 314 + 614 + 2, 3)
+
+
+def test_progress_counts_earlier_episodes_in_the_rate_but_not_in_the_pace():
+    console = Console(file=io.StringIO(), width=160)
+    earlier = [EpisodeResult(episode, True, 5, 1.0) for episode in EPISODES[:3]]
+    bar = ProgressBar(earlier, console)
+    bar.on_start(6, 3)
+    assert bar.facts() == "success 100.0% (95 %: 44% to 100%) · 0 steps"
+    bar.on_end(EpisodeResult(EPISODES[3], False, 5, 0.0))
+    bar.on_end(EpisodeResult(EPISODES[4], False, 5, 0.0, error="died"))
+    assert bar.facts().startswith("success 75.0% (95 %: 30% to 95%) · ") and bar.facts().endswith("1 error")
+    bar.on_end(EpisodeResult(EPISODES[5], True, 5, 1.0))
+    bar.on_close()
+    text = console.file.getvalue()
+    assert "6/6  success 80.0%" in text and f"{EPISODES[4].key} could not be judged: died" in text
+
+
+def test_progress_is_a_live_bar_on_a_terminal():
+    console = Console(file=io.StringIO(), width=160, force_terminal=True)
+    bar = ProgressBar((), console)
+    bar.on_start(1, 0)
+    bar.on_begin(EPISODES[0])
+    bar.on_segment(EPISODES[0], segment())
+    bar.on_end(EpisodeResult(EPISODES[0], True, 5, 1.0))
+    bar.on_close()
+    text = console.file.getvalue()
+    assert "1/1" in text and "success 100.0%" in text and "episodes/min" in text
+
+
+def test_workers_keep_to_their_task_and_share_the_last_one():
+    pending = Pending(EPISODES)
+    assert pending.take(None, []) == EPISODES[0]
+    assert pending.take(None, [("s", 0)]) == EPISODES[3]
+    assert pending.take(("s", 1), [("s", 0)]) == EPISODES[4]
+    assert pending.take(("s", 0), [("s", 1)]) == EPISODES[1]
+    assert pending.take(("s", 0), [("s", 1)]) == EPISODES[2]
+    assert len(pending) == 1
+    assert pending.take(("s", 0), [("s", 1)]) == EPISODES[5]
+    assert pending.take(("s", 0), []) is None

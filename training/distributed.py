@@ -1,0 +1,96 @@
+"""Several processes that train one model: started by torchrun, averaged over gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all.
+
+    Args:
+        rank: its number; 0 writes the files.
+        ranks: how many there are.
+        device: what it computes on.
+    """
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def broadcast(self, module: nn.Module) -> None:
+        """Give every process the first one's weights."""
+        if self.ranks > 1:
+            for value in module.state_dict().values():
+                dist.broadcast(value, 0)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace gradients by their mean over the processes, in one message."""
+        if self.ranks == 1:
+            return
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.ranks
+        for parameter, piece in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
+            parameter.grad = piece.view_as(parameter)
+
+    def average(self, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Metrics' means over the processes."""
+        if self.ranks == 1:
+            return metrics
+        stacked = torch.stack([value.detach().float() for value in metrics.values()])
+        dist.all_reduce(stacked)
+        return dict(zip(metrics, stacked / self.ranks, strict=True))
+
+    def agree(self, flag: bool) -> bool:
+        """Whether the first process says so: decisions that depend on a clock must be the same everywhere."""
+        if self.ranks == 1:
+            return flag
+        value = torch.tensor([float(flag)], device=self.device)
+        dist.broadcast(value, 0)
+        return bool(value.item())
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.ranks > 1:
+            dist.barrier()
+
+
+def join_world(device: str = "auto") -> World:
+    """Join the processes that torchrun has started; alone without it.
+
+    Args:
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+    """
+    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device=cuda, but torch sees no GPU; use device=cpu or install a CUDA build of torch."
+        )
+    where = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
+    )
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    if ranks > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    return World(rank, ranks, where)
+
+
+def leave_world() -> None:
+    """The opposite of `join_world`."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

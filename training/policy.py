@@ -1,0 +1,243 @@
+"""Train a vision-language-action policy on recorded demonstrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.demos.dataset import Demonstrations
+from playloop.demos.frames import FrameCache
+from playloop.envs.contract import Contract
+from playloop.policies import checkpoint
+from playloop.policies.diffusion import DecoderConfig
+from playloop.policies.record import to_record
+from playloop.policies.vla import VLAConfig
+from playloop.tokenizers.instructions import MiniLMConfig
+from playloop.tokenizers.normalizer import compute_statistics
+from playloop.training.data import Stacked, split_episodes
+from playloop.training.provenance import provenance
+from playloop.training.task import Share
+
+
+@dataclass
+class PolicyTaskConfig:
+    """What a policy learns from.
+
+    Args:
+        data: folders of data sets recorded under one contract; their rows are taken together.
+        model: the policy's network.
+        decoder: how the exported policy decodes unless told otherwise.
+        instructions: the encoder of instructions, an `InstructionEncoder` config.
+        validation: share of the episodes of every data set that is held out.
+        seed: of the split and the initial weights.
+        resident: keep all images on the device: no copy a step, if they fit.
+        processes: decode with so many when the caches have to be made.
+        on_corrupt: "refuse" or "skip", as in `Demonstrations`.
+        cache: folder of the image caches; the data sets' own if not given.
+        command: how the run was started; written into the checkpoint.
+    """
+
+    data: list[str]
+    model: VLAConfig = field(default_factory=VLAConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    instructions: Any = field(default_factory=MiniLMConfig)
+    validation: float = 0.05
+    seed: int = 0
+    resident: bool = False
+    processes: int = 2
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    cache: str | None = None
+    command: str = ""
+
+    def make(self) -> PolicyTask:
+        return PolicyTask(self)
+
+
+class PolicyTask:
+    """A `Task`: the network of a discrete-diffusion policy, and rows of demonstrations.
+
+    Only rows that the expert chose itself (`expert` = 1) are imitated; disturbances are seen, not learned.
+
+    Raises:
+        ValueError: if data sets and model do not fit together.
+    """
+
+    def __init__(self, config: PolicyTaskConfig):
+        self.config = config
+        paths = [config.data] if isinstance(config.data, str) else list(config.data)
+        if not paths:
+            raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
+        self.contract = _common_contract(self.datasets)
+        _check_fit(config.model, self.datasets)
+        self._read_columns()
+        self._split()
+        chunks = self.columns["actions"][self.rows["train"]]
+        states = self.columns["state"][self.rows["train"]]
+        self.statistics = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states)
+        self.model = config.model.make(self.statistics, config.seed)
+        self.images = self._open_images()
+        self._resident: dict[str, Tensor] = {}
+
+    def _read_columns(self) -> None:
+        names = {"state": "observation.state", "actions": "action_chunk"}
+        if self.config.model.target_size:
+            names["target"] = "observation.target"
+        self.columns = {
+            key: np.concatenate([dataset.column(name) for dataset in self.datasets]).astype(np.float32)
+            for key, name in names.items()
+        }
+        texts = [task for dataset in self.datasets for task in dataset.tasks]
+        self.encoder = self.config.instructions.make()
+        self.embeddings = self.encoder.encode(texts)  # [tasks, E]
+        starts = np.cumsum([0, *(len(dataset.tasks) for dataset in self.datasets)])
+        numbers = [d.column("task_index") + s for d, s in zip(self.datasets, starts, strict=False)]
+        self.text, self.texts = np.concatenate(numbers), texts
+
+    def _split(self) -> None:
+        held, learned = [], []
+        for dataset in self.datasets:
+            generator = np.random.default_rng([self.config.seed, len(dataset.episodes)])
+            chosen = split_episodes(len(dataset.episodes), self.config.validation, generator)
+            held.append(chosen[dataset.episode_index])
+            expert = "expert" in dataset.features
+            learned.append(dataset.column("expert") == 1 if expert else np.ones(dataset.length, bool))
+        validation, useful = np.concatenate(held), np.concatenate(learned)
+        self.rows = {
+            "train": np.flatnonzero(useful & ~validation),
+            "validation": np.flatnonzero(useful & validation),
+        }
+        if not len(self.rows["train"]):
+            raise ValueError("No row to train on: every row is marked expert = 0 or held out.")
+
+    def _open_images(self) -> dict[str, Stacked]:
+        size = (self.config.model.image_size,) * 2
+        options = {"processes": self.config.processes, "folder": self.config.cache}
+        return {
+            name: Stacked(
+                [FrameCache(d, f"observation.images.{name}", size, **options).array for d in self.datasets]
+            )
+            for name in self.config.model.cameras
+        }
+
+    # --------------------------------------------------------------------------------------------- task
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.model.to(device)
+        self.dtype = dtype
+        if self.config.resident:
+            self._resident = {name: images.resident(device) for name, images in self.images.items()}
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "data": [dataset.identity for dataset in self.datasets],
+            "model": to_record(self.config.model),
+            "instructions": to_record(self.config.instructions),
+            "validation": self.config.validation,
+            "seed": self.config.seed,
+        }
+
+    def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
+        """Keys: "images.<camera>", "state", "instruction", "actions" and, if it is learned, "target"."""
+        rows = self.rows[split]
+        if split == "train":
+            chosen = torch.randint(len(rows), (share.size,), generator=generator)
+        else:  # evenly spaced over the held-out rows, each at most once
+            batches = self.validation_batches(share.size)
+            chosen = (torch.arange(share.size) * batches + step) * len(rows) // (share.size * batches)
+        return self.gather(rows[share.of(chosen).numpy()])
+
+    def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The rows with these numbers over all data sets."""
+        batch = {f"images.{name}": self._gather_images(name, rows) for name in self.images}
+        batch |= {name: torch.from_numpy(values[rows]) for name, values in self.columns.items()}
+        return batch | {"instruction": torch.from_numpy(self.embeddings[self.text[rows]])}
+
+    def _gather_images(self, name: str, rows: np.ndarray) -> Tensor:
+        if name in self._resident:
+            images = self._resident[name]
+            return images[torch.from_numpy(rows).to(images.device)]
+        return torch.from_numpy(self.images[name].gather(rows))  # [B, h, w, 3]
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model.loss(batch, generator, self.dtype)
+
+    def validation_batches(self, size: int) -> int:
+        """At most eight: more would cost time and tell little more."""
+        return min(8, -(-len(self.rows["validation"]) // size))
+
+    def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
+        checkpoint.save(
+            folder,
+            self.model,
+            contract=self.contract,
+            encoder=self.encoder,
+            decoder=self.config.decoder,
+            training=self._provenance() | record,
+            state_dict=state,
+            observation=self._observation(int(self.rows["train"][0])),
+        )
+
+    def _observation(self, row: int) -> dict[str, Any]:
+        images = {name: stacked.gather(np.array([row]))[0] for name, stacked in self.images.items()}
+        text = self.texts[self.text[row]]
+        return {"images": images, "state": self.columns["state"][row], "instruction": text}
+
+    def _provenance(self) -> dict[str, Any]:
+        data = [
+            {
+                "name": dataset.root.name,
+                "identity": dataset.identity,
+                "episodes": len(dataset.episodes),
+                "rows": dataset.length,
+                "recorded": {k: v for k, v in dataset.playloop.items() if k != "contract"},
+            }
+            for dataset in self.datasets
+        ]
+        counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
+        return (
+            {"command": self.config.command, "seed": self.config.seed, "data": data} | counts | provenance()
+        )
+
+
+def _common_contract(datasets: list[Demonstrations]) -> Contract:
+    contracts = []
+    for dataset in datasets:
+        if dataset.contract is None:
+            raise ValueError(
+                f"{dataset.root} has no meta/playloop.json with the environment's contract; a policy cannot "
+                "know its conventions. Add one, or record with `playloop record`."
+            )
+        contracts.append(dataset.contract)
+    for dataset, contract in zip(datasets, contracts, strict=True):
+        differences = contracts[0].differences(contract)
+        if differences:
+            raise ValueError(
+                f"{datasets[0].root} and {dataset.root} cannot be mixed: {'; '.join(differences)}."
+            )
+    return contracts[0]
+
+
+def _check_fit(model: VLAConfig, datasets: list[Demonstrations]) -> None:
+    for dataset in datasets:
+        wanted = [
+            "observation.state",
+            "action_chunk",
+            *(f"observation.images.{name}" for name in model.cameras),
+        ]
+        wanted += ["observation.target"] if model.target_size else []
+        missing = [name for name in wanted if name not in dataset.features]
+        if missing:
+            raise ValueError(
+                f"{dataset.root} lacks {missing} that the model learns from; it has {list(dataset.features)}."
+            )
+        chunk = dataset.features["action_chunk"]["shape"][0]
+        if chunk != model.chunk:
+            raise ValueError(
+                f"{dataset.root} has chunks of {chunk}, the model of {model.chunk}; set its chunk."
+            )

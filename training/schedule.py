@@ -1,0 +1,13 @@
+"""The learning rate over the course of a run."""
+
+from __future__ import annotations
+
+import math
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float = 0.0) -> float:
+    """The rate of step 0 … steps - 1: linear warm-up to `peak`, then half a cosine to `floor * peak`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))

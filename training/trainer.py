@@ -1,0 +1,283 @@
+"""Train a task: one loop for all models, exact to the bit across interruptions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from contextlib import AbstractContextManager, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from playloop.training.checkpoint import (
+    RunState,
+    collect,
+    distribute,
+    load_state,
+    refuse_other_run,
+    save_state,
+)
+from playloop.training.data import prefetch
+from playloop.training.distributed import World
+from playloop.training.ema import MovingAverage
+from playloop.training.metrics import Averages, MetricLog, read_metrics
+from playloop.training.plot import plot_metrics
+from playloop.training.progress import Show, progress_bar
+from playloop.training.schedule import learning_rate
+from playloop.training.task import Share, Task
+
+CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
+"""Settings that may differ between a run and its continuation: they do not change any result."""
+
+
+@dataclass
+class TrainerConfig:
+    """How a task is trained.
+
+    Args:
+        steps: optimizer steps of the whole run.
+        batch: rows a step, over all processes.
+        rate: peak learning rate.
+        warmup: steps of linear warm-up.
+        floor: share of the peak at which the cosine ends.
+        decay: weight decay of matrices; vectors have none.
+        betas: AdamW's.
+        clip: largest norm of the gradient.
+        average: decay of the moving average of the weights, which is what gets exported.
+        precision: "bf16" or "fp32", what the model computes in; parameters are always float32.
+        seed: of the order of the data and all noise.
+        log_every: steps between lines of metrics.
+        validate_every: steps between validations.
+        checkpoint_every: steps between states on disk.
+        max_minutes: stop after so long, with a state to continue from and an export.
+        progress: show a live bar.
+    """
+
+    steps: int = 20_000
+    batch: int = 256
+    rate: float = 3e-4
+    warmup: int = 500
+    floor: float = 0.02
+    decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    average: float = 0.999
+    precision: Literal["bf16", "fp32"] = "bf16"
+    seed: int = 0
+    log_every: int = 20
+    validate_every: int = 500
+    checkpoint_every: int = 1000
+    max_minutes: float | None = None
+    progress: bool = True
+
+    def make(self, world: World) -> Trainer:
+        if self.precision not in ("bf16", "fp32"):
+            raise ValueError(f"precision={self.precision!r}: use bf16 or fp32.")
+        for name in ("steps", "batch", "log_every", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: use 1 or more.")
+        if self.batch % world.ranks:
+            raise ValueError(
+                f"batch={self.batch} cannot be divided among {world.ranks} processes; choose a multiple."
+            )
+        return Trainer(self, world)
+
+
+class Trainer:
+    """Runs a task to its end, or goes on with a run that was stopped.
+
+    Args:
+        config: the settings.
+        world: this process among those that train together.
+    """
+
+    def __init__(self, config: TrainerConfig, world: World):
+        self.config, self.world = config, world
+
+    def run(self, task: Task, folder: str | Path) -> bool:
+        """Train, continuing what is in `folder`; True when all steps are done.
+
+        Writes `folder/state`, `metrics.jsonl`, `metrics.png`, and at the end the export `folder/checkpoint`.
+
+        Raises:
+            ValueError: if `folder` holds a run with other settings.
+            FloatingPointError: if the loss is no longer a number.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._begin(task, folder)
+        if self.step == self.config.steps and (folder / "checkpoint").exists():
+            return True
+        self._train()
+        self._finish()
+        return self.step == self.config.steps
+
+    def _begin(self, task: Task, folder: Path) -> None:
+        config = self.config
+        self.task, self.folder, self.step = task, folder, 0
+        task.prepare(self.world.device, {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision])
+        self.world.broadcast(task.model)
+        self.parameters = [p for p in task.model.parameters() if p.requires_grad]
+        self.optimizer = self._make_optimizer()
+        self.average = MovingAverage(task.model, config.average)
+        self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
+        self.seconds = 0.0
+        self._resume()
+        if self.world.first:
+            self.log.truncate(self.step)
+        self.world.wait()
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        matrices = [p for p in self.parameters if p.ndim >= 2]
+        vectors = [p for p in self.parameters if p.ndim < 2]
+        groups = [
+            {"params": matrices, "weight_decay": self.config.decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        betas = (self.config.betas[0], self.config.betas[1])
+        return torch.optim.AdamW(groups, lr=self.config.rate, betas=betas, fused=True)
+
+    # -------------------------------------------------------------------------------------------- state
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {k: v for k, v in asdict(self.config).items() if k not in CHANGEABLE}
+        settings |= {"ranks": self.world.ranks, "task": self.task.describe()}
+        return json.loads(json.dumps(settings))
+
+    def _resume(self) -> None:
+        state = load_state(self.folder / "state")
+        if state is None:
+            return
+        refuse_other_run(state.scalars["settings"], self._settings(), self.folder)
+        sums = {n[5:]: state.tensors.pop(n) for n in list(state.tensors) if n.startswith("sums/")}
+        distribute(state.tensors, self.task.model, self.average, self.optimizer)
+        self.averages.sums = {name: value.to(self.world.device) for name, value in sums.items()}
+        self.averages.count = state.scalars["count"]
+        self.step, self.seconds = state.scalars["step"], state.scalars["seconds"]
+
+    def _save(self) -> None:
+        if self.world.first:
+            tensors = collect(self.task.model, self.average, self.optimizer)
+            tensors |= {f"sums/{name}": value for name, value in self.averages.sums.items()}
+            scalars = {
+                "step": self.step,
+                "count": self.averages.count,
+                "seconds": self.seconds,
+                "settings": self._settings(),
+            }
+            save_state(self.folder / "state", self.step, RunState(tensors, scalars))
+        self.world.wait()
+
+    # --------------------------------------------------------------------------------------------- loop
+
+    def _train(self) -> None:
+        config, began, before = self.config, time.monotonic(), self.seconds
+        steps = range(self.step, config.steps)
+        batches = prefetch(lambda step: self._batch("train", step), steps)
+        self._logged = (self.seconds, self.step)
+        with closing(batches), self._bar() as show:
+            for batch in batches:
+                self._update(batch)
+                self.seconds = before + time.monotonic() - began
+                late = config.max_minutes is not None and time.monotonic() - began > 60 * config.max_minutes
+                self._report(show)
+                stop = self.step % config.log_every == 0 and self.world.agree(late)
+                if stop or self.step % config.checkpoint_every == 0 or self.step == config.steps:
+                    self._save()
+                if stop:
+                    return
+
+    def _update(self, batch: dict[str, Tensor]) -> None:
+        config, world, model = self.config, self.world, self.task.model
+        rate = learning_rate(self.step, config.steps, config.rate, config.warmup, config.floor)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        noise = self._generator("noise", self.step, world.rank, device=world.device)
+        loss, metrics = self.task.loss(self._move(batch), noise)
+        loss.backward()
+        world.average_gradients(self.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.clip, foreach=True)
+        self.optimizer.step()
+        self.average.update(model, self.step)
+        self.averages.add(world.average({"loss": loss.detach(), **metrics}) | {"gradient_norm": norm})
+        self.step += 1
+
+    def _report(self, show: Show) -> None:
+        config, record = self.config, {}
+        if self.step % config.log_every == 0 or self.step == config.steps:
+            record = self.averages.take()
+            if not math.isfinite(record["loss"]):
+                raise FloatingPointError(
+                    f"The loss at step {self.step} is {record['loss']}; lower rate, or use fp32."
+                )
+            record["rate"] = self.optimizer.param_groups[0]["lr"]
+            record["rows_per_second"] = self._speed()
+            show(self.step, record["loss"], record["rows_per_second"])
+        if self.step % config.validate_every == 0 or self.step == config.steps:
+            record |= self._validate()
+        if record and self.world.first:
+            self.log.append({"step": self.step, "seconds": round(self.seconds, 3), **record})
+
+    def _speed(self) -> float:
+        seconds, step = self._logged
+        self._logged = (self.seconds, self.step)
+        return round(self.config.batch * (self.step - step) / max(self.seconds - seconds, 1e-9), 1)
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        means, world = Averages(), self.world
+        share = self.config.batch
+        with self.average.applied(self.task.model):
+            self.task.model.eval()
+            for number in range(self.task.validation_batches(share)):
+                batch = self._move(self._batch("validation", number))
+                noise = self._generator("validation noise", number, world.rank, device=world.device)
+                loss, metrics = self.task.loss(batch, noise)
+                means.add(world.average({"loss": loss, **metrics}))
+        return {f"validation/{name}": value for name, value in means.take().items()}
+
+    def _finish(self) -> None:
+        if self.world.first:
+            state = {name: value.detach().cpu().clone() for name, value in self.average.state.items()}
+            self.task.save(self.folder / "checkpoint", state, self._record())
+            plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
+        self.world.wait()
+
+    def _record(self) -> dict[str, Any]:
+        measured = [line for line in read_metrics(self.log.path) if "validation/loss" in line]
+        return {
+            "steps": self.step,
+            "seconds": round(self.seconds, 1),
+            "device": str(self.world.device),
+            "processes": self.world.ranks,
+            "trainer": asdict(self.config),
+            "validation": measured[-1] if measured else None,
+        }
+
+    # ---------------------------------------------------------------------------------------------- bits
+
+    def _batch(self, split: str, step: int) -> dict[str, Tensor]:
+        share = Share(self.config.batch, self.world.rank, self.world.ranks)
+        batch = self.task.batch(split, step, self._generator(split, step), share)
+        if self.world.device.type == "cuda":
+            batch = {n: x.pin_memory() if x.device.type == "cpu" else x for n, x in batch.items()}
+        return batch
+
+    def _move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(self.world.device, non_blocking=True) for name, value in batch.items()}
+
+    def _generator(self, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
+        text = "/".join(map(str, (self.config.seed, *purpose)))
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+        return torch.Generator(device).manual_seed(seed)
+
+    def _bar(self) -> AbstractContextManager[Show]:
+        return progress_bar(self.step, self.config.steps, self.config.progress and self.world.first)
