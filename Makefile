@@ -13,7 +13,7 @@ train: setup  ## record demonstrations and train on them: hours on two cores, se
 	@.venv/bin/playloop record suite=libero_object agent=expert out=data/libero_object
 	@.venv/bin/playloop train data=data/libero_object out=runs/libero_object $(ARGS)
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, sizes of files and functions, mypy
 	@.ci/lint
 
 setup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,8 +31,11 @@ class Agent(Protocol):
     under that key. `rows` is how many episodes the agent decides for in one call at the most.
     """
 
-    reads: ClassVar[frozenset[str]] | frozenset[str]
     rows: int
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What an observation must hold; a plain class attribute will do."""
 
     def prepare(self, contract: Contract) -> None:
         """Check, before the first step, that this agent can act under the environment's conventions.

@@ -14,6 +14,8 @@ from playloop.envs.episode import Episode
 
 OPEN, CLOSE = -1.0, 1.0
 METRES_PER_ACTION = 0.05
+WALLS = 0.04
+"""Obstacles nearer than this to the object, metres, must be lifted over before the hand moves aside."""
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Progress:
 
 
 class Expert:
-    """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is tried again elsewhere."""
+    """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is retried elsewhere."""
 
     reads = frozenset({"privileged"})
     rows = 64
@@ -89,8 +91,8 @@ class Expert:
         truth = observation.get("privileged", {})
         if "pick" not in truth:
             raise ValueError("the expert knows only tasks with an object to pick and a place to put it")
-        if carry.upright is None:
-            carry = replace(carry, upright=truth["eef"][3:].copy())
+        upright = truth["eef"][3:].copy() if carry.upright is None else carry.upright
+        carry = replace(carry, upright=upright)
         if carry.grasp is None:
             ranked = rank_grasps(truth)
             carry = replace(carry, grasp=ranked[carry.tries % len(ranked)])
@@ -99,34 +101,34 @@ class Expert:
         if carry.phase in ("reach", "descend", "lift", "carry") and rng.random() < self.config.disturbance:
             return carry, _disturb(rng, gripper)
         turned = carry.grasp is not None and carry.grasp.turned
-        action = _move(
-            truth["eef"], target, _yawed(carry.upright) if turned else carry.upright, self.config.gain
-        )
+        action = _move(truth["eef"], target, _yawed(upright) if turned else upright, self.config.gain)
         carry = replace(carry, age=carry.age + 1)
         return carry, Plan(np.append(action, gripper).astype(np.float32)[None], {"expert": 1})
 
 
 def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: ExpertConfig) -> Progress:
     """The phase that the present state calls for; at most one change a step."""
+    grasp = carry.grasp
+    assert grasp is not None  # chosen before the first phase
     away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
     aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
     stuck = carry.age > 35
     change = {
         "reach": "descend" if (aside < 0.012 and above < 0.03) or carry.age > 45 else None,
-        "descend": "reach" if aside > 0.05 else "close" if _in_grasp(away, carry) or stuck else None,
+        "descend": "reach" if aside > 0.05 else "close" if _in_grasp(away, grasp) or stuck else None,
         "close": "lift" if carry.age >= 9 else None,
-        "lift": "carry" if above < 0.03 or stuck else None,
+        "lift": "carry" if above < 0.02 or stuck else None,
         "carry": "lower" if aside < 0.012 or carry.age > 80 else None,
         "lower": "release" if above < 0.008 or stuck else None,
         "release": "retreat" if carry.age >= 6 else None,
         "retreat": "reach" if carry.age >= 25 else None,
     }[carry.phase]
-    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(carry, truth):
+    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(grasp, truth):
         return Progress("retreat", 15, carry.tries + 1, carry.upright)
     if change is None:
         return carry
     if change == "lift":  # from here on the object is expected to keep its place in the hand
-        held = replace(carry.grasp, offset=truth["eef"][:3] - truth["pick"].mean(0))
+        held = replace(grasp, offset=truth["eef"][:3] - truth["pick"].mean(0))
         return replace(carry, phase=change, age=0, grasp=held, height=travel_height(held, truth))
     if change == "reach" and carry.phase == "retreat":
         return Progress("reach", 0, carry.tries, carry.upright)
@@ -161,18 +163,25 @@ def release_point(grasp: Grasp, truth: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def travel_height(grasp: Grasp, truth: dict[str, np.ndarray]) -> float:
-    """High enough to clear the rim of the place, and to leave wherever the object stood."""
-    return float(max(release_point(grasp, truth)[2] + 0.09, truth["eef"][2] + 0.07))
+    """How high the hand carries the object: above the place's rim and the walls around where it stood."""
+    low, high = truth["pick"]
+    beside = truth["obstacles"][
+        (truth["obstacles"][:, 0, :2] < high[:2] + WALLS).all(1)
+        & (truth["obstacles"][:, 1, :2] > low[:2] - WALLS).all(1)
+    ]
+    walls = float(beside[:, 1, 2].max(initial=-np.inf))
+    clear = walls + 0.03 + (truth["eef"][2] - low[2])
+    return float(max(release_point(grasp, truth)[2] + 0.09, truth["eef"][2] + 0.07, clear))
 
 
-def _in_grasp(away: np.ndarray, carry: Progress) -> bool:
+def _in_grasp(away: np.ndarray, grasp: Grasp) -> bool:
     """Close enough to close: strict along the fingers, lenient along the object's edge."""
-    across, along = (away[0], away[1]) if carry.grasp.turned else (away[1], away[0])
+    across, along = (away[0], away[1]) if grasp.turned else (away[1], away[0])
     return bool(abs(across) < 0.006 and abs(along) < 0.02 and abs(away[2]) < 0.006)
 
 
-def _lost(carry: Progress, truth: dict[str, np.ndarray]) -> bool:
-    slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - carry.grasp.offset) > 0.05
+def _lost(grasp: Grasp, truth: dict[str, np.ndarray]) -> bool:
+    slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - grasp.offset) > 0.05
     return bool(slipped or np.abs(truth["fingers"]).sum() < 0.003)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 WIDEST_GRASP = 0.07
 """Objects narrower than this, metres, are held around their middle; wider ones (a bowl) at their rim."""
-COMFORTABLE_REACH = 0.78
+COMFORTABLE_REACH = 0.81
 """Horizontal distance from the arm's base, metres, beyond which the controller tilts the hand."""
 HAND = np.array([[-0.035, -0.105, 0.045], [0.035, 0.105, 0.20]])
 """Box [2, 3] of the Panda's hand relative to the point between its fingertips; the fingers close along y."""
@@ -34,8 +34,8 @@ class Grasp:
 def rank_grasps(truth: dict[str, np.ndarray]) -> list[Grasp]:
     """All candidate grasps of `truth["pick"]`, the one that runs least into obstacles first.
 
-    Ties go to the candidate nearest to the object's middle with an unturned hand, so that like scenes are grasped
-    alike: demonstrations that choose at random are harder to learn from.
+    Ties go to the candidate nearest to the object's middle with an unturned hand, so that like scenes are
+    grasped alike: demonstrations that choose at random are harder to learn from.
     """
     low, high = truth["pick"]
     middle, size = (low + high) / 2, high - low

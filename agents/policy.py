@@ -12,7 +12,7 @@ from playloop.agents.base import Plan
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.policies.base import Policy
-from playloop.policies.checkpoint import load
+from playloop.policies.checkpoint import checkpoint_hash, load
 
 Carry = tuple[Any, tuple[np.ndarray, ...]]
 """The policy's own carry, and what is left [h, A] of every earlier chunk that reaches ahead, newest first."""
@@ -30,6 +30,8 @@ class PolicyAgentConfig:
         decoder: fields of `DecoderConfig` to override.
         device: to run on.
         verify: what to do when the checkpoint's golden decision differs: strict, warn or off.
+        threads: of PyTorch on the CPU, for the whole process. Fixed, because their number changes the last
+            bits of a sum; and one is fastest beside simulators that keep the other cores busy.
     """
 
     checkpoint: str
@@ -39,8 +41,11 @@ class PolicyAgentConfig:
     decoder: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     verify: str = "strict"
+    threads: int = 1
 
     def make(self) -> PolicyAgent:
+        """The agent, its checkpoint loaded and verified."""
+        torch.set_num_threads(self.threads)
         policy = load(
             self.checkpoint,
             batch=self.batch,
@@ -48,7 +53,9 @@ class PolicyAgentConfig:
             device=self.device,
             verify=self.verify,  # type: ignore[arg-type]
         )
-        return PolicyAgent(policy, self.execute, self.ensemble)
+        agent = PolicyAgent(policy, self.execute, self.ensemble)
+        agent.origin = {"checkpoint_sha256": checkpoint_hash(self.checkpoint)}
+        return agent
 
 
 class PolicyAgent:
@@ -65,6 +72,7 @@ class PolicyAgent:
             raise ValueError(f"agent.ensemble={ensemble}: the decay must be ≥ 0 or null")
         self.policy, self.execute, self.ensemble = policy, execute, ensemble
         self.rows = policy.batch
+        self.origin: dict[str, Any] = {}
         self.gripper = np.array(["gripper" in name for name in policy.contract.action_names])
 
     def prepare(self, contract: Contract) -> None:
@@ -74,6 +82,10 @@ class PolicyAgent:
                 "this policy cannot act in this environment; choose the one it was trained for or another "
                 "checkpoint:\n  " + "\n  ".join(differences)
             )
+
+    def provenance(self) -> dict[str, Any]:
+        """What decides this agent's actions besides its settings; written into results."""
+        return dict(self.origin)
 
     def begin(self, episode: Episode) -> Carry:
         return self.policy.initial(1)[0], ()

@@ -29,6 +29,7 @@ class RandomAgentConfig:
     rows: int = 16
 
     def make(self) -> RandomAgent:
+        """The agent."""
         return RandomAgent(self)
 
 

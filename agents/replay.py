@@ -29,6 +29,7 @@ class ReplayAgentConfig:
     rows: int = 16
 
     def make(self) -> ReplayAgent:
+        """The agent; files are read when their episode begins."""
         return ReplayAgent(ActionFolder(Path(self.folder)), self.chunk, self.rows)
 
 

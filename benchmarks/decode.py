@@ -15,7 +15,7 @@ from torch import nn
 from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
 from playloop.policies.diffusion import Decoded, decode, draw_noise
-from playloop.policies.policy import VLAPolicy
+from playloop.policies.policy import Inputs, VLAPolicy
 
 
 @dataclass
@@ -35,6 +35,7 @@ class DecodeBenchConfig:
     device: str = "cpu"
 
     def make(self) -> DecodeBench:
+        """The bench, its checkpoint loaded."""
         return DecodeBench(self)
 
 
@@ -46,10 +47,12 @@ class DecodeBench:
         self.policy = load(config.checkpoint, decoder=dict(config.decoder), device=config.device)
 
     def run(self) -> dict[str, Any]:
+        """Time both ways; see `bench_decode`."""
         return bench_decode(self.policy, repeats=self.config.repeats)
 
     @staticmethod
     def table(report: dict[str, Any]) -> Table:
+        """The numbers as a table for the terminal."""
         table = Table(title=f"one chunk, {report['evaluations']} rounds, {report['threads']} threads")
         for heading in ("", "ms (median)", "per cached"):
             table.add_column(heading, justify="left" if not heading else "right")
@@ -102,7 +105,7 @@ def bench_decode(
     }
 
 
-def _decode(policy: VLAPolicy, inputs: Any, cached: bool) -> Decoded:
+def _decode(policy: VLAPolicy, inputs: Inputs, cached: bool) -> Decoded:
     model = policy.model
     prompt = model.prompt(*inputs, policy.dtype)
     if cached and prompt.cache is not None:
@@ -138,7 +141,7 @@ def _time(
     return milliseconds, results
 
 
-def count_flops(policy: VLAPolicy, inputs: Any, evaluations: int) -> float:
+def count_flops(policy: VLAPolicy, inputs: Inputs, evaluations: int) -> float:
     """Multiplications and additions of the linear and convolution layers: one prefix pass and the rounds."""
     total = 0.0
 

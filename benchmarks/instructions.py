@@ -99,7 +99,11 @@ def nearest_accuracy(encoder: InstructionEncoder) -> dict[str, Any]:
 
 
 def main() -> None:
-    encoders = {"minilm": MiniLMConfig().make(), "ngrams": NGramsConfig().make()}
+    """Print every encoder's accuracy as JSON."""
+    encoders: dict[str, InstructionEncoder] = {
+        "minilm": MiniLMConfig().make(),
+        "ngrams": NGramsConfig().make(),
+    }
     print(json.dumps({name: nearest_accuracy(encoder) for name, encoder in encoders.items()}, indent=1))
 
 

@@ -56,6 +56,7 @@ def bench_train_step(config: VLAConfig, rows: int = 64, repeats: int = 10) -> di
 
 
 def main() -> None:
+    """Measure and print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=10)

@@ -30,19 +30,23 @@ class Arguments:
 
     @classmethod
     def parse(cls, argv: list[str]) -> Arguments:
+        """Sort the words behind `playloop` into verb, words and flags."""
         flags = ["--help" if word == "-h" else word for word in argv[1:] if word.startswith("-")]
         return cls(argv[0], [word for word in argv[1:] if not word.startswith("-")], flags)
 
     @property
     def help(self) -> bool:
+        """Whether the verb's help is wanted."""
         return "--help" in self.flags
 
     @property
     def debug(self) -> bool:
+        """Whether tracebacks are wanted."""
         return "--debug" in self.flags
 
     @property
     def print_config(self) -> bool:
+        """Whether only the settings are wanted."""
         return "--print-config" in self.flags
 
     @property

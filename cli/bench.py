@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments, nearest
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.config import demand, load, make, show
+from playloop.cli.config import configure, make
 
 
 def run(arguments: Arguments) -> int:
@@ -29,11 +29,9 @@ def run(arguments: Arguments) -> int:
     if len(names) != 1 or names[0] not in BENCHES:
         hint = nearest(names[0], BENCHES) if names else ""
         raise ValueError(f"say what to measure, rollout or decode{hint}: playloop bench rollout.")
-    config = load("bench", [word for word in arguments.words if "=" in word])
-    if arguments.print_config:
-        show(config)
+    config = configure("bench", [word for word in arguments.words if "=" in word], arguments)
+    if config is None:
         return 0
-    demand(config, "bench")
     result = BENCHES[names[0]](config)
     if config.out is not None:
         from playloop.rollouts.files import write_json

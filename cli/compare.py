@@ -28,6 +28,11 @@ def run(arguments: Arguments) -> int:
 
 
 def results_folder(word: str) -> Path:
+    """The folder that `word` names.
+
+    Raises:
+        FileNotFoundError: it holds no evaluation.
+    """
     folder = Path(word)
     if not (folder / "episodes.jsonl").is_file():
         raise FileNotFoundError(f"{folder} has no episodes.jsonl; give a folder that playloop eval wrote.")

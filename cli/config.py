@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from playloop.cli.arguments import nearest
+from playloop.cli.arguments import Arguments, nearest
 from playloop.cli.fields import fill
 
 
@@ -41,6 +41,20 @@ def load(verb: str, words: list[str]) -> DictConfig:
     for override in settings:
         if not names_class(override):
             apply(override, config, free)
+    return config
+
+
+def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig | None:
+    """The complete configuration of a verb; None where `--print-config` wanted only to see it, and has.
+
+    Raises:
+        ValueError: as `load`, or a setting is missing that only the user can know.
+    """
+    config = load(verb, words)
+    if arguments.print_config:
+        show(config)
+        return None
+    demand(config, verb)
     return config
 
 
@@ -90,12 +104,14 @@ def group_options(verb: str) -> dict[str, list[str]]:
 
 @contextmanager
 def hydra() -> Iterator[None]:
+    """Hydra, reading the package's own YAML files."""
     GlobalHydra.instance().clear()
     with initialize_config_module("playloop.configs", version_base="1.3"):
         yield
 
 
 def chosen_groups(verb: str) -> dict[str, list[str]]:
+    """Group → options, of the groups in the verb's defaults list."""
     loader = GlobalHydra.instance().config_loader()
     defaults = compose(verb, return_hydra_config=True).hydra.runtime.choices
     names = sorted(str(name) for name in defaults if not str(name).startswith("hydra/"))
@@ -103,6 +119,11 @@ def chosen_groups(verb: str) -> dict[str, list[str]]:
 
 
 def parse(word: str) -> Override:
+    """One word as a Hydra override.
+
+    Raises:
+        ValueError: it is none.
+    """
     if "=" not in word and not word.startswith("~"):
         raise ValueError(f"{word!r} is not a setting; write key=value.")
     try:
@@ -112,6 +133,11 @@ def parse(word: str) -> Override:
 
 
 def check_choice(override: Override, groups: dict[str, list[str]]) -> str:
+    """The word of a `group=option`.
+
+    Raises:
+        ValueError: there is no such option; names the nearest.
+    """
     group, choice = override.key_or_group, override.value()
     if choice is not None and choice not in groups[group]:
         raise ValueError(f"{group}={choice}: there is no such {group}{nearest(str(choice), groups[group])}.")
@@ -119,6 +145,7 @@ def check_choice(override: Override, groups: dict[str, list[str]]) -> str:
 
 
 def names_class(override: Override) -> bool:
+    """Whether the word exchanges a node's class."""
     return override.key_or_group.endswith("._target_")
 
 

@@ -17,18 +17,16 @@ from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.config import demand, load, make, plain, show
+from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
 
 
 def run(arguments: Arguments) -> int:
     """Evaluate; returns the exit status."""
     arguments.allow()
-    config = load("eval", arguments.words)
-    if arguments.print_config:
-        show(config)
+    config = configure("eval", arguments.words, arguments)
+    if config is None:
         return 0
-    demand(config, "eval")
     settings = plain(config)
     if config.agent.get("checkpoint"):
         # Only for building: the record keeps the name, which is the same on every machine.

@@ -38,7 +38,7 @@ Examples:
 
 `playloop VERB --help` lists a verb's settings with their defaults."""
 
-SPOKEN = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ImportError, PermissionError)
+EXPECTED = (ValueError, OSError, ImportError, RuntimeError, HydraException, OmegaConfBaseException)
 """Errors that name their own fix: shown as a sentence, with the traceback only under --debug."""
 
 
@@ -61,14 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; stdout goes elsewhere so that the interpreter's last flush is quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (*SPOKEN, HydraException, OmegaConfBaseException) as error:
+    except EXPECTED as error:
         if arguments.debug:
             raise
-        say(f"playloop {arguments.verb}: {sentence(error)}")
+        hint = " (--debug shows where)" if isinstance(error, RuntimeError) else ""
+        say(f"playloop {arguments.verb}: {sentence(error)}{hint}")
         return 2
 
 
 def dispatch(arguments: Arguments) -> int:
+    """Run the verb, or show its help; returns the exit status."""
     if arguments.verb not in VERBS:
         raise ValueError(
             f"there is no verb {arguments.verb!r}{nearest(arguments.verb, VERBS)}; see playloop --help."
@@ -81,6 +83,7 @@ def dispatch(arguments: Arguments) -> int:
 
 
 def usage() -> str:
+    """The help text of `playloop` without a verb."""
     return USAGE.format(verbs="\n".join(f"  {verb:<9}{purpose}" for verb, purpose in VERBS.items()))
 
 
@@ -91,11 +94,12 @@ def sentence(error: BaseException) -> str:
     ):
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
-    return str(error).strip() or type(error).__name__
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def say(text: str) -> None:
+    """Print to stderr, after what stdout still holds back."""
     sys.stdout.flush()
     print(text, file=sys.stderr)
 

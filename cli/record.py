@@ -13,17 +13,15 @@ Examples:
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import demand, load, show
+from playloop.cli.config import configure
 
 
 def run(arguments: Arguments) -> int:
     """Record; returns the exit status."""
     arguments.allow()
-    config = load("record", arguments.words)
-    if arguments.print_config:
-        show(config)
+    config = configure("record", arguments.words, arguments)
+    if config is None:
         return 0
-    demand(config, "record")
     from playloop.demos.record import record
 
     config.out = str(arguments.choose_out(config.out))

@@ -28,6 +28,11 @@ def select_tasks(config: DictConfig, names: list[str]) -> list[int] | None:
 
 
 def task_number(task: Any, names: list[str]) -> int:
+    """The number of a task given by number or name.
+
+    Raises:
+        ValueError: the suite has no such task.
+    """
     if isinstance(task, int) and not isinstance(task, bool):
         if not 0 <= task < len(names):
             raise ValueError(f"task={task} is not in the suite; choose from 0 to {len(names) - 1}.")

@@ -16,17 +16,15 @@ from __future__ import annotations
 import os
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import demand, load, show
+from playloop.cli.config import configure
 
 
 def run(arguments: Arguments) -> int:
     """Train; returns the exit status."""
     arguments.allow()
-    config = load("train", arguments.words)
-    if arguments.print_config:
-        show(config)
+    config = configure("train", arguments.words, arguments)
+    if config is None:
         return 0
-    demand(config, "train")
     from playloop.training.run import train
 
     out = arguments.choose_out(config.out)

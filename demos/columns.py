@@ -22,6 +22,7 @@ BOOKKEEPING: dict[str, Feature] = {
 
 
 def is_video(feature: Feature) -> bool:
+    """Whether a feature lies in mp4 files."""
     return feature["dtype"] == "video"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -30,12 +31,13 @@ class VideoDecoder:
         try:
             self._container = av.open(str(path))
             self._stream = self._container.streams.video[0]
-        except (av.error.FFmpegError, IndexError) as error:
+            tick = Fraction(self._stream.time_base or 0)  # seconds; ffmpeg knows it of every mp4
+            self._ticks = 1 / (exact_rate(fps) * tick)
+        except (av.error.FFmpegError, IndexError, ZeroDivisionError) as error:
             raise CorruptFile(
                 f"{path} is missing or not a readable video ({error}); restore or re-record it."
             ) from error
         self._stream.codec_context.thread_count = 1  # threads would add latency to every random access
-        self._ticks = 1 / (exact_rate(fps) * self._stream.time_base)
         self._origin = self._stream.start_time or 0
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._next = -1
@@ -73,6 +75,7 @@ class VideoDecoder:
             ) from error
 
     def close(self) -> None:
+        """Close the file."""
         self._container.close()
 
     def _find(self, number: int) -> av.VideoFrame:

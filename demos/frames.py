@@ -11,7 +11,7 @@ import numpy as np
 
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import VideoDecoder
-from playloop.demos.pixels import downsample
+from playloop.policies.images import shrink
 
 
 class FrameCache:
@@ -33,7 +33,7 @@ class FrameCache:
         processes: int = 1,
         folder: str | Path | None = None,
     ):
-        self._factor = _factor(dataset, camera, size)
+        _check_size(dataset, camera, size)
         folder = Path(folder) if folder else dataset.root / "cache"
         self.path = folder / f"{camera}-{size[0]}x{size[1]}-{dataset.identity}.npy"
         if not self.path.exists():
@@ -53,20 +53,18 @@ class FrameCache:
         shape = (dataset.length, *size, 3)
         try:
             np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
-            jobs = []
+            jobs: list[Job] = []
             for episode, start in enumerate(dataset.starts[:-1]):
                 path, first = dataset.video(camera, episode)
                 rows = dataset.episodes[episode]["length"]
-                jobs.append(
-                    (dataset.root / path, dataset.fps, first, rows, partial, int(start), self._factor)
-                )
+                jobs.append((dataset.root / path, dataset.fps, first, rows, partial, int(start), size))
             _run(jobs, processes)
             os.replace(partial, self.path)
         finally:
             partial.unlink(missing_ok=True)
 
 
-Job = tuple[Path, float, int, int, Path, int, int]
+Job = tuple[Path, float, int, int, Path, int, tuple[int, int]]
 
 
 def _run(jobs: list[Job], processes: int) -> None:
@@ -79,17 +77,17 @@ def _run(jobs: list[Job], processes: int) -> None:
 
 
 def _decode_episode(job: Job) -> None:
-    path, fps, first, rows, target, start, factor = job
+    path, fps, first, rows, target, start, size = job
     array = np.lib.format.open_memmap(target, mode="r+")
     decoder = VideoDecoder(path, fps)
     try:
         for row in range(rows):
-            array[start + row] = downsample(decoder.frame(first + row), factor)
+            array[start + row] = shrink(decoder.frame(first + row), size)
     finally:
         decoder.close()
 
 
-def _factor(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> int:
+def _check_size(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> None:
     if camera not in dataset.cameras:
         raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
     height, width, _ = dataset.features[camera]["shape"]
@@ -98,4 +96,3 @@ def _factor(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> int:
         raise ValueError(
             f"{camera} is {height}×{width}; a cache of {size[0]}×{size[1]} is no whole fraction of it."
         )
-    return factor

@@ -121,6 +121,7 @@ class EpisodeTable:
             self._flush()
 
     def close(self) -> None:
+        """Write what is still in memory and close the file."""
         self._flush()
         if self._writer is not None:
             self._writer.close()

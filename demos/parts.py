@@ -1,13 +1,11 @@
-"""Encode frames into a video whose frame k lies exactly at k / fps, and write small files in one piece."""
+"""Encode frames into a video whose frame k lies exactly at k / fps."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -16,13 +14,6 @@ import numpy as np
 def exact_rate(fps: float) -> Fraction:
     """The frame rate as a fraction, so that no time in a file is ever a rounded float."""
     return Fraction(fps).limit_denominator(1001)
-
-
-def write_json(path: Path, record: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path)
 
 
 def encode_video(

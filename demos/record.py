@@ -50,7 +50,7 @@ class Recording:
     command: str
 
     def candidate(self, task: int, number: int) -> Episode:
-        """The number-th fresh placement of a task. Stored initial states are the test set: never used here."""
+        """The number-th fresh placement of a task. Stored initial states are the test set: never used."""
         return Episode(self.env.suite, task, FRESH, self.seed * 1_000_000 + number)
 
 
@@ -87,12 +87,12 @@ def _plan(config: DictConfig) -> Recording:
 
 
 def _identity(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     return {name: plain[name] for name in ("env", "agent", "seed")}
 
 
 def _act(recording: Recording, identity: dict[str, Any], console: Console) -> list[Episode]:
-    """Run candidates, in rounds, until every task has its successes: the first ones in number, whatever ran first."""
+    """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
     store = EpisodeStore(recording.out, identity)
     try:
         driver = Driver(recording.env, recording.workers, [TraceRecorder(recording.out), store])

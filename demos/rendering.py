@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import groupby
@@ -71,8 +73,16 @@ _env: PlayEnv | None = None  # the simulator of this worker process
 def _open(config: Any) -> None:
     global _env
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: one process a core is faster
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     _env = config.make()
     Finalize(None, _env.close, exitpriority=10)
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent was killed: the pool's queue would keep it waiting for ever."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _render_group(episodes: list[Episode], folder: Path, stride: int) -> int:

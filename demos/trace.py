@@ -43,7 +43,7 @@ class TraceRecorder(Callback):
         segments = self._segments.pop(result.episode, [])
         if result.success and result.error is None:
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **columns_of(segments))
+            np.savez_compressed(buffer, allow_pickle=False, **columns_of(segments))
             write_atomic(trace_path(self.folder, result.episode), buffer.getvalue())
 
 
@@ -72,7 +72,10 @@ def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
 
 
 def chunks(actions: np.ndarray) -> np.ndarray:
-    """Every row's action and the next seven: [n, A] → [n, 8, A]; after the end the arm rests, the gripper stays."""
+    """Every row's action and the next seven: [n, A] → [n, 8, A].
+
+    After the end the arm rests and the gripper stays.
+    """
     rest = np.zeros_like(actions[-1:])
     rest[..., -1] = actions[-1, -1]
     padded = np.concatenate([actions, np.repeat(rest, CHUNK - 1, axis=0)])

@@ -17,9 +17,10 @@ from playloop.demos.columns import BOOKKEEPING, Feature, arrow_schema, check_row
 from playloop.demos.decoder import VideoDecoder
 from playloop.demos.integrity import fingerprints
 from playloop.demos.metadata import DATA_PATH, VIDEO_PATH, EpisodeTable, describe_data_set, write_tasks
-from playloop.demos.parts import exact_rate, write_json
+from playloop.demos.parts import exact_rate
 from playloop.demos.statistics import RunningStatistics, as_image, describe, pixels
 from playloop.demos.videos import VideoTrack, check_part
+from playloop.rollouts.files import write_json
 
 MEGABYTE = 1_000_000
 PUBLISHED = ("videos", "data", "meta")

@@ -1,0 +1,11 @@
+"""Where agents act: simulators, games and world models, all behind `playloop.envs.contract`."""
+
+import gymnasium as gym
+
+for _name, _target in {
+    "Libero": "playloop.envs.libero:LiberoEnv",
+    "Robosuite": "playloop.envs.robosuite:RobosuiteEnv",
+    "ToyReach": "playloop.envs.toy:ToyReach",
+}.items():
+    # Environments end their own episodes (every suite has its own limits), so no wrapper counts steps again.
+    gym.register(f"playloop/{_name}-v0", entry_point=_target, disable_env_checker=True)

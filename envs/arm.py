@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from abc import abstractmethod
 from functools import partial
@@ -19,7 +20,7 @@ CAMERAS = ("agentview", "robot0_eye_in_hand")
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "finger_left", "finger_right")
 WRITABLE_MODEL_FIELDS = ("body_pos", "body_quat", "geom_rgba", "site_rgba")
-"""Fields of the MuJoCo *model* that resets and state changes write to; a flattened state does not hold them."""
+"""Fields of the MuJoCo *model* that resets and state changes write to; a flattened state lacks them."""
 
 
 def arm_contract(
@@ -28,7 +29,8 @@ def arm_contract(
     """The conventions of every published LIBERO policy; robosuite's own tasks are given the same."""
     return Contract(
         family=family,
-        action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; gripper -1 opens, +1 closes",
+        action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; "
+        "gripper -1 opens, +1 closes",
         action_names=ACTION_NAMES,
         control_hz=20.0,
         cameras=dict.fromkeys(cameras, (size, size)),
@@ -66,8 +68,8 @@ class ArmEnv(PlayEnv):
     sensed_substep = 24
     """Sensors show the state after this many of a step's 25 substeps, and the fingers one substep later.
 
-    robosuite's sampling timers start 2 ms late for every forced reading at a reset: one on a plain reset (24), two
-    when a stored state is loaded after it (23). Measured against robosuite 1.4.0.
+    robosuite's sampling timers start 2 ms late for every forced reading at a reset: one on a plain reset
+    (24), two when a stored state is loaded after it (23). Measured against robosuite 1.4.0.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
@@ -76,7 +78,7 @@ class ArmEnv(PlayEnv):
         choose_backend()
         self.contract, self.horizon, self.render_mode = contract, horizon, render_mode
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(contract.action_names),), np.float32)
-        images = {
+        images: dict[str, gym.Space[Any]] = {
             name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()
         }
         self.observation_space = gym.spaces.Dict(
@@ -87,6 +89,8 @@ class ArmEnv(PlayEnv):
         self._simulation: Any = None
         self._loaded: tuple | None = None
         self._renderer: Renderer | None = None
+        self._canvas: Any = None
+        self._sensed: np.ndarray
         self._steps = 0
 
     # -- what a family provides ------------------------------------------------------------------------
@@ -111,7 +115,7 @@ class ArmEnv(PlayEnv):
         if self._loaded != (episode.suite, episode.task):
             self._rebuild(episode)
         self._restore_model()
-        # robosuite and LIBERO draw placements from NumPy's global generator: seed it from the identity, always
+        # robosuite and LIBERO draw placements from NumPy's global generator: always seed it from the identity
         np.random.seed(episode.derive("reset"))
         self._reset_simulation()
         self._after_reset(episode)
@@ -135,6 +139,7 @@ class ArmEnv(PlayEnv):
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._sensed_state.copy(), "instruction": self._text}
         if images:
+            assert self._renderer is not None  # made when the episode began
             self._show(self._sensed)
             observation["images"] = {
                 # the published convention: what OpenGL reads, bottom row first, rotated by 180 degrees
@@ -146,10 +151,10 @@ class ArmEnv(PlayEnv):
     def privileged(self) -> dict[str, np.ndarray]:
         """World frame, metres, quaternions (w, x, y, z).
 
-        "eef" [7] and "object/NAME" [7] are poses, "fingers" [2] joint positions, "base" [3] the arm's
-        foot, "box/NAME" [2, 3] the lower and
-        upper corner around an object's collision shapes; "pick" and "place" [2, 3] are the boxes of the task's
-        first and last object of interest, "obstacles" [K, 2, 3] those of every other collision shape.
+        "eef" [7] and "object/NAME" [7] are poses, "fingers" [2] joint positions, "base" [3] the arm's foot,
+        "box/NAME" [2, 3] the lower and upper corner around an object's collision shapes; "pick" and "place"
+        [2, 3] are the boxes of the task's first and last object of interest, "obstacles" [K, 2, 3] those of
+        every other collision shape.
         """
         data = self._simulation.sim.data
         truth = {"eef": np.concatenate(self._eef(data)), "fingers": data.qpos[self._finger_index].copy()}
@@ -197,6 +202,9 @@ class ArmEnv(PlayEnv):
         logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
         if self._renderer is not None:
             self._renderer.close()
+        # a scene is two gigabytes, and robosuite's objects hold each other: free the old one before the new
+        self._simulation = self._renderer = self._canvas = self._loaded = None
+        gc.collect()
         # construction draws from NumPy's generator too; nothing of it may reach the episode
         np.random.seed(episode.derive("construct"))
         self._simulation = self._load(episode)
@@ -295,7 +303,7 @@ class ArmEnv(PlayEnv):
 
 
 class RememberModel:
-    """Mixin for a robosuite environment: keeps the compiled values of the model fields that resets overwrite."""
+    """Mixin for a robosuite environment: keeps the compiled values of model fields that resets overwrite."""
 
     pristine: dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from playloop.envs.episode import Episode
 
 @dataclass(frozen=True)
 class Contract:
-    """The declared conventions of an environment; written into checkpoints and results, checked before step 1.
+    """The declared conventions of an environment; written into checkpoints, checked before the first step.
 
     Args:
         family: "libero", "robosuite", "toy", …
@@ -41,6 +41,7 @@ class Contract:
     protocol: str = "standard"
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON-able types."""
         record = asdict(self)
         record["cameras"] = {name: list(size) for name, size in self.cameras.items()}
         record["action_names"] = list(self.action_names)
@@ -49,6 +50,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Contract:
+        """The inverse of `to_json`."""
         record = dict(record)
         record["cameras"] = {name: tuple(size) for name, size in record["cameras"].items()}
         record["action_names"] = tuple(record["action_names"])
@@ -67,7 +69,9 @@ class Contract:
                 found.append(f"{name}: the policy was made for {mine!r}, the environment has {theirs!r}")
         for camera, size in self.cameras.items():
             if other.cameras.get(camera) != size:
-                found.append(f"camera {camera!r}: the policy wants {size}, the environment has {other.cameras}")
+                found.append(
+                    f"camera {camera!r}: the policy wants {size}, the environment has {other.cameras}"
+                )
         return found
 
 
@@ -91,10 +95,10 @@ class Outcome:
 
 
 class PlayEnv(gym.Env):
-    """Base class of all environments: a `gymnasium.Env` whose images cost nothing until somebody reads them.
+    """Base class of all environments: a `gymnasium.Env` whose images cost nothing until they are read.
 
     A family writes `begin`, `advance` and `observe`; Gymnasium's `reset` and `step` follow. The driver calls
-    the three directly, so that an agent which executes eight actions a decision pays for one render, not eight.
+    the three directly, so that an agent which executes eight actions a decision pays for one render.
     """
 
     contract: Contract
@@ -121,7 +125,7 @@ class PlayEnv(gym.Env):
         """
 
     def privileged(self) -> dict[str, np.ndarray]:
-        """Ground truth that scripted experts and labels may read and policies may not. Empty where there is none."""
+        """Ground truth that experts and labels may read and policies may not; empty where there is none."""
         return {}
 
     def snapshot(self) -> np.ndarray:
@@ -143,6 +147,7 @@ class PlayEnv(gym.Env):
         return self.observe(), {"episode": episode.to_json()}
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
+        """Gymnasium's step: `advance`, then `observe` with images."""
         outcome = self.advance(np.asarray(action))
         info = {"success": outcome.success, **outcome.info}
         return self.observe(), outcome.reward, outcome.terminated, outcome.truncated, info

@@ -49,6 +49,7 @@ class Finding:
 
     @property
     def good(self) -> bool:
+        """Whether there is nothing to fix."""
         return not self.fix
 
 
@@ -188,6 +189,7 @@ def write_scenes(folder: Path) -> list[Path]:
 
 
 def read_scene(folder: Path, scene: Episode) -> dict[str, np.ndarray]:
+    """A stored scene's arrays by name."""
     with np.load(folder / f"{scene.key}.npz", allow_pickle=False) as archive:
         return dict(archive)
 
@@ -198,6 +200,7 @@ def reference(scene: Episode) -> dict[str, np.ndarray]:
 
 
 def reference_folder() -> Path:
+    """Where the package keeps its stored scenes."""
     return Path(str(resources.files("playloop.envs") / "reference"))
 
 

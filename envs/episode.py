@@ -46,8 +46,10 @@ class Episode:
         return np.random.default_rng(self.derive(*purpose))
 
     def to_json(self) -> dict:
+        """The identity as JSON-able types."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: dict) -> Episode:
+        """The inverse of `to_json`; other keys are ignored."""
         return cls(**{name: record[name] for name in ("suite", "task", "init", "seed")})

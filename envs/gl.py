@@ -84,7 +84,7 @@ class Renderer:
 
     @classmethod
     def close_context(cls) -> None:
-        """Free the process's GL context, after every renderer: in this order EGL leaves no traceback behind."""
+        """Free the process's GL context, after every renderer: in this order EGL leaves no traceback."""
         if cls._context is not None:
             cls._context.free()
             cls._context = None

@@ -1,4 +1,4 @@
-"""Axis-aligned boxes around the collision shapes of a MuJoCo scene: what a scripted expert knows of obstacles."""
+"""Axis-aligned boxes around the collision shapes of a MuJoCo scene: a scripted expert's obstacles."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class ToyReachConfig:
     step_seconds: float = 0.0
 
     def make(self) -> ToyReach:
+        """The environment."""
         return ToyReach(self)
 
     def contract(self) -> Contract:

@@ -13,8 +13,9 @@ from playloop.envs.contract import Contract
 class Policy(Protocol):
     """`(carry, observations, generators) → (carry, chunks, info)`: batched, no hidden state.
 
-    `contract` is the environment's that the policy was trained for; `chunk` its actions a decision; `batch` the
-    fixed number of rows that every call is padded to, so that a row's bits never depend on how many were waiting.
+    `contract` is the environment's that the policy was trained for; `chunk` its actions a decision; `batch`
+    the fixed number of rows that every call is padded to, so that a row's bits never depend on how many were
+    waiting.
     """
 
     contract: Contract
@@ -27,4 +28,4 @@ class Policy(Protocol):
     def __call__(
         self, carry: Any, observations: list[dict[str, Any]], generators: list[torch.Generator]
     ) -> tuple[Any, np.ndarray, dict[str, Any]]:
-        """Decide: observations of length B (as `PlayEnv.observe` gives them) → chunks float32 [B, chunk, A]."""
+        """Decide: B observations (as `PlayEnv.observe` gives them) → chunks float32 [B, chunk, A]."""

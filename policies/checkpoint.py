@@ -161,6 +161,7 @@ def checkpoint_hash(folder: str | Path) -> str:
 
 
 def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -52,6 +52,7 @@ class DecoderConfig:
 
     @property
     def remasks(self) -> bool:
+        """Whether committed tokens may be masked again."""
         return self.remask_threshold > 0 or self.remask_drop is not None
 
     @property
@@ -60,6 +61,7 @@ class DecoderConfig:
         return self.sample == "argmax" and self.temperature == 0 and self.order != "random"
 
     def make(self) -> DecoderConfig:
+        """Itself: decoding is a function of this configuration."""
         return self
 
 

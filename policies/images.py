@@ -5,22 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 
-def shrink(images: np.ndarray, size: int) -> np.ndarray:
-    """Mean over pixel blocks, uint8 [..., H, W, 3] → [..., size, size, 3]; integers, so the same everywhere.
+def shrink(images: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Mean over pixel blocks, rounded half up: uint8 [..., H, W, 3] → [..., height, width, 3].
+
+    Integer arithmetic only, so that every machine gives the same bytes.
+
+    Args:
+        images: as they were drawn.
+        size: height and width, or one number for both; the same whole fraction of H and W.
 
     Raises:
-        ValueError: if the side is not a multiple of `size`.
+        ValueError: if it is no whole fraction, or the images are not uint8.
     """
-    height, width = images.shape[-3:-1]
-    if images.dtype != np.uint8 or height != width or height % size:
+    height, width = (size, size) if isinstance(size, int) else size
+    factor = images.shape[-3] // height if height > 0 else 0
+    if images.dtype != np.uint8 or images.shape[-3:-1] != (height * factor, width * factor) or not factor:
         raise ValueError(
-            f"images must be square uint8, their side a multiple of {size}, got {images.dtype} {images.shape}"
+            f"images must be uint8, their height and width the same multiple of {height} and {width}, "
+            f"got {images.dtype} {images.shape}"
         )
-    factor = height // size
     if factor == 1:
         return images
     # Strided sums are several times faster than a reshape with two reduced axes.
-    total = np.zeros((*images.shape[:-3], size, size, 3), np.uint16 if factor <= 16 else np.uint32)
+    total = np.zeros((*images.shape[:-3], height, width, 3), np.uint16 if factor <= 16 else np.uint32)
     for row in range(factor):
         for column in range(factor):
             total += images[..., row::factor, column::factor, :]

@@ -16,6 +16,9 @@ from playloop.policies.images import shrink
 from playloop.policies.vla import VLA, Prompt
 from playloop.tokenizers.instructions import InstructionEncoder
 
+Inputs = tuple[dict[str, Tensor], Tensor, Tensor]
+"""Images by camera, states and embedded instructions of a batch of observations."""
+
 
 class VLAPolicy:
     """`(carry, observations, generators) → (carry, chunks, info)`, see `policies.base.Policy`.
@@ -99,13 +102,14 @@ class VLAPolicy:
 
     @property
     def device(self) -> torch.device:
+        """Where the model lies."""
         return self.model.legal.device
 
     def prompt(self, observations: Sequence[dict[str, Any]]) -> Prompt:
         """The prefix of these observations, computed."""
         return self.model.prompt(*self.inputs(observations), self.dtype)
 
-    def inputs(self, observations: Sequence[dict[str, Any]]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def inputs(self, observations: Sequence[dict[str, Any]]) -> Inputs:
         """Images uint8 [B, H, W, 3] by camera, raw state [B, S], instruction [B, E], on its device."""
         size = self.model.config.image_size
         for camera in self.model.cameras:

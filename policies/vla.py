@@ -140,6 +140,7 @@ class VLA(nn.Module):
     """
 
     octaves = 6
+    legal: Tensor
 
     def __init__(self, config: VLAConfig, statistics: dict[str, Any]):
         super().__init__()

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from playloop.envs.episode import Episode
+from playloop.rollouts.differences import differences
 from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.statistics import Pairs, mcnemar_exact, paired_difference
-from playloop.rollouts.store import differences, read_results
+from playloop.rollouts.store import read_results
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Comparison:
     errors: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON-able types, tasks in order."""
         return {
             "first": self.names[0],
             "second": self.names[1],

@@ -77,15 +77,19 @@ class LocalWorker:
         self.answers: list[Answer] = [self.executor.start()]
 
     def send(self, command: Begin | Execute) -> None:
+        """Obey the command at once."""
         self.answers.append(self.executor.obey(command))
 
     def receive(self) -> Answer:
+        """The oldest answer not yet read."""
         return self.answers.pop(0)
 
     def silent_for(self) -> float:
+        """Never silent."""
         return 0.0
 
     def stop(self, patience: float = 0.0) -> None:
+        """Close the environment."""
         self.executor.close()
 
 

@@ -50,6 +50,7 @@ class EpisodeResult:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> EpisodeResult:
+        """The inverse of `to_json`."""
         names = ("success", "steps", "error", "seconds", "decisions", "attempts", "info")
         values = {name: record[name] for name in names}
         return cls(episode=Episode.from_json(record), return_=record["return"], **values)

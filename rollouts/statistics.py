@@ -52,14 +52,17 @@ class Pairs:
 
     @property
     def total(self) -> int:
+        """Episodes that both have."""
         return self.both + self.only_first + self.only_second + self.neither
 
     @property
     def first(self) -> int:
+        """Successes of the first."""
         return self.both + self.only_first
 
     @property
     def second(self) -> int:
+        """Successes of the second."""
         return self.both + self.only_second
 
 

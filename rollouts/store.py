@@ -12,10 +12,9 @@ import numpy as np
 
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback
+from playloop.rollouts.differences import differences
 from playloop.rollouts.files import write_json
 from playloop.rollouts.record import EpisodeResult
-
-_MISSING = "(absent)"
 
 
 class EpisodeStore(Callback):
@@ -94,16 +93,6 @@ class EpisodeStore(Callback):
             )
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Sentences for the keys in which two configurations differ, nested keys joined by dots."""
-    left, right = _flat(before), _flat(now)
-    return [
-        f"{key}: it was {left.get(key, _MISSING)}, now it is {right.get(key, _MISSING)}"
-        for key in sorted(left.keys() | right.keys())
-        if left.get(key, _MISSING) != right.get(key, _MISSING)
-    ]
-
-
 def read_results(folder: Path) -> list[EpisodeResult]:
     """The results in a folder, the last of every identity, in the order of their identities.
 
@@ -142,13 +131,3 @@ def _cut_torn_line(file: int) -> list[str]:
     os.ftruncate(file, whole)
     os.fsync(file)
     return ["the last line of episodes.jsonl was torn by a kill; its episode runs again"]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    return {
-        name: leaf
-        for key, part in value.items()
-        for name, leaf in _flat(part, f"{prefix}.{key}" if prefix else str(key)).items()
-    }

@@ -29,10 +29,12 @@ class UniformBins:
 
     @cached_property
     def boundaries(self) -> Tensor:
+        """The edges, float64 [edges]."""
         return torch.from_numpy(np.linspace(-1.0, 1.0, self.edges))
 
     @cached_property
     def centers(self) -> Tensor:
+        """The values that ids decode to, float64 [edges - 1]."""
         return (self.boundaries[:-1] + self.boundaries[1:]) / 2
 
     def encode(self, values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,25 @@ class InstructionEncoder(Protocol):
         """float32 [n, size]."""
 
 
+class Remembering(ABC):
+    """Embeds every text once."""
+
+    def __init__(self, known: dict[str, np.ndarray] | None = None):
+        self.known = dict(known or {})
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, size]."""
+        for text in dict.fromkeys(texts):
+            if text not in self.known:
+                # One at a time: padding to a common length would let a text's bits depend on its neighbours.
+                self.known[text] = self._embed(text)
+        return np.stack([self.known[text] for text in texts])
+
+    @abstractmethod
+    def _embed(self, text: str) -> np.ndarray:
+        """float32 [size]."""
+
+
 @dataclass
 class MiniLMConfig:
     """The packaged sentence encoder all-MiniLM-L6-v2, frozen.
@@ -33,25 +53,19 @@ class MiniLMConfig:
     folder: str | None = None
 
     def make(self) -> MiniLM:
+        """The encoder; its network is read later."""
         return MiniLM(self)
 
 
-class MiniLM:
+class MiniLM(Remembering):
     """Mean-pooled, unit-length sentence embeddings. The network is read when the first unknown text comes."""
 
     size = 384
 
     def __init__(self, config: MiniLMConfig, known: dict[str, np.ndarray] | None = None):
+        super().__init__(known)
         self.config = config
-        self.known = dict(known or {})
         self._network: tuple[Any, Any] | None = None
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        for text in dict.fromkeys(texts):
-            if text not in self.known:
-                # One at a time: padding to a common length would let a text's bits depend on its neighbours.
-                self.known[text] = self._embed(text)
-        return np.stack([self.known[text] for text in texts])
 
     def _embed(self, text: str) -> np.ndarray:
         import torch
@@ -99,21 +113,16 @@ class NGramsConfig:
     letters: int = 5
 
     def make(self) -> NGrams:
+        """The encoder."""
         return NGrams(self)
 
 
-class NGrams:
+class NGrams(Remembering):
     """Counts of words, pairs of words and runs of letters, hashed with a sign into a unit vector."""
 
     def __init__(self, config: NGramsConfig, known: dict[str, np.ndarray] | None = None):
+        super().__init__(known)
         self.config, self.size = config, config.size
-        self.known = dict(known or {})
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        for text in dict.fromkeys(texts):
-            if text not in self.known:
-                self.known[text] = self._embed(text)
-        return np.stack([self.known[text] for text in texts])
 
     def _embed(self, text: str) -> np.ndarray:
         vector = np.zeros(self.size, np.float32)

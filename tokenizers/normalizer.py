@@ -65,6 +65,7 @@ class QuantileNormalizer:
 
     @property
     def size(self) -> int:
+        """Number of dimensions."""
         return len(self.q01)
 
     def normalize(self, values: Tensor) -> Tensor:

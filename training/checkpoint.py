@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
+from playloop.rollouts.differences import differences
 from playloop.training.ema import MovingAverage
 
 
@@ -86,17 +87,8 @@ def _saved(folder: Path) -> list[Path]:
 
 def refuse_other_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """Raise a ValueError that names the settings which differ, if any do."""
-    before, now = _flat(stored), _flat(wanted)
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    if changed:
-        told = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in changed[:5])
+    if changed := differences(stored, wanted):
         raise ValueError(
-            f"{folder} holds a run with other settings ({told}). Restore them, or choose another out."
+            f"{folder} holds a run with other settings ({'; '.join(changed[:5])}). "
+            "Restore them, or choose another out."
         )
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in record.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found

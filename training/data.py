@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -63,7 +63,7 @@ def split_episodes(episodes: int, fraction: float, generator: np.random.Generato
     return chosen
 
 
-def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Iterator[Item]:
+def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Generator[Item, None, None]:
     """`make(step)` for each step, computed up to `ahead` steps early by a thread; errors are raised here."""
     ready: queue.Queue = queue.Queue(maxsize=ahead)
     stop = threading.Event()

@@ -27,6 +27,7 @@ class World:
 
     @property
     def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
     def broadcast(self, module: nn.Module) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from playloop.rollouts.files import write_atomic
 
 
 class Averages:
@@ -19,6 +20,7 @@ class Averages:
         self.count = 0
 
     def add(self, metrics: dict[str, Tensor]) -> None:
+        """Add one step's metrics."""
         for name, value in metrics.items():
             value = value.detach().double() if value.device.type != "mps" else value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -39,15 +41,14 @@ class MetricLog:
         self.path = path
 
     def append(self, record: dict[str, Any]) -> None:
+        """Add one line."""
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def truncate(self, step: int) -> None:
         """Drop lines after step `step`, and a line that a kill cut short."""
         kept = [record for record in read_metrics(self.path) if record["step"] <= step]
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        os.replace(partial, self.path)
+        write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import to_record
 from playloop.policies.vla import VLAConfig
+from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
 from playloop.training.data import Stacked, split_episodes
-from playloop.training.provenance import provenance
 from playloop.training.task import Share
 
 
@@ -55,6 +55,7 @@ class PolicyTaskConfig:
     command: str = ""
 
     def make(self) -> PolicyTask:
+        """The task; data sets are opened and image caches made if missing."""
         return PolicyTask(self)
 
 
@@ -117,7 +118,7 @@ class PolicyTask:
 
     def _open_images(self) -> dict[str, Stacked]:
         size = (self.config.model.image_size,) * 2
-        options = {"processes": self.config.processes, "folder": self.config.cache}
+        options: dict[str, Any] = {"processes": self.config.processes, "folder": self.config.cache}
         return {
             name: Stacked(
                 [FrameCache(d, f"observation.images.{name}", size, **options).array for d in self.datasets]
@@ -200,9 +201,8 @@ class PolicyTask:
             for dataset in self.datasets
         ]
         counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        return (
-            {"command": self.config.command, "seed": self.config.seed, "data": data} | counts | provenance()
-        )
+        asked = {"command": self.config.command, "seed": self.config.seed, "data": data}
+        return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def _common_contract(datasets: list[Demonstrations]) -> Contract:

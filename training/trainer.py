@@ -76,6 +76,11 @@ class TrainerConfig:
     progress: bool = True
 
     def make(self, world: World) -> Trainer:
+        """The trainer.
+
+        Raises:
+            ValueError: a setting is out of range, or the batch cannot be divided.
+        """
         if self.precision not in ("bf16", "fp32"):
             raise ValueError(f"precision={self.precision!r}: use bf16 or fp32.")
         for name in ("steps", "batch", "log_every", "validate_every", "checkpoint_every"):

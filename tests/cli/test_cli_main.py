@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import pytest
 from omegaconf import OmegaConf
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
+from playloop.rollouts.store import EpisodeStore
 
 TOY = ["env=toy", "agent=random"]
 
@@ -70,6 +72,29 @@ def test_bad_input_is_one_sentence_and_status_2(words, complaint, capsys):
     out, err = capsys.readouterr()
     assert complaint in err and "Traceback" not in err and not out
     assert err.startswith(f"playloop {words[0]}: ")
+
+
+@dataclass
+class Broken:
+    def make(self):
+        raise RuntimeError("no kernel\nfor this device")
+
+
+def test_what_fails_on_the_way_is_one_sentence_and_says_how_to_see_more(tmp_path, capsys):
+    words = ["eval", "env=toy", "agent._target_=test_cli_main.Broken", f"out={tmp_path}/run"]
+    assert main(words) == 2
+    wanted = "playloop eval: no kernel for this device (--debug shows where)\n"
+    assert capsys.readouterr().err.endswith(wanted)
+    with pytest.raises(RuntimeError):
+        main([*words, "--debug"])
+
+
+def test_a_folder_in_use_is_one_sentence(tmp_path, capsys):
+    store = EpisodeStore(tmp_path, {})
+    assert main(["eval", *TOY, f"out={tmp_path}"]) == 2
+    store.close()
+    error = capsys.readouterr().err
+    assert "another run is writing to" in error and "Traceback" not in error and error.count("\n") == 1
 
 
 def test_debug_shows_the_traceback():

@@ -12,7 +12,6 @@ from numbered_demos import CAMERAS, LENGTHS, read_number, write
 from playloop.demos.check import check_dataset
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
-from playloop.demos.pixels import downsample
 from playloop.policies.images import shrink
 
 
@@ -94,19 +93,8 @@ def test_frame_cache_equals_shrunk_frames(recorded, tmp_path, processes):
     dataset = Demonstrations(recorded[0])
     cache = FrameCache(dataset, CAMERAS[0], (32, 32), processes=processes, folder=tmp_path)
     assert [read_number(image) for image in cache[np.arange(31)]] == list(range(31))
-    assert np.array_equal(cache[11], downsample(dataset.frame(CAMERAS[0], 11), 2))
+    assert np.array_equal(cache[11], shrink(dataset.frame(CAMERAS[0], 11), 32))
     stamp = cache.path.stat().st_mtime_ns
     assert FrameCache(dataset, CAMERAS[0], (32, 32), folder=tmp_path).path.stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match="whole fraction"):
         FrameCache(dataset, CAMERAS[0], (48, 48), folder=tmp_path)
-
-
-def test_downsample_rounds_half_up_alike_in_numpy_and_torch():
-    import torch
-
-    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    expected = np.floor(images.reshape(2, 4, 2, 4, 2, 3).mean((2, 4)) + 0.5).astype(np.uint8)
-    assert np.array_equal(downsample(images, 2), expected)
-    assert np.array_equal(shrink(images, 4), expected)  # what the policy does when it serves
-    assert np.array_equal(downsample(torch.from_numpy(images), 2).numpy(), expected)
-    assert downsample(np.full((17, 17, 3), 255, np.uint8), 17).tolist() == [[[255, 255, 255]]]

@@ -14,9 +14,16 @@ def test_shrink_is_the_rounded_mean(factor):
     assert np.array_equal(shrink(images, size), np.floor(mean + 0.5).astype(np.uint8))
 
 
-def test_shrink_refuses_what_it_cannot_do_exactly():
-    with pytest.raises(ValueError, match="multiple of 5"):
-        shrink(np.zeros((16, 16, 3), np.uint8), 5)
+def test_shrink_sums_without_overflow_and_keeps_other_shapes():
+    assert shrink(np.full((17, 17, 3), 255, np.uint8), 1).tolist() == [[[255, 255, 255]]]
+    wide = np.random.default_rng(1).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    assert np.array_equal(shrink(wide, (4, 8))[:, :4], shrink(wide[:, :8], 4))
+
+
+@pytest.mark.parametrize(("shape", "size"), [((16, 16, 3), 5), ((16, 32, 3), 8), ((16, 16, 3), 32)])
+def test_shrink_refuses_what_it_cannot_do_exactly(shape, size):
+    with pytest.raises(ValueError, match=f"multiple of {size}"):
+        shrink(np.zeros(shape, np.uint8), size)
 
 
 def test_augmentation_is_drawn_from_its_generator():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from playloop.envs.episode import FRESH, Episode
+from playloop.rollouts.differences import differences
 from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.store import EpisodeStore, differences, read_results
+from playloop.rollouts.store import EpisodeStore, read_results
 
 EPISODES = [Episode("suite", 0, 1, 7), Episode("suite", 1, FRESH, 7)]
 CONFIG = {"env": {"suite": "suite", "size": 256}, "seed": 7}

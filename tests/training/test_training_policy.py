@@ -12,8 +12,8 @@ from policy_demos import CONTRACT, MODEL, task_config, write_demos
 from test_training_trainer import ALONE, equal_exports, lines
 
 from playloop.demos.dataset import Demonstrations
-from playloop.demos.pixels import downsample
 from playloop.policies import checkpoint
+from playloop.policies.images import shrink
 from playloop.training.task import Share
 from playloop.training.trainer import TrainerConfig
 
@@ -45,7 +45,7 @@ def test_gathered_rows_are_those_of_the_data_sets(roots):
     batch = task.gather(rows)
     for position, row in enumerate(rows):
         dataset, local = (datasets[0], row) if row < 60 else (datasets[1], row - 60)
-        image = downsample(dataset.frame("observation.images.front", int(local)), 2)
+        image = shrink(dataset.frame("observation.images.front", int(local)), MODEL.image_size)
         assert np.array_equal(batch["images.front"][position].numpy(), image)
         assert np.array_equal(batch["actions"][position].numpy(), dataset.column("action_chunk")[local])
         assert np.array_equal(batch["target"][position].numpy(), dataset.column("observation.target")[local])

@@ -80,7 +80,7 @@ def test_finished_run_is_left_alone(unbroken):
 
 
 def test_other_settings_are_refused(unbroken):
-    with pytest.raises(ValueError, match=r"rate was 0\.02, is 0\.5"):
+    with pytest.raises(ValueError, match=r"rate: it was 0\.02, now it is 0\.5"):
         replace(CONFIG, rate=0.5).make(ALONE).run(RegressionConfig().make(), unbroken)
 
 

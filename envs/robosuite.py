@@ -1,0 +1,114 @@
+"""robosuite's own single-arm tasks through the one contract."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from playloop.envs.arm import ArmEnv, arm_contract, remembering
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+from playloop.envs.gl import choose_backend
+
+SUITE = "robosuite"
+TASKS = {
+    "Lift": "lift the cube",
+    "Stack": "stack the red cube on the green cube",
+    "PickPlace": "put every object into its bin",
+    "NutAssembly": "put both nuts on their pegs",
+    "Door": "open the door",
+}
+"""Task → instruction. robosuite has no sentences of its own; these are ours."""
+HORIZONS = {"Lift": 400, "Stack": 400, "PickPlace": 1000, "NutAssembly": 1000, "Door": 500}
+PLACEMENTS = 50
+"""Placements of a task in the default protocol; robosuite stores none, they are drawn from the identity."""
+
+
+@dataclass
+class RobosuiteConfig:
+    """robosuite's tasks with a Panda arm, OSC_POSE and LIBERO's conventions.
+
+    Args:
+        size: pixels of both cameras' sides.
+        horizon: most actions; None is the task's own limit.
+    """
+
+    size: int = 256
+    horizon: int | None = None
+
+    def make(self) -> RobosuiteEnv:
+        """Construct the environment; scenes are loaded when an episode begins."""
+        return RobosuiteEnv(self)
+
+    def task_names(self) -> list[str]:
+        """The tasks in their order, by robosuite's names."""
+        return list(TASKS)
+
+    def contract(self) -> Contract:
+        """The conventions, without building a simulator."""
+        return arm_contract(
+            "robosuite", self.size, "the task's own success check holds at any step", "standard"
+        )
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """Task by task; `init` numbers the placements, each drawn from the episode's identity."""
+        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
+        chosen = range(len(TASKS)) if tasks is None else tasks
+        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+
+
+class RobosuiteEnv(ArmEnv):
+    """Lift, Stack, PickPlace, NutAssembly and Door under the one contract."""
+
+    def __init__(self, config: RobosuiteConfig | None = None, render_mode: str | None = None) -> None:
+        self.config = config or RobosuiteConfig()
+        super().__init__(self.config.contract(), self.config.horizon or max(HORIZONS.values()), render_mode)
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        super().begin(episode)
+        self.horizon = self.config.horizon or HORIZONS[_name(episode)]
+
+    @property
+    def goal_objects(self) -> list[str]:
+        return ["cubeA", "cubeB"] if type(self._simulation).__name__ == "Stack" else []
+
+    def _load(self, episode: Episode) -> Any:
+        choose_backend()
+        try:
+            import robosuite
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("robosuite is not installed: pip install 'playloop[libero]'") from error
+        from robosuite.environments.base import REGISTERED_ENVS
+
+        return remembering(REGISTERED_ENVS[_name(episode)])(
+            robots="Panda",
+            controller_configs=robosuite.load_controller_config(default_controller="OSC_POSE"),
+            initialization_noise=None,
+            use_camera_obs=False,
+            has_offscreen_renderer=False,
+            control_freq=20,
+            ignore_done=True,
+        )
+
+    def _instruction(self, episode: Episode) -> str:
+        return TASKS[_name(episode)]
+
+    def _objects(self) -> dict[str, int]:
+        model = self._simulation.sim.model
+        return {
+            thing.name: model.body_name2id(thing.root_body) for thing in self._simulation.model.mujoco_objects
+        }
+
+
+def _name(episode: Episode) -> str:
+    names = list(TASKS)
+    if episode.suite != SUITE or not 0 <= episode.task < len(names):
+        near = difflib.get_close_matches(episode.suite, [SUITE], 1) or [SUITE]
+        raise ValueError(f"no {episode.suite} task {episode.task}: {near[0]} has tasks 0 to {len(names) - 1}")
+    return names[episode.task]
