@@ -88,7 +88,7 @@ def _plan(config: DictConfig) -> Recording:
 
 def _identity(config: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return {name: plain[name] for name in ("env", "agent", "seed")}
+    return {name: plain[name] for name in ("env", "agent", "seed", "stride")}
 
 
 def _act(recording: Recording, identity: dict[str, Any], console: Console) -> list[Episode]:

@@ -187,11 +187,10 @@ class ArmEnv(PlayEnv):
         self._sensed = np.asarray(snapshot, np.float64).copy()
 
     def close(self) -> None:
-        """Free the renderer, the GL context and the simulation, in that order."""
+        """Free the renderer and the simulation; the GL context goes last, when the process ends."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
-        Renderer.close_context()
         self._simulation, self._loaded = None, None
 
     # -- resetting -------------------------------------------------------------------------------------
@@ -315,13 +314,17 @@ class RememberModel:
 
 def remembering(environment: type) -> type:
     """A robosuite environment class with `RememberModel` under the same name (LIBERO compares names)."""
+    if issubclass(environment, RememberModel):  # robosuite registered it in place of its own
+        return environment
     return type(environment)(environment.__name__, (RememberModel, environment), {})
 
 
 def _reset_as_rebuilt(sim: Any) -> None:
     """Reset the data and warm the solver as a rebuilt simulation with a renderer would: two forward passes.
 
-    With them a restored episode equals one of upstream's, which rebuilds everything, to the last bit.
+    With them a restored episode equals one of upstream's, which rebuilds everything, to the last bit. (With one
+    correction of upstream: LIBERO lengthens a list of joint initializers at every rebuild and never empties it,
+    so that scenes with a cabinet or a stove depend there on how many resets came before.)
     """
     type(sim).reset(sim)
     sim.forward()

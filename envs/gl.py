@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class Renderer:
     """
 
     _context: Any = None  # the process's one GL context: a second one breaks the first under EGL
+    _open_ones: ClassVar[set[Renderer]] = set()
 
     def __init__(self, model: Any) -> None:
         import mujoco
@@ -68,12 +70,15 @@ class Renderer:
                 Renderer._context = mujoco.GLContext(width, height)
             except Exception as error:  # each back end has exceptions of its own
                 raise RuntimeError(f"{MISSING_GL} ({type(error).__name__}: {error})") from error
+            atexit.register(Renderer.close_all)
         Renderer._context.make_current()
         if self._resources is None:
             frame = self._model.vis.global_
             frame.offwidth, frame.offheight = max(frame.offwidth, width), max(frame.offheight, height)
             self._resources = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_150)
-            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
+            Renderer._open_ones.add(self)
+        # every time: another model of this process may have drawn in between
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
 
     def close(self) -> None:
         """Free this model's textures and meshes; the process's context stays for the next model."""
@@ -81,10 +86,14 @@ class Renderer:
             Renderer._context.make_current()
             self._resources.free()
             self._resources = None
+            Renderer._open_ones.discard(self)
 
     @classmethod
-    def close_context(cls) -> None:
-        """Free the process's GL context, after every renderer: in this order EGL leaves no traceback."""
+    def close_all(cls) -> None:
+        """Close every renderer, then the process's GL context: in this order EGL prints no traceback."""
+        for renderer in list(cls._open_ones):
+            renderer.close()
         if cls._context is not None:
             cls._context.free()
             cls._context = None
+            atexit.unregister(cls.close_all)

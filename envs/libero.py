@@ -116,12 +116,18 @@ class LiberoConfig:
             count = len(load_states(self.task(task)))
             wanted = range(count if inits is None else inits) if not isinstance(inits, list) else inits
             for init in wanted:
-                if not 0 <= init < count:
-                    raise ValueError(
-                        f"{self.suite} task {task} has initial states 0 to {count - 1}, not {init}"
-                    )
+                self.initial_state(task, init)
                 found.append(Episode(self.suite, task, init, seed))
         return found
+
+    def initial_state(self, task: int, init: int) -> np.ndarray:
+        """A stored initial state, float64 [1 + nq + nv]."""
+        states = load_states(self.task(task))
+        if not 0 <= init < len(states):
+            raise ValueError(
+                f"{self.suite} task {task} has initial states 0 to {len(states) - 1}, not {init}"
+            )
+        return states[init]
 
     def task(self, index: int) -> LiberoTask:
         """A task by its number."""
@@ -155,6 +161,11 @@ class LiberoEnv(ArmEnv):
     def goal_objects(self) -> list[str]:
         return list(self._simulation.obj_of_interest)
 
+    def begin(self, episode: Episode) -> None:
+        if episode.suite != self.config.suite:
+            raise ValueError(f"the environment plays {self.config.suite}, not {episode.suite}; set env.suite")
+        super().begin(episode)
+
     def _load(self, episode: Episode) -> Any:
         import robosuite
         from libero.libero.envs import TASK_MAPPING
@@ -181,7 +192,7 @@ class LiberoEnv(ArmEnv):
     def _after_reset(self, episode: Episode) -> None:
         self._held = 0
         if episode.init != FRESH:
-            self._set_state(load_states(self.config.task(episode.task))[episode.init])
+            self._set_state(self.config.initial_state(episode.task, episode.init))
         for _ in range(self.config.settle_steps):
             self._substeps(np.asarray(SETTLE_ACTION))
 

@@ -47,9 +47,13 @@ class RobosuiteConfig:
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
-        return arm_contract(
-            "robosuite", self.size, "the task's own success check holds at any step", "standard"
-        )
+        named = [
+            f"{name}={value}"
+            for name, value, standard in (("size", self.size, 256), ("horizon", self.horizon, None))
+            if value != standard
+        ]
+        rule = "the task's own success check holds at any step"
+        return arm_contract("robosuite", self.size, rule, ", ".join(["standard", *named]))
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
