@@ -1,14 +1,16 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode [key=value …]
+Usage: playloop bench rollout|decode|decoder [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
   decode    one chunk decoded with the cached prefix and without, per number of rounds
+  decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
-  playloop bench decode repeats=50"""
+  playloop bench decode repeats=50
+  playloop bench decoder suite=libero_object decoder.inits=3"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def run(arguments: Arguments) -> int:
     names = [word for word in arguments.words if "=" not in word]
     if len(names) != 1 or names[0] not in BENCHES:
         hint = nearest(names[0], BENCHES) if names else ""
-        raise ValueError(f"say what to measure, rollout or decode{hint}: playloop bench rollout.")
+        raise ValueError(f"say what to measure, rollout, decode or decoder{hint}: playloop bench rollout.")
     config = configure("bench", [word for word in arguments.words if "=" in word], arguments)
     if config is None:
         return 0
@@ -60,4 +62,12 @@ def bench_decode(config: DictConfig) -> dict[str, Any]:
     return report
 
 
-BENCHES = {"rollout": bench_rollout, "decode": bench_decode}
+def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
+    """Evaluate the decoder's variants; prints while it runs."""
+    from playloop.benchmarks.decoder import bench_decoder
+
+    config.decoder.checkpoint = str(find_checkpoint(config.decoder.checkpoint))
+    return bench_decoder(config)
+
+
+BENCHES = {"rollout": bench_rollout, "decode": bench_decode, "decoder": bench_decoder}

@@ -33,6 +33,8 @@ HORIZONS = {
 PROTOCOLS = {"standard": HORIZONS, "lerobot": HORIZONS | {"libero_spatial": 280}}
 """Published ways to judge, by name → limits; a policy looks better in libero_spatial under LeRobot's."""
 IMAGE_SIZE = 256
+ARM_NOISE = 0.02
+"""Standard deviation of each joint, radians, in the stored initial states of libero_object and libero_spatial."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,20 @@ class LiberoEnv(ArmEnv):
 
     def _after_reset(self, episode: Episode) -> None:
         self._held = 0
-        if episode.init != FRESH:
+        if episode.init == FRESH:
+            self._shake_arm(episode)
+        else:
             self._set_state(self.config.initial_state(episode.task, episode.init))
         for _ in range(self.config.settle_steps):
             self._substeps(np.asarray(SETTLE_ACTION))
+
+    def _shake_arm(self, episode: Episode) -> None:
+        """Start a fresh placement with the arm a little off its rest pose, as the stored states do."""
+        simulation = self._simulation
+        joints = simulation.robots[0]._ref_joint_pos_indexes
+        simulation.sim.data.qpos[joints] += episode.rng("arm").normal(0.0, ARM_NOISE, len(joints))
+        simulation.sim.forward()
+        self._sense()
 
     def _succeeded(self) -> bool:
         self._held = self._held + 1 if super()._succeeded() else 0

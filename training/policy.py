@@ -33,6 +33,7 @@ class PolicyTaskConfig:
         model: the policy's network.
         decoder: how the exported policy decodes unless told otherwise.
         instructions: the encoder of instructions, an `InstructionEncoder` config.
+        start: checkpoint folder whose weights and statistics training begins with; None for new ones.
         validation: share of the episodes of every data set that is held out.
         seed: of the split and the initial weights.
         resident: keep all images on the device: no copy a step, if they fit.
@@ -46,6 +47,7 @@ class PolicyTaskConfig:
     model: VLAConfig = field(default_factory=VLAConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     instructions: Any = field(default_factory=MiniLMConfig)
+    start: str | None = None
     validation: float = 0.05
     seed: int = 0
     resident: bool = False
@@ -80,8 +82,12 @@ class PolicyTask:
         self._split()
         chunks = self.columns["actions"][self.rows["train"]]
         states = self.columns["state"][self.rows["train"]]
-        self.statistics = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states)
+        started = checkpoint.load(config.start).model if config.start else None
+        fresh = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states)
+        self.statistics = started.statistics if started else fresh
         self.model = config.model.make(self.statistics, config.seed)
+        if started:
+            self.model.load_state_dict(started.state_dict())
         self.images = self._open_images()
         self._resident: dict[str, Tensor] = {}
 
@@ -139,6 +145,7 @@ class PolicyTask:
             "data": [dataset.identity for dataset in self.datasets],
             "model": to_record(self.config.model),
             "instructions": to_record(self.config.instructions),
+            "start": self.config.start,
             "validation": self.config.validation,
             "seed": self.config.seed,
         }

@@ -10,7 +10,7 @@ import numpy as np
 
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.gl import choose_backend
-from playloop.envs.libero import LiberoConfig, load_states
+from playloop.envs.libero import ARM_NOISE, LiberoConfig, load_states
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 SETTLE = [0.0] * 6 + [-1.0]
@@ -32,6 +32,10 @@ def record(simulator, episode, states, actions):
     simulator.reset()
     if episode.init != FRESH:
         simulator.set_init_state(states[episode.init])
+    else:  # our fresh placements begin with the arm a little off its rest pose, as the stored states do
+        joints = simulator.robots[0]._ref_joint_pos_indexes
+        simulator.sim.data.qpos[joints] += episode.rng("arm").normal(0.0, ARM_NOISE, 7)
+        simulator.sim.forward()
     for _ in range(10):
         simulator.step(SETTLE)
     found = {"states": [], "eef_pos": [], "eef_quat": [], "fingers": [], **{name: [] for name in CAMERAS}}
