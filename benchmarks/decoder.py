@@ -36,8 +36,8 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
         config: `env`, `seed`, `workers`, and `decoder` with `checkpoint`, `tasks`, `inits` and `folder`.
 
     Returns:
-        A row a variant: successes, interval, milliseconds and network evaluations a chunk, and the paired test
-        against the first.
+        A row a variant: successes, interval, milliseconds and network evaluations a chunk, and the paired
+        test against the first.
     """
     from hydra.utils import instantiate
 
@@ -61,7 +61,9 @@ def _row(summary: dict[str, Any], folder: Path, agent: PolicyAgentConfig) -> dic
     seconds = sum(result.seconds.get("agent", 0.0) for result in results)
     policy = agent.make().policy
     return {
-        **{name: summary["result"]["overall"][name] for name in ("episodes", "successes", "rate", "wilson95")},
+        **{
+            name: summary["result"]["overall"][name] for name in ("episodes", "successes", "rate", "wilson95")
+        },
         "ms": 1000 * seconds / sum(result.decisions for result in results),
         "evaluations": len(active_rounds(policy.decoder, policy.model.length)),
     }

@@ -322,9 +322,9 @@ def remembering(environment: type) -> type:
 def _reset_as_rebuilt(sim: Any) -> None:
     """Reset the data and warm the solver as a rebuilt simulation with a renderer would: two forward passes.
 
-    With them a restored episode equals one of upstream's, which rebuilds everything, to the last bit. (With one
-    correction of upstream: LIBERO lengthens a list of joint initializers at every rebuild and never empties it,
-    so that scenes with a cabinet or a stove depend there on how many resets came before.)
+    With them a restored episode equals one of upstream's, which rebuilds everything, to the last bit. (With
+    one correction of upstream: LIBERO lengthens a list of joint initializers at every rebuild and never
+    empties it, so that scenes with a cabinet depend there on how many resets came before.)
     """
     type(sim).reset(sim)
     sim.forward()

@@ -31,10 +31,10 @@ HORIZONS = {
 }
 """Most actions an episode may take, as OpenVLA, OpenVLA-OFT and openpi judge."""
 PROTOCOLS = {"standard": HORIZONS, "lerobot": HORIZONS | {"libero_spatial": 280}}
-"""Published ways to judge, by name → limits; a policy looks better in libero_spatial under LeRobot's."""
+"""Published ways to judge: name → limits. LeRobot's flatters a policy in libero_spatial."""
 IMAGE_SIZE = 256
 ARM_NOISE = 0.02
-"""Standard deviation of each joint, radians, in the stored initial states of libero_object and libero_spatial."""
+"""Standard deviation of each joint, radians, in the stored states of libero_object and libero_spatial."""
 
 
 @dataclass(frozen=True)

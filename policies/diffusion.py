@@ -31,10 +31,10 @@ class DecoderConfig:
             is masked again; 0 is off.
         remask_drop: a committed token whose probability fell by more than this since it was committed is
             masked again; None is off.
-        smoothing: standard deviation, in bins, of the Gaussian that probabilities are smoothed with along the
-            bins before anything is chosen; 0 is off, as published. Bins are neighbours: nine tenths of the mass
-            spread over forty fine bins should win against a tenth in one (the saturated action ±1), and lose
-            in a plain argmax.
+        smoothing: standard deviation, in bins, of the Gaussian that probabilities are smoothed with along
+            the bins before anything is chosen; 0 is off, as published. Bins are neighbours: nine tenths of
+            the mass spread over forty fine bins should win against a tenth in one (the saturated action ±1),
+            and lose in a plain argmax.
     """
 
     rounds: int = 12
@@ -141,7 +141,7 @@ def draw_noise(generators: Sequence[torch.Generator], config: DecoderConfig, len
 
 
 def smooth(probabilities: Tensor, width: float, legal: Tensor | None) -> Tensor:
-    """Probabilities [B, L, V] blurred along neighbouring ids by a Gaussian, then restricted and normalised again."""
+    """Probabilities [B, L, V] blurred along neighbouring ids by a Gaussian, restricted, normalised again."""
     reach = math.ceil(3 * width)
     offsets = torch.arange(-reach, reach + 1, device=probabilities.device, dtype=probabilities.dtype)
     kernel = torch.exp(-0.5 * (offsets / width) ** 2)
