@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.policy import PolicyAgentConfig
+from playloop.policies.checkpoint import load
 from playloop.policies.diffusion import active_rounds
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
@@ -59,7 +60,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
 def _row(summary: dict[str, Any], folder: Path, agent: PolicyAgentConfig) -> dict[str, Any]:
     results = read_results(folder)
     seconds = sum(result.seconds.get("agent", 0.0) for result in results)
-    policy = agent.make().policy
+    policy = load(agent.checkpoint, decoder=agent.decoder)
     return {
         **{
             name: summary["result"]["overall"][name] for name in ("episodes", "successes", "rate", "wilson95")

@@ -316,7 +316,8 @@ def remembering(environment: type) -> type:
     """A robosuite environment class with `RememberModel` under the same name (LIBERO compares names)."""
     if issubclass(environment, RememberModel):  # robosuite registered it in place of its own
         return environment
-    return type(environment)(environment.__name__, (RememberModel, environment), {})
+    metaclass: Any = type(environment)
+    return metaclass(environment.__name__, (RememberModel, environment), {})
 
 
 def _reset_as_rebuilt(sim: Any) -> None:
