@@ -15,7 +15,6 @@ from upstream_libero import CAMERAS, random_actions
 
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode
-from playloop.envs.gl import Renderer
 from playloop.envs.libero import HORIZONS, LiberoConfig, load_states
 
 HERE = Path(__file__).parent
