@@ -301,6 +301,21 @@ class ArmEnv(PlayEnv):
         mujoco.mj_camlight(model, canvas)
 
 
+def headless_panda() -> dict[str, Any]:
+    """Settings of robosuite for a Panda under OSC_POSE at 20 Hz that draws nothing and never ends itself."""
+    import robosuite
+
+    return {
+        "robots": ["Panda"],
+        "controller_configs": robosuite.load_controller_config(default_controller="OSC_POSE"),
+        "initialization_noise": None,
+        "use_camera_obs": False,
+        "has_offscreen_renderer": False,
+        "control_freq": 20,
+        "ignore_done": True,
+    }
+
+
 class RememberModel:
     """Mixin for a robosuite environment: keeps the compiled values of model fields that resets overwrite."""
 

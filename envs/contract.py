@@ -130,11 +130,11 @@ class PlayEnv(gym.Env):
 
     def snapshot(self) -> np.ndarray:
         """The simulator's state as one float64 vector; with the episode's identity it restores the scene."""
-        raise NotImplementedError(f"{type(self).__name__} has no snapshots")
+        raise NotImplementedError(f"{type(self).__name__} cannot be recorded: give it snapshot and restore")
 
     def restore(self, snapshot: np.ndarray) -> None:
         """Return to a `snapshot` taken in the episode that has begun."""
-        raise NotImplementedError(f"{type(self).__name__} has no snapshots")
+        raise NotImplementedError(f"{type(self).__name__} cannot be recorded: give it snapshot and restore")
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         """Begin `options["episode"]`; without one, an episode of the protocol is drawn from the seed."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.envs.arm import ArmEnv, arm_contract, remembering
+from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.gl import choose_backend
@@ -169,24 +169,13 @@ class LiberoEnv(ArmEnv):
         super().begin(episode)
 
     def _load(self, episode: Episode) -> Any:
-        import robosuite
         from libero.libero.envs import TASK_MAPPING
         from libero.libero.envs.bddl_utils import get_problem_info
 
         scene = str(self.config.task(episode.task).scene)
         problem = get_problem_info(scene)["problem_name"]
         with contextlib.redirect_stdout(io.StringIO()):
-            return remembering(TASK_MAPPING[problem])(
-                bddl_file_name=scene,
-                robots=["Panda"],
-                controller_configs=robosuite.load_controller_config(default_controller="OSC_POSE"),
-                gripper_types="default",
-                initialization_noise=None,
-                use_camera_obs=False,
-                has_offscreen_renderer=False,
-                control_freq=20,
-                ignore_done=True,
-            )
+            return remembering(TASK_MAPPING[problem])(bddl_file_name=scene, **headless_panda())
 
     def _instruction(self, episode: Episode) -> str:
         return self.config.task(episode.task).instruction

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from playloop.envs.arm import ArmEnv, arm_contract, remembering
+from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.gl import choose_backend
@@ -85,20 +85,12 @@ class RobosuiteEnv(ArmEnv):
     def _load(self, episode: Episode) -> Any:
         choose_backend()
         try:
-            import robosuite
+            import robosuite  # noqa: F401
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("robosuite is not installed: pip install 'playloop[libero]'") from error
         from robosuite.environments.base import REGISTERED_ENVS
 
-        return remembering(REGISTERED_ENVS[_name(episode)])(
-            robots="Panda",
-            controller_configs=robosuite.load_controller_config(default_controller="OSC_POSE"),
-            initialization_noise=None,
-            use_camera_obs=False,
-            has_offscreen_renderer=False,
-            control_freq=20,
-            ignore_done=True,
-        )
+        return remembering(REGISTERED_ENVS[_name(episode)])(**headless_panda())
 
     def _instruction(self, episode: Episode) -> str:
         return TASKS[_name(episode)]
