@@ -18,10 +18,12 @@ class Plan:
     Args:
         actions: float32 [H, A], executed in order before the agent is asked again.
         info: small facts about the decision (rounds, whether the actions are noise, …); arrays or numbers.
+        reads: what the next observation must hold, where that is less than the agent's own `reads`.
     """
 
     actions: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
+    reads: frozenset[str] | None = None
 
 
 class Agent(Protocol):

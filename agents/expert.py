@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.base import Plan
-from playloop.agents.grasps import Grasp, rank_grasps
+from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -16,6 +16,8 @@ OPEN, CLOSE = -1.0, 1.0
 METRES_PER_ACTION = 0.05
 WALLS = 0.04
 """Obstacles nearer than this to the object, metres, must be lifted over before the hand moves aside."""
+NOTICE = 0.08
+"""Chance per step that a grasp that was meant to miss is noticed."""
 
 
 @dataclass
@@ -29,11 +31,15 @@ class ExpertConfig:
         disturbance: chance per decision that a few random actions are injected while the hand moves freely.
             They are marked (`expert` = 0 in the plan's info) and never to be imitated; what follows shows how
             to recover, which plain demonstrations never do.
+        misses: chance that the first grasp closes beside the object and the expert takes a while to notice;
+            marked likewise, up to the moment it notices. A policy that never saw a miss carries nothing to
+            the goal.
     """
 
     hover: float = 0.10
     gain: float = 1.5
     disturbance: float = 0.0
+    misses: float = 0.0
 
     def make(self) -> Expert:
         """Construct the agent."""
@@ -51,6 +57,7 @@ class Progress:
         upright: the hand's rotation at the start (w, x, y, z).
         grasp: the chosen grasp, relative to the middle of the object's box.
         height: how high the hand travels with the object, metres in the world.
+        missing: this grasp is meant to miss.
     """
 
     phase: str = "reach"
@@ -59,6 +66,7 @@ class Progress:
     upright: np.ndarray | None = None
     grasp: Grasp | None = None
     height: float = 0.0
+    missing: bool = False
 
 
 class Expert:
@@ -91,23 +99,31 @@ class Expert:
         truth = observation.get("privileged", {})
         if "pick" not in truth:
             raise ValueError("the expert knows only tasks with an object to pick and a place to put it")
+        first = carry.upright is None
         upright = truth["eef"][3:].copy() if carry.upright is None else carry.upright
         carry = replace(carry, upright=upright)
         if carry.grasp is None:
             ranked = rank_grasps(truth)
             carry = replace(carry, grasp=ranked[carry.tries % len(ranked)])
-        carry = advance_phase(carry, truth, self.config)
+            if first and rng.random() < self.config.misses:
+                carry = replace(carry, grasp=_beside(ranked[0], rng), missing=True)
+        blind = carry.missing and rng.random() > NOTICE
+        carry = advance_phase(carry, truth, self.config, blind)
         target, gripper = waypoint(carry, truth, self.config)
         if carry.phase in ("reach", "descend", "lift", "carry") and rng.random() < self.config.disturbance:
             return carry, _disturb(rng, gripper)
         turned = carry.grasp is not None and carry.grasp.turned
         action = _move(truth["eef"], target, _yawed(upright) if turned else upright, self.config.gain)
         carry = replace(carry, age=carry.age + 1)
-        return carry, Plan(np.append(action, gripper).astype(np.float32)[None], {"expert": 1})
+        return carry, Plan(
+            np.append(action, gripper).astype(np.float32)[None], {"expert": int(not carry.missing)}
+        )
 
 
-def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: ExpertConfig) -> Progress:
-    """The phase that the present state calls for; at most one change a step."""
+def advance_phase(
+    carry: Progress, truth: dict[str, np.ndarray], config: ExpertConfig, blind: bool = False
+) -> Progress:
+    """The phase that the present state calls for; at most one change a step. Blind, a loss goes unseen."""
     grasp = carry.grasp
     assert grasp is not None  # chosen before the first phase
     away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
@@ -123,8 +139,10 @@ def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: ExpertC
         "release": "retreat" if carry.age >= 6 else None,
         "retreat": "reach" if carry.age >= 25 else None,
     }[carry.phase]
-    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(grasp, truth):
-        return Progress("retreat", 15, carry.tries + 1, carry.upright)
+    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and not blind:
+        if _lost(grasp, truth):
+            return Progress("retreat", 15, carry.tries + (not carry.missing), carry.upright)
+        carry = replace(carry, missing=False)  # held after all
     if change is None:
         return carry
     if change == "lift":  # from here on the object is expected to keep its place in the hand
@@ -180,9 +198,33 @@ def _in_grasp(away: np.ndarray, grasp: Grasp) -> bool:
     return bool(abs(across) < 0.006 and abs(along) < 0.02 and abs(away[2]) < 0.006)
 
 
+def _beside(grasp: Grasp, rng: np.random.Generator) -> Grasp:
+    """A grasp 2.5 to 6 cm beside a good one."""
+    angle, distance = rng.uniform(0.0, 2 * np.pi), rng.uniform(0.025, 0.06)
+    aside = distance * np.array([np.cos(angle), np.sin(angle), 0.0])
+    return replace(grasp, offset=grasp.offset + aside)
+
+
 def _lost(grasp: Grasp, truth: dict[str, np.ndarray]) -> bool:
     slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - grasp.offset) > 0.05
     return bool(slipped or np.abs(truth["fingers"]).sum() < 0.003)
+
+
+def resume(truth: dict[str, np.ndarray], before: Progress) -> Progress:
+    """Where the expert begins when it takes over from somebody else: with what the hand holds, if anything.
+
+    Whether something is held follows from fingers that are neither open nor shut around the object's place;
+    when it was not, the expert notices a step later.
+    """
+    hand, (low, high) = truth["eef"][:3], truth["pick"]
+    gap = float(np.abs(truth["fingers"]).sum())
+    around = bool((hand > low - 0.02).all() and (hand < high + np.array([0.02, 0.02, 0.04])).all())
+    if not (around and 0.003 < gap < WIDEST_GRASP) or before.upright is None:
+        return Progress(upright=before.upright)
+    turned = float(np.linalg.norm(_rotation_between(truth["eef"][3:], before.upright))) > np.pi / 4
+    held = Grasp(hand - truth["pick"].mean(0), turned)
+    height = max(float(release_point(held, truth)[2]) + 0.09, float(hand[2]))
+    return Progress("lift", upright=before.upright, grasp=held, height=height)
 
 
 def _move(eef: np.ndarray, target: np.ndarray, upright: np.ndarray, gain: float) -> np.ndarray:

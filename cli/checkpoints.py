@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import nearest
 
 
@@ -21,6 +23,19 @@ def find_checkpoint(word: str) -> Path:
         return shipped[word]
     hint = nearest(word, shipped) if shipped else " (none is shipped)"
     raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")
+
+
+def find_checkpoints(agent: DictConfig) -> None:
+    """Replace every checkpoint that an agent's settings name, at any depth, by its folder.
+
+    Raises:
+        FileNotFoundError: one of them is neither a folder nor shipped.
+    """
+    for name, value in agent.items():
+        if isinstance(value, DictConfig):
+            find_checkpoints(value)
+        elif name == "checkpoint":
+            agent[name] = str(find_checkpoint(value))
 
 
 def shipped_checkpoints() -> dict[str, Path]:

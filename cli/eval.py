@@ -16,7 +16,7 @@ Examples:
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint
+from playloop.cli.checkpoints import find_checkpoints
 from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
 
@@ -28,9 +28,7 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     settings = plain(config)
-    if config.agent.get("checkpoint"):
-        # Only for building: the record keeps the name, which is the same on every machine.
-        config.agent.checkpoint = str(find_checkpoint(config.agent.checkpoint))
+    find_checkpoints(config.agent)  # after `plain`: the record keeps the names, alike on every machine
     env, agent = make(config.env), make(config.agent)
     episodes = select_episodes(config, env)
 

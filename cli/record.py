@@ -8,6 +8,7 @@ Failed episodes are dropped and counted. Repeat a killed command with the same `
 
 Examples:
   playloop record suite=libero_object episodes=500 out=data/object
+  playloop record suite=libero_object agent=handover episodes=200 out=data/corrections
   playloop record env=libero suite=libero_spatial agent=expert tasks=[0,3] episodes=40 out=data/two"""
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ def run(arguments: Arguments) -> int:
     config = configure("record", arguments.words, arguments)
     if config is None:
         return 0
+    from playloop.cli.checkpoints import find_checkpoints
     from playloop.demos.record import record
 
+    find_checkpoints(config.agent)
     config.out = str(arguments.choose_out(config.out))
     config.command = arguments.command
     record(config)

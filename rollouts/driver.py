@@ -169,7 +169,7 @@ class _Rollout:
             run.result.decisions += 1
             run.spend({"agent": share})
             slot.observation = None
-            slot.worker.send(Execute(plan.actions, plan.info))
+            slot.worker.send(Execute(plan.actions, plan.info, plan.reads))
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""

@@ -39,10 +39,11 @@ class Begin:
 
 @dataclass(frozen=True)
 class Execute:
-    """Command: execute a plan; answered by `Executed`."""
+    """Command: execute a plan; answered by `Executed`. `reads` overrides the episode's from here on."""
 
     actions: np.ndarray
     info: dict[str, Any]
+    reads: frozenset[str] | None = None
 
 
 @dataclass
@@ -132,6 +133,7 @@ class Executor:
 
     def _execute(self, command: Execute) -> Executed:
         env, clock = self._built(), _Clock()
+        self.reads = self.reads if command.reads is None else command.reads
         rows = _Rows(self.wants)
         for index, action in enumerate(command.actions):
             rows.before(env, self.now, action)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from playloop.agents.expert import ExpertConfig, Progress, release_point, travel_height
+from playloop.agents.expert import ExpertConfig, Progress, release_point, resume, travel_height
 from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode
@@ -111,6 +111,35 @@ def test_disturbances_are_marked_and_only_they():
     assert plan.info["expert"] == 1 and plan.actions[0, 6] == 1, "a closing hand is left in peace"
 
 
+def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
+    agent = ExpertConfig(misses=1.0).make()
+    (carry,), (plan,) = agent.act([Progress()], [observation(scene())], [np.random.default_rng(0)])
+    best = rank_grasps(scene())[0]
+    assert 0.025 <= np.linalg.norm((carry.grasp.offset - best.offset)[:2]) <= 0.06
+    assert carry.missing and plan.info["expert"] == 0
+    empty = scene() | {"fingers": np.zeros(2)}  # the fingers closed on nothing
+    lifting = Progress("lift", 5, 0, UPRIGHT, carry.grasp, 0.3, missing=True)
+    for seed in range(200):  # a while later it notices, opens and tries the best grasp
+        (lifting,), (plan,) = agent.act([lifting], [observation(empty)], [np.random.default_rng(seed)])
+        if lifting.phase == "retreat":
+            break
+    assert lifting.phase == "retreat" and lifting.tries == 0 and seed > 0
+    assert plan.info["expert"] == 1 and plan.actions[0, 6] == -1
+
+
+def test_taking_over_continues_with_what_the_hand_holds():
+    start = Progress(upright=UPRIGHT)
+    away = resume(scene(), start)
+    assert away.phase == "reach" and away.grasp is None and away.upright is UPRIGHT
+    hand = np.concatenate([[0.0, 0.01, 0.05], UPRIGHT])
+    holding = scene() | {"eef": hand, "fingers": np.array([0.02, -0.02])}
+    held = resume(holding, start)
+    assert held.phase == "lift" and np.allclose(held.grasp.offset, [0.0, 0.01, 0.01])
+    assert not held.grasp.turned and held.height > release_point(held.grasp, holding)[2]
+    for fingers in (0.04, 0.0):  # open, or shut on nothing
+        assert resume(holding | {"fingers": np.array([fingers, -fingers])}, start).phase == "reach"
+
+
 def test_a_row_does_not_mind_its_neighbours():
     agent = ExpertConfig(disturbance=0.5).make()
     scenes = [scene(), scene((0.12, 0.12, 0.06)), scene((0.18, 0.05, 0.06))]
@@ -158,5 +187,8 @@ def test_succeeds_on_fresh_placements_and_leaves_the_object_at_rest(suite, task)
             disturbed = ExpertConfig(disturbance=0.05).make()
             success, marks = play(env, disturbed, Episode(suite, task, FRESH, 1001))
             assert success and 3 <= marks.count(0) < len(marks) / 2
+        else:  # once more, its first grasp a miss: it comes back for the object
+            success, marks = play(env, ExpertConfig(misses=1.0).make(), Episode(suite, task, FRESH, 1001))
+            assert success and 0 < marks.count(0) < marks.count(1)
     finally:
         env.close()

@@ -11,7 +11,9 @@ from toy_helpers import Liar, Memory, SeekAgent, Unbuildable, equal
 
 from playloop.agents.random import RandomAgentConfig
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
+from playloop.rollouts.callbacks import Wants
 from playloop.rollouts.driver import Driver
+from playloop.rollouts.worker import Begin, Execute, Executor
 
 CONFIG = ToyReachConfig(tasks=3, inits=3)
 EPISODES = CONFIG.episodes(seed=5)
@@ -166,3 +168,14 @@ def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match="workers"):
         Driver(CONFIG, workers=-1)
     assert Driver(CONFIG).run(SeekAgent(), []) == []
+
+
+def test_a_plan_may_read_less_from_then_on():
+    executor = Executor(ToyReachConfig())
+    begun = executor.obey(Begin(EPISODES[0], Wants(), frozenset({"images"})))
+    assert "images" in begun.observation
+    still = np.zeros((2, len(ToyReachConfig().contract().action_names)), np.float32)
+    assert "images" in executor.obey(Execute(still, {})).observation
+    assert "images" not in executor.obey(Execute(still, {}, frozenset())).observation
+    assert "images" not in executor.obey(Execute(still, {})).observation
+    executor.close()

@@ -1,0 +1,97 @@
+"""A policy that begins an episode and an expert that finishes it: corrections of the policy's own mistakes.
+
+An expert's demonstrations show only states that the expert reaches. Here it answers to the states that a
+policy's own small errors lead to, as in DAgger (Ross et al. 2011, arXiv 1011.0686): the policy's steps are
+marked (`expert` = 0 in the plan's info), only what the expert does afterwards is imitated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from playloop.agents.base import Plan
+from playloop.agents.expert import Expert, ExpertConfig, Progress, resume
+from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+
+
+@dataclass
+class HandoverConfig:
+    """Who begins, who finishes, and when they change.
+
+    Args:
+        policy: settings of the policy, which begins.
+        expert: settings of the expert.
+        earliest: decisions that the policy makes at least.
+        latest: and at most; the moment is drawn evenly between the two for every episode.
+    """
+
+    policy: PolicyAgentConfig
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+    earliest: int = 3
+    latest: int = 12
+
+    def make(self) -> Handover:
+        """The agent, the policy's checkpoint loaded and verified."""
+        return Handover(self.policy.make(), self.expert.make(), self.earliest, self.latest)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What is remembered of an episode.
+
+    Args:
+        policy: the policy agent's carry.
+        expert: the expert's; it already holds the hand's rotation at the start.
+        left: decisions that the policy still makes; None before the first.
+    """
+
+    policy: Any
+    expert: Progress
+    left: int | None = None
+
+
+class Handover:
+    """See `agents.base.Agent`."""
+
+    reads = frozenset({"images", "privileged"})
+
+    def __init__(self, policy: PolicyAgent, expert: Expert, earliest: int, latest: int):
+        if not 0 <= earliest <= latest:
+            raise ValueError(f"agent.earliest={earliest} must be 0 … agent.latest={latest}")
+        self.policy, self.expert, self.earliest, self.latest = policy, expert, earliest, latest
+        self.rows = policy.rows
+
+    def prepare(self, contract: Contract) -> None:
+        self.policy.prepare(contract)
+        self.expert.prepare(contract)
+
+    def begin(self, episode: Episode) -> Shift:
+        return Shift(self.policy.begin(episode), self.expert.begin(episode))
+
+    def act(
+        self, carries: list[Shift], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Shift], list[Plan]]:
+        rows = [self._decide(*row) for row in zip(carries, observations, rngs, strict=True)]
+        return [carry for carry, _ in rows], [plan for _, plan in rows]
+
+    def _decide(
+        self, carry: Shift, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[Shift, Plan]:
+        truth = observation["privileged"]
+        if carry.left is None:
+            upright = Progress(upright=truth["eef"][3:].copy())
+            carry = replace(carry, left=int(rng.integers(self.earliest, self.latest + 1)), expert=upright)
+        assert carry.left is not None  # just drawn
+        if carry.left > 0:
+            (own,), (plan,) = self.policy.act([carry.policy], [observation], [rng])
+            after = replace(carry, policy=own, left=carry.left - 1)
+            return after, Plan(plan.actions, {"expert": 0})
+        if carry.left == 0:
+            carry = replace(carry, expert=resume(truth, carry.expert), left=-1)
+        (progress,), (plan,) = self.expert.act([carry.expert], [observation], [rng])
+        return replace(carry, expert=progress), replace(plan, reads=self.expert.reads)

@@ -1,0 +1,57 @@
+"""A policy begins, the expert finishes: on the real simulator, with the shipped policy."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from playloop.agents.expert import ExpertConfig
+from playloop.agents.handover import Handover, HandoverConfig
+from playloop.agents.policy import PolicyAgentConfig
+from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.libero import LiberoConfig
+from playloop.rollouts.callbacks import Callback, Wants
+from playloop.rollouts.driver import Driver
+
+simulated = pytest.mark.skipif(
+    find_spec("libero") is None, reason="LIBERO is not installed: pip install 'playloop[libero]'"
+)
+EPISODE = Episode("libero_object", 8, FRESH, 3)
+
+
+class Watcher(Callback):
+    """Keeps the segments and which observations carried images."""
+
+    def __init__(self):
+        self.segments = []
+
+    def wants(self, episode):
+        return Wants()
+
+    def on_segment(self, episode, segment):
+        self.segments.append(segment)
+
+
+@simulated
+def test_the_policys_steps_are_marked_and_the_expert_finishes():
+    agent = HandoverConfig(PolicyAgentConfig(str(find_checkpoint("libero"))), earliest=5, latest=5).make()
+    watcher = Watcher()
+    driver = Driver(LiberoConfig("libero_object", success_steps=10), 1, [watcher])
+    (result,) = driver.run(agent, [EPISODE])
+    marks = np.concatenate([np.full(len(s), s.plan_info["expert"]) for s in watcher.segments])
+    assert result.success, result
+    assert marks[:40].max() == 0 and marks[40:].min() == 1 and len(marks) > 80
+
+
+def test_the_moment_is_checked_and_the_configuration_composes():
+    with pytest.raises(ValueError, match=r"agent\.earliest=4"):
+        Handover(None, ExpertConfig().make(), 4, 3)
+    with initialize_config_module("playloop.configs", version_base=None):
+        config = compose("record", ["agent=handover", "agent.latest=7", "agent.expert.misses=0.5"])
+    find_checkpoints(config.agent)
+    settings = instantiate(config.agent)
+    assert settings.latest == 7 and settings.expert.misses == 0.5
+    assert settings.policy.checkpoint == str(find_checkpoint("libero"))
