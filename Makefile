@@ -13,8 +13,9 @@ RECORD = .venv/bin/playloop record env.success_steps=10
 TRAIN = .venv/bin/playloop train training=cpu policy.draws=1 training.trainer.precision=bf16
 OBJECT_AND_SPATIAL = data/libero_object,data/libero_spatial
 SHAKEN = data/shaken_object,data/shaken_spatial
+MISSES = data/object,data/spatial,data/spatial2
 
-train: setup  ## the shipped policy again, from nothing: an hour and a half on two cores
+train: setup  ## the shipped policy again, from nothing: four hours on two cores
 	@$(RECORD) suite=libero_object agent.disturbance=0.02 stride=4 episodes=280 seed=1 out=data/libero_object
 	@$(RECORD) suite=libero_spatial agent.disturbance=0.02 stride=4 episodes=200 seed=1 out=data/libero_spatial
 	@$(RECORD) suite=libero_object agent.disturbance=0.03 stride=8 episodes=130 seed=2 out=data/shaken_object
@@ -23,6 +24,15 @@ train: setup  ## the shipped policy again, from nothing: an hour and a half on t
 	@$(TRAIN) data=[$(OBJECT_AND_SPATIAL),$(SHAKEN),$(SHAKEN),$(SHAKEN)] training.task.start=runs/libero/checkpoint \
 		training.trainer.steps=1600 training.trainer.rate=4e-4 training.trainer.warmup=100 \
 		training.trainer.average=0.995 out=runs/libero_shaken
+	@$(RECORD) suite=libero_object agent.disturbance=0.03 stride=8 episodes=400 seed=11 out=data/object
+	@$(RECORD) suite=libero_spatial agent.disturbance=0.03 agent.misses=0.4 stride=8 episodes=400 seed=12 out=data/spatial
+	@$(RECORD) suite=libero_spatial agent.disturbance=0.02 agent.misses=0.25 stride=8 episodes=400 seed=13 out=data/spatial2
+	@$(TRAIN) data=[$(MISSES)] training.task.start=runs/libero_shaken/checkpoint \
+		training.trainer.steps=7500 training.trainer.rate=5e-4 out=runs/libero2
+	@$(RECORD) suite=libero_spatial agent=handover agent.policy.checkpoint=runs/libero2/checkpoint \
+		stride=8 episodes=250 seed=14 out=data/handover
+	@$(TRAIN) data=[$(MISSES),data/handover,data/handover] training.task.start=runs/libero2/checkpoint \
+		training.trainer.steps=2400 training.trainer.rate=3e-4 out=runs/libero3
 
 lint: setup  ## ruff, sizes of files and functions, mypy
 	@.ci/lint
