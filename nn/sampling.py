@@ -39,3 +39,20 @@ def rank_descending(scores: Tensor) -> Tensor:
     order = scores.argsort(dim=-1, descending=True, stable=True)
     places = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
     return torch.empty_like(order).scatter_(-1, order, places)
+
+
+def nucleus(probabilities: Tensor, top_p: float, rounds: int = 24) -> Tensor:
+    """Probabilities [..., V] with zeros outside the smallest set of the likeliest that holds `top_p`.
+
+    Nothing is sorted: the set is {p >= threshold}, and the threshold is bisected, each round one sum. What is
+    left is not normalised.
+    """
+    if top_p >= 1.0:
+        return probabilities
+    high = probabilities.amax(-1, keepdim=True)  # {p >= high} is the least set there is
+    low = torch.zeros_like(high)
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        holds = (probabilities * (probabilities >= middle)).sum(-1, keepdim=True) >= top_p
+        low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
+    return probabilities * (probabilities >= torch.where(low > 0, low, high))

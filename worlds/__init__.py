@@ -1,0 +1,1 @@
+"""World models: a frame and an action give the next frame."""

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
+from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, nucleus, rank_descending, restrict
 
 
 def test_ties_go_to_the_lowest_index():
@@ -32,3 +33,12 @@ def test_restrict_leaves_legal_ids_alone():
     legal = torch.tensor([[True, False], [True, True]])
     assert restrict(torch.ones(1, 2, 2), legal).tolist() == [[[1.0, float("-inf")], [1.0, 1.0]]]
     assert restrict(torch.ones(2), None).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.8, 0.99])
+def test_nucleus_is_that_of_a_sort(top_p):
+    probabilities = torch.randn(50, 300, generator=torch.Generator().manual_seed(0)).mul(3).softmax(-1)
+    ordered, order = probabilities.sort(-1, descending=True)
+    wanted = torch.zeros_like(probabilities, dtype=torch.bool)
+    wanted.scatter_(-1, order, ordered.cumsum(-1) - ordered < top_p)
+    assert torch.equal(nucleus(probabilities, top_p) > 0, wanted)

@@ -1,0 +1,87 @@
+"""The action interface of MineRL 1.0, which every Minecraft-like environment here speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+BUTTONS = (
+    "ESC",
+    "attack",
+    "back",
+    "drop",
+    "forward",
+    *(f"hotbar.{number}" for number in range(1, 10)),
+    "inventory",
+    "jump",
+    "left",
+    "pickItem",
+    "right",
+    "sneak",
+    "sprint",
+    "swapHands",
+    "use",
+)
+"""The 23 keys and mouse buttons, in MineRL's alphabetical order; 1 while held."""
+
+CAMERA = ("camera.pitch", "camera.yaw")
+"""Turn of the view in this step, in degrees: pitch grows downwards, yaw to the right."""
+
+ACTION_NAMES = (*BUTTONS, *CAMERA)
+"""A name for every entry of an action vector."""
+
+ACTION_SIZE = len(ACTION_NAMES)
+MAX_TURN = 180.0
+"""Largest turn of the camera in one step, in degrees."""
+
+_PLACE = {name: place for place, name in enumerate(ACTION_NAMES)}
+
+
+def place_of(name: str) -> int:
+    """Index of an entry of `ACTION_NAMES` in an action vector."""
+    return _PLACE[name]
+
+
+def action_vector(action: Mapping[str, Any]) -> np.ndarray:
+    """A MineRL action dictionary → float32 [25]: the buttons as 0 or 1, then pitch and yaw in degrees.
+
+    Keys left out are not pressed.
+
+    Raises:
+        KeyError: a key is not of MineRL 1.0.
+    """
+    vector = np.zeros(ACTION_SIZE, np.float32)
+    for name, value in action.items():
+        if name == "camera":
+            vector[-2:] = np.asarray(value, np.float32)
+        elif name in _PLACE:
+            vector[_PLACE[name]] = float(value)
+        else:
+            raise KeyError(f"{name!r} is no MineRL action; they are {', '.join(BUTTONS)} and camera")
+    return vector
+
+
+def action_dictionary(vector: np.ndarray) -> dict[str, Any]:
+    """The inverse of `action_vector`: {button: int, "camera": float32 [2]}."""
+    if np.shape(vector) != (ACTION_SIZE,):
+        raise ValueError(f"expected an action vector [{ACTION_SIZE}], got {np.shape(vector)}")
+    action: dict[str, Any] = {name: int(vector[place] > 0.5) for place, name in enumerate(BUTTONS)}
+    action["camera"] = np.asarray(vector[-2:], np.float32)
+    return action
+
+
+def action_space() -> gym.spaces.Box:
+    """The space of action vectors, float32 [25]."""
+    low = np.array([0.0] * len(BUTTONS) + [-MAX_TURN] * 2, np.float32)
+    high = np.array([1.0] * len(BUTTONS) + [MAX_TURN] * 2, np.float32)
+    return gym.spaces.Box(low, high, dtype=np.float32)
+
+
+def dictionary_space() -> gym.spaces.Dict:
+    """The space of action dictionaries, as MineRL 1.0 declares it."""
+    spaces: dict[str, gym.Space] = {name: gym.spaces.Discrete(2) for name in BUTTONS}
+    spaces["camera"] = gym.spaces.Box(-MAX_TURN, MAX_TURN, (2,), np.float32)
+    return gym.spaces.Dict(spaces)

@@ -1,0 +1,104 @@
+"""A LLaMA-style block: RMSNorm, grouped-query attention with rotary positions, SwiGLU (arXiv 2302.13971)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.nn.layers import Linear
+
+
+class RMSNorm(nn.RMSNorm):
+    """`nn.RMSNorm` that computes in its input's type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
+
+
+class SwiGLU(nn.Module):
+    """The gated MLP; gate and value come out of one product."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.inner = Linear(width, 2 * hidden, bias=False)
+        self.outer = Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.inner(x).chunk(2, dim=-1)
+        return self.outer(F.silu(gate) * value)
+
+
+def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Rotary positions, halves paired: x [..., T, H, 2R]; cosines and sines [..., T, 1, R]."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cosines - b * sines, b * cosines + a * sines], dim=-1)
+
+
+def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Softmax attention in which groups of query heads share a head of keys and values.
+
+    Args:
+        queries: [B, H, Q, E].
+        keys: [B, K, L, E], K a divisor of H.
+        values: [B, K, L, E].
+        bias: added to the scores, [Q, L] or [B, 1, Q, L]; minus infinity hides a key.
+
+    Returns:
+        [B, H, Q, E].
+    """
+    if queries.device.type != "cpu":
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, enable_gqa=True)
+    b, h, q, e = queries.shape
+    # The heads of a group become rows of one product: the keys are read once instead of H / K times.
+    packed = (queries * e**-0.5).reshape(b, keys.shape[1], -1, e)  # [B, K, H / K * Q, E]
+    scores = (packed @ keys.transpose(-1, -2)).view(b, h, q, -1) + bias
+    return (scores.softmax(-1).view(b, keys.shape[1], -1, keys.shape[2]) @ values).view(b, h, q, e)
+
+
+class GroupedAttention(nn.Module):
+    """Projections of grouped-query attention; whoever calls keeps the keys and values.
+
+    Args:
+        width: of the stream.
+        heads: of queries.
+        groups: heads of keys and values.
+    """
+
+    def __init__(self, width: int, heads: int, groups: int):
+        super().__init__()
+        if width % heads or heads % groups:
+            raise ValueError(
+                f"width={width}, heads={heads}, groups={groups}: each must divide the one before"
+            )
+        self.heads, self.groups, self.size = heads, groups, width // heads
+        self.project = Linear(width, (heads + 2 * groups) * self.size, bias=False)
+        self.out = Linear(width, width, bias=False)
+
+    def split(self, x: Tensor, cosines: Tensor, sines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, T, D] → queries [B, H, T, E], keys and values [B, K, T, E], positions applied."""
+        heads = self.project(x).unflatten(-1, (-1, self.size))  # [B, T, H + 2K, E]
+        turned = rotate(heads[:, :, : self.heads + self.groups], cosines, sines).transpose(1, 2)
+        values = heads[:, :, self.heads + self.groups :].transpose(1, 2)
+        return turned[:, : self.heads], turned[:, self.heads :], values
+
+    def join(self, mixed: Tensor) -> Tensor:
+        """[B, H, T, E] → [B, T, D]."""
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class LlamaBlock(nn.Module):
+    """Attention and gated MLP, each behind a norm and added to the stream."""
+
+    def __init__(self, width: int, heads: int, groups: int, hidden: int):
+        super().__init__()
+        self.norm_attention = RMSNorm(width, eps=1e-5)
+        self.attention = GroupedAttention(width, heads, groups)
+        self.norm_mlp = RMSNorm(width, eps=1e-5)
+        self.mlp = SwiGLU(width, hidden)
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The stream x [B, T, D] after the attention's result [B, H, T, E]."""
+        x = x + self.attention.join(mixed)
+        return x + self.mlp(self.norm_mlp(x))

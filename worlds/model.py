@@ -1,0 +1,201 @@
+"""A transformer over interleaved actions and frame tokens that predicts the next frame's tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.nn.layers import Linear
+from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
+from playloop.worlds.positions import AxialPositions
+from playloop.worlds.schedule import Schedule, clip_mask
+
+
+@dataclass
+class WorldConfig:
+    """Sizes of a world model.
+
+    Args:
+        rows: h, of a frame's grid of tokens.
+        columns: w.
+        codes: size of the frame tokenizer's codebook.
+        actions: number of classes in every group of a compact action.
+        width: of the stream.
+        layers: blocks.
+        heads: of queries.
+        groups: heads of keys and values.
+        hidden: width inside the MLPs.
+        context: frames that a frame sees, itself included; older ones leave the cache.
+        windows: decoding windows that are trained, a random one a step; 1 is diagonal, `columns` is raster.
+        corruption: shares of the input's tokens that are replaced, a random one a clip. The model is told
+            which, so that it can be asked to distrust its own frames: `level` when decoding.
+    """
+
+    rows: int = 8
+    columns: int = 8
+    codes: int = 1000
+    actions: tuple[int, ...] = (2,)
+    width: int = 384
+    layers: int = 8
+    heads: int = 6
+    groups: int = 2
+    hidden: int = 1024
+    context: int = 12
+    windows: tuple[int, ...] = (1, 8)
+    corruption: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
+
+    def make(self, seed: int = 0) -> WorldModel:
+        """The network with new weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return WorldModel(self)
+
+
+class WorldModel(nn.Module):
+    """Frame t + 1 from the frames up to t and the actions up to a_t, which stands between x_t and x_{t+1}.
+
+    A frame takes 1 + h * w slots, the action that led to it and its tokens, and h - 1 start queries (see
+    `Schedule`). An action is one vector, the sum of an embedding for each of its groups.
+    """
+
+    action_start: Tensor
+
+    def __init__(self, config: WorldConfig):
+        super().__init__()
+        self.config = config
+        self.schedules = {w: Schedule(config.rows, config.columns, w) for w in config.windows}
+        frame, width = self.schedules[config.windows[0]], config.width
+        self.token = nn.Embedding(config.codes, width)
+        self.action = nn.Embedding(sum(config.actions), width)
+        self.place = nn.Parameter(torch.empty(frame.queries, width))
+        self.first = nn.Parameter(torch.empty(width))
+        self.window = nn.Embedding(len(config.windows), width)
+        self.level = nn.Embedding(len(config.corruption), width)
+        blocks = (LlamaBlock(width, config.heads, config.groups, config.hidden) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = RMSNorm(width, eps=1e-5)
+        self.head = Linear(width, config.codes, bias=False)
+        self.positions = AxialPositions(frame, width // config.heads)
+        starts = torch.tensor([0, *config.actions[:-1]]).cumsum(0)
+        self.register_buffer("action_start", starts, persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for parameter in self.parameters():
+            if parameter.ndim == 2 or parameter is self.first:
+                nn.init.normal_(parameter, std=0.02)
+        for block in self.layers():  # what is added to the stream starts small, GPT-2's rule
+            for linear in (block.attention.out, block.mlp.outer):
+                nn.init.normal_(linear.weight, std=0.02 * (2 * self.config.layers) ** -0.5)
+
+    def layers(self) -> list[LlamaBlock]:
+        """The blocks, typed."""
+        return cast(list[LlamaBlock], list(self.blocks))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in."""
+        return self.head.weight.dtype
+
+    # ---------------------------------------------------------------------------------------- embeddings
+
+    def embed_action(self, actions: Tensor, known: Tensor) -> Tensor:
+        """Compact actions int64 [..., G] → [..., D]; where `known` [...] is False, "no action yet"."""
+        summed = self.action(actions.clamp_min(0) + self.action_start).sum(-2)
+        return torch.where(known[..., None], summed, self.first) + self.place[0]
+
+    def embed_tokens(self, ids: Tensor, tokens: Tensor) -> Tensor:
+        """Ids [..., n] of the tokens [n], by raster index → [..., n, D]."""
+        return self.token(ids) + self.place[1 + tokens]
+
+    def condition(self, window: int, level: Tensor) -> Tensor:
+        """Added to every query: how the frame is decoded, and how far its context can be trusted, [B, D]."""
+        number = torch.tensor(self.config.windows.index(window), device=level.device)
+        return self.window(number) + self.level(level)
+
+    def embed_clip(self, tokens: Tensor, actions: Tensor, window: int, level: Tensor) -> Tensor:
+        """A clip as input.
+
+        Args:
+            tokens: int64 [B, T, N].
+            actions: int64 [B, T - 1, G]; actions[:, t] was taken at frame t and leads to frame t + 1.
+            window: of decoding.
+            level: of corruption, int64 [B].
+
+        Returns:
+            [B, T, queries, D].
+        """
+        b, t, n = tokens.shape
+        previous = F.pad(actions, (0, 0, 1, 0))  # [B, T, G]
+        known = torch.arange(t, device=tokens.device).expand(b, t) > 0
+        action = self.embed_action(previous, known)[:, :, None]
+        frame = self.embed_tokens(tokens, torch.arange(n, device=tokens.device))
+        starts = self.place[1 + n :].expand(b, t, -1, -1)
+        return torch.cat([action, frame, starts], 2) + self.condition(window, level)[:, None, None]
+
+    # ---------------------------------------------------------------------------------- teacher forcing
+
+    def forward(
+        self,
+        tokens: Tensor,
+        actions: Tensor,
+        window: int,
+        level: Tensor,
+        dtype: torch.dtype | None = None,
+        keep: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Tensor:
+        """Logits of every token given the truth before it, [B, T, N, codes], in one pass over a clip.
+
+        The same masks hold as in decoding, so that this is what decoding computes step by step. `keep` takes
+        each layer's keys and values [B, K, T * slots, E].
+        """
+        schedule, t = self.schedules[window], tokens.shape[1]
+        x = self.embed_clip(tokens, actions, window, level).to(dtype or self.dtype)
+        cosines, sines = self.positions.of_frames(torch.arange(t, device=x.device), x.dtype)
+        x, slots = x.flatten(1, 2), schedule.slots
+        mask = clip_mask(schedule, t, self.config.context).to(x.device)
+        bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, float("-inf"))
+        for block in self.layers():
+            queries, keys, values = block.attention.split(block.norm_attention(x), cosines, sines)
+            keys, values = (y.unflatten(2, (t, -1))[:, :, :, :slots].flatten(2, 3) for y in (keys, values))
+            if keep is not None:
+                keep.append((keys, values))
+            x = block.finish(x, attend_grouped(queries, keys, values, bias))
+        readers = schedule.readers.to(x.device)
+        return self.head(self.norm(x.unflatten(1, (t, -1))[:, :, readers]))
+
+    def loss(
+        self, batch: dict[str, Tensor], generator: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of all frames but the first.
+
+        Args:
+            batch: "tokens" int64 [B, T, N] and "actions" int64 [B, T - 1, G].
+            generator: of the window, the corruption's level and the corruption.
+            dtype: to compute in.
+
+        Returns:
+            The loss; metrics: accuracy, and the accuracy of repeating the frame before ("persistence").
+        """
+        tokens, actions = batch["tokens"], batch["actions"]
+        window, level, corrupted = self._corrupt(tokens, generator)
+        logits = self(corrupted, actions, window, level, dtype)[:, 1:].float()
+        targets = tokens[:, 1:]
+        loss = F.cross_entropy(logits.flatten(0, 2), targets.flatten())
+        accuracy = (logits.detach().argmax(-1) == targets).float().mean()
+        persistence = (tokens[:, :-1] == targets).float().mean()
+        return loss, {"accuracy": accuracy, "persistence": persistence}
+
+    def _corrupt(self, tokens: Tensor, generator: torch.Generator) -> tuple[int, Tensor, Tensor]:
+        """A window, a level for each clip, and the tokens with that share replaced by random ids."""
+        config, device = self.config, tokens.device
+        drawn = torch.randint(len(config.windows), (), generator=generator, device=device)
+        level = torch.randint(len(config.corruption), tokens.shape[:1], generator=generator, device=device)
+        share = torch.tensor(config.corruption, device=device)[level][:, None, None]
+        replaced = torch.rand(tokens.shape, generator=generator, device=device) < share
+        noise = torch.randint(config.codes, tokens.shape, generator=generator, device=device)
+        return config.windows[int(drawn)], level, torch.where(replaced, noise, tokens)
