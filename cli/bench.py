@@ -1,16 +1,18 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode|decoder [key=value …]
+Usage: playloop bench rollout|decode|decoder|world [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
   decode    one chunk decoded with the cached prefix and without, per number of rounds
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
+  world     a world model's frame in raster order and diagonally, beside the memory's floor
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
   playloop bench decode repeats=50
-  playloop bench decoder suite=libero_object decoder.inits=3"""
+  playloop bench decoder suite=libero_object decoder.inits=3
+  playloop bench world world.model.rows=16 world.model.columns=16 world.model.windows=[1,16]"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def run(arguments: Arguments) -> int:
     names = [word for word in arguments.words if "=" not in word]
     if len(names) != 1 or names[0] not in BENCHES:
         hint = nearest(names[0], BENCHES) if names else ""
-        raise ValueError(f"say what to measure, rollout, decode or decoder{hint}: playloop bench rollout.")
+        raise ValueError(f"say what to measure, {', '.join(BENCHES)}{hint}: playloop bench rollout.")
     config = configure("bench", [word for word in arguments.words if "=" in word], arguments)
     if config is None:
         return 0
@@ -70,4 +72,19 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
     return bench_decoder(config)
 
 
-BENCHES = {"rollout": bench_rollout, "decode": bench_decode, "decoder": bench_decoder}
+def bench_world(config: DictConfig) -> dict[str, Any]:
+    """Time a frame of a world model in every decoding order, then print the table."""
+    from rich.console import Console
+
+    bench = make(config.world).make()
+    report = bench.run()
+    Console().print(bench.table(report))
+    return report
+
+
+BENCHES = {
+    "rollout": bench_rollout,
+    "decode": bench_decode,
+    "decoder": bench_decoder,
+    "world": bench_world,
+}

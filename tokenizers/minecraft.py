@@ -1,0 +1,226 @@
+"""Minecraft actions as tokens: MineWorld's, VPT's, and a compact form for small world models.
+
+All take and give action vectors [..., 25] of `playloop.envs.minecraft`; what a form cannot express (two
+opposite keys, the inventory key, the exact turn) is lost in `encode` and stays lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from playloop.envs.minecraft import ACTION_SIZE, place_of
+from playloop.tokenizers.camera import FINE, MINEWORLD, VPT, CameraBins
+
+HOTBAR = tuple(f"hotbar.{number}" for number in range(1, 10))
+GROUPS: tuple[tuple[str, ...], ...] = (
+    HOTBAR,
+    ("forward", "back"),
+    ("left", "right"),
+    ("sprint", "sneak"),
+    ("use", "attack"),
+    ("jump",),
+    ("drop", "pickItem"),
+)
+"""Keys of which a token names at most one, in MineWorld's order."""
+CONFLICTS = (
+    ("forward", "back"),
+    ("left", "right"),
+    ("jump", "sneak"),
+    ("sprint", "sneak"),
+    ("attack", "use"),
+)
+"""Pairs of keys that cancel each other in recordings."""
+
+
+def clean_conflicts(vectors: np.ndarray) -> np.ndarray:
+    """A copy of action vectors [..., 25] in which both keys of a conflicting pair are released.
+
+    All pairs are judged by what was held, as MineWorld and VPT do with raw recordings.
+    """
+    cleaned = vectors.copy()
+    for pair in CONFLICTS:
+        places = [place_of(name) for name in pair]
+        both = (vectors[..., places] > 0.5).all(-1, keepdims=True)
+        cleaned[..., places] = np.where(both, 0, cleaned[..., places])
+    return cleaned
+
+
+def choose(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
+    """Which key of the group is held, from 1, int64 [...]; 0 for none and, but for the hotbar, for two."""
+    held = vectors[..., [place_of(name) for name in group]] > 0.5
+    one = held.any(-1) if group is HOTBAR else held.sum(-1) == 1
+    return np.where(one, held.argmax(-1) + 1, 0)
+
+
+def press(vectors: np.ndarray, group: tuple[str, ...], choice: np.ndarray) -> None:
+    """Write the inverse of `choose` into action vectors."""
+    for number, name in enumerate(group, 1):
+        vectors[..., place_of(name)] = choice == number
+
+
+def _checked(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors)
+    if vectors.shape[-1:] != (ACTION_SIZE,):
+        raise ValueError(f"expected action vectors [..., {ACTION_SIZE}], got {vectors.shape}")
+    return vectors
+
+
+@dataclass(frozen=True)
+class CompactActions:
+    """An action as nine small classes: the keys of every group, then pitch and yaw.
+
+    A world model sums one embedding for each, so that an action costs one token instead of eleven.
+
+    Args:
+        camera: of both angles.
+    """
+
+    camera: CameraBins = FINE
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of classes in every place."""
+        return (*(len(group) + 1 for group in GROUPS), self.camera.count, self.camera.count)
+
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Action vectors [..., 25] → int64 [..., 9]."""
+        vectors = _checked(vectors)
+        keys = np.stack([choose(vectors, group) for group in GROUPS], -1)
+        return np.concatenate([keys, self.camera.encode(vectors[..., -2:])], -1)
+
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        """int64 [..., 9] → action vectors, float32 [..., 25]."""
+        vectors = np.zeros((*classes.shape[:-1], ACTION_SIZE), np.float32)
+        for place, group in enumerate(GROUPS):
+            press(vectors, group, classes[..., place])
+        vectors[..., -2:] = self.camera.decode(classes[..., -2:])
+        return vectors
+
+
+NAMES = (
+    *("use", "attack", "forward", "back", "left", "right", "jump", "sneak", "sprint", "drop", "swapHands"),
+    *("pickItem", "inventory", "ESC", *HOTBAR),
+)
+"""MineWorld's keys in the order of their ids; three of them are never emitted."""
+
+
+@dataclass(frozen=True)
+class MineWorldActions:
+    """MineWorld's eleven tokens: begin, pitch, yaw, a token a group or null, end (arXiv 2504.08388).
+
+    Args:
+        first: the first action id; below it are the frame's.
+        camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for ids as the release gives them.
+    """
+
+    first: int = 8192
+    camera: CameraBins = MINEWORLD
+
+    length = 3 + len(GROUPS) + 1
+
+    @property
+    def cameras(self) -> tuple[int, int]:
+        """The ids of bin 0 of pitch and of yaw."""
+        pitch = self.first + len(NAMES)
+        return pitch, pitch + self.camera.count
+
+    @property
+    def begin(self) -> int:
+        """The id that opens an action; null and the end follow it."""
+        return self.cameras[1] + self.camera.count
+
+    @property
+    def ids(self) -> range:
+        """All action ids."""
+        return range(self.first, self.begin + 3)
+
+    def _group_ids(self, group: tuple[str, ...]) -> np.ndarray:
+        """The ids of null and of the group's keys."""
+        return np.array([self.begin + 1, *(self.first + NAMES.index(name) for name in group)])
+
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Action vectors [..., 25] → int64 [..., 11]."""
+        vectors = _checked(vectors)
+        ends = np.full((*vectors.shape[:-1], 1), self.begin)
+        camera = self.camera.encode(vectors[..., -2:]) + np.array(self.cameras)
+        keys = np.stack([self._group_ids(group)[choose(vectors, group)] for group in GROUPS], -1)
+        return np.concatenate([ends, camera, keys, ends + 2], -1)
+
+    def decode(self, ids: np.ndarray) -> np.ndarray:
+        """int64 [..., 11] → action vectors, float32 [..., 25].
+
+        Raises:
+            ValueError: a place holds an id that is not its own.
+        """
+        bins = ids[..., 1:3] - np.array(self.cameras)
+        if ids.shape[-1] != self.length or (bins < 0).any() or (bins >= self.camera.count).any():
+            raise ValueError(f"expected [..., {self.length}] with camera ids in places 1 and 2")
+        vectors = np.zeros((*ids.shape[:-1], ACTION_SIZE), np.float32)
+        vectors[..., -2:] = self.camera.decode(bins)
+        for place, group in enumerate(GROUPS, 3):
+            match = ids[..., place, None] == self._group_ids(group)
+            if not match.any(-1).all():
+                raise ValueError(f"place {place} holds an id that names none of {group} and not null")
+            press(vectors, group, match.argmax(-1))
+        return vectors
+
+
+VPT_GROUPS: tuple[tuple[str, ...], ...] = (
+    HOTBAR,
+    ("forward", "back"),
+    ("left", "right"),
+    ("sprint", "sneak"),
+    ("use",),
+    ("drop",),
+    ("attack",),
+    ("jump",),
+)
+
+
+@dataclass(frozen=True)
+class VPTActions:
+    """VPT's two numbers: one of 8641 combinations of keys and one of 121 turns (arXiv 2206.11795).
+
+    The keys' last digit says whether the camera turns at all; the inventory key excludes everything else.
+    """
+
+    camera: CameraBins = VPT
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of key combinations and of turns."""
+        return self.inventory + 1, self.camera.count**2
+
+    @property
+    def inventory(self) -> int:
+        """The combination that is the inventory key."""
+        return int(np.prod([len(group) + 1 for group in VPT_GROUPS])) * 2
+
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Action vectors [..., 25] → int64 [..., 2]."""
+        vectors = _checked(vectors)
+        bins = self.camera.encode(vectors[..., -2:])
+        keys = np.zeros(vectors.shape[:-1], np.int64)
+        for group in VPT_GROUPS:
+            keys = keys * (len(group) + 1) + choose(vectors, group)
+        keys = keys * 2 + (bins != self.camera.zero).any(-1)
+        opened = vectors[..., place_of("inventory")] > 0.5
+        still = self.camera.zero * (self.camera.count + 1)
+        turn = np.where(opened, still, bins[..., 0] * self.camera.count + bins[..., 1])
+        return np.stack([np.where(opened, self.inventory, keys), turn], -1)
+
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        """int64 [..., 2] → action vectors, float32 [..., 25]; without the camera's digit there is no turn."""
+        keys, turn = classes[..., 0], classes[..., 1]
+        opened = keys == self.inventory
+        vectors = np.zeros((*keys.shape, ACTION_SIZE), np.float32)
+        vectors[..., place_of("inventory")] = opened
+        rest, turns = np.divmod(np.where(opened, 0, keys), 2)
+        bins = np.stack(np.divmod(turn, self.camera.count), -1)
+        vectors[..., -2:] = np.where(turns[..., None] == 1, self.camera.decode(bins), 0.0)
+        for group in reversed(VPT_GROUPS):
+            rest, choice = np.divmod(rest, len(group) + 1)
+            press(vectors, group, choice)
+        return vectors
