@@ -1,0 +1,1 @@
+"""A Minecraft-like voxel world, deterministic from its seed."""

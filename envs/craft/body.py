@@ -1,0 +1,177 @@
+"""A body's tick: keys to velocity, velocity to motion, motion against blocks. Minecraft's own numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from playloop.envs.craft.blocks import ID, SOLID
+
+WIDTH, HEIGHT = 0.6, 1.8
+"""Of the body's box, in blocks; its position is the middle of the underside."""
+EYE_HEIGHT, SNEAKING_EYE_HEIGHT = 1.62, 1.27
+GRAVITY, FALL_DRAG = 0.08, 0.98
+JUMP, SWIM = 0.42, 0.04
+GROUND_DRAG, AIR_DRAG, WATER_DRAG = 0.546, 0.91, 0.8
+WALK, AIR, WATER = 0.098, 0.0196, 0.0196
+"""What a held key adds to the velocity, in blocks a tick each tick."""
+SPRINT, SNEAK = 1.3, 0.3
+"""Factors of it."""
+SPRINT_JUMP = 0.2
+TOUCH = 1e-7
+"""Boxes that overlap by less only touch."""
+
+
+@dataclass
+class Keys:
+    """What moves the body in one tick.
+
+    Args:
+        forward: 1 ahead, -1 back.
+        right: 1 right, -1 left.
+        jump: held.
+        sneak: held.
+        sprint: held.
+    """
+
+    forward: int = 0
+    right: int = 0
+    jump: bool = False
+    sneak: bool = False
+    sprint: bool = False
+
+
+@dataclass
+class Body:
+    """Where a body is and where it looks.
+
+    Args:
+        position: float64 [3] (east, up, south), of the underside's middle.
+        velocity: float64 [3], blocks a tick.
+        yaw: degrees, clockwise from south.
+        pitch: degrees, downwards positive.
+        on_ground: whether the last tick ended on a block.
+        sneaking: whether the eye is lowered.
+    """
+
+    position: np.ndarray
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    yaw: float = 0.0
+    pitch: float = 0.0
+    on_ground: bool = False
+    sneaking: bool = False
+
+    @property
+    def eye(self) -> np.ndarray:
+        """float64 [3]."""
+        height = SNEAKING_EYE_HEIGHT if self.sneaking else EYE_HEIGHT
+        return self.position + np.array([0.0, height, 0.0])
+
+    def turn(self, pitch: float, yaw: float) -> None:
+        """Turn the view by degrees; it stops straight up and straight down."""
+        self.pitch = min(max(self.pitch + pitch, -90.0), 90.0)
+        self.yaw = (self.yaw + yaw + 180.0) % 360.0 - 180.0
+
+    def tick(self, grid: np.ndarray, keys: Keys) -> None:
+        """A twentieth of a second."""
+        x, y, z = self.position
+        swims = grid_at(grid, x, y + 0.4, z) == ID["water"]
+        sprints = keys.sprint and keys.forward > 0 and not keys.sneak
+        self.sneaking = keys.sneak
+        self._jump(keys, swims, sprints)
+        self._push(keys, swims, sprints)
+        drag = WATER_DRAG if swims else GROUND_DRAG if self.on_ground else AIR_DRAG
+        self._move(grid)
+        self.velocity *= [drag, WATER_DRAG if swims else 1.0, drag]
+        self.velocity[1] -= 0.02 if swims else GRAVITY
+        self.velocity[1] *= 1.0 if swims else FALL_DRAG
+
+    def _jump(self, keys: Keys, swims: bool, sprints: bool) -> None:
+        if keys.jump and swims:
+            self.velocity[1] += SWIM
+        elif keys.jump and self.on_ground:
+            self.velocity[1] = JUMP
+            if sprints:
+                sine, cosine = heading(self.yaw)
+                self.velocity += [-sine * SPRINT_JUMP, 0.0, cosine * SPRINT_JUMP]
+
+    def _push(self, keys: Keys, swims: bool, sprints: bool) -> None:
+        power = WATER if swims else WALK if self.on_ground else AIR
+        power *= SPRINT if sprints else SNEAK if keys.sneak else 1.0
+        if keys.forward and keys.right:
+            power *= math.sqrt(0.5)
+        sine, cosine = heading(self.yaw)
+        east, south = (
+            -sine * keys.forward - cosine * keys.right,
+            cosine * keys.forward - sine * keys.right,
+        )
+        self.velocity += [east * power, 0.0, south * power]
+
+    def _move(self, grid: np.ndarray) -> None:
+        if self.sneaking and self.on_ground:
+            self._stay_on_edge(grid)
+        wanted = self.velocity.copy()
+        for axis in (1, 0, 2):
+            moved = free_way(grid, *self._box(), axis, wanted[axis])
+            self.position[axis] += moved
+            if moved != wanted[axis]:
+                self.velocity[axis] = 0.0
+        self.on_ground = wanted[1] < 0 and self.velocity[1] == 0.0
+
+    def _stay_on_edge(self, grid: np.ndarray) -> None:
+        """Whoever sneaks does not step where there is nothing to stand on."""
+        for axis in (0, 2):
+            while self.velocity[axis] and not self._stands_after(grid, axis):
+                step = self.velocity[axis]
+                self.velocity[axis] = 0.0 if abs(step) <= 0.05 else step - math.copysign(0.05, step)
+
+    def _stands_after(self, grid: np.ndarray, axis: int) -> bool:
+        low, high = self._box()
+        low[axis] += self.velocity[axis]
+        high[axis] += self.velocity[axis]
+        return free_way(grid, low, high, 1, -0.6) != -0.6
+
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        half = WIDTH / 2
+        return self.position - np.array([half, 0.0, half]), self.position + np.array([half, HEIGHT, half])
+
+
+def heading(yaw: float) -> tuple[float, float]:
+    """Sine and cosine of degrees to 30 binary places: their last bits differ between C libraries."""
+    scale, angle = 2.0**30, math.radians(yaw)
+    return round(math.sin(angle) * scale) / scale, round(math.cos(angle) * scale) / scale
+
+
+def grid_at(grid: np.ndarray, x: float, y: float, z: float) -> int:
+    """The block at a place; stone beside and under the world, air above it."""
+    cell = math.floor(x), math.floor(y), math.floor(z)
+    if cell[1] >= grid.shape[1]:
+        return ID["air"]
+    inside = 0 <= cell[0] < grid.shape[0] and cell[1] >= 0 and 0 <= cell[2] < grid.shape[2]
+    return int(grid[cell]) if inside else ID["stone"]
+
+
+def free_way(grid: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int, way: float) -> float:
+    """How much of `way` along `axis` a box from `low` to `high` can go before a solid block."""
+    if way == 0:
+        return 0.0
+    others = [other for other in range(3) if other != axis]
+    spans = [range(math.floor(low[other] + TOUCH), math.ceil(high[other] - TOUCH)) for other in others]
+    front = high[axis] if way > 0 else low[axis]
+    for layer in _layers(front, way):
+        for a in spans[0]:
+            for b in spans[1]:
+                cell = [0, 0, 0]
+                cell[axis], cell[others[0]], cell[others[1]] = layer, a, b
+                if SOLID[grid_at(grid, *cell)]:
+                    return layer - front if way > 0 else layer + 1 - front
+    return way
+
+
+def _layers(front: float, way: float) -> range:
+    """The cells that a face enters on its way, in order."""
+    if way > 0:
+        return range(math.ceil(front - TOUCH), math.ceil(front + way))
+    return range(math.floor(front + TOUCH) - 1, math.floor(front + way) - 1, -1)
