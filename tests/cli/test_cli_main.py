@@ -118,9 +118,15 @@ def test_the_reader_may_leave_early():
 def test_an_interrupt_says_how_to_continue(tmp_path):
     out = tmp_path / "run"
     words = ["eval", *TOY, "step_seconds=0.2", "videos=none", f"out={out}"]
-    # A shell may start background jobs with interrupts ignored; the child must hear them.
     command = [sys.executable, "-m", "playloop.cli.main", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        # A shell starts background jobs, and all that they start, with interrupts ignored: CI may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for(lambda: out.exists(), process)
     time.sleep(1.0)
     os.kill(process.pid, signal.SIGINT)

@@ -173,6 +173,7 @@ def test_ctrl_c_ends_quietly_and_leaves_no_process(tmp_path):
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
     lines = tmp_path / "episodes.jsonl"
     while not (lines.exists() and lines.stat().st_size):
