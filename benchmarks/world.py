@@ -97,7 +97,7 @@ def _time_frames(model: WorldModel, window: int, config: WorldBenchConfig) -> li
     for number in range(config.frames + 5):
         uniform = torch.rand(b, n, generator=generator, device=config.device)
         began = time.perf_counter()
-        frame = decode_frame(model, cache, frame[:, -1], action, uniform, sampler)
+        frame = decode_frame(model, cache, action, uniform, sampler)
         if config.device != "cpu":
             torch.cuda.synchronize()
         if number >= 5:

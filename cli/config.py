@@ -76,7 +76,7 @@ def demand(config: DictConfig, verb: str) -> None:
     """
     if missing := [key for key, value in flat(config).items() if value == "???"]:
         wanted = " and ".join(f"{key}=…" for key in missing)
-        raise ValueError(f"give {wanted}; see playloop {verb} --help.")
+        raise ValueError(f"give {wanted}; see playloop {verb.split('_')[0]} --help.")
 
 
 def show(config: DictConfig) -> None:

@@ -1,14 +1,16 @@
-"""playloop train: train a policy on recorded demonstrations.
+"""playloop train: train a policy, a frame tokenizer or a world model on recorded demonstrations.
 
-Usage: playloop train data=DIR out=DIR [key=value …]
+Usage: playloop train [tokenizer=NAME | world=NAME | inverse=NAME] data=DIR out=DIR [key=value …]
 
-Writes metrics.jsonl, metrics.png and out/checkpoint, which `playloop eval checkpoint=out/checkpoint`
-takes. Repeat a killed command with the same `out` and it continues with the same losses. On several
-GPUs the same command runs under torchrun.
+Without one of the three a policy is trained. Writes metrics.jsonl, metrics.png and out/checkpoint, which
+`playloop eval` and `playloop play` take. Repeat a killed command with the same `out` and it continues with
+the same losses. On several GPUs the same command runs under torchrun.
 
 Examples:
   playloop train data=data/object out=runs/policy
   playloop train data=[data/object,data/spatial] out=runs/both training=cpu steps=8000
+  playloop train tokenizer=craft data=data/explore out=runs/tokenizer training=cpu
+  playloop train world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world
   torchrun --nproc-per-node 4 -m playloop.cli.main train data=data/object out=runs/policy"""
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ import os
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
 
+KINDS = ("world", "inverse", "tokenizer")
+"""What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
+
 
 def run(arguments: Arguments) -> int:
     """Train; returns the exit status."""
     arguments.allow()
-    config = configure("train", arguments.words, arguments)
+    config = configure(settings_of(arguments.words), arguments.words, arguments)
     if config is None:
         return 0
     from playloop.training.run import train
@@ -31,5 +36,13 @@ def run(arguments: Arguments) -> int:
     config.command = arguments.command
     finished = train(config)
     if int(os.environ.get("RANK", "0")) == 0:  # torchrun starts this once for every GPU
-        print(f"Policy: {out / 'checkpoint'}" if finished else f"To continue: {arguments.resume_command()}")
+        print(
+            f"Checkpoint: {out / 'checkpoint'}" if finished else f"To continue: {arguments.resume_command()}"
+        )
     return 0
+
+
+def settings_of(words: list[str]) -> str:
+    """The name of the YAML file that a command line is about."""
+    named = {word.partition("=")[0] for word in words}
+    return next((f"train_{kind}" for kind in KINDS if kind in named), "train")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from playloop.demos.rendering import video_path
-from playloop.demos.trace import CHUNK, trace_path
+from playloop.demos.trace import CHUNK, trace_path, video_path
 from playloop.demos.writer import DatasetWriter
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode

@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+
+SMALL = 128
+"""Height in pixels under which a video keeps all colours and nearly all detail."""
 
 
 def exact_rate(fps: float) -> Fraction:
@@ -16,55 +20,86 @@ def exact_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
+class PartWriter:
+    """An mp4 that grows frame by frame and appears under its name when it is whole.
+
+    A key frame every `gop` frames makes random access cheap. There are no B-frames: packets lie in the order
+    in which they are shown, so that episodes can later be joined without encoding them again.
+
+    Args:
+        path: of the finished file.
+        fps: frames a second.
+        crf: quality, 0 best; None for 18, and for 4 where pictures are small: there each pixel counts, and
+            all keep their colour (yuv444p) instead of one in four.
+        codec: of ffmpeg.
+        gop: frames from one key frame to the next.
+    """
+
+    def __init__(
+        self, path: str | Path, fps: float, crf: int | None = None, codec: str = "libx264", gop: int = 2
+    ):
+        self.path, self.frames = Path(path), 0
+        self._rate, self._crf, self._codec, self._gop = exact_rate(fps), crf, codec, gop
+        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._container: av.container.OutputContainer | None = None
+
+    def add(self, image: np.ndarray) -> None:
+        """Append a frame uint8 [H, W, 3]."""
+        if self._container is None:
+            self._open(image)
+        assert self._container is not None
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame.pts, frame.time_base = self.frames, 1 / self._rate
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._container is None:
+            raise ValueError("A video needs at least one frame.")
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        os.replace(self._partial, self.path)
+
+    def discard(self) -> None:
+        """Leave nothing behind; without effect after `close`."""
+        if self._container is not None:
+            self._container.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _open(self, image: np.ndarray) -> None:
+        height, width, channels = image.shape
+        if channels != 3 or image.dtype != np.uint8 or height % 2 or width % 2:
+            raise ValueError(
+                f"Frames are {image.dtype} {image.shape}; pass uint8 [H, W, 3] with even H and W (yuv420p)."
+            )
+        small = self._crf is None and height < SMALL
+        crf = self._crf if self._crf is not None else 4 if small else 18
+        options = {"crf": str(crf)} | ({"preset": "veryfast"} if self._codec == "libx264" else {})
+        self._container = av.open(str(self._partial), "w", format="mp4")
+        self._stream = self._container.add_stream(self._codec, rate=self._rate, options=options)
+        stream: Any = self._stream
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv444p" if small else "yuv420p"
+        stream.time_base = stream.codec_context.time_base = 1 / self._rate
+        stream.codec_context.gop_size = self._gop
+        stream.codec_context.max_b_frames = 0
+        stream.codec_context.thread_count = 1  # several recorders share the machine
+
+
 def encode_video(
     frames: Iterable[np.ndarray],
     path: str | Path,
     fps: float,
-    crf: int = 18,
+    crf: int | None = None,
     codec: str = "libx264",
     gop: int = 2,
 ) -> None:
-    """Encode frames uint8 [n, H, W, 3] (an array or a stream of images) into an mp4, atomically.
-
-    A key frame every `gop` frames makes random access cheap. There are no B-frames: packets lie in the order
-    in which they are shown, so that episodes can later be joined without encoding them again.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Encode frames uint8 [n, H, W, 3] (an array or a stream of images) into an mp4; see `PartWriter`."""
+    writer = PartWriter(path, fps, crf, codec, gop)
     try:
-        with av.open(str(partial), "w", format="mp4") as container:
-            _encode(container, frames, exact_rate(fps), crf, codec, gop)
-        os.replace(partial, path)
+        for image in frames:
+            writer.add(image)
+        writer.close()
     finally:
-        partial.unlink(missing_ok=True)
-
-
-def _encode(container, frames: Iterable[np.ndarray], rate: Fraction, crf: int, codec: str, gop: int) -> None:
-    stream = None
-    for number, image in enumerate(frames):
-        if stream is None:
-            stream = _open_stream(container, image, rate, crf, codec, gop)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts, frame.time_base = number, 1 / rate
-        container.mux(stream.encode(frame))
-    if stream is None:
-        raise ValueError("A video needs at least one frame.")
-    container.mux(stream.encode())
-
-
-def _open_stream(container, image: np.ndarray, rate: Fraction, crf: int, codec: str, gop: int):
-    height, width, channels = image.shape
-    if channels != 3 or image.dtype != np.uint8 or height % 2 or width % 2:
-        raise ValueError(
-            f"Frames are {image.dtype} {image.shape}; pass uint8 [H, W, 3] with even H and W (yuv420p)."
-        )
-    options = {"crf": str(crf)}
-    if codec == "libx264":
-        options["preset"] = "veryfast"
-    stream = container.add_stream(codec, rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.time_base = stream.codec_context.time_base = 1 / rate
-    stream.codec_context.gop_size = gop
-    stream.codec_context.max_b_frames = 0
-    stream.codec_context.thread_count = 1  # several recorders share the machine
-    return stream
+        writer.discard()

@@ -13,8 +13,9 @@ from rich.console import Console
 from playloop.cli.selection import select_tasks
 from playloop.demos.assemble import assemble
 from playloop.demos.rendering import render_episodes
-from playloop.demos.trace import TraceRecorder, trace_path
+from playloop.demos.trace import FrameRecorder, TraceRecorder, trace_path
 from playloop.envs.episode import FRESH, Episode
+from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.store import EpisodeStore
@@ -95,17 +96,31 @@ def _act(recording: Recording, identity: dict[str, Any], console: Console) -> li
     """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
     store = EpisodeStore(recording.out, identity)
     try:
-        driver = Driver(recording.env, recording.workers, [TraceRecorder(recording.out), store])
+        recorders = _recorders(recording)
+        driver = Driver(recording.env, recording.workers)
         for _ in range(10):
             missing = _missing(recording, store)
             if not missing:
                 break
             progress = ProgressBar(store.results().values(), console)
-            driver.callbacks = [*driver.callbacks[:2], progress]
+            driver.callbacks = [*recorders, store, progress]
             driver.run(recording.agent, missing, done=len(store.done()))
         return [episode for task in recording.tasks for episode in _successes(recording, store, task)]
     finally:
         store.close()
+
+
+def _recorders(recording: Recording) -> list[Callback]:
+    """What is kept of an episode: states to draw later, or images where there is no way back to a state."""
+    contract = recording.env.contract()
+    if contract.restorable:
+        return [TraceRecorder(recording.out)]
+    rate = contract.control_hz / recording.stride
+    # Frames first: an episode counts as recorded when its trace is there.
+    return [
+        FrameRecorder(recording.out, rate, recording.stride),
+        TraceRecorder(recording.out, snapshots=False),
+    ]
 
 
 def _missing(recording: Recording, store: EpisodeStore) -> list[Episode]:

@@ -18,17 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from playloop.demos.parts import encode_video
-from playloop.demos.trace import trace_path
+from playloop.demos.trace import trace_path, video_path
 from playloop.envs.contract import PlayEnv
 from playloop.envs.episode import Episode
 
 GROUP = 5
 """Episodes of one task that a process draws in one go: loading a scene costs several seconds."""
-
-
-def video_path(folder: Path, episode: Episode, camera: str) -> Path:
-    """Where the frames of one camera in one episode lie until the data set is assembled."""
-    return Path(folder) / "frames" / f"{episode.key}.{camera}.mp4"
 
 
 def render_episodes(

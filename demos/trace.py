@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.demos.parts import PartWriter
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.files import write_atomic
@@ -22,16 +23,27 @@ def trace_path(folder: Path, episode: Episode) -> Path:
     return Path(folder) / "traces" / f"{episode.key}.npz"
 
 
-class TraceRecorder(Callback):
-    """Keeps the traces of successful episodes; failed ones leave only their line in `episodes.jsonl`."""
+def video_path(folder: Path, episode: Episode, camera: str) -> Path:
+    """Where the frames of one camera in one episode lie until the data set is assembled."""
+    return Path(folder) / "frames" / f"{episode.key}.{camera}.mp4"
 
-    def __init__(self, folder: Path) -> None:
+
+class TraceRecorder(Callback):
+    """Keeps the traces of successful episodes; failed ones leave only their line in `episodes.jsonl`.
+
+    Args:
+        folder: of the data set.
+        snapshots: keep the states of which images are drawn later.
+    """
+
+    def __init__(self, folder: Path, snapshots: bool = True) -> None:
         self.folder = Path(folder)
         (self.folder / "traces").mkdir(parents=True, exist_ok=True)
+        self._snapshots = snapshots
         self._segments: dict[Episode, list[Segment]] = {}
 
     def wants(self, episode: Episode) -> Wants:
-        return Wants(trace=True)
+        return Wants(trace=self._snapshots)
 
     def on_begin(self, episode: Episode) -> None:
         self._segments[episode] = []
@@ -47,6 +59,54 @@ class TraceRecorder(Callback):
             write_atomic(trace_path(self.folder, result.episode), buffer.getvalue())
 
 
+class FrameRecorder(Callback):
+    """Keeps the images of every episode as they come, for environments that cannot return to a state.
+
+    Args:
+        folder: of the data set.
+        fps: of the videos.
+        stride: every so many steps become a frame.
+    """
+
+    def __init__(self, folder: Path, fps: float, stride: int = 1) -> None:
+        self.folder, self.fps, self.stride = Path(folder), fps, stride
+        (self.folder / "frames").mkdir(parents=True, exist_ok=True)
+        self._writers: dict[Episode, dict[str, PartWriter]] = {}
+        self._steps: dict[Episode, int] = {}
+
+    def wants(self, episode: Episode) -> Wants:
+        return Wants(frames=True)
+
+    def on_begin(self, episode: Episode) -> None:
+        self._discard(episode)
+        self._writers[episode], self._steps[episode] = {}, 0
+
+    def on_segment(self, episode: Episode, segment: Segment) -> None:
+        assert segment.frames is not None
+        first = -self._steps[episode] % self.stride
+        for camera, frames in segment.frames.items():
+            writers = self._writers[episode]
+            if camera not in writers:
+                writers[camera] = PartWriter(video_path(self.folder, episode, camera), self.fps)
+            for image in frames[first :: self.stride]:
+                writers[camera].add(image)
+        self._steps[episode] += len(segment)
+
+    def on_end(self, result: EpisodeResult) -> None:
+        if result.success and result.error is None:
+            for writer in self._writers[result.episode].values():
+                writer.close()
+        self._discard(result.episode)
+
+    def on_close(self) -> None:
+        for episode in list(self._writers):
+            self._discard(episode)
+
+    def _discard(self, episode: Episode) -> None:
+        for writer in self._writers.pop(episode, {}).values():
+            writer.discard()
+
+
 def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
     """An episode's columns, one row a step, and its instruction.
 
@@ -60,11 +120,10 @@ def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
         "action_chunk": chunks(actions),
         "expert": chunks(own[:, None]).min(axis=(1, 2)).astype(np.int64),
         "state": np.concatenate([segment.states for segment in segments]).astype(np.float32),
-        "snapshots": np.concatenate(
-            [segment.snapshots for segment in segments if segment.snapshots is not None]
-        ),
         "instruction": np.array(segments[0].instruction),
     }
+    if all(segment.snapshots is not None for segment in segments):
+        columns["snapshots"] = np.concatenate([segment.snapshots for segment in segments])
     if all("pick" in part for part in truth):
         boxes = [np.concatenate([part[name] for part in truth]).mean(1) for name in ("pick", "place")]
         columns["target"] = np.concatenate(boxes, axis=1).astype(np.float32)  # [n, 6]

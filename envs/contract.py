@@ -27,6 +27,8 @@ class Contract:
         success_rule: when an episode counts as a success.
         deterministic: whether an episode's result follows from its identity.
         protocol: deviations from the suite's published protocol, "standard" if none.
+        restorable: whether `snapshot` and `restore` bring any state back; images of such an environment can
+            be drawn after recording, those of another are kept as they come.
     """
 
     family: str
@@ -39,6 +41,7 @@ class Contract:
     success_rule: str
     deterministic: bool = True
     protocol: str = "standard"
+    restorable: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able types."""

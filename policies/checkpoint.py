@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
-import os
-import shutil
-import uuid
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from playloop.envs.contract import Contract
+from playloop.nn.folder import file_hash, load_weights, read_record, staged, write_record
+from playloop.nn.folder import rounded as stored_weights
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.policy import VLAPolicy
 from playloop.policies.record import from_record, to_record
@@ -64,29 +62,21 @@ def save(
     """
     folder, decoder = Path(folder), decoder or DecoderConfig()
     _check_contract(model, contract)
-    rounded = rounded_copy(model, state_dict)
-    policy = VLAPolicy(rounded, contract, encoder, decoder)
+    copied = rounded_copy(model, state_dict)
+    policy = VLAPolicy(copied, contract, encoder, decoder)
     observation = observation or noise_observation(policy)
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.mkdir(parents=True)
-    try:
-        weights = {
-            name: value.to(torch.bfloat16).contiguous() for name, value in rounded.state_dict().items()
-        }
-        save_file(weights, partial / "model.safetensors")
+    with staged(folder) as partial:
+        save_file(stored_weights(copied.state_dict()), partial / "model.safetensors")
         (partial / "model.safetensors").chmod(0o644)  # safetensors gives it to the owner alone
-        _write_json(partial / "config.json", _config_record(model, encoder, decoder, partial))
-        _write_json(partial / "statistics.json", model.statistics)
-        _write_json(partial / "contract.json", contract.to_json())
-        _write_json(partial / "training.json", training or {})
+        write_record(partial / "config.json", _config_record(model, encoder, decoder, partial))
+        write_record(partial / "statistics.json", model.statistics)
+        write_record(partial / "contract.json", contract.to_json())
+        write_record(partial / "training.json", training or {})
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
         np.savez_compressed(
             partial / "golden.npz", allow_pickle=False, **golden_decision(policy, observation)
         )
-        _replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -119,11 +109,11 @@ def load(
         raise FileNotFoundError(
             f"{folder} is no complete checkpoint: {', '.join(missing)} missing; copy it again"
         )
-    config = _read_json(folder / "config.json")
+    config = read_record(folder / "config.json")
     if file_hash(folder / "model.safetensors") != config["weights_sha256"]:
         raise ValueError(f"{folder}/model.safetensors is not the file that config.json names; copy it again")
-    model = _build(folder, from_record(config["model"]), _read_json(folder / "statistics.json"))
-    contract = Contract.from_json(_read_json(folder / "contract.json"))
+    model = _build(folder, from_record(config["model"]), read_record(folder / "statistics.json"))
+    contract = Contract.from_json(read_record(folder / "contract.json"))
     _check_contract(model, contract)
     encoder = from_record(config["instructions"]).make()
     with np.load(folder / "instructions.npz", allow_pickle=False) as stored:
@@ -160,20 +150,12 @@ def checkpoint_hash(folder: str | Path) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def rounded_copy(model: VLA, state_dict: dict[str, Tensor] | None = None) -> VLA:
     """The model on the CPU in float32, its weights exact in bfloat16: what is written is what is tested."""
     state = state_dict if state_dict is not None else model.state_dict()
-    rounded = copy.deepcopy(model).cpu().float()
-    rounded.load_state_dict(
-        {name: value.detach().cpu().to(torch.bfloat16).float() for name, value in state.items()}
-    )
-    return rounded.eval()
+    copied = copy.deepcopy(model).cpu().float()
+    copied.load_state_dict({name: value.float() for name, value in stored_weights(state).items()})
+    return copied.eval()
 
 
 def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
@@ -227,18 +209,8 @@ def _verify(policy: VLAPolicy, folder: Path, verify: str) -> None:
 
 def _build(folder: Path, config: VLAConfig, statistics: dict[str, Any]) -> VLA:
     model = config.make(statistics)
-    weights = load_file(folder / "model.safetensors")
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
-        listed = "; ".join(f"{n}: file {found.get(n)}, configuration {wanted.get(n)}" for n in wrong[:3])
-        raise ValueError(
-            f"{folder}: weights do not fit config.json and statistics.json ({len(wrong)} tensors: {listed}); "
-            "all files must come from one training run"
-        )
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
-    return model.eval()
+    load_weights(model, folder)
+    return model
 
 
 def _check_contract(model: VLA, contract: Contract) -> None:
@@ -267,23 +239,3 @@ def _config_record(model: VLA, encoder: Any, decoder: DecoderConfig, partial: Pa
         "instructions": to_record(encoder.config),
         "weights_sha256": file_hash(partial / "model.safetensors"),
     }
-
-
-def _replace_folder(partial: Path, folder: Path) -> None:
-    # A folder that is not empty cannot be replaced in one step: the old one moves aside for an instant.
-    aside = partial.with_suffix(".old")
-    if folder.exists():
-        os.replace(folder, aside)
-    os.replace(partial, folder)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write_json(path: Path, record: Any) -> None:
-    path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}); copy the checkpoint again") from error

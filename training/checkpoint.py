@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn, optim
 
@@ -33,7 +34,8 @@ def save_state(folder: Path, step: int, state: RunState, keep: int = 2) -> Path:
     partial = folder / f".{target.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    tensors = {name: value.detach().cpu().clone() for name, value in state.tensors.items()}
+    dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot tell
+    tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
     save_file(tensors, partial / "tensors.safetensors")
     (partial / "scalars.json").write_text(json.dumps(state.scalars, indent=2))
     shutil.rmtree(target, ignore_errors=True)

@@ -12,7 +12,7 @@ from playloop.worlds.model import WorldModel
 
 @dataclass
 class RingCache:
-    """Static buffers with a block for each of the last `context` + 1 frames; nothing is ever moved.
+    """A session's memory: a block of static buffers for each of the last `context` + 1 frames.
 
     One block more than the context, because a frame's last token is fed together with the next frame's
     action, and still sees the oldest frame of its own context.
@@ -23,6 +23,8 @@ class RingCache:
         valid: whether a row's block holds a frame of its own session, bool [B, blocks].
         clock: frames written so far; the frame being written lies in block clock % blocks.
         slots: places in a block.
+        frame: tokens of the latest frame, int64 [B, N].
+        pending: its last token as input, float [B, 1, D]; its place is written with the next frame.
     """
 
     keys: list[Tensor]
@@ -30,20 +32,45 @@ class RingCache:
     valid: Tensor
     clock: int
     slots: int
+    frame: Tensor
+    pending: Tensor
 
     @classmethod
-    def empty(cls, model: WorldModel, batch: int) -> RingCache:
-        """A cache without frames, on the model's device and in its type."""
+    def empty(
+        cls, model: WorldModel, batch: int, dtype: torch.dtype | None = None, buffers: bool = True
+    ) -> RingCache:
+        """A cache without frames, on the model's device.
+
+        Args:
+            model: whose sizes it has.
+            batch: sessions.
+            dtype: what is computed in, if not the model's own type.
+            buffers: False for the bookkeeping alone, where somebody else keeps keys and values.
+        """
         config, weight = model.config, model.head.weight
         slots = 1 + config.rows * config.columns
         blocks = config.context + 1
         shape = (batch, config.groups, blocks * slots, config.width // config.heads)
 
-        def buffers() -> list[Tensor]:
-            return [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in model.blocks]
+        def tensors() -> list[Tensor]:
+            return (
+                []
+                if not buffers
+                else [
+                    torch.zeros(shape, dtype=dtype or weight.dtype, device=weight.device)
+                    for _ in model.blocks
+                ]
+            )
 
         valid = torch.zeros(batch, blocks, dtype=torch.bool, device=weight.device)
-        return cls(buffers(), buffers(), valid, 0, slots)
+        frame = torch.zeros(batch, slots - 1, dtype=torch.int64, device=weight.device)
+        pending = torch.zeros(batch, 1, config.width, device=weight.device)
+        return cls(tensors(), tensors(), valid, 0, slots, frame, pending)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in."""
+        return self.keys[0].dtype
 
     @property
     def blocks(self) -> int:
@@ -58,8 +85,14 @@ class RingCache:
         """The block of the frame being written counts as its session's from now on."""
         self.valid[:, self.clock % self.blocks] = True
 
-    def close(self) -> None:
-        """The frame is written; the next one takes the oldest block, which nobody sees from now on."""
+    def close(self, frame: Tensor, pending: Tensor) -> None:
+        """The frame is written; the next one takes the oldest block, which nobody sees from now on.
+
+        Args:
+            frame: its tokens, int64 [B, N].
+            pending: its last token as input, [B, 1, D].
+        """
+        self.frame, self.pending = frame, pending
         self.clock += 1
         self.valid[:, self.clock % self.blocks] = False
 

@@ -71,7 +71,7 @@ class FrameTurns:
     """Positions and masks of one frame, made once a frame and cut by pass."""
 
     def __init__(self, model: WorldModel, schedule: Schedule, cache: RingCache):
-        self.cache, self.dtype, device = cache, model.dtype, cache.valid.device
+        self.cache, self.dtype, device = cache, cache.dtype, cache.valid.device
         times = torch.tensor([cache.clock - 1, cache.clock], device=device)
         cosines, sines = model.positions.of_frames(times, self.dtype)
         self.rotary = cosines.unflatten(0, (2, -1)), sines.unflatten(0, (2, -1))  # [2, queries, 1, E / 2]
@@ -101,6 +101,30 @@ class FrameTurns:
         return Turn(places, cosines, sines, torch.cat([pending, self.bias[:, :, :1]], 2))
 
 
+class FrameInputs:
+    """What enters every query of one frame besides its own token, and the queries' embeddings made of it."""
+
+    def __init__(
+        self, model: WorldModel, cache: RingCache, action: Tensor, known: Tensor, config: SamplerConfig
+    ):
+        level = torch.full((len(action),), config.level, device=action.device)
+        self.model, self.action = model, model.embed_action(action, known)
+        everywhere = (self.action + model.condition(config.window, level))[:, None]
+        self.common = everywhere + model.look_back(cache.frame, known)  # [B, queries, D]
+
+    def opening(self) -> Tensor:
+        """The action's own query, [B, 1, D]."""
+        return (self.action + self.model.place[0])[:, None] + self.common[:, :1]
+
+    def tokens(self, ids: Tensor, tokens: Tensor) -> Tensor:
+        """Ids [B, n] of the tokens [n] → [B, n, D]."""
+        return self.model.embed_tokens(ids, tokens) + self.common[:, 1 + tokens]
+
+    def starts(self, queries: Tensor) -> Tensor:
+        """The start queries [n] → [B, n, D]."""
+        return self.model.place[queries] + self.common[:, queries]
+
+
 @torch.inference_mode()
 def write_frame(
     model: WorldModel, cache: RingCache, tokens: Tensor, action: Tensor, known: Tensor, config: SamplerConfig
@@ -110,68 +134,47 @@ def write_frame(
     Args:
         tokens: int64 [B, N].
         action: what led to it, int64 [B, G].
-        known: whether there was one, bool [B].
+        known: whether there was one, and a frame before it, bool [B].
     """
     schedule = model.schedules[config.window]
     slots = torch.arange(schedule.slots, device=tokens.device)
-    frame = model.embed_tokens(tokens, slots[:-1])
-    x = torch.cat([model.embed_action(action, known)[:, None], frame], 1)
+    inputs = FrameInputs(model, cache, action, known, config)
+    x = torch.cat([inputs.opening(), inputs.tokens(tokens, slots[:-1])], 1)
     cache.open()
     turn = FrameTurns(model, schedule, cache).of(slots, schedule.slots)
-    run_queries(model, (x + _condition(model, config, len(tokens))[:, None]).to(model.dtype), turn, cache)
-    cache.close()
+    run_queries(model, x.to(cache.dtype), turn, cache)
+    cache.close(tokens, x[:, -1:])
 
 
 @torch.inference_mode()
 def decode_frame(
-    model: WorldModel,
-    cache: RingCache,
-    last: Tensor,
-    action: Tensor,
-    uniform: Tensor,
-    config: SamplerConfig,
+    model: WorldModel, cache: RingCache, action: Tensor, uniform: Tensor, config: SamplerConfig
 ) -> Tensor:
     """The next frame's tokens, int64 [B, N], in `Schedule.forwards` passes.
 
     Args:
-        cache: holds the frames so far, and takes this one.
-        last: the last token of the frame before, int64 [B]; its place in the cache is written now.
+        cache: holds the frames so far, at least one in every row, and takes this one.
         action: int64 [B, G], taken at the frame before.
         uniform: one number in [0, 1) for every token, [B, N]: all the randomness there is.
         config: how tokens are drawn.
     """
     schedule = model.schedules[config.window]
-    condition = _condition(model, config, len(last))[:, None]
     tokens = torch.zeros(uniform.shape, dtype=torch.int64, device=uniform.device)
+    inputs = FrameInputs(model, cache, action, torch.ones_like(action[:, 0], dtype=torch.bool), config)
     cache.open()
     turns = FrameTurns(model, schedule, cache)
     for number, step in enumerate(_steps(schedule, uniform.device)):
         if number == 0:
-            turn = turns.opening()
-            x = _opening(model, last, action)
+            turn, x = turns.opening(), torch.cat([cache.pending, inputs.opening()], 1)
         else:
             turn = turns.of(step.queries, len(step.fed))
-            x = torch.cat([model.embed_tokens(tokens[:, step.fed], step.fed), _starts(model, step, last)], 1)
-        hidden = run_queries(model, (x + condition).to(model.dtype), turn, cache)[:, step.reading]
+            starts = inputs.starts(step.queries[len(step.fed) :])
+            x = torch.cat([inputs.tokens(tokens[:, step.fed], step.fed), starts], 1)
+        hidden = run_queries(model, x.to(cache.dtype), turn, cache)[:, step.reading]
         tokens[:, step.targets] = sample(model.head(hidden), uniform[:, step.targets], config)
-    cache.close()
+    end = torch.tensor([schedule.tokens - 1], device=tokens.device)
+    cache.close(tokens, inputs.tokens(tokens[:, end], end))
     return tokens
-
-
-def _condition(model: WorldModel, config: SamplerConfig, batch: int) -> Tensor:
-    level = torch.full((batch,), config.level, device=model.head.weight.device)
-    return model.condition(config.window, level)
-
-
-def _opening(model: WorldModel, last: Tensor, action: Tensor) -> Tensor:
-    n = model.config.rows * model.config.columns
-    token = model.embed_tokens(last[:, None], torch.tensor([n - 1], device=last.device))
-    known = torch.ones_like(last, dtype=torch.bool)
-    return torch.cat([token, model.embed_action(action, known)[:, None]], 1)
-
-
-def _starts(model: WorldModel, step: _Step, like: Tensor) -> Tensor:
-    return model.place[step.queries[len(step.fed) :]].expand(len(like), -1, -1)
 
 
 @dataclass(frozen=True)

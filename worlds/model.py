@@ -31,6 +31,7 @@ class WorldConfig:
         hidden: width inside the MLPs.
         context: frames that a frame sees, itself included; older ones leave the cache.
         windows: decoding windows that are trained, a random one a step; 1 is diagonal, `columns` is raster.
+        shares: of the steps that each window gets; () for equal ones.
         corruption: shares of the input's tokens that are replaced, a random one a clip. The model is told
             which, so that it can be asked to distrust its own frames: `level` when decoding.
     """
@@ -46,10 +47,19 @@ class WorldConfig:
     hidden: int = 1024
     context: int = 12
     windows: tuple[int, ...] = (1, 8)
+    shares: tuple[float, ...] = ()
     corruption: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
 
     def make(self, seed: int = 0) -> WorldModel:
-        """The network with new weights."""
+        """The network with new weights.
+
+        Raises:
+            ValueError: the sizes do not fit together.
+        """
+        if self.shares and len(self.shares) != len(self.windows):
+            raise ValueError(
+                f"world.shares={self.shares} wants one number for each of windows={self.windows}"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return WorldModel(self)
@@ -59,10 +69,13 @@ class WorldModel(nn.Module):
     """Frame t + 1 from the frames up to t and the actions up to a_t, which stands between x_t and x_{t+1}.
 
     A frame takes 1 + h * w slots, the action that led to it and its tokens, and h - 1 start queries (see
-    `Schedule`). An action is one vector, the sum of an embedding for each of its groups.
+    `Schedule`). An action is one vector, the sum of an embedding for each of its groups. It also enters every
+    query of its frame, and so does the token that the frame before has at the place that the query predicts:
+    what a small model would spend its first layers on to find.
     """
 
     action_start: Tensor
+    predicted: Tensor
 
     def __init__(self, config: WorldConfig):
         super().__init__()
@@ -70,6 +83,7 @@ class WorldModel(nn.Module):
         self.schedules = {w: Schedule(config.rows, config.columns, w) for w in config.windows}
         frame, width = self.schedules[config.windows[0]], config.width
         self.token = nn.Embedding(config.codes, width)
+        self.back = nn.Embedding(config.codes, width)
         self.action = nn.Embedding(sum(config.actions), width)
         self.place = nn.Parameter(torch.empty(frame.queries, width))
         self.first = nn.Parameter(torch.empty(width))
@@ -82,6 +96,7 @@ class WorldModel(nn.Module):
         self.positions = AxialPositions(frame, width // config.heads)
         starts = torch.tensor([0, *config.actions[:-1]]).cumsum(0)
         self.register_buffer("action_start", starts, persistent=False)
+        self.register_buffer("predicted", frame.predicted, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -106,11 +121,24 @@ class WorldModel(nn.Module):
     def embed_action(self, actions: Tensor, known: Tensor) -> Tensor:
         """Compact actions int64 [..., G] → [..., D]; where `known` [...] is False, "no action yet"."""
         summed = self.action(actions.clamp_min(0) + self.action_start).sum(-2)
-        return torch.where(known[..., None], summed, self.first) + self.place[0]
+        return torch.where(known[..., None], summed, self.first)
 
     def embed_tokens(self, ids: Tensor, tokens: Tensor) -> Tensor:
         """Ids [..., n] of the tokens [n], by raster index → [..., n, D]."""
         return self.token(ids) + self.place[1 + tokens]
+
+    def look_back(self, before: Tensor, known: Tensor) -> Tensor:
+        """What the frame before has where each query predicts.
+
+        Args:
+            before: its tokens, int64 [..., N].
+            known: whether there is one, bool [...].
+
+        Returns:
+            [..., queries, D]; zeros for queries that predict nothing.
+        """
+        found = self.back(before[..., self.predicted.clamp_min(0)])
+        return found * (known[..., None] & (self.predicted >= 0))[..., None]
 
     def condition(self, window: int, level: Tensor) -> Tensor:
         """Added to every query: how the frame is decoded, and how far its context can be trusted, [B, D]."""
@@ -130,12 +158,13 @@ class WorldModel(nn.Module):
             [B, T, queries, D].
         """
         b, t, n = tokens.shape
-        previous = F.pad(actions, (0, 0, 1, 0))  # [B, T, G]
+        previous, before = F.pad(actions, (0, 0, 1, 0)), F.pad(tokens[:, :-1], (0, 0, 1, 0))
         known = torch.arange(t, device=tokens.device).expand(b, t) > 0
-        action = self.embed_action(previous, known)[:, :, None]
+        action = self.embed_action(previous, known)[:, :, None]  # [B, T, 1, D]
         frame = self.embed_tokens(tokens, torch.arange(n, device=tokens.device))
         starts = self.place[1 + n :].expand(b, t, -1, -1)
-        return torch.cat([action, frame, starts], 2) + self.condition(window, level)[:, None, None]
+        x = torch.cat([action + self.place[0], frame, starts], 2) + self.look_back(before, known)
+        return x + action + self.condition(window, level)[:, None, None]
 
     # ---------------------------------------------------------------------------------- teacher forcing
 
@@ -183,17 +212,35 @@ class WorldModel(nn.Module):
         """
         tokens, actions = batch["tokens"], batch["actions"]
         window, level, corrupted = self._corrupt(tokens, generator)
-        logits = self(corrupted, actions, window, level, dtype)[:, 1:].float()
-        targets = tokens[:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 2), targets.flatten())
+        logits = self(corrupted, actions, window, level, dtype)[:, 1:]
+        return self._judge(logits, tokens[:, 1:], tokens[:, :-1])
+
+    def loss_after(
+        self, seen: Tensor, actions: Tensor, window: int, level: int, dtype: torch.dtype
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of the last frame alone, after a context that need not be true.
+
+        Args:
+            seen: the context and the true last frame, int64 [B, T, N].
+            actions: int64 [B, T - 1, G].
+            window: of decoding.
+            level: what the model is told of the context.
+            dtype: to compute in.
+        """
+        levels = torch.full((len(seen),), level, device=seen.device)
+        logits = self(seen, actions, window, levels, dtype)[:, -1:]
+        return self._judge(logits, seen[:, -1:], seen[:, -2:-1])
+
+    def _judge(self, logits: Tensor, targets: Tensor, before: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten())
         accuracy = (logits.detach().argmax(-1) == targets).float().mean()
-        persistence = (tokens[:, :-1] == targets).float().mean()
-        return loss, {"accuracy": accuracy, "persistence": persistence}
+        return loss, {"accuracy": accuracy, "persistence": (before == targets).float().mean()}
 
     def _corrupt(self, tokens: Tensor, generator: torch.Generator) -> tuple[int, Tensor, Tensor]:
         """A window, a level for each clip, and the tokens with that share replaced by random ids."""
         config, device = self.config, tokens.device
-        drawn = torch.randint(len(config.windows), (), generator=generator, device=device)
+        shares = torch.tensor(config.shares or [1.0] * len(config.windows), device=device)
+        drawn = torch.multinomial(shares, 1, generator=generator)
         level = torch.randint(len(config.corruption), tokens.shape[:1], generator=generator, device=device)
         share = torch.tensor(config.corruption, device=device)[level][:, None, None]
         replaced = torch.rand(tokens.shape, generator=generator, device=device) < share

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from playloop.envs.craft.angles import heading
 from playloop.envs.craft.blocks import ID, SOLID
 
 WIDTH, HEIGHT = 0.6, 1.8
@@ -136,12 +137,6 @@ class Body:
     def _box(self) -> tuple[np.ndarray, np.ndarray]:
         half = WIDTH / 2
         return self.position - np.array([half, 0.0, half]), self.position + np.array([half, HEIGHT, half])
-
-
-def heading(yaw: float) -> tuple[float, float]:
-    """Sine and cosine of degrees to 30 binary places: their last bits differ between C libraries."""
-    scale, angle = 2.0**30, math.radians(yaw)
-    return round(math.sin(angle) * scale) / scale, round(math.cos(angle) * scale) / scale
 
 
 def grid_at(grid: np.ndarray, x: float, y: float, z: float) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from playloop.envs.craft.angles import heading
 from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
 from playloop.envs.craft.rays_numpy import draw_numpy
@@ -15,25 +14,35 @@ FIELD_OF_VIEW = 70.0
 """Vertical, in degrees."""
 
 
-def view_plane(size: tuple[int, int], pitch: float, yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def view_plane(
+    size: tuple[int, int], pitch: float, yaw: float, wide: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plane one block ahead of the eye: its upper left corner, a pixel across, a pixel down.
 
     Args:
         size: (H, W) in pixels.
         pitch: degrees, downwards positive.
         yaw: degrees, clockwise from south (+z), as Minecraft counts.
+        wide: factor of the plane's height.
     """
     height, width = size
-    (sp, cp), (sy, cy) = ((math.sin(math.radians(a)), math.cos(math.radians(a))) for a in (pitch, yaw))
+    (sp, cp), (sy, cy) = heading(pitch), heading(yaw)
     ahead = np.array([-sy * cp, -sp, cy * cp])
     down = np.array([sy * sp, -cp, -cy * sp])
     right = np.array([-cy, 0.0, -sy])
-    pixel = 2 * math.tan(math.radians(FIELD_OF_VIEW) / 2) / height
+    sine, cosine = heading(FIELD_OF_VIEW / 2)
+    pixel = 2 * wide * sine / cosine / height
     return ahead - right * pixel * width / 2 - down * pixel * height / 2, right * pixel, down * pixel
 
 
 def render(
-    grid: np.ndarray, eye: np.ndarray, pitch: float, yaw: float, size: tuple[int, int], light: float = 1.0
+    grid: np.ndarray,
+    eye: np.ndarray,
+    pitch: float,
+    yaw: float,
+    size: tuple[int, int],
+    light: float = 1.0,
+    wide: float = 1.0,
 ) -> np.ndarray:
     """What is seen from `eye`, uint8 [H, W, 3]; with numba or without it, the same pixels.
 
@@ -44,8 +53,11 @@ def render(
         yaw: degrees, clockwise from south.
         size: (H, W).
         light: of the day, 0 … 1.
+        wide: factor of the view's height; more than 1 sees more.
     """
     image = np.empty((*size, 3), np.uint8)
     paint = draw if COMPILED else draw_numpy
-    paint(grid, atlas(), np.asarray(eye, np.float64), *view_plane(size, pitch, yaw), float(light), image)
+    paint(
+        grid, atlas(), np.asarray(eye, np.float64), *view_plane(size, pitch, yaw, wide), float(light), image
+    )
     return image

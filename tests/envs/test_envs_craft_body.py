@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from playloop.envs.craft.angles import heading
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.body import Body, Keys, heading
+from playloop.envs.craft.body import Body, Keys
 
 AHEAD = Keys(forward=1)
 

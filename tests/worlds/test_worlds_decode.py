@@ -36,8 +36,7 @@ def imagine(model, play, sampler, cache=None):
         known = torch.full((len(given),), t > 0)
         write_frame(model, cache, frame, actions[:, max(t - 1, 0)], known, sampler)
     for t in range(len(frames), FRAMES):
-        last = frames[-1][:, -1]
-        frames.append(decode_frame(model, cache, last, actions[:, t - 1], uniform[:, t], sampler))
+        frames.append(decode_frame(model, cache, actions[:, t - 1], uniform[:, t], sampler))
     return torch.stack(frames, 1), cache
 
 

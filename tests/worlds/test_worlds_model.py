@@ -45,6 +45,6 @@ def follows(model, tokens, actions, sampler):
     frame, right = tokens[:, 0], []
     for t in range(1, tokens.shape[1]):
         uniform = torch.rand(frame.shape, generator=torch.Generator().manual_seed(t))
-        frame = decode_frame(model, cache, frame[:, -1], actions[:, t - 1], uniform, sampler)
+        frame = decode_frame(model, cache, actions[:, t - 1], uniform, sampler)
         right.append((frame == tokens[:, t]).all(1).float().mean())
     return float(torch.stack(right).mean())

@@ -1,0 +1,185 @@
+"""The voxel world as an environment: MineRL's actions, a picture from the player's eyes, four tasks."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.craft.game import Game
+from playloop.envs.craft.inventory import HOTBAR
+from playloop.envs.craft.tasks import TASKS, Task, new_game
+from playloop.envs.craft.view import draw_view
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.minecraft import ACTION_NAMES, action_space, place_of
+
+SUITE = "craft"
+STATE_NAMES = (
+    *("x", "y", "z", "vx", "vy", "vz", "pitch", "yaw", "on_ground", "sneaking", "selected"),
+    *(f"kind.{slot}" for slot in range(1, 10)),
+    *(f"count.{slot}" for slot in range(1, 10)),
+    *("aimed", "aimed_x", "aimed_y", "aimed_z", "digging", "goal_bearing", "goal_distance"),
+)
+"""Blocks, blocks a tick, degrees; item numbers and counts of the hotbar; the block aimed at (0: none) and how
+far it is broken; the goal's bearing from the line of sight in degrees and its distance (0 without a goal)."""
+
+
+@dataclass(frozen=True)
+class CraftConfig:
+    """Settings of `Craft`.
+
+    Args:
+        size: height and width of the picture, such as 64x64, 128x128, 224x384 or 360x640.
+        inits: stored worlds a task.
+        horizon: most actions an episode; None for the task's own.
+        daylight: the light follows the time of day.
+        hud: draw crosshair, hotbar and hand.
+    """
+
+    size: tuple[int, int] = (64, 64)
+    inits: int = 50
+    horizon: int | None = None
+    daylight: bool = False
+    hud: bool = True
+
+    suite = SUITE
+
+    def make(self) -> Craft:
+        """The environment."""
+        return Craft(self)
+
+    def contract(self) -> Contract:
+        """The declared conventions, without building anything."""
+        height, width = self.size
+        if not (32 <= height <= 2160 and 56 <= width <= 3840):
+            raise ValueError(
+                f"size={list(self.size)} is (height, width): from 32 x 56 to 2160 x 3840 pixels."
+            )
+        rules = "; ".join(f"{task.name}: {task.rule}" for task in TASKS)
+        changed = [f"{name}={getattr(self, name)}" for name in ("daylight",) if getattr(self, name)]
+        changed += [] if self.hud else ["no display"]
+        changed += [f"horizon={self.horizon}"] if self.horizon else []
+        return Contract(
+            family="craft",
+            action="MineRL 1.0: keys held, then the turn of the view in degrees (down, right)",
+            action_names=ACTION_NAMES,
+            control_hz=20.0,
+            cameras={"pov": (height, width)},
+            image_convention="upright",
+            state_names=STATE_NAMES,
+            success_rule=rules,
+            protocol=", ".join(changed) or "standard",
+            restorable=False,
+        )
+
+    def task_names(self) -> list[str]:
+        """The tasks by number."""
+        return [task.name for task in TASKS]
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """Episodes of the chosen tasks and stored worlds; None means all, a number the first so many."""
+        chosen_tasks = range(len(TASKS)) if tasks is None else tasks
+        chosen_inits = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
+        limits = (("tasks", chosen_tasks, len(TASKS)), ("inits", chosen_inits, self.inits))
+        for name, values, limit in limits:
+            if bad := [value for value in values if not 0 <= value < limit]:
+                raise ValueError(f"{name}={bad} is not in {SUITE}; choose from 0 to {limit - 1}")
+        return [Episode(SUITE, task, init, seed) for task in chosen_tasks for init in chosen_inits]
+
+
+class Craft(PlayEnv):
+    """One player in one world. Deterministic to the last bit; nothing is drawn until somebody looks."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
+
+    def __init__(self, config: CraftConfig | None = None, render_mode: str | None = None):
+        self.config = config or CraftConfig()
+        self.contract = self.config.contract()
+        self.horizon = self.config.horizon or max(task.horizon for task in TASKS)
+        self.render_mode = render_mode
+        self.action_space = action_space()
+        image = gym.spaces.Box(0, 255, (*self.contract.cameras["pov"], 3), np.uint8)
+        self.observation_space = gym.spaces.Dict(
+            {
+                "images": gym.spaces.Dict({"pov": image}),
+                "state": gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
+                "instruction": gym.spaces.Text(64, charset=string.ascii_letters + " "),
+            }
+        )
+        self.game: Game
+        self.task: Task
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        # A stored world is the same for every seed.
+        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
+        self.episode, self.task = episode, TASKS[episode.task]()
+        self.game = new_game(placed.derive("world"), placed.rng("start"))
+        self.task.prepare(self.game, placed.rng("task"))
+        self.horizon = self.config.horizon or self.task.horizon
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        action = np.asarray(action, np.float32)
+        self.game.tick(action)
+        verdict = self.task.judge(self.game)
+        left = bool(action[_ESCAPE] > 0.5)
+        over = self.game.ticks >= self.horizon
+        success = verdict.success or (over and self.task.name == "explore" and not left)
+        return Outcome(verdict.reward, success, success or left, over and not success and not left)
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        observation: dict[str, Any] = {"state": self._state(), "instruction": self.task.text()}
+        if images:
+            size, config = self.contract.cameras["pov"], self.config
+            observation["images"] = {"pov": draw_view(self.game, size, config.daylight, config.hud)}
+        return observation
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        """The blocks around the player and the plan, for experts.
+
+        Keys: "grid" uint8 [X, Y, Z] (the whole world, not a copy), "plan" int64 [n, 4], "goal" float64 [3],
+        "drops" float64 [n, 4] (item, x, y, z).
+        """
+        drops = [(drop.item, *drop.position) for drop in self.game.drops]
+        return {
+            "grid": self.game.grid,
+            "plan": self.task.plan,
+            "goal": self.task.goal,
+            "drops": np.array(drops, np.float64).reshape(-1, 4),
+        }
+
+    def _state(self) -> np.ndarray:
+        game, body, inventory = self.game, self.game.body, self.game.inventory
+        aimed = game.aimed
+        cell = aimed.cell if aimed else (0, 0, 0)
+        digging = game.digging.progress if game.digging else 0.0
+        return np.array(
+            [
+                *body.position,
+                *body.velocity,
+                *(body.pitch, body.yaw, body.on_ground, body.sneaking, inventory.selected),
+                *inventory.kinds[:HOTBAR],
+                *inventory.counts[:HOTBAR],
+                *(aimed.kind if aimed else 0, *cell, digging),
+                *self._goal(),
+            ],
+            np.float32,
+        )
+
+    def _goal(self) -> tuple[float, float]:
+        if np.isnan(self.task.goal).any():
+            return 0.0, 0.0
+        east, _, south = self.task.goal - self.game.body.position
+        bearing = np.degrees(np.arctan2(-east, south)) - self.game.body.yaw
+        return float((bearing + 180) % 360 - 180), float(np.hypot(east, south))
+
+
+_ESCAPE = place_of("ESC")

@@ -1,0 +1,171 @@
+"""A world model as an environment: the same contract as the game that it was trained on."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from playloop.demos.resize import resize
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
+from playloop.tokenizers.minecraft import CompactActions
+from playloop.worlds.checkpoint import load_world, read_contract
+from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.session import open_session, resample
+
+SUITE = "world"
+TASK = "do as you like"
+
+
+@dataclass
+class WorldEnvConfig:
+    """Settings of `WorldEnv`.
+
+    Args:
+        checkpoint: folder of the world model.
+        sampler: how its frames are drawn.
+        inits: stored beginnings, of those that the checkpoint has.
+        horizon: frames of an episode.
+        device: "cpu" or "cuda".
+        backend: "kernels", "torch" or "auto", see `worlds.session`.
+        threads: of PyTorch in the environment's process; 0 leaves them as they are.
+    """
+
+    checkpoint: str
+    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(top_p=0.9))
+    inits: int = 50
+    horizon: int = 1000
+    device: str = "cpu"
+    backend: str = "auto"
+    threads: int = 1
+
+    suite = SUITE
+
+    def make(self) -> WorldEnv:
+        """The environment; the model is loaded."""
+        return WorldEnv(self)
+
+    def contract(self) -> Contract:
+        """The imitated game's contract, without its state and its rules."""
+        imitated, name = read_contract(self.checkpoint)
+        camera, size = next(iter(imitated.cameras.items()))
+        return replace(
+            imitated,
+            cameras={camera: size},
+            state_names=(),
+            success_rule="always, at the end",
+            protocol=f"imagined by {name}",
+            restorable=False,
+        )
+
+    def task_names(self) -> list[str]:
+        """One: free play."""
+        return ["explore"]
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """Stored beginnings; a number is the first so many."""
+        chosen = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
+        if bad := [value for value in chosen if not 0 <= value < self.inits]:
+            raise ValueError(f"inits={bad} is not in {SUITE}; choose from 0 to {self.inits - 1}")
+        return [Episode(SUITE, 0, init, seed) for init in chosen]
+
+
+class WorldEnv(PlayEnv):
+    """Dreams on under the player's actions. The same episode and actions give the same frames."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
+
+    def __init__(self, config: WorldEnvConfig, render_mode: str | None = None):
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.config, self.contract = config, config.contract()
+        self.horizon, self.render_mode = config.horizon, render_mode
+        self.world = load_world(config.checkpoint, config.device)
+        self.session = open_session(self.world, config.sampler, config.backend)
+        self.camera, self.size = next(iter(self.contract.cameras.items()))
+        self.compact = CompactActions()
+        self.action_space = action_space()
+        image = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict(
+            {
+                "images": gym.spaces.Dict({self.camera: image}),
+                "state": gym.spaces.Box(-np.inf, np.inf, (0,), np.float32),
+                "instruction": gym.spaces.Text(64, charset=string.ascii_letters + " "),
+            }
+        )
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        starts = len(self.world.starts)
+        clip = int(episode.rng("start").integers(starts)) if episode.init == FRESH else episode.init % starts
+        self._enter(self.world.starts[clip], self.world.start_actions[clip])
+        self.rng, self.steps = episode.rng("draws"), 0
+
+    def start_from(self, frames: np.ndarray, actions: np.ndarray | None = None) -> None:
+        """Go on from pictures instead of the episode's own beginning.
+
+        Args:
+            frames: uint8 [T, H, W, 3] of any size; the last ones count.
+            actions: between them, float32 [T - 1, 25]; None if they are not known: then only the last counts.
+        """
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+            raise ValueError(f"expected frames uint8 [T, H, W, 3], got {frames.dtype} {frames.shape}")
+        if actions is None:
+            frames, actions = frames[-1:], np.zeros((0, ACTION_SIZE), np.float32)
+        if actions.shape != (len(frames) - 1, ACTION_SIZE):
+            raise ValueError(f"{len(frames)} frames want actions [{len(frames) - 1}, {ACTION_SIZE}]")
+        count = self.world.model.config.context
+        images = np.stack([resize(frame, self.size) for frame in frames[-count:]])
+        tokens = self.world.tokenizer.encode(torch.from_numpy(images).to(self.config.device))
+        self._enter(tokens, torch.from_numpy(self.compact.encode(actions[len(actions) - len(images) + 1 :])))
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        action = np.asarray(action, np.float32)
+        compact = torch.from_numpy(self.compact.encode(action))
+        self.tokens = self.session.step(compact, self.rng.random(self.world.tokenizer.tokens))
+        self.steps += 1
+        left, over = bool(action[place_of("ESC")] > 0.5), self.steps >= self.horizon
+        return Outcome(success=over and not left, terminated=over or left)
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        observation: dict[str, Any] = {"state": np.zeros(0, np.float32), "instruction": TASK}
+        if images:
+            observation["images"] = {
+                self.camera: self.world.tokenizer.decode(self.tokens[None])[0].cpu().numpy()
+            }
+        return observation
+
+    def warm_up(self) -> None:
+        """Compile and touch everything that a frame needs; changes no later frame."""
+        self.begin(Episode(SUITE, 0, 0))
+        for _ in range(3):
+            self.advance(np.zeros(ACTION_SIZE, np.float32))
+            self.observe()
+
+    def sampling(self, temperature: float, top_p: float) -> None:
+        """How frames are drawn from now on.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if temperature < 0 or not 0 < top_p <= 1:
+            raise ValueError(
+                f"temperature={temperature} must be 0 or more, top_p={top_p} above 0 and at most 1"
+            )
+        resample(self.session, temperature, top_p)
+
+    def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> None:
+        self.session.begin()
+        for number, frame in enumerate(tokens):
+            self.session.write(frame, actions[number - 1] if number else None)
+        self.tokens = tokens[-1]

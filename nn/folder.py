@@ -1,0 +1,134 @@
+"""A trained model on disk: one folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+WEIGHTS = "model.safetensors"
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A scratch folder that becomes `folder` when the block ends well; an older one is replaced."""
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        # A folder that is not empty cannot be replaced in one step: the old one moves aside for an instant.
+        aside = partial.with_suffix(".old")
+        if folder.exists():
+            os.replace(folder, aside)
+        os.replace(partial, folder)
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights on the CPU in bfloat16, as they are stored."""
+    return {name: value.detach().cpu().to(torch.bfloat16).contiguous() for name, value in state.items()}
+
+
+def save_model(
+    folder: str | Path,
+    state: dict[str, Tensor],
+    config: dict[str, Any],
+    training: dict[str, Any],
+    more: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write weights (in bfloat16), `config.json` and `training.json`.
+
+    Args:
+        folder: to write.
+        state: the weights.
+        config: everything that is needed to build the model again, JSON-able.
+        training: command, data, seed, git …: anything JSON-able.
+        more: writes further files into the folder that it is given.
+    """
+    folder = Path(folder)
+    with staged(folder) as partial:
+        if more:
+            more(partial)
+        save_file(rounded(state), partial / WEIGHTS)
+        (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
+        write_record(partial / "config.json", config | {"weights_sha256": file_hash(partial / WEIGHTS)})
+        write_record(partial / "training.json", training)
+    return folder
+
+
+def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
+    """The `config.json` of a model's folder, after a check that the weights are its own.
+
+    Args:
+        folder: that `save_model` wrote.
+        kind: what the folder should hold, `config["kind"]`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it is damaged, or something else.
+    """
+    folder = Path(folder)
+    missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder} holds no {kind}: {' and '.join(missing)} missing; copy it again")
+    config = read_record(folder / "config.json")
+    if config.get("kind", kind) != kind:
+        raise ValueError(f"{folder} holds a {config['kind']}, and a {kind} is wanted here")
+    if file_hash(folder / WEIGHTS) != config["weights_sha256"]:
+        raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
+    return config
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Fill a model from a folder, in float32, and set it to evaluation.
+
+    Raises:
+        ValueError: names or shapes differ.
+    """
+    weights = load_file(folder / WEIGHTS)
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        listed = "; ".join(f"{n}: file {found.get(n)}, configuration {wanted.get(n)}" for n in wrong[:3])
+        raise ValueError(
+            f"{folder}: weights do not fit the configuration ({len(wrong)} tensors: {listed}); "
+            "all files must come from one training run"
+        )
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    model.eval()
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write JSON."""
+    path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read_record(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy the checkpoint again") from error

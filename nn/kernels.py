@@ -1,0 +1,222 @@
+"""A transformer's products for a few rows on one CPU core, compiled by numba.
+
+Batch 1 and a handful of rows a pass is where PyTorch spends more time between its operations than in them.
+Weights are int8 with a scale for each output: a pass reads a quarter of the memory, which is what bounds it,
+and numbers are widened in registers, so that the arithmetic is float32's. Rows are padded to multiples of
+four: the kernels work on tiles of four rows and four outputs, which are exactly the registers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+TILE = 4
+"""Rows and outputs of a tile; whoever calls pads both to a multiple of it."""
+LOG2_E = 1.4426950408889634
+_E2 = (1.0, 0.69314718, 0.24022651, 0.05550411, 0.00961813, 0.00133336)
+"""Taylor's coefficients of 2^x; good to 2e-7 for |x| <= 1/2."""
+
+
+def fast(function: Callable[..., Any]) -> Any:
+    """Compile; sums may be reordered, which is what vectors need."""
+    return numba.njit(fastmath=True, nogil=True, cache=True)(function)
+
+
+def quantize_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [N, K] → int8 [N', K] and scales float32 [N'], N' padded to a multiple of `TILE`."""
+    padded = np.pad(weight.astype(np.float32), ((0, -len(weight) % TILE), (0, 0)))
+    scale = np.maximum(np.abs(padded).max(1), 1e-12) / 127
+    return np.round(padded / scale[:, None]).astype(np.int8), scale.astype(np.float32)
+
+
+@fast
+def linear(x: np.ndarray, weight: np.ndarray, scale: np.ndarray, out: np.ndarray, rows: int) -> None:
+    """out[:rows, :N] = x[:rows] @ (weight * scale).T for x float32 [R, K], weight int8 [N, K]."""
+    zero = np.float32(0)
+    for j in range(0, weight.shape[0], TILE):
+        w0, w1, w2, w3 = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
+        p, q, r, s = scale[j], scale[j + 1], scale[j + 2], scale[j + 3]
+        for i in range(0, rows, TILE):
+            x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
+            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = zero
+            for k in range(weight.shape[1]):
+                v0, v1, v2, v3 = np.float32(w0[k]), np.float32(w1[k]), np.float32(w2[k]), np.float32(w3[k])
+                y = x0[k]
+                a0, a1, a2, a3 = a0 + y * v0, a1 + y * v1, a2 + y * v2, a3 + y * v3
+                y = x1[k]
+                b0, b1, b2, b3 = b0 + y * v0, b1 + y * v1, b2 + y * v2, b3 + y * v3
+                y = x2[k]
+                c0, c1, c2, c3 = c0 + y * v0, c1 + y * v1, c2 + y * v2, c3 + y * v3
+                y = x3[k]
+                d0, d1, d2, d3 = d0 + y * v0, d1 + y * v1, d2 + y * v2, d3 + y * v3
+            o = out[i]
+            o[j], o[j + 1], o[j + 2], o[j + 3] = a0 * p, a1 * q, a2 * r, a3 * s
+            o = out[i + 1]
+            o[j], o[j + 1], o[j + 2], o[j + 3] = b0 * p, b1 * q, b2 * r, b3 * s
+            o = out[i + 2]
+            o[j], o[j + 1], o[j + 2], o[j + 3] = c0 * p, c1 * q, c2 * r, c3 * s
+            o = out[i + 3]
+            o[j], o[j + 1], o[j + 2], o[j + 3] = d0 * p, d1 * q, d2 * r, d3 * s
+
+
+@fast
+def normalize(x: np.ndarray, out: np.ndarray, rows: int, eps: float) -> None:
+    """out[:rows] = x[:rows] over the root of its mean square; the norm's weight is in the next product."""
+    for i in range(rows):
+        total = np.float32(0)
+        for k in range(x.shape[1]):
+            total += x[i, k] * x[i, k]
+        factor = np.float32(1 / np.sqrt(total / x.shape[1] + eps))
+        for k in range(x.shape[1]):
+            out[i, k] = x[i, k] * factor
+
+
+@fast
+def exponentials(x: np.ndarray, bits: np.ndarray, count: int) -> None:
+    """x[:count] = e^x in place, by vectors; x at most 80, below -87 it is as good as zero.
+
+    Args:
+        x: float32.
+        bits: int32 scratch of the same length.
+    """
+    c0, c1, c2, c3 = np.float32(_E2[0]), np.float32(_E2[1]), np.float32(_E2[2]), np.float32(_E2[3])
+    c4, c5 = np.float32(_E2[4]), np.float32(_E2[5])
+    for k in range(count):
+        y = max(x[k] * np.float32(LOG2_E), np.float32(-126.0))
+        whole = np.int32(y + np.float32(126.5)) - np.int32(126)
+        part = y - np.float32(whole)
+        x[k] = c0 + part * (c1 + part * (c2 + part * (c3 + part * (c4 + part * c5))))
+        bits[k] = (whole + np.int32(127)) << np.int32(23)  # 2^whole as float32
+    powers = bits.view(np.float32)
+    for k in range(count):
+        x[k] *= powers[k]
+
+
+@fast
+def gate(inner: np.ndarray, out: np.ndarray, bits: np.ndarray, rows: int, hidden: int) -> None:
+    """SwiGLU: out[:rows, :hidden] = silu(inner[:, :hidden]) * inner[:, hidden : 2 * hidden]."""
+    for i in range(rows):
+        row, to = inner[i], out[i]
+        for k in range(hidden):
+            to[k] = min(-row[k], np.float32(80.0))
+        exponentials(to, bits, hidden)
+        for k in range(hidden):
+            to[k] = row[k] * row[hidden + k] / (np.float32(1) + to[k])
+
+
+@fast
+def attend(
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    seen: np.ndarray,
+    scores: np.ndarray,
+    bits: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Softmax attention of four queries, which share what is read; sizes are multiples of `TILE`.
+
+    Args:
+        queries: float32 [4, E], already divided by the root of E.
+        keys: float32 [E, S].
+        values: float32 [S, E].
+        seen: 1 where a query looks and 0 elsewhere, float32 [4, S].
+        scores: scratch, float32 [4, S].
+        bits: scratch, int32 [S].
+        out: float32 [4, E].
+    """
+    places = keys.shape[1]
+    s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
+    scores[:] = 0
+    for e in range(0, keys.shape[0], 2):
+        k0, k1 = keys[e], keys[e + 1]
+        a0, b0, c0, d0 = queries[0, e], queries[1, e], queries[2, e], queries[3, e]
+        a1, b1, c1, d1 = queries[0, e + 1], queries[1, e + 1], queries[2, e + 1], queries[3, e + 1]
+        for k in range(places):
+            s0[k] += a0 * k0[k] + a1 * k1[k]
+            s1[k] += b0 * k0[k] + b1 * k1[k]
+            s2[k] += c0 * k0[k] + c1 * k1[k]
+            s3[k] += d0 * k0[k] + d1 * k1[k]
+    for row in range(TILE):
+        soften(scores[row], seen[row], bits)
+    out[:] = 0
+    for k in range(0, places, 2):
+        v0, v1 = values[k], values[k + 1]
+        a0, b0, c0, d0 = s0[k], s1[k], s2[k], s3[k]
+        a1, b1, c1, d1 = s0[k + 1], s1[k + 1], s2[k + 1], s3[k + 1]
+        if a0 + b0 + c0 + d0 + a1 + b1 + c1 + d1 > 0:
+            o0, o1, o2, o3 = out[0], out[1], out[2], out[3]
+            for e in range(out.shape[1]):
+                o0[e] += a0 * v0[e] + a1 * v1[e]
+                o1[e] += b0 * v0[e] + b1 * v1[e]
+                o2[e] += c0 * v0[e] + c1 * v1[e]
+                o3[e] += d0 * v0[e] + d1 * v1[e]
+
+
+@fast
+def soften(scores: np.ndarray, seen: np.ndarray, bits: np.ndarray) -> None:
+    """Softmax of the scores that are seen, in place; 0 elsewhere."""
+    most = np.float32(-1e30)
+    for k in range(len(scores)):
+        most = max(most, scores[k] if seen[k] > 0 else np.float32(-1e30))
+    for k in range(len(scores)):
+        scores[k] = min(scores[k] - most, np.float32(0))
+    exponentials(scores, bits, len(scores))
+    total = np.float32(0)
+    for k in range(len(scores)):
+        scores[k] = scores[k] * seen[k]
+        total += scores[k]
+    share = np.float32(1) / total
+    for k in range(len(scores)):
+        scores[k] *= share
+
+
+@fast
+def draw(logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
+    """One id from logits float32 [V], which are overwritten; see `nn.sampling` for the rule.
+
+    The least set of the likeliest ids that holds `top_p` is {p >= threshold}: the threshold is bisected, so
+    nothing is sorted. A temperature of 0 takes the likeliest.
+    """
+    best = 0
+    for k in range(len(logits)):
+        if logits[k] > logits[best]:
+            best = k
+    if temperature <= 0:
+        return best
+    most = logits[best]
+    for k in range(len(logits)):
+        logits[k] = (logits[k] - most) / np.float32(temperature)
+    exponentials(logits, bits, len(logits))
+    total = np.float32(0)
+    for k in range(len(logits)):
+        total += logits[k]
+    low, high = np.float32(0), np.float32(1)  # of the likeliest, whose weight is 1
+    if top_p < 1:
+        wanted = np.float32(top_p) * total
+        for _ in range(20):
+            middle = (low + high) / np.float32(2)
+            held = np.float32(0)
+            for k in range(len(logits)):
+                held += logits[k] if logits[k] >= middle else np.float32(0)
+            if held >= wanted:
+                low = middle
+            else:
+                high = middle
+        total = np.float32(0)
+        for k in range(len(logits)):
+            logits[k] = logits[k] if logits[k] >= low else np.float32(0)
+            total += logits[k]
+    target, reached, last = uniform * np.float64(total), 0.0, best
+    for k in range(len(logits)):
+        if logits[k] > 0:
+            reached += logits[k]
+            last = k
+            if reached > target:
+                return k
+    return last

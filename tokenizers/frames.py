@@ -1,0 +1,172 @@
+"""Frames as a grid of tokens and back: a small convolutional autoencoder around scalar quantisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.nn.fsq import FSQ
+from playloop.nn.layers import Conv2d
+
+PATCH = 4
+"""Side of the pixel blocks that become channels before the first convolution."""
+
+
+@dataclass
+class FrameTokenizerConfig:
+    """Sizes of a frame tokenizer, and what it is trained for.
+
+    Args:
+        height: of a frame, in pixels.
+        width: of a frame.
+        channels: at a quarter of the resolution, at an eighth, …; a token covers 4 · 2^(n-1) pixels square.
+        blocks: residual blocks at each resolution, on either side.
+        levels: of the quantiser; their product is the number of codes.
+        perturbed: share of the training images whose codes are disturbed.
+        disturbance: largest share of their codes that a neighbour replaces, so that a world model's small
+            mistakes decode to small mistakes (arXiv 2503.08354).
+    """
+
+    height: int = 64
+    width: int = 64
+    channels: tuple[int, ...] = (48, 128)
+    blocks: tuple[int, ...] = (1, 3)
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    perturbed: float = 0.2
+    disturbance: float = 0.25
+
+    @property
+    def side(self) -> int:
+        """Pixels that a token covers, in each direction."""
+        return PATCH * 2 ** (len(self.channels) - 1)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        return self.height // self.side, self.width // self.side
+
+    def make(self, seed: int = 0) -> FrameTokenizer:
+        """The network with new weights.
+
+        Raises:
+            ValueError: the sizes do not fit together.
+        """
+        if self.height % self.side or self.width % self.side or len(self.blocks) != len(self.channels):
+            raise ValueError(
+                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}, or "
+                f"channels={self.channels} and blocks={self.blocks} differ in length"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return FrameTokenizer(self)
+
+
+class Residual(nn.Module):
+    """Two convolutions added to the stream. No norm: an autoencoder keeps the scale that it is given."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner = Conv2d(channels, channels, 3, padding=1)
+        self.outer = Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.outer(F.relu(self.inner(F.relu(x))))
+
+
+class FrameTokenizer(nn.Module):
+    """uint8 frames ↔ ids, in raster order; `decode` inverts `encode` as far as the codes reach."""
+
+    def __init__(self, config: FrameTokenizerConfig):
+        super().__init__()
+        self.config, self.fsq = config, FSQ(config.levels)
+        self.rows, self.columns = config.grid
+        channels, blocks = config.channels, config.blocks
+        down: list[nn.Module] = [Conv2d(3 * PATCH**2, channels[0], 1)]
+        up: list[nn.Module] = [Conv2d(self.fsq.size, channels[-1], 3, padding=1)]
+        for place, (width, count) in enumerate(zip(channels, blocks, strict=True)):
+            if place:
+                down.append(Conv2d(channels[place - 1], width, 2, stride=2))
+            down += [Residual(width) for _ in range(count)]
+        for place in reversed(range(len(channels))):
+            up += [Residual(channels[place]) for _ in range(blocks[place])]
+            if place:
+                up += [Conv2d(channels[place], 4 * channels[place - 1], 1), nn.PixelShuffle(2)]
+        self.encoder = nn.Sequential(*down, Conv2d(channels[-1], self.fsq.size, 1))
+        self.decoder = nn.Sequential(*up, Conv2d(channels[0], 3 * PATCH**2, 1), nn.PixelShuffle(PATCH))
+
+    @property
+    def codes(self) -> int:
+        """Number of ids."""
+        return self.fsq.codes
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a frame."""
+        return self.rows * self.columns
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] → int64 [B, N]."""
+        return self.fsq.ids(self.fsq.bound(self._latent(images).float())).flatten(1)
+
+    @torch.inference_mode()
+    def decode(self, ids: Tensor) -> Tensor:
+        """int64 [B, N] → uint8 [B, H, W, 3]."""
+        digits = self.fsq.digits(ids).unflatten(1, (self.rows, self.columns))
+        pixels = self._pixels(self.fsq.center(digits))  # [B, 3, H, W]
+        return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def loss(
+        self, batch: dict[str, Tensor], generator: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Reconstruction error of "images" uint8 [B, H, W, 3].
+
+        Returns:
+            The loss; metrics: PSNR in dB of whole frames, PSNR of frames of which a quarter of the codes was
+            disturbed, and how many of the codes are in use.
+        """
+        images = batch["images"]
+        target = images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+        digits = self.fsq.quantize(self._latent(images, dtype))
+        share = self._shares(len(images), generator, images.device)
+        moved = self.fsq.neighbours(digits.detach(), generator)
+        replaced = torch.rand(digits.shape[:-1], generator=generator, device=images.device) < share
+        seen = torch.where(replaced[..., None], moved, digits)
+        error = self._pixels(self.fsq.center(seen), dtype).float() - target
+        whole = share[:, 0, 0] == 0
+        metrics = {"psnr": psnr(error[whole]), "psnr_disturbed": psnr(error[~whole])}
+        metrics["codes_in_batch"] = torch.tensor(len(self.fsq.ids(digits.detach()).unique()) / self.codes)
+        return error.abs().mean() + 2 * error.square().mean(), metrics
+
+    def _shares(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        """The share of each image's codes that is disturbed, [B, 1, 1]; at least one image has none."""
+        chosen = torch.rand(batch, generator=generator, device=device) < self.config.perturbed
+        chosen[0] = False
+        share = torch.rand(batch, generator=generator, device=device) * self.config.disturbance
+        return torch.where(chosen, share, 0.0)[:, None, None]
+
+    def _latent(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """uint8 [B, H, W, 3] → [B, rows, columns, S], not yet bounded."""
+        b, h, w, c = images.shape
+        if (h, w, c) != (self.config.height, self.config.width, 3):
+            raise ValueError(
+                f"frames are {h} x {w} x {c}, this tokenizer was made for {self.config.height} x "
+                f"{self.config.width} x 3; resize them first"
+            )
+        blocks = images.view(b, h // PATCH, PATCH, w // PATCH, PATCH, c).permute(0, 1, 3, 5, 2, 4)
+        x = blocks.reshape(b, h // PATCH, w // PATCH, -1).permute(0, 3, 1, 2)  # channels last in memory
+        x = x.to(dtype or self.encoder[0].weight.dtype) * (1 / 64) - 2
+        return self.encoder(x).permute(0, 2, 3, 1)
+
+    def _pixels(self, centers: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """What the quantiser gives, [B, rows, columns, S] → [B, 3, H, W] in about [-1, 1]."""
+        return self.decoder(centers.to(dtype or self.encoder[0].weight.dtype).permute(0, 3, 1, 2))
+
+
+def psnr(error: Tensor) -> Tensor:
+    """Mean PSNR in dB of images [B, ...] on a scale from -1 to 1; not a number if there is none."""
+    return (10 * torch.log10(4 / error.detach().flatten(1).square().mean(1).clamp_min(1e-10))).mean()

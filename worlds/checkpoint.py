@@ -1,0 +1,147 @@
+"""Frame tokenizers and world models on disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.envs.contract import Contract
+from playloop.nn.folder import (
+    WEIGHTS,
+    file_hash,
+    load_weights,
+    read_config,
+    read_record,
+    save_model,
+    write_record,
+)
+from playloop.nn.record import from_record, to_record
+from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
+from playloop.worlds.model import WorldConfig, WorldModel
+
+TOKENIZER, WORLD = "frame tokenizer", "world model"
+
+
+def save_tokenizer(
+    folder: str | Path, config: FrameTokenizerConfig, state: dict[str, Tensor], training: dict[str, Any]
+) -> Path:
+    """Write a frame tokenizer."""
+    return save_model(folder, state, {"kind": TOKENIZER, "model": to_record(config)}, training)
+
+
+def load_tokenizer(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> FrameTokenizer:
+    """Read a frame tokenizer.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or of something else.
+    """
+    config = read_config(folder, TOKENIZER)
+    model = from_record(config["model"], (FrameTokenizerConfig,)).make()
+    load_weights(model, Path(folder))
+    return model.to(device, dtype, memory_format=torch.channels_last)
+
+
+@dataclass
+class World:
+    """A trained world model and all that playing in it takes.
+
+    Args:
+        model: frame tokens and actions → next frame's tokens.
+        tokenizer: frames ↔ tokens.
+        contract: of the environment that it imitates.
+        starts: tokens int64 [S, T, N] of clips that play can begin with.
+        start_actions: compact actions between their frames, int64 [S, T - 1, G].
+        name: of its weights.
+    """
+
+    model: WorldModel
+    tokenizer: FrameTokenizer
+    contract: Contract
+    starts: Tensor
+    start_actions: Tensor
+    name: str
+
+
+def save_world(
+    folder: str | Path,
+    config: WorldConfig,
+    state: dict[str, Tensor],
+    tokenizer: str | Path,
+    contract: Contract,
+    starts: tuple[np.ndarray, np.ndarray],
+    training: dict[str, Any],
+) -> Path:
+    """Write a world model together with its frame tokenizer.
+
+    Args:
+        folder: to write.
+        config: sizes.
+        state: weights.
+        tokenizer: folder of the frame tokenizer, which is copied.
+        contract: of the environment whose recordings it was trained on.
+        starts: tokens [S, T, N] and actions [S, T - 1, G] of clips to begin with.
+        training: command, data, seed, git …
+    """
+
+    def more(partial: Path) -> None:
+        shutil.copytree(tokenizer, partial / "tokenizer")
+        write_record(partial / "contract.json", contract.to_json())
+        tokens, actions = (part.astype(np.int16) for part in starts)
+        np.savez_compressed(partial / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+
+    return save_model(folder, state, {"kind": WORLD, "model": to_record(config)}, training, more)
+
+
+def load_world(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> World:
+    """Read a world model.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or of something else.
+    """
+    folder = Path(folder)
+    config = read_config(folder, WORLD)
+    model = from_record(config["model"], (WorldConfig,)).make()
+    load_weights(model, folder)
+    missing = [name for name in ("contract.json", "starts.npz", "tokenizer") if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
+    with np.load(folder / "starts.npz", allow_pickle=False) as stored:
+        starts, actions = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("tokens", "actions"))
+    return World(
+        model.to(device, dtype),
+        load_tokenizer(folder / "tokenizer", device, dtype),
+        Contract.from_json(read_record(folder / "contract.json")),
+        starts.to(device),
+        actions.to(device),
+        weights_hash(folder),
+    )
+
+
+def read_contract(folder: str | Path) -> tuple[Contract, str]:
+    """The contract of the environment that a world model imitates, and the name of its weights.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or of something else.
+    """
+    config = read_config(folder, WORLD)
+    if not (Path(folder) / "contract.json").is_file():
+        raise FileNotFoundError(f"{folder} lacks contract.json; copy it again")
+    return Contract.from_json(read_record(Path(folder) / "contract.json")), config["weights_sha256"][:12]
+
+
+def weights_hash(folder: str | Path) -> str:
+    """A name for a model's weights: the beginning of their SHA-256."""
+    return file_hash(Path(folder) / WEIGHTS)[:12]

@@ -1,0 +1,198 @@
+"""Inverse dynamics: from the frames around a step, the action that was taken in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.demos.resize import resize
+from playloop.envs.minecraft import MAX_TURN
+from playloop.nn.layers import Conv2d, Linear
+from playloop.tokenizers.camera import FINE, CameraBins
+from playloop.tokenizers.minecraft import GROUPS, CompactActions
+
+
+@dataclass
+class InverseConfig:
+    """Sizes of an inverse-dynamics model.
+
+    Args:
+        height: of a frame, in pixels.
+        width: of a frame.
+        before: frames that are seen before the step's first.
+        after: frames that are seen behind the step's second.
+        channels: at a half of the resolution, a quarter, ….
+        blocks: residual blocks at the resolution of the last but one.
+        hidden: width behind the convolutions.
+        camera: bins of both angles.
+    """
+
+    height: int = 64
+    width: int = 64
+    before: int = 1
+    after: int = 1
+    channels: tuple[int, ...] = (32, 64, 96, 128)
+    blocks: int = 1
+    hidden: int = 256
+    camera: CameraBins = field(default_factory=lambda: FINE)
+
+    @property
+    def frames(self) -> int:
+        """Frames that the model sees."""
+        return self.before + 2 + self.after
+
+    def make(self, seed: int = 0) -> InverseModel:
+        """The network with new weights.
+
+        Raises:
+            ValueError: a size is out of range.
+        """
+        scale = 2 ** len(self.channels)
+        if len(self.channels) < 2 or self.height % scale or self.width % scale:
+            raise ValueError(
+                f"{self.height} x {self.width} pixels cannot be halved {len(self.channels)} times, or there "
+                f"are fewer than two channels in {self.channels}"
+            )
+        if min(self.before, self.after) < 0:
+            raise ValueError(f"before={self.before} and after={self.after} count frames; use 0 or more")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return InverseModel(self)
+
+
+class Residual(nn.Module):
+    """Two convolutions on a copy of the stream that is normalised at every place."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner = Conv2d(channels, channels, 3, padding=1)
+        self.outer = Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
+        return x + self.outer(F.relu(self.inner(h)))
+
+
+class InverseModel(nn.Module):
+    """Frames t - before … t + 1 + after → the action that led from frame t to frame t + 1.
+
+    The keys are classes (`CompactActions`). An angle is a distribution over the camera's bins whose mean, in
+    degrees, is the answer: it is trained on the two bins around the truth, and so is finer than they are.
+    """
+
+    centers: Tensor
+
+    def __init__(self, config: InverseConfig):
+        super().__init__()
+        self.config, self.actions = config, CompactActions(config.camera)
+        layers: list[nn.Module] = []
+        sizes = (3 * config.frames, *config.channels)
+        for number, (size_in, size_out) in enumerate(zip(sizes, config.channels, strict=False)):
+            kernel = 5 if number == 0 else 3  # a turn of the view moves a picture by several pixels
+            layers += [Conv2d(size_in, size_out, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
+            if number == len(config.channels) - 2:
+                layers += [Residual(size_out) for _ in range(config.blocks)]
+        self.tower = nn.Sequential(*layers)
+        scale = 2 ** len(config.channels)
+        places = config.height // scale * (config.width // scale)
+        self.inner = Linear(config.channels[-1] * places, config.hidden)
+        self.outer = Linear(config.hidden, sum(self.actions.sizes))
+        self.register_buffer(
+            "centers", torch.tensor(config.camera.centers, dtype=torch.float32), persistent=False
+        )
+
+    def forward(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        """Frames uint8 [B, K, H, W, 3] → logits [B, classes], float32, for each part of an action."""
+        b, k, h, w, c = frames.shape
+        x = frames.permute(0, 2, 3, 1, 4).reshape(b, h, w, k * c).permute(0, 3, 1, 2)  # channels last
+        x = self.tower(x.to(dtype) * (1 / 64) - 2)
+        x = F.relu(self.inner(x.flatten(1)))
+        return self.outer(x).float().split(self.actions.sizes, -1)
+
+    def degrees(self, logits: tuple[Tensor, ...]) -> Tensor:
+        """Mean pitch and yaw, [B, 2]."""
+        return torch.stack([part.softmax(-1) @ self.centers for part in logits[-2:]], -1)
+
+    def loss(
+        self, batch: dict[str, Tensor], dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy, summed over the parts of an action.
+
+        Args:
+            batch: "frames" uint8 [B, K, H, W, 3], "keys" int64 [B, 7], "turn" float32 [B, 2] in degrees.
+            dtype: to compute in.
+
+        Returns:
+            The loss; metrics: share of right keys, of actions whose keys are all right, and the mean error of
+            an angle in degrees.
+        """
+        logits = self(batch["frames"], dtype)
+        keys, turn = batch["keys"], batch["turn"]
+        losses = [F.cross_entropy(part, keys[:, place]) for place, part in enumerate(logits[:-2])]
+        losses += [
+            F.cross_entropy(part, self.around(turn[:, place])) for place, part in enumerate(logits[-2:])
+        ]
+        right = torch.stack([part.argmax(-1) for part in logits[:-2]], -1) == keys
+        error = (self.degrees(logits) - turn).abs()
+        metrics = {
+            "keys_accuracy": right.float().mean(),
+            "action_accuracy": right.all(-1).float().mean(),
+            "camera_degrees": error.mean(),
+        }
+        return torch.stack(losses).sum(), {name: value.detach() for name, value in metrics.items()}
+
+    def around(self, degrees: Tensor) -> Tensor:
+        """The distribution over the two bins around each angle [B] whose mean is the angle, [B, bins]."""
+        degrees = degrees.clamp(self.centers[0], self.centers[-1])
+        upper = torch.bucketize(degrees, self.centers).clamp_min(1)
+        low, high = self.centers[upper - 1], self.centers[upper]
+        share = (degrees - low) / (high - low)
+        target = torch.zeros(*degrees.shape, len(self.centers), device=degrees.device)
+        target.scatter_(-1, upper[..., None] - 1, 1 - share[..., None])
+        return target.scatter_(-1, upper[..., None], share[..., None])
+
+    @torch.inference_mode()
+    def infer(self, video: np.ndarray, batch: int = 256) -> np.ndarray:
+        """Frames uint8 [T, H, W, 3] of any size, at least two → action vectors, float32 [T - 1, 25]."""
+        config, size = self.config, (self.config.height, self.config.width)
+        if len(video) < 2:
+            raise ValueError(f"{len(video)} frame: an action lies between two")
+        video = np.stack([resize(image, size) for image in video]) if video.shape[1:3] != size else video
+        seen = windows(config, np.arange(len(video) - 1), np.array(0), np.array(len(video)))
+        device, pieces = self.centers.device, []
+        for start in range(0, len(seen), batch):
+            frames = torch.from_numpy(video[seen[start : start + batch]]).to(device)
+            logits = self(frames, self.outer.weight.dtype)
+            pieces.append(self._vectors(logits))
+        return np.concatenate(pieces)
+
+    def _vectors(self, logits: tuple[Tensor, ...]) -> np.ndarray:
+        classes = torch.stack([part.argmax(-1) for part in logits], -1).cpu().numpy()
+        vectors = self.actions.decode(classes)
+        vectors[:, -2:] = self.degrees(logits).clamp(-MAX_TURN, MAX_TURN).cpu().numpy()
+        return vectors
+
+
+def windows(config: InverseConfig, rows: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The frames that the model sees of the steps from `rows` [n], int64 [n, K].
+
+    Where an episode begins or ends, its first or last frame is repeated.
+
+    Args:
+        config: of the model.
+        rows: the steps' first frames.
+        first: first frames of their episodes, [n] or [].
+        end: one past their last frames.
+    """
+    places = rows[:, None] + np.arange(-config.before, 2 + config.after)
+    return np.clip(places, np.asarray(first)[..., None], np.asarray(end)[..., None] - 1)
+
+
+def key_classes(actions: CompactActions, vectors: np.ndarray) -> np.ndarray:
+    """The keys of action vectors [n, 25] as classes, int64 [n, 7]."""
+    return actions.encode(vectors)[:, : len(GROUPS)]

@@ -1,0 +1,239 @@
+"""All passes of one frame as one compiled function, for one session on one CPU core."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from playloop.nn.kernels import TILE, attend, draw, fast, gate, linear, normalize
+
+EPS = 1e-5
+
+
+class Weights(NamedTuple):
+    """A world model's weights for the kernels; norms' weights are part of the products behind them.
+
+    Args:
+        project: of queries, keys and values, int8 [L, (H + 2 K) E, D], with its scales float32 [L, …].
+        join: int8 [L, D, D] and scales.
+        inner: gate and value, int8 [L, 2 M, D] and scales.
+        outer: int8 [L, D, M] and scales.
+        head: int8 [V, D], padded, and scales.
+        token: embeddings float32 [codes, D].
+        place: float32 [queries, D].
+    """
+
+    project: np.ndarray
+    project_scale: np.ndarray
+    join: np.ndarray
+    join_scale: np.ndarray
+    inner: np.ndarray
+    inner_scale: np.ndarray
+    outer: np.ndarray
+    outer_scale: np.ndarray
+    head: np.ndarray
+    head_scale: np.ndarray
+    token: np.ndarray
+    place: np.ndarray
+
+
+class Plan(NamedTuple):
+    """A schedule as arrays: pass s has `count[s]` rows, of which the first `fed[s]` feed tokens.
+
+    Args:
+        count: int64 [S].
+        fed: int64 [S].
+        query: of each row, int64 [S, R].
+        target: token that the row predicts, -1 for none, int64 [S, R].
+    """
+
+    count: np.ndarray
+    fed: np.ndarray
+    query: np.ndarray
+    target: np.ndarray
+
+
+class Frame(NamedTuple):
+    """What one frame's passes read besides weights and cache.
+
+    Args:
+        opening: the two rows of the first pass, float32 [2, D].
+        common: added to every query, float32 [queries, D].
+        cosines: of the frame before and of this one, float32 [2 · queries, E / 2].
+        sines: likewise.
+        seen: places that each query sees, float32 [queries + 1, P]; the last row is the pending token's.
+        pending: place of the pending token.
+        base: first place of this frame.
+        uniform: float64 [N].
+    """
+
+    opening: np.ndarray
+    common: np.ndarray
+    cosines: np.ndarray
+    sines: np.ndarray
+    seen: np.ndarray
+    pending: int
+    base: int
+    uniform: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Working memory.
+
+    Args:
+        x: float32 [R, D], as are `normed` and `mixed`.
+        heads: float32 [R, (H + 2 K) E].
+        wide: float32 [R, 2 M].
+        hidden: float32 [R, M].
+        logits: float32 [R, V].
+        asked: of a tile of queries, float32 [4, E], as is `found`.
+        seen: float32 [4, P], as is `scores`.
+        bits: int32, as long as the longest of these rows.
+    """
+
+    x: np.ndarray
+    normed: np.ndarray
+    mixed: np.ndarray
+    heads: np.ndarray
+    wide: np.ndarray
+    hidden: np.ndarray
+    logits: np.ndarray
+    asked: np.ndarray
+    found: np.ndarray
+    seen: np.ndarray
+    scores: np.ndarray
+    bits: np.ndarray
+
+
+@fast
+def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
+    """Rotary positions, in place: vector float32 [E], halves paired."""
+    half = len(cosines)
+    for e in range(half):
+        a, b = vector[e], vector[e + half]
+        vector[e] = a * cosines[e] - b * sines[e]
+        vector[e + half] = b * cosines[e] + a * sines[e]
+
+
+@fast
+def mix(
+    layer: int,
+    rows: int,
+    written: int,
+    places: np.ndarray,
+    angles: np.ndarray,
+    masks: np.ndarray,
+    frame: Frame,
+    keys: np.ndarray,
+    values: np.ndarray,
+    s: Scratch,
+    heads: int,
+) -> None:
+    """Attention of a pass's rows: `s.heads` → `s.mixed`; the first rows' keys and values are kept.
+
+    Args:
+        keys: float32 [L, K, E, P]; `values`: float32 [L, K, P, E].
+        heads: of queries.
+    """
+    groups, size = keys.shape[1], keys.shape[2]
+    scale = np.float32(1 / np.sqrt(size))
+    for row in range(rows):
+        cosines, sines = frame.cosines[angles[row]], frame.sines[angles[row]]
+        for head in range(heads + groups):
+            turn(s.heads[row, head * size : (head + 1) * size], cosines, sines)
+        if row < written:
+            for group in range(groups):
+                start = (heads + group) * size
+                for e in range(size):
+                    keys[layer, group, e, places[row]] = s.heads[row, start + e]
+                    values[layer, group, places[row], e] = s.heads[row, start + groups * size + e]
+    together = heads // groups  # heads that read the same keys
+    for group in range(groups):
+        for first in range(0, rows * together, TILE):
+            for place in range(TILE):
+                # The last tile is filled up with repetitions of its last query.
+                row, head = divmod(min(first + place, rows * together - 1), together)
+                start = (group * together + head) * size
+                s.seen[place] = frame.seen[masks[row]]
+                for e in range(size):
+                    s.asked[place, e] = s.heads[row, start + e] * scale
+            attend(s.asked, keys[layer, group], values[layer, group], s.seen, s.scores, s.bits, s.found)
+            for place in range(min(TILE, rows * together - first)):
+                row, head = divmod(first + place, together)
+                start = (group * together + head) * size
+                for e in range(size):
+                    s.mixed[row, start + e] = s.found[place, e]
+
+
+@fast
+def run(
+    w: Weights,
+    rows: int,
+    written: int,
+    places: np.ndarray,
+    angles: np.ndarray,
+    masks: np.ndarray,
+    frame: Frame,
+    keys: np.ndarray,
+    values: np.ndarray,
+    s: Scratch,
+    heads: int,
+) -> None:
+    """One pass: the rows of `s.x` through all layers; the result, normed, is in `s.normed`."""
+    width, hidden = s.x.shape[1], s.hidden.shape[1]
+    for layer in range(len(w.project)):
+        normalize(s.x, s.normed, rows, EPS)
+        linear(s.normed, w.project[layer], w.project_scale[layer], s.heads, rows)
+        mix(layer, rows, written, places, angles, masks, frame, keys, values, s, heads)
+        linear(s.mixed, w.join[layer], w.join_scale[layer], s.normed, rows)
+        for row in range(rows):
+            for k in range(width):
+                s.x[row, k] += s.normed[row, k]
+        normalize(s.x, s.normed, rows, EPS)
+        linear(s.normed, w.inner[layer], w.inner_scale[layer], s.wide, rows)
+        gate(s.wide, s.hidden, s.bits, rows, hidden)
+        linear(s.hidden, w.outer[layer], w.outer_scale[layer], s.normed, rows)
+        for row in range(rows):
+            for k in range(width):
+                s.x[row, k] += s.normed[row, k]
+    normalize(s.x, s.normed, rows, EPS)
+
+
+@fast
+def decode(
+    w: Weights,
+    plan: Plan,
+    frame: Frame,
+    keys: np.ndarray,
+    values: np.ndarray,
+    s: Scratch,
+    heads: int,
+    codes: int,
+    temperature: float,
+    top_p: float,
+    tokens: np.ndarray,
+) -> None:
+    """Fill `tokens` int64 [N] with the next frame, pass by pass; keys and values are written on the way."""
+    queries, most = len(frame.common), plan.query.shape[1]
+    places, angles, masks = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    for step in range(len(plan.count)):
+        rows = plan.count[step]
+        for row in range(rows):
+            query = plan.query[step, row]
+            places[row], angles[row], masks[row] = frame.base + query, queries + query, query
+            if step == 0:
+                s.x[row] = frame.opening[row]
+            elif row < plan.fed[step]:
+                s.x[row] = w.token[tokens[query - 1]] + w.place[query] + frame.common[query]
+            else:
+                s.x[row] = w.place[query] + frame.common[query]
+        if step == 0:
+            places[0], angles[0], masks[0] = frame.pending, len(tokens), queries
+        run(w, rows, plan.fed[step], places, angles, masks, frame, keys, values, s, heads)
+        linear(s.normed, w.head, w.head_scale, s.logits, rows)
+        for row in range(rows):
+            target = plan.target[step, row]
+            if target >= 0:
+                logits = s.logits[row, :codes]
+                tokens[target] = draw(logits, s.bits, frame.uniform[target], temperature, top_p)
