@@ -1,7 +1,7 @@
 # make eval and make test set everything up on a fresh Debian with Python 3.11 or newer, the first time.
 # ARGS is handed on: make eval ARGS="suite=libero_spatial inits=10".
 
-.PHONY: eval test train lint setup clean
+.PHONY: eval test train world lint setup clean
 
 eval: setup  ## the shipped policy in the real LIBERO: 20 episodes, table, videos, report
 	@.venv/bin/playloop eval $(ARGS)
@@ -33,6 +33,18 @@ train: setup  ## the shipped policy again, from nothing: four hours on two cores
 		stride=8 episodes=250 seed=14 out=data/handover
 	@$(TRAIN) data=[$(MISSES),data/handover,data/handover] training.task.start=runs/libero2/checkpoint \
 		training.trainer.steps=2400 training.trainer.rate=3e-4 out=runs/libero3
+
+EXPLORE = .venv/bin/playloop record env=craft agent=explorer task=explore env.horizon=500
+TEACH = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu trainer.precision=bf16
+
+world: setup  ## the shipped world model again, from nothing: three hours on two cores
+	@$(EXPLORE) episodes=400 seed=1 out=data/explore
+	@$(EXPLORE) episodes=24 seed=2 out=data/explore_test
+	@$(TEACH) tokenizer=craft data=data/explore out=runs/tokenizer trainer.steps=2400 trainer.rate=1.5e-3 \
+		trainer.warmup=100 trainer.average=0.995 trainer.validate_every=400 trainer.checkpoint_every=200 trainer.decay=0.01
+	@$(TEACH) world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world trainer.steps=2200 \
+		trainer.batch=24 trainer.rate=1.5e-3 trainer.warmup=100 trainer.average=0.99 trainer.validate_every=200 \
+		trainer.checkpoint_every=50 trainer.decay=0.05
 
 lint: setup  ## ruff, sizes of files and functions, mypy
 	@.ci/lint

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.table import Table
 
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
+from playloop.envs.contract import Contract
+from playloop.tokenizers.frames import FrameTokenizerConfig
+from playloop.worlds.checkpoint import World, load_world
+from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
+from playloop.worlds.session import EngineSession, Session, TorchSession
+
+WARM_UP = 3
+"""Frames that are not timed, after the context is full."""
 
 
 @dataclass
 class WorldBenchConfig:
-    """What is timed: a model of these sizes with new weights, which cost what trained ones do.
+    """What is timed: one session, each frame decoded to pixels.
 
     Args:
-        model: sizes; every one of its windows is timed.
-        frames: timed for each window, after the context is full.
-        batch: sessions decoded together.
+        checkpoint: folder of a trained world model; None for new weights, which cost what trained ones do.
+        model: sizes where there is no checkpoint; every one of its windows is timed.
+        backends: "kernels" (numba, one core), "torch".
+        frames: timed for each window.
         threads: of PyTorch.
-        precision: "bf16" or "fp32", of weights, cache and arithmetic.
-        device: to run on.
+        precision: of the PyTorch back end, "bf16" or "fp32".
+        device: of the PyTorch back end.
     """
 
+    checkpoint: str | None = None
     model: WorldConfig = field(default_factory=WorldConfig)
+    backends: tuple[str, ...] = ("kernels", "torch")
     frames: int = 60
-    batch: int = 1
     threads: int = 2
     precision: str = "bf16"
     device: str = "cpu"
@@ -45,64 +53,100 @@ class WorldBench:
     """`run()` gives the numbers, `table(numbers)` shows them."""
 
     def __init__(self, config: WorldBenchConfig):
+        if unknown := set(config.backends) - {"kernels", "torch"}:
+            raise ValueError(f"world.backends={sorted(unknown)}: there are kernels and torch")
         self.config = config
         torch.set_num_threads(config.threads)
-        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
-        self.model = config.model.make().eval().to(config.device, dtype)
 
-    @torch.inference_mode()
     def run(self) -> dict[str, Any]:
-        """Milliseconds a frame of each window, and the floor of reading the weights once a pass."""
-        model, report = self.model, {}
-        gigabytes = sum(p.numel() * p.element_size() for p in model.blocks.parameters()) / 1e9
-        gigabytes += model.head.weight.numel() * model.head.weight.element_size() / 1e9
+        """Milliseconds a frame of each back end and window, and the floor of reading weights once a pass."""
+        rows, sizes = [], self._world("cpu", torch.float32).model
         speed = _bandwidth(self.config.device)
-        for window, schedule in sorted(model.schedules.items()):
-            times = _time_frames(model, window, self.config)
-            report[window] = {
-                "passes": schedule.forwards,
-                "p50_ms": 1000 * statistics.median(times),
-                "p99_ms": 1000 * float(np.quantile(times, 0.99)),
-                "floor_ms": 1000 * schedule.forwards * gigabytes / speed,
-            }
-        parameters = sum(p.numel() for p in model.parameters()) / 1e6
-        return {"windows": report, "parameters_m": parameters, "gb_per_second": speed}
+        for backend in self.config.backends:
+            for window, schedule in sorted(sizes.schedules.items()):
+                times = self._time(backend, window)
+                floor = schedule.forwards * self._gigabytes(sizes, backend) / speed
+                rows.append(
+                    {
+                        "backend": backend,
+                        "window": window,
+                        "passes": schedule.forwards,
+                        "p50_ms": 1000 * float(np.median(times["frame"])),
+                        "p99_ms": 1000 * float(np.quantile(times["frame"], 0.99)),
+                        "pixels_ms": 1000 * float(np.median(times["pixels"])),
+                        "floor_ms": 1000 * floor,
+                    }
+                )
+        parameters = sum(p.numel() for p in sizes.parameters()) / 1e6
+        tokens = [sizes.config.rows, sizes.config.columns]
+        return {"rows": rows, "parameters_m": parameters, "tokens": tokens, "gb_per_second": speed}
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
-        sizes = f"{report['parameters_m']:.1f} M parameters, {self.config.precision}"
-        threads = f"{self.config.threads} threads, {report['gb_per_second']:.0f} GB/s"
-        table = Table(title=f"one frame of {sizes}, {threads}; frame decoding not included")
-        for heading in ("window", "passes", "p50 ms", "p99 ms", "frames/s", "floor ms", "speed-up"):
+        grid = " x ".join(map(str, report["tokens"]))
+        title = f"a frame of {grid} tokens, {report['parameters_m']:.1f} M parameters, pixels included"
+        caption = (
+            f"kernels: int8 weights, 1 core; torch: {self.config.precision}, {self.config.threads} threads; "
+            f"floor: weights once a pass at {report['gb_per_second']:.0f} GB/s"
+        )
+        table = Table(title=title, caption=caption)
+        for heading in ("", "window", "passes", "p50 ms", "p99 ms", "frames/s", "pixels ms", "floor ms"):
             table.add_column(heading, justify="right")
-        raster = report["windows"][max(report["windows"])]["p50_ms"]
-        for window, row in report["windows"].items():
-            p50, floor = row["p50_ms"], row["floor_ms"]
-            cells = [f"{p50:.1f}", f"{row['p99_ms']:.1f}", f"{1000 / p50:.1f}", f"{floor:.1f}"]
-            table.add_row(str(window), str(row["passes"]), *cells, f"{raster / p50:.2f}x")
+        table.add_column("against raster", justify="right")
+        rasters = {row["backend"]: row["p50_ms"] for row in report["rows"]}  # the widest window comes last
+        for row in report["rows"]:
+            p50 = row["p50_ms"]
+            numbers = [p50, row["p99_ms"], 1000 / p50, row["pixels_ms"], row["floor_ms"]]
+            cells = [row["backend"], str(row["window"]), str(row["passes"]), *(f"{n:.1f}" for n in numbers)]
+            table.add_row(*cells, f"{rasters[row['backend']] / p50:.2f}x")
         return table
 
+    def _world(self, device: str, dtype: torch.dtype) -> World:
+        config = self.config
+        if config.checkpoint:
+            return load_world(Path(config.checkpoint), device, dtype)
+        sizes = config.model
+        tokenizer = FrameTokenizerConfig(8 * sizes.rows, 8 * sizes.columns).make().to(device, dtype)
+        contract = Contract("none", "", (), 20.0, {}, "", (), "")
+        model = sizes.make().eval().to(device, dtype)
+        n, groups = tokenizer.tokens, len(sizes.actions)
+        return World(
+            model,
+            tokenizer,
+            contract,
+            torch.zeros(1, 1, n, dtype=torch.int64, device=device),
+            torch.zeros(1, 0, groups, dtype=torch.int64, device=device),
+            "new weights",
+        )
 
-def _time_frames(model: WorldModel, window: int, config: WorldBenchConfig) -> list[float]:
-    """Seconds of each frame, after the ring has gone round once."""
-    sizes, sampler, b = model.config, SamplerConfig(window=window), config.batch
-    generator = torch.Generator(config.device).manual_seed(0)
-    cache, n = RingCache.empty(model, b), sizes.rows * sizes.columns
-    frame = torch.randint(sizes.codes, (b, n), generator=generator, device=config.device)
-    action = torch.zeros(b, len(sizes.actions), dtype=torch.int64, device=config.device)
-    known = torch.ones(b, dtype=torch.bool, device=config.device)
-    for _ in range(sizes.context):
-        write_frame(model, cache, frame, action, known, sampler)
-    times = []
-    for number in range(config.frames + 5):
-        uniform = torch.rand(b, n, generator=generator, device=config.device)
-        began = time.perf_counter()
-        frame = decode_frame(model, cache, action, uniform, sampler)
-        if config.device != "cpu":
-            torch.cuda.synchronize()
-        if number >= 5:
-            times.append(time.perf_counter() - began)
-    return times
+    def _time(self, backend: str, window: int) -> dict[str, list[float]]:
+        """Seconds of each frame after the ring has gone round once: the whole, and the pixels' part."""
+        config, sampler = self.config, SamplerConfig(window=window)
+        kernels = backend == "kernels"
+        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
+        world = self._world("cpu", torch.float32) if kernels else self._world(config.device, dtype)
+        session: Session = EngineSession(world, sampler) if kernels else TorchSession(world, sampler)
+        sizes, rng = world.model.config, np.random.default_rng(0)
+        action = torch.zeros(len(sizes.actions), dtype=torch.int64)
+        frame = torch.from_numpy(rng.integers(0, sizes.codes, world.tokenizer.tokens))
+        for number in range(sizes.context):
+            session.write(frame, action if number else None)
+        times: dict[str, list[float]] = {"frame": [], "pixels": []}
+        for _ in range(config.frames + WARM_UP):
+            began = time.perf_counter()
+            tokens = session.step(action, rng.random(world.tokenizer.tokens))
+            decoded = time.perf_counter()
+            world.tokenizer.decode(tokens[None]).cpu()  # waits for a GPU
+            ended = time.perf_counter()
+            times["frame"].append(ended - began)
+            times["pixels"].append(ended - decoded)
+        return {name: values[WARM_UP:] for name, values in times.items()}
+
+    def _gigabytes(self, model: WorldModel, backend: str) -> float:
+        """What a pass has to read of the weights."""
+        numbers = sum(p.numel() for p in [*model.blocks.parameters(), model.head.weight])
+        size = 1 if backend == "kernels" else {"bf16": 2, "fp32": 4}[self.config.precision]
+        return numbers * size / 1e9
 
 
 def _bandwidth(device: str) -> float:

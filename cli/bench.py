@@ -1,12 +1,13 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode|decoder|world [key=value …]
+Usage: playloop bench rollout|decode|decoder|world|play [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
   decode    one chunk decoded with the cached prefix and without, per number of rounds
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
   world     a world model's frame in raster order and diagonally, beside the memory's floor
+  play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
@@ -76,7 +77,19 @@ def bench_world(config: DictConfig) -> dict[str, Any]:
     """Time a frame of a world model in every decoding order, then print the table."""
     from rich.console import Console
 
+    if config.world.checkpoint is not None:
+        config.world.checkpoint = str(find_checkpoint(config.world.checkpoint))
     bench = make(config.world).make()
+    report = bench.run()
+    Console().print(bench.table(report))
+    return report
+
+
+def bench_play(config: DictConfig) -> dict[str, Any]:
+    """Play in a headless browser, then print the table."""
+    from rich.console import Console
+
+    bench = make(config.play).make()
     report = bench.run()
     Console().print(bench.table(report))
     return report
@@ -87,4 +100,5 @@ BENCHES = {
     "decode": bench_decode,
     "decoder": bench_decoder,
     "world": bench_world,
+    "play": bench_play,
 }

@@ -39,6 +39,9 @@ def find_checkpoints(agent: DictConfig) -> None:
 
 
 def shipped_checkpoints() -> dict[str, Path]:
-    """Name → folder."""
-    home = Path(str(resources.files("playloop.policies"))) / "checkpoints"
-    return {path.name: path for path in sorted(home.glob("*")) if (path / "config.json").is_file()}
+    """Name → folder, of policies and of world models."""
+    found = {}
+    for package in ("playloop.policies", "playloop.worlds"):
+        home = Path(str(resources.files(package))) / "checkpoints"
+        found |= {path.name: path for path in sorted(home.glob("*")) if (path / "config.json").is_file()}
+    return found

@@ -1,22 +1,28 @@
-"""playloop eval: run an agent in an environment and report how often it succeeds.
+"""playloop eval: run an agent in an environment and report how often it succeeds, or judge a world model.
 
 Usage: playloop eval [key=value …]
+       playloop eval world=NAME data=DIR [inverse=DIR] [key=value …]
 
 Without a setting: the shipped policy on libero_object, 10 tasks, 2 initial states each.
 The folder `out` receives episodes.jsonl (one line an episode), summary.json (rates with Wilson 95 %
 intervals, provenance), report.html and videos/. Repeat a killed command with the same `out` and it
 continues; the result is that of an unbroken run.
 
+With world= a world model imagines clips of recordings that it was not trained on: distance to the true frames
+beside that of repeating the last one, drift over long dreams, and whether actions are followed. Its settings
+are those of configs/eval_world.yaml (`playloop eval world=x --print-config`).
+
 Examples:
   playloop eval suite=libero_spatial inits=10 out=runs/spatial
   playloop eval suite=libero_object task=3 inits=[0,4] videos=all
   playloop eval env=robosuite task=Lift agent=random inits=5
-  playloop eval checkpoint=runs/policy/checkpoint suite=libero_object out=runs/mine"""
+  playloop eval checkpoint=runs/policy/checkpoint suite=libero_object out=runs/mine
+  playloop eval world=runs/world/checkpoint data=data/explore_test inverse=runs/inverse/checkpoint"""
 
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoints
+from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
 from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
 
@@ -24,6 +30,8 @@ from playloop.cli.selection import select_episodes
 def run(arguments: Arguments) -> int:
     """Evaluate; returns the exit status."""
     arguments.allow()
+    if any(word.partition("=")[0] == "world" for word in arguments.words):
+        return judge_world(arguments)
     config = configure("eval", arguments.words, arguments)
     if config is None:
         return 0
@@ -36,5 +44,20 @@ def run(arguments: Arguments) -> int:
 
     out = arguments.choose_out(config.out)
     evaluate(env, agent, episodes, out, config.workers, config.videos, settings, arguments.command)
+    print(f"Results: {out}  (to continue or repeat: {arguments.resume_command()})")
+    return 0
+
+
+def judge_world(arguments: Arguments) -> int:
+    """Evaluate a world model; returns the exit status."""
+    config = configure("eval_world", arguments.words, arguments)
+    if config is None:
+        return 0
+    world, evaluation = find_checkpoint(str(config.world)), make(config.evaluation)
+
+    from playloop.worlds.evaluation.run import evaluate_world
+
+    out = arguments.choose_out(config.out)
+    evaluate_world(world, plain(config)["data"], evaluation, out, arguments.command)
     print(f"Results: {out}  (to continue or repeat: {arguments.resume_command()})")
     return 0

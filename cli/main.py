@@ -15,6 +15,7 @@ from playloop.cli.arguments import Arguments, nearest, show_help
 
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",
+    "play": "play an environment or a world model in the browser, in real time",
     "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
     "train": "train a policy on recorded demonstrations",
     "compare": "paired comparison of two evaluations",

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import os
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import Arguments
+from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
 
 KINDS = ("world", "inverse", "tokenizer")
@@ -30,6 +33,7 @@ def run(arguments: Arguments) -> int:
     config = configure(settings_of(arguments.words), arguments.words, arguments)
     if config is None:
         return 0
+    find_models(config.training.task)
     from playloop.training.run import train
 
     out = arguments.choose_out(config.out)
@@ -46,3 +50,16 @@ def settings_of(words: list[str]) -> str:
     """The name of the YAML file that a command line is about."""
     named = {word.partition("=")[0] for word in words}
     return next((f"train_{kind}" for kind in KINDS if kind in named), "train")
+
+
+def find_models(task: DictConfig) -> None:
+    """Replace the trained models that a task's settings name by their folders.
+
+    Raises:
+        FileNotFoundError: one of them is neither a folder nor shipped.
+    """
+    for name in ("start", "generated", "tokenizer"):
+        if isinstance(task.get(name), str):
+            folder = find_checkpoint(task[name])
+            inner = folder / "tokenizer"  # a world model brings its own
+            task[name] = str(inner if name == "tokenizer" and inner.is_dir() else folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,12 @@ def features_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]
     """The columns of our data sets, in LeRobot's form."""
     states, actions = list(contract.state_names), list(contract.action_names)
     found: dict[str, dict[str, Any]] = {
-        "observation.state": {"dtype": "float32", "shape": [len(states)], "names": states},
         "action": {"dtype": "float32", "shape": [len(actions)], "names": actions},
         "action_chunk": {"dtype": "float32", "shape": [CHUNK, len(actions)], "names": ["step", "action"]},
         "expert": {"dtype": "int64", "shape": [1], "names": None},
     }
+    if states:  # a world model has none, and a column of no width cannot be stored
+        found["observation.state"] = {"dtype": "float32", "shape": [len(states)], "names": states}
     if labelled:
         found["observation.target"] = {"dtype": "float32", "shape": [6], "names": TARGET_NAMES}
     for camera, (height, width) in contract.cameras.items():
@@ -60,7 +62,8 @@ def features_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]
     return found
 
 
-def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.ndarray], str]:
+def stored_columns(found: Mapping[str, np.ndarray], stride: int = 1) -> dict[str, np.ndarray]:
+    """Columns of an episode (`demos.trace.columns_of`) under the names of `features_of`, strided."""
     names = {
         "observation.state": "state",
         "action": "action",
@@ -68,9 +71,15 @@ def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.
         "expert": "expert",
         "observation.target": "target",
     }
+    columns = {name: found[source][::stride] for name, source in names.items() if source in found}
+    if columns["observation.state"].shape[1] == 0:
+        del columns["observation.state"]
+    return columns
+
+
+def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.ndarray], str]:
     with np.load(trace_path(folder, episode), allow_pickle=False) as trace:
-        columns = {name: trace[source][::stride] for name, source in names.items() if source in trace}
-        return columns, str(trace["instruction"])
+        return stored_columns(trace, stride), str(trace["instruction"])
 
 
 def _provenance(recording: Recording, contract: Contract, episodes: list[Episode]) -> dict[str, Any]:

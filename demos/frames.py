@@ -11,7 +11,9 @@ import numpy as np
 
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import VideoDecoder
-from playloop.policies.images import shrink
+from playloop.demos.resize import resize
+from playloop.demos.vpt import VPTRecordings
+from playloop.demos.vpt_cursor import draw_cursor
 
 
 class FrameCache:
@@ -20,7 +22,7 @@ class FrameCache:
     Args:
         dataset: whose rows are the rows of the array.
         camera: a video feature, for example "observation.images.agentview".
-        size: height and width; a divisor of the video's.
+        size: height and width; a whole fraction of the video's. VPT's recordings take any, see `resize`.
         processes: how many decode at a time when the cache has to be made.
         folder: where the cache lies; `<root>/cache` if not given.
     """
@@ -57,14 +59,16 @@ class FrameCache:
             for episode, start in enumerate(dataset.starts[:-1]):
                 path, first = dataset.video(camera, episode)
                 rows = dataset.episodes[episode]["length"]
-                jobs.append((dataset.root / path, dataset.fps, first, rows, partial, int(start), size))
+                cursors = dataset.cursors(episode) if isinstance(dataset, VPTRecordings) else None
+                place = (dataset.root / path, dataset.fps, first, rows)
+                jobs.append((*place, partial, int(start), size, cursors))
             _run(jobs, processes)
             os.replace(partial, self.path)
         finally:
             partial.unlink(missing_ok=True)
 
 
-Job = tuple[Path, float, int, int, Path, int, tuple[int, int]]
+Job = tuple[Path, float, int, int, Path, int, tuple[int, int], np.ndarray | None]
 
 
 def _run(jobs: list[Job], processes: int) -> None:
@@ -77,12 +81,14 @@ def _run(jobs: list[Job], processes: int) -> None:
 
 
 def _decode_episode(job: Job) -> None:
-    path, fps, first, rows, target, start, size = job
+    path, fps, first, rows, target, start, size, cursors = job
     array = np.lib.format.open_memmap(target, mode="r+")
     decoder = VideoDecoder(path, fps)
     try:
         for row in range(rows):
-            array[start + row] = shrink(decoder.frame(first + row), size)
+            image = decoder.frame(first + row)
+            image = image if cursors is None else draw_cursor(image, cursors[row])
+            array[start + row] = resize(image, size)
     finally:
         decoder.close()
 
@@ -90,6 +96,8 @@ def _decode_episode(job: Job) -> None:
 def _check_size(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> None:
     if camera not in dataset.cameras:
         raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
+    if isinstance(dataset, VPTRecordings):
+        return
     height, width, _ = dataset.features[camera]["shape"]
     factor = height // size[0]
     if factor < 1 or (size[0] * factor, size[1] * factor) != (height, width):

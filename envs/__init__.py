@@ -3,9 +3,17 @@
 import gymnasium as gym
 
 for _name, _target in {
+    "Craft": "playloop.envs.craft.env:Craft",
     "Libero": "playloop.envs.libero:LiberoEnv",
+    "Luanti": "playloop.envs.luanti.env:LuantiEnv",
+    "MineRL": "playloop.envs.minerl:MineRLEnv",
     "Robosuite": "playloop.envs.robosuite:RobosuiteEnv",
     "ToyReach": "playloop.envs.toy:ToyReach",
 }.items():
     # Environments end their own episodes (every suite has its own limits), so no wrapper counts steps again.
-    gym.register(f"playloop/{_name}-v0", entry_point=_target, disable_env_checker=True)
+    gym.register(
+        f"playloop/{_name}-v0",
+        entry_point=_target,
+        disable_env_checker=True,
+        nondeterministic=_name in ("Luanti", "MineRL"),
+    )

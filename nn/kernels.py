@@ -132,30 +132,44 @@ def attend(
     """
     places = keys.shape[1]
     s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
+    q0, q1, q2, q3 = queries[0], queries[1], queries[2], queries[3]
     scores[:] = 0
-    for e in range(0, keys.shape[0], 2):
-        k0, k1 = keys[e], keys[e + 1]
-        a0, b0, c0, d0 = queries[0, e], queries[1, e], queries[2, e], queries[3, e]
-        a1, b1, c1, d1 = queries[0, e + 1], queries[1, e + 1], queries[2, e + 1], queries[3, e + 1]
+    for e in range(0, keys.shape[0], TILE):
+        k0, k1, k2, k3 = keys[e], keys[e + 1], keys[e + 2], keys[e + 3]
+        a0, a1, a2, a3 = q0[e], q0[e + 1], q0[e + 2], q0[e + 3]
+        b0, b1, b2, b3 = q1[e], q1[e + 1], q1[e + 2], q1[e + 3]
+        c0, c1, c2, c3 = q2[e], q2[e + 1], q2[e + 2], q2[e + 3]
+        d0, d1, d2, d3 = q3[e], q3[e + 1], q3[e + 2], q3[e + 3]
         for k in range(places):
-            s0[k] += a0 * k0[k] + a1 * k1[k]
-            s1[k] += b0 * k0[k] + b1 * k1[k]
-            s2[k] += c0 * k0[k] + c1 * k1[k]
-            s3[k] += d0 * k0[k] + d1 * k1[k]
+            x0, x1, x2, x3 = k0[k], k1[k], k2[k], k3[k]
+            s0[k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+            s1[k] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+            s2[k] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+            s3[k] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
     for row in range(TILE):
         soften(scores[row], seen[row], bits)
+    average(scores, values, out)
+
+
+@fast
+def average(shares: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
+    """out float32 [4, E] = shares [4, S] @ values [S, E]; what all four leave out is not even read."""
+    s0, s1, s2, s3 = shares[0], shares[1], shares[2], shares[3]
+    o0, o1, o2, o3 = out[0], out[1], out[2], out[3]
     out[:] = 0
-    for k in range(0, places, 2):
-        v0, v1 = values[k], values[k + 1]
-        a0, b0, c0, d0 = s0[k], s1[k], s2[k], s3[k]
-        a1, b1, c1, d1 = s0[k + 1], s1[k + 1], s2[k + 1], s3[k + 1]
-        if a0 + b0 + c0 + d0 + a1 + b1 + c1 + d1 > 0:
-            o0, o1, o2, o3 = out[0], out[1], out[2], out[3]
+    for k in range(0, shares.shape[1], TILE):
+        a0, a1, a2, a3 = s0[k], s0[k + 1], s0[k + 2], s0[k + 3]
+        b0, b1, b2, b3 = s1[k], s1[k + 1], s1[k + 2], s1[k + 3]
+        c0, c1, c2, c3 = s2[k], s2[k + 1], s2[k + 2], s2[k + 3]
+        d0, d1, d2, d3 = s3[k], s3[k + 1], s3[k + 2], s3[k + 3]
+        if a0 + a1 + a2 + a3 + b0 + b1 + b2 + b3 + c0 + c1 + c2 + c3 + d0 + d1 + d2 + d3 > 0:
+            v0, v1, v2, v3 = values[k], values[k + 1], values[k + 2], values[k + 3]
             for e in range(out.shape[1]):
-                o0[e] += a0 * v0[e] + a1 * v1[e]
-                o1[e] += b0 * v0[e] + b1 * v1[e]
-                o2[e] += c0 * v0[e] + c1 * v1[e]
-                o3[e] += d0 * v0[e] + d1 * v1[e]
+                x0, x1, x2, x3 = v0[e], v1[e], v2[e], v3[e]
+                o0[e] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                o1[e] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                o2[e] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                o3[e] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
 @fast

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -22,24 +22,29 @@ class WorkerDied(Exception):
 
 
 class ProcessWorker:
-    """A spawned process with one environment, built in the child so that its GL context belongs to it."""
+    """A spawned process with one environment, built in the child so that its GL context belongs to it.
 
-    def __init__(self, config: EnvConfig):
+    Args:
+        config: handed to `main`; must be picklable.
+        main: what the process does with its end of the connection.
+    """
+
+    def __init__(self, config: Any, main: Callable[[Connection, Any], None] = serve):
         context = multiprocessing.get_context("spawn")
         self.connection, child = context.Pipe()
-        self.process = context.Process(target=serve, args=(child, config), daemon=True)
+        self.process = context.Process(target=main, args=(child, config), daemon=True)
         with _one_thread_each(), _deaf_to_interrupts():
             self.process.start()
         child.close()
         self.asked = time.monotonic()
 
-    def send(self, command: Begin | Execute) -> None:
+    def send(self, command: Any) -> None:
         """Give a command; a dead process is noticed when its answer is read."""
         self.asked = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(command)
 
-    def receive(self) -> Answer:
+    def receive(self) -> Any:
         """The next answer.
 
         Raises:

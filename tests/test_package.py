@@ -40,8 +40,8 @@ def test_every_package_is_listed_once():
 
 
 def test_every_dependency_is_pinned():
-    extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["libero"], *extras["dev"]]
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]
     names = {re.match(r"[\w.-]+", line).group().lower() for line in wanted}
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "only NAME==VERSION belongs here"
@@ -56,7 +56,9 @@ def test_the_wheel_holds_everything(tmp_path):
     wanted = {f"playloop/{path.relative_to(ROOT)}" for path in SOURCES}
     wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "envs/reference").glob("*.npz")}
-    wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in ROOT.glob("policies/checkpoints/*/*")}
+    data = ("*/checkpoints/*/*", "*/checkpoints/*/tokenizer/*", "envs/luanti/mod/*", "rollouts/play/page/*")
+    found = [path for pattern in data for path in ROOT.glob(pattern) if path.is_file()]
+    wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in found}
     wanted |= {f"playloop/{folder}/py.typed" for folder in FOLDERS.values()}
     assert not wanted - held
     assert not [name for name in held if name.startswith(("tests/", "tokenizers/", "playloop/tests"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -108,6 +109,13 @@ class FrameTokenizer(nn.Module):
         """Tokens of a frame."""
         return self.rows * self.columns
 
+    def encoding(self) -> str:
+        """A name for what `encode` does: two tokenizers with other decoders alone share it."""
+        digest = hashlib.sha256(str((self.config.height, self.config.width, self.config.levels)).encode())
+        for value in self.encoder.state_dict().values():
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] → int64 [B, N]."""
@@ -125,11 +133,16 @@ class FrameTokenizer(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstruction error of "images" uint8 [B, H, W, 3].
 
+        Where the batch has "ids" int64 [B, N], which a world model made of what came before the images, the
+        decoder alone learns, to make the true images of them.
+
         Returns:
-            The loss; metrics: PSNR in dB of whole frames, PSNR of frames of which a quarter of the codes was
-            disturbed, and how many of the codes are in use.
+            The loss; metrics: PSNR in dB of whole frames, PSNR of frames of which some codes were disturbed,
+            and how many of the codes are in use.
         """
         images = batch["images"]
+        if "ids" in batch:
+            return self._loss_of_generated(images, batch["ids"], dtype)
         target = images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
         digits = self.fsq.quantize(self._latent(images, dtype))
         share = self._shares(len(images), generator, images.device)
@@ -141,6 +154,14 @@ class FrameTokenizer(nn.Module):
         metrics = {"psnr": psnr(error[whole]), "psnr_disturbed": psnr(error[~whole])}
         metrics["codes_in_batch"] = torch.tensor(len(self.fsq.ids(digits.detach()).unique()) / self.codes)
         return error.abs().mean() + 2 * error.square().mean(), metrics
+
+    def _loss_of_generated(
+        self, images: Tensor, ids: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        target = images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+        digits = self.fsq.digits(ids).unflatten(1, (self.rows, self.columns))
+        error = self._pixels(self.fsq.center(digits), dtype).float() - target
+        return error.abs().mean() + 2 * error.square().mean(), {"psnr_generated": psnr(error)}
 
     def _shares(self, batch: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """The share of each image's codes that is disturbed, [B, 1, 1]; at least one image has none."""

@@ -92,9 +92,7 @@ class WorldTask:
         _check_sizes(config, tokenizer)
         self.actions = CompactActions().encode(self.data.column("action")).astype(np.int16)
         folder = Path(config.cache) if config.cache else None
-        self.tokens = np.concatenate(
-            [tokens_of(cache, config, tokenizer, folder) for cache in self.data.caches]
-        )
+        self.tokens = np.concatenate([tokens_of(cache, tokenizer, folder) for cache in self.data.caches])
         self.model = config.model.make(config.seed)
         if config.start:
             self.model.load_state_dict(load_world(config.start).model.state_dict())
@@ -157,12 +155,10 @@ class WorldTask:
         return self.tokens[rows], self.actions[rows[:, :-1]]
 
 
-def tokens_of(
-    cache: Any, config: WorldTaskConfig, tokenizer: FrameTokenizer, folder: Path | None
-) -> np.ndarray:
+def tokens_of(cache: Any, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
     """The tokens of a cache's frames, int16 [n, N]; encoded once and kept beside the frames."""
     folder = folder or cache.path.parent
-    path = folder / f"tokens-{weights_hash(config.tokenizer)}-{cache.path.stem}.npy"
+    path = folder / f"tokens-{tokenizer.encoding()}-{cache.path.stem}.npy"
     if not path.exists():
         pieces = [
             tokenizer.encode(torch.from_numpy(cache[start : start + 256])).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from playloop.demos.resize import resize
 from playloop.envs.minecraft import MAX_TURN
+from playloop.nn.correlation import correlate
 from playloop.nn.layers import Conv2d, Linear
 from playloop.tokenizers.camera import FINE, CameraBins
 from playloop.tokenizers.minecraft import GROUPS, CompactActions
@@ -25,8 +27,9 @@ class InverseConfig:
         width: of a frame.
         before: frames that are seen before the step's first.
         after: frames that are seen behind the step's second.
-        channels: at a half of the resolution, a quarter, ….
-        blocks: residual blocks at the resolution of the last but one.
+        features: of a frame at a quarter of the resolution, which are compared with the next frame's.
+        reach: how far they are compared, in places of four pixels.
+        channels: behind that, at an eighth of the resolution, a sixteenth, ….
         hidden: width behind the convolutions.
         camera: bins of both angles.
     """
@@ -35,8 +38,9 @@ class InverseConfig:
     width: int = 64
     before: int = 1
     after: int = 1
-    channels: tuple[int, ...] = (32, 64, 96, 128)
-    blocks: int = 1
+    features: int = 16
+    reach: int = 4
+    channels: tuple[int, ...] = (96, 128)
     hidden: int = 256
     camera: CameraBins = field(default_factory=lambda: FINE)
 
@@ -45,20 +49,28 @@ class InverseConfig:
         """Frames that the model sees."""
         return self.before + 2 + self.after
 
+    @property
+    def places(self) -> int:
+        """Places of the last convolution's output."""
+        scale = 2 ** (len(self.channels) + 2)
+        return self.height // scale * (self.width // scale)
+
     def make(self, seed: int = 0) -> InverseModel:
         """The network with new weights.
 
         Raises:
             ValueError: a size is out of range.
         """
-        scale = 2 ** len(self.channels)
-        if len(self.channels) < 2 or self.height % scale or self.width % scale:
+        scale = 2 ** (len(self.channels) + 2)
+        if not self.channels or self.height % scale or self.width % scale:
             raise ValueError(
-                f"{self.height} x {self.width} pixels cannot be halved {len(self.channels)} times, or there "
-                f"are fewer than two channels in {self.channels}"
+                f"{self.height} x {self.width} pixels are no multiples of {scale}, as "
+                f"{len(self.channels)} channels want"
             )
-        if min(self.before, self.after) < 0:
-            raise ValueError(f"before={self.before} and after={self.after} count frames; use 0 or more")
+        if min(self.before, self.after, self.reach) < 0:
+            raise ValueError(
+                f"before={self.before}, after={self.after} and reach={self.reach} must be 0 or more"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return InverseModel(self)
@@ -74,49 +86,56 @@ class Residual(nn.Module):
         nn.init.zeros_(self.outer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
-        return x + self.outer(F.relu(self.inner(h)))
+        return x + self.outer(F.relu(self.inner(_normalise(x))))
 
 
 class InverseModel(nn.Module):
     """Frames t - before … t + 1 + after → the action that led from frame t to frame t + 1.
 
-    The keys are classes (`CompactActions`). An angle is a distribution over the camera's bins whose mean, in
-    degrees, is the answer: it is trained on the two bins around the truth, and so is finer than they are.
+    Features of every frame are correlated with the next frame's around the same place: how a picture moved is
+    given to the network, not left for it to discover. The keys are classes (`CompactActions`). An angle is a
+    distribution over the camera's bins whose mean, in degrees, is the answer: it is trained on the two bins
+    around the truth, and so is finer than they are.
     """
-
-    centers: Tensor
 
     def __init__(self, config: InverseConfig):
         super().__init__()
         self.config, self.actions = config, CompactActions(config.camera)
-        layers: list[nn.Module] = []
-        sizes = (3 * config.frames, *config.channels)
-        for number, (size_in, size_out) in enumerate(zip(sizes, config.channels, strict=False)):
-            kernel = 5 if number == 0 else 3  # a turn of the view moves a picture by several pixels
-            layers += [Conv2d(size_in, size_out, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
-            if number == len(config.channels) - 2:
-                layers += [Residual(size_out) for _ in range(config.blocks)]
-        self.tower = nn.Sequential(*layers)
-        scale = 2 ** len(config.channels)
-        places = config.height // scale * (config.width // scale)
-        self.inner = Linear(config.channels[-1] * places, config.hidden)
-        self.outer = Linear(config.hidden, sum(self.actions.sizes))
-        self.register_buffer(
-            "centers", torch.tensor(config.camera.centers, dtype=torch.float32), persistent=False
+        self.eye = nn.Sequential(
+            Conv2d(3, config.features, 5, stride=2, padding=2),
+            nn.ReLU(),
+            Conv2d(config.features, config.features, 3, stride=2, padding=1),
         )
+        width, compared = config.channels[0], (config.frames - 1) * (2 * config.reach + 1) ** 2
+        self.seen = Conv2d(config.frames * config.features, width, 3, stride=2, padding=1)
+        self.moved = Conv2d(compared, width, 1)
+        layers: list[nn.Module] = [Residual(width)]
+        for size_in, size_out in pairwise(config.channels):
+            layers += [nn.ReLU(), Conv2d(size_in, size_out, 3, stride=2, padding=1), Residual(size_out)]
+        self.tower = nn.Sequential(*layers, nn.ReLU())
+        self.inner = Linear(config.channels[-1] * config.places, config.hidden)
+        self.outer = Linear(config.hidden, sum(self.actions.sizes))
+
+    @property
+    def centers(self) -> Tensor:
+        """Degrees of the camera's bins, float32 [bins]; never rounded with the weights."""
+        centers = torch.from_numpy(self.config.camera.centers)
+        return centers.to(self.outer.weight.device, torch.float32)
 
     def forward(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
         """Frames uint8 [B, K, H, W, 3] → logits [B, classes], float32, for each part of an action."""
-        b, k, h, w, c = frames.shape
-        x = frames.permute(0, 2, 3, 1, 4).reshape(b, h, w, k * c).permute(0, 3, 1, 2)  # channels last
-        x = self.tower(x.to(dtype) * (1 / 64) - 2)
+        b, k = frames.shape[:2]
+        pixels = frames.flatten(0, 1).permute(0, 3, 1, 2)  # channels last
+        x = _normalise(self.eye(pixels.to(dtype) * (1 / 64) - 2)).unflatten(0, (b, k))  # [B, K, F, H/4, W/4]
+        moved = correlate(x[:, :-1].flatten(0, 1), x[:, 1:].flatten(0, 1), self.config.reach, stride=2)
+        x = self.tower(self.seen(x.flatten(1, 2)) + self.moved(moved.unflatten(0, (b, k - 1)).flatten(1, 2)))
         x = F.relu(self.inner(x.flatten(1)))
         return self.outer(x).float().split(self.actions.sizes, -1)
 
     def degrees(self, logits: tuple[Tensor, ...]) -> Tensor:
         """Mean pitch and yaw, [B, 2]."""
-        return torch.stack([part.softmax(-1) @ self.centers for part in logits[-2:]], -1)
+        centers = self.centers
+        return torch.stack([part.softmax(-1) @ centers for part in logits[-2:]], -1)
 
     def loss(
         self, batch: dict[str, Tensor], dtype: torch.dtype = torch.float32
@@ -148,11 +167,12 @@ class InverseModel(nn.Module):
 
     def around(self, degrees: Tensor) -> Tensor:
         """The distribution over the two bins around each angle [B] whose mean is the angle, [B, bins]."""
-        degrees = degrees.clamp(self.centers[0], self.centers[-1])
-        upper = torch.bucketize(degrees, self.centers).clamp_min(1)
-        low, high = self.centers[upper - 1], self.centers[upper]
+        centers = self.centers
+        degrees = degrees.clamp(centers[0], centers[-1])
+        upper = torch.bucketize(degrees, centers).clamp_min(1)
+        low, high = centers[upper - 1], centers[upper]
         share = (degrees - low) / (high - low)
-        target = torch.zeros(*degrees.shape, len(self.centers), device=degrees.device)
+        target = torch.zeros(*degrees.shape, len(centers), device=degrees.device)
         target.scatter_(-1, upper[..., None] - 1, 1 - share[..., None])
         return target.scatter_(-1, upper[..., None], share[..., None])
 
@@ -164,7 +184,7 @@ class InverseModel(nn.Module):
             raise ValueError(f"{len(video)} frame: an action lies between two")
         video = np.stack([resize(image, size) for image in video]) if video.shape[1:3] != size else video
         seen = windows(config, np.arange(len(video) - 1), np.array(0), np.array(len(video)))
-        device, pieces = self.centers.device, []
+        device, pieces = self.outer.weight.device, []
         for start in range(0, len(seen), batch):
             frames = torch.from_numpy(video[seen[start : start + batch]]).to(device)
             logits = self(frames, self.outer.weight.dtype)
@@ -191,6 +211,11 @@ def windows(config: InverseConfig, rows: np.ndarray, first: np.ndarray, end: np.
     """
     places = rows[:, None] + np.arange(-config.before, 2 + config.after)
     return np.clip(places, np.asarray(first)[..., None], np.asarray(end)[..., None] - 1)
+
+
+def _normalise(x: Tensor) -> Tensor:
+    """Features [B, C, H, W] with mean 0 and variance 1 at every place."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
 
 
 def key_classes(actions: CompactActions, vectors: np.ndarray) -> np.ndarray:

@@ -35,6 +35,4 @@ def load_inverse(
     config = read_config(folder, INVERSE)
     model = from_record(config["model"], (InverseConfig, CameraBins)).make()
     load_weights(model, Path(folder))
-    model.to(device, dtype, memory_format=torch.channels_last)
-    model.centers = model.centers.float()  # a bin's middle is no weight: rounding it would shift every turn
-    return model
+    return model.to(device, dtype, memory_format=torch.channels_last)

@@ -41,7 +41,7 @@ def draw_box(
 
     Args:
         grid: blocks, uint8 [X, Y, Z].
-        texture: uint8 [16, 16, 3]; of a cracked box, texels that are not 0 darken what is there.
+        texture: uint8 [16, 16, 3]; black is see-through. Texels of a cracked box darken what is there.
         cracked: which of the two it is.
         box: lower and upper corner, float64 [6].
         eye: float64 [3]; `corner`, `across`, `down`: the plane of view, see `render.view_plane`.
@@ -71,10 +71,12 @@ def draw_box(
                 axis, v, u = 0, 15 - texel(u_y), texel(u_z)
             else:
                 axis, v, u = 2, 15 - texel(u_y), texel(u_x)
+            if texture[v, u, 0] == 0 and texture[v, u, 1] == 0 and texture[v, u, 2] == 0:
+                continue  # nothing of a tool is here, nor a crack
             for channel in range(3):
                 if not cracked:
                     image[row, column, channel] = int(texture[v, u, channel] * (SHADES[axis] * light) + 0.5)
-                elif texture[v, u, channel]:
+                else:
                     image[row, column, channel] = int(image[row, column, channel] * CRACK_DARKNESS)
 
 

@@ -121,19 +121,19 @@ class Craft(PlayEnv):
     def begin(self, episode: Episode) -> None:
         # A stored world is the same for every seed.
         placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
-        self.episode, self.task = episode, TASKS[episode.task]()
+        self.episode, self.task = episode, TASKS[episode.task](self.config.horizon or 0)
         self.game = new_game(placed.derive("world"), placed.rng("start"))
         self.task.prepare(self.game, placed.rng("task"))
-        self.horizon = self.config.horizon or self.task.horizon
+        self.horizon = self.task.limit
 
     def advance(self, action: np.ndarray) -> Outcome:
         action = np.asarray(action, np.float32)
         self.game.tick(action)
         verdict = self.task.judge(self.game)
         left = bool(action[_ESCAPE] > 0.5)
-        over = self.game.ticks >= self.horizon
-        success = verdict.success or (over and self.task.name == "explore" and not left)
-        return Outcome(verdict.reward, success, success or left, over and not success and not left)
+        ended = verdict.success or left
+        late = self.game.ticks >= self.horizon and not ended
+        return Outcome(verdict.reward, verdict.success, ended, late)
 
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._state(), "instruction": self.task.text()}

@@ -32,6 +32,7 @@ class Task(ABC):
     """A goal in a world; an instance lives as long as an episode.
 
     Args:
+        limit: most ticks of the episode; 0 for the task's own horizon.
         goal: where to go, float64 [3]; not a number where there is no such place.
         plan: cells to fill, int64 [n, 4] (x, y, z, kind).
     """
@@ -41,8 +42,12 @@ class Task(ABC):
     horizon: ClassVar[int]
     rule: ClassVar[str]
 
+    limit: int = 0
     goal: np.ndarray = field(default_factory=lambda: np.full(3, np.nan))
     plan: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.int64))
+
+    def __post_init__(self) -> None:
+        self.limit = self.limit or self.horizon
 
     def text(self) -> str:
         """The instruction of this episode."""
@@ -72,7 +77,7 @@ class Explore(Task):
             game.inventory.add(ITEM[item], 1 if "iron" in item else 64)
 
     def judge(self, game: Game) -> Verdict:
-        return Verdict(success=game.ticks >= self.horizon)
+        return Verdict(success=game.ticks >= self.limit)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from playloop.tokenizers.camera import VPT
 from playloop.worlds.inverse import InverseConfig, key_classes, windows
 from playloop.worlds.inverse_checkpoint import load_inverse, save_inverse
 
-SMALL = InverseConfig(height=32, width=32, channels=(8, 16, 16), hidden=32)
+SMALL = InverseConfig(height=32, width=32, features=8, reach=2, channels=(16, 16), hidden=32)
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +110,9 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"height": 36}, "cannot be halved 3 times"),
-        ({"channels": (8,)}, "fewer than two channels"),
-        ({"after": -1}, "use 0 or more"),
+        ({"height": 40}, "no multiples of 16"),
+        ({"channels": ()}, "no multiples of 4, as 0 channels"),
+        ({"after": -1}, "must be 0 or more"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes, sentence):

@@ -1,0 +1,67 @@
+"""A person as an agent: the keys held now give a plan of one action."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from playloop.agents.base import Plan
+from playloop.agents.keymaps import Held, KeyMap, keymap_for
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+
+
+@dataclass(frozen=True)
+class PersonConfig:
+    """How hands become actions.
+
+    Args:
+        degrees_per_pixel: turn of the view for a pixel of mouse movement, where the mouse turns it.
+        arm_speed: share of an arm's full speed that a held key commands; Shift gives all of it.
+    """
+
+    degrees_per_pixel: float = 0.15
+    arm_speed: float = 0.5
+
+    def make(self) -> Person:
+        """The agent."""
+        return Person(self)
+
+
+class Person:
+    """See `agents.base.Agent`. `held` is what the hands do; whoever listens to them calls `feel`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    rows = 1
+
+    def __init__(self, config: PersonConfig | None = None):
+        self.config = config or PersonConfig()
+        self.held = Held()
+        self._keys: KeyMap
+
+    def prepare(self, contract: Contract) -> None:
+        self._keys = keymap_for(contract, self.config.degrees_per_pixel, self.config.arm_speed)
+
+    def layout(self) -> dict[str, Any]:
+        """The map of the keys, JSON-able; see `Layout`."""
+        return asdict(self._keys.layout)
+
+    def feel(self, held: Held) -> None:
+        """The hands moved: to be part of the next action."""
+        self.held = self.held.then(held)
+
+    def begin(self, episode: Episode) -> Any:
+        return self._keys.begin()
+
+    def resume(self, carry: Any, action: np.ndarray) -> Any:
+        """The carry after another agent has executed an action in this episode."""
+        return self._keys.resume(carry, action)
+
+    def act(
+        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Any], list[Plan]]:
+        carry, action = self._keys.act(carries[0], self.held)
+        self.held = self.held.rest()
+        return [carry], [Plan(action[None], {"expert": 1})]

@@ -1,0 +1,172 @@
+"""playloop play: play an environment, a world model or both in the browser, in real time.
+
+Usage: playloop play [key=value …]
+
+Opens a page: W A S D and mouse, or the keys that the page shows for this environment. H hands the controls to
+the agent (agent=…) and takes them back, P pauses, "." is a single step, N begins a new episode, V records a
+data set that `playloop train` reads. With both env= and world=, the same actions drive both side by side.
+
+Examples:
+  playloop play
+  playloop play world=runs/world
+  playloop play env=craft world=runs/world agent=explorer
+  playloop play env=libero suite=libero_object task=3 agent=policy
+  playloop play env=robosuite task=Lift fps=10"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import sys
+import webbrowser
+from typing import Any
+
+from omegaconf import DictConfig
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
+from playloop.cli.config import configure, make
+from playloop.cli.selection import task_number
+from playloop.envs.episode import FRESH, Episode
+
+LABELS = {"craft": "voxel world", "libero": "LIBERO", "toy": "toy table"}
+
+
+def run(arguments: Arguments) -> int:
+    """Serve the page until interrupted; returns the exit status."""
+    arguments.allow()
+    config = configure("play", alone(arguments.words), arguments)
+    if config is None:
+        return 0
+    session = session_config(config, arguments)
+
+    from playloop.rollouts.play.guard import Guard, is_loopback
+    from playloop.rollouts.play.server import Limits, PlayServer
+    from playloop.rollouts.play.serving import listen, make_server
+
+    loopback = is_loopback(config.host)
+    guard = Guard(loopback, None if loopback else secrets.token_urlsafe(24))
+    limits = Limits(config.sessions, int(config.upload_megabytes * 1_000_000))
+    listener = listen(config.host, config.port)
+    address = url(config.host, listener.getsockname()[1], guard.token)
+    print(f"Playing at {address}  (Ctrl-C ends it; recordings: {session.out})", flush=True)
+    if config.browser and has_screen():
+        webbrowser.open(address)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        make_server(PlayServer(session, guard, limits)).run(sockets=[listener])
+    return 0
+
+
+def alone(words: list[str]) -> list[str]:
+    """The words with what is not wanted left out: a world model without env= is played alone."""
+    given = dict(word.partition("=")[::2] for word in words)
+    if given.get("world", "null") != "null" and "env" not in given:
+        words = ["env=null", *words]
+    # Hydra deletes a group's choice with ~; agent has none to begin with.
+    return ["~env" if word == "env=null" else word for word in words if word != "agent=null"]
+
+
+def session_config(config: DictConfig, arguments: Arguments) -> Any:
+    """Check the settings and put a session's together.
+
+    Raises:
+        ValueError: they do not fit together.
+        OSError: a checkpoint is not there.
+    """
+    from playloop.rollouts.play.session import SessionConfig
+
+    if config.get("env") is None and config.world is None:
+        raise ValueError("there is nothing to play; give env=… or world=….")
+    for name in ("sessions", "upload_megabytes"):
+        if config[name] <= 0:
+            raise ValueError(f"{name}={config[name]} must be positive.")
+    if config.fps is not None and not 0 < config.fps <= 240:
+        raise ValueError(f"fps={config.fps} must lie between 0 and 240.")
+    parts = parts_of(config)
+    agent, agent_name = None, "agent"
+    if config.get("agent") is not None:
+        find_checkpoints(config.agent)
+        agent, agent_name = make(config.agent), chosen_agent(arguments.words)
+    return SessionConfig(
+        parts=parts,
+        episode=first_episode(parts[0].config, config),
+        out=arguments.choose_out(config.out).absolute(),
+        agent=agent,
+        agent_name=agent_name,
+        person=make(config.person),
+        fps=config.fps,
+        command=arguments.command,
+    )
+
+
+def parts_of(config: DictConfig) -> tuple[Any, ...]:
+    """The environment, the world model, or both in this order.
+
+    Raises:
+        ValueError: they do not take the same actions.
+    """
+    from playloop.rollouts.play.stage import Part, check_together
+
+    parts: list[Any] = []
+    if config.get("env") is not None:
+        find_checkpoints(config.env)
+        env = patient(make(config.env), config.horizon)
+        parts.append(Part("env", label(env), env))
+    if config.world is not None:
+        checkpoint = str(find_checkpoint(str(config.world)))
+        from playloop.envs.world import WorldEnvConfig
+
+        world = patient(WorldEnvConfig(checkpoint=checkpoint), config.horizon)
+        parts.append(Part("world", label(world), world))
+    check_together({part.name: part.config.contract() for part in parts})
+    return tuple(parts)
+
+
+def label(env: Any) -> str:
+    """The heading of an environment on the page. A world model's family is that of what it imitates."""
+    family = env.contract().family
+    return "world model" if getattr(env, "suite", "") == "world" else LABELS.get(family, family)
+
+
+def patient(env: Any, horizon: int | None) -> Any:
+    """The environment's settings with so long an episode that a person can take the time; see `horizon`.
+
+    Raises:
+        ValueError: the horizon is not positive.
+    """
+    if horizon is None or not any(field.name == "horizon" for field in dataclasses.fields(env)):
+        return env
+    if horizon < 1:
+        raise ValueError(f"horizon={horizon} must be at least 1, or null for the environment's own.")
+    return dataclasses.replace(env, horizon=horizon)
+
+
+def first_episode(env: Any, config: DictConfig) -> Episode:
+    """The episode that `task`, `init` and `seed` name.
+
+    Raises:
+        ValueError: there is no such task or initial state.
+    """
+    task = 0 if config.task is None else task_number(config.task, env.task_names())
+    inits = 1 if config.init is None else [config.init]
+    [episode] = env.episodes(tasks=[task], inits=inits, seed=config.seed)[:1]
+    return episode if config.init is not None else Episode(episode.suite, task, FRESH, config.seed)
+
+
+def chosen_agent(words: list[str]) -> str:
+    """The word behind `agent=`, for the page."""
+    chosen = [word.partition("=")[2] for word in words if word.startswith("agent=")]
+    return chosen[-1] if chosen else "agent"
+
+
+def url(host: str, port: int, token: str | None) -> str:
+    """What to open."""
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def has_screen() -> bool:
+    """Whether a browser can show itself here."""
+    return sys.platform == "darwin" or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,1 @@
+"""Luanti (Minetest), the real program, driven through a virtual display."""

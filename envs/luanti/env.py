@@ -1,0 +1,241 @@
+"""Luanti behind the one contract: MineRL's actions as keys and mouse, its window as the camera."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.luanti.process import Display, Game, missing
+from playloop.envs.luanti.settings import game_settings
+from playloop.envs.minecraft import ACTION_NAMES, action_space
+
+SUITE = "luanti"
+TASKS = ["chop down the tree"]
+PLACEMENTS = 50
+"""Worlds of the default protocol; each is drawn from its number."""
+TICK = 0.05
+"""Seconds between two actions."""
+STATE_NAMES = ("x", "y", "z", "vx", "vy", "vz", "yaw", "pitch", "health", "logs")
+ATTEMPTS = 3
+"""How often the game is started for an episode: it picks its port by chance, which may be taken."""
+
+
+@dataclass
+class LuantiConfig:
+    """A tree to chop in a fresh world of Debian's Luanti (Minetest) and its minetest_game.
+
+    Args:
+        height: pixels of the window.
+        width: pixels of the window.
+        horizon: most actions an episode, 20 a second.
+        logs: trunk nodes to dig for success; by hand one takes 3.5 seconds.
+    """
+
+    height: int = 224
+    width: int = 384
+    horizon: int = 600
+    logs: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 64 or max(self.height, self.width) > 2048:
+            raise ValueError(f"env.height and env.width must be 64 to 2048, got {self.height}, {self.width}")
+        if self.horizon < 1 or not 1 <= self.logs <= 4:
+            raise ValueError("env.horizon must be at least 1 and env.logs 1 to 4, the height of the tree")
+
+    def make(self) -> LuantiEnv:
+        """The environment; its display starts when an episode begins."""
+        return LuantiEnv(self)
+
+    def task_names(self) -> list[str]:
+        """The instruction of every task."""
+        return list(TASKS)
+
+    def contract(self) -> Contract:
+        """The declared conventions, without starting anything."""
+        return Contract(
+            family="luanti",
+            action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
+            "ESC, pickItem and swapHands do nothing",
+            action_names=ACTION_NAMES,
+            control_hz=1 / TICK,
+            cameras={"pov": (self.height, self.width)},
+            image_convention="upright",
+            state_names=STATE_NAMES,
+            success_rule=f"{self.logs} trunk nodes dug",
+            deterministic=False,
+            protocol="real time: the world goes on while an agent decides; "
+            f"the task is this project's own, horizon={self.horizon}",
+        )
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
+        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
+        chosen = range(len(TASKS)) if tasks is None else tasks
+        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+
+
+class LuantiEnv(PlayEnv):
+    """The real program in real time: what it does between two actions depends on the machine.
+
+    The same episode has the same map, tree and view at its start; after that nothing is promised to the bit.
+    Positions are in nodes (x east, y up, z north), velocities in nodes a second, yaw and pitch in degrees
+    (yaw is 0 to the north and grows to the right, pitch grows downwards), health is out of 20.
+
+    Actions are due every 50 ms; `advance` waits for the end of its tick. One that comes after its tick is
+    over is late: it is counted in `info["late"]`, and the ticks go on from there. Meanwhile keys stay held.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, config: LuantiConfig | None = None, render_mode: str | None = None):
+        if lack := missing():
+            raise RuntimeError(lack)
+        self.config = config or LuantiConfig()
+        self.contract, self.horizon = self.config.contract(), self.config.horizon
+        self.render_mode = render_mode
+        self.action_space = action_space()
+        shape = (self.config.height, self.config.width, 3)
+        self.observation_space = gym.spaces.Dict(
+            images=gym.spaces.Dict(pov=gym.spaces.Box(0, 255, shape, np.uint8)),
+            state=gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
+            instruction=gym.spaces.Text(64, charset="abcdefghijklmnopqrstuvwxyz "),
+        )
+        self._display: Display | None = None
+        self._keyboard: Any = None
+        self._game: Game | None = None
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        if episode.suite != SUITE or not 0 <= episode.task < len(TASKS):
+            raise ValueError(
+                f"no {episode.suite} task {episode.task}: {SUITE} has tasks 0 to {len(TASKS) - 1}"
+            )
+        self._instruction = TASKS[episode.task]
+        self._start(self._settings(episode))
+        self._settle()
+        self._told = self._game_now().state()
+        self._steps = self._late = 0
+        self._due = time.monotonic()
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"an action must be {self.action_space.shape} finite numbers, got {action!r}")
+        game, now = self._game_now(), time.monotonic()
+        if now > self._due + TICK:
+            self._late += self._steps > 0  # the first action has nothing to be late for
+            self._due = now
+        self._due += TICK
+        self._keyboard.hold(action)
+        self._keyboard.turn_until(self._due)
+        time.sleep(max(0.0, self._due - time.monotonic()))
+        self._steps += 1
+        return self._outcome(game)
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        self._game_now()
+        observation: dict[str, Any] = {"state": self._state(), "instruction": self._instruction}
+        if images:
+            assert self._display is not None  # started before the game
+            observation["images"] = {"pov": self._display.screen.grab()}
+        return observation
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        """The position of the lowest trunk node, "tree" [3], in the coordinates of the state."""
+        self._game_now()
+        return {"tree": _vector(self._told["tree"])}
+
+    def close(self) -> None:
+        """End the game and the display, and remove their folder."""
+        if self._game is not None:
+            self._game.close()
+        if self._keyboard is not None:
+            self._keyboard.close()
+        if self._display is not None:
+            self._display.close()
+        self._game = self._keyboard = self._display = None
+
+    # -- starting --------------------------------------------------------------------------------------
+
+    def _settings(self, episode: Episode) -> dict[str, Any]:
+        # A numbered world is the same for every seed, as a stored initial state is.
+        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
+        rng = placed.rng("placement")
+        return {
+            **game_settings(self.config.height, self.config.width, placed.derive("map")),
+            "playloop_tree_distance": round(rng.uniform(4.0, 8.0), 3),
+            "playloop_tree_bearing": round(rng.uniform(-35.0, 35.0), 3),
+        }
+
+    def _start(self, settings: dict[str, Any]) -> None:
+        """A new game on the display, which is started if it is not there."""
+        from playloop.envs.luanti.keyboard import Keyboard
+
+        if self._game is not None:
+            self._game.close()
+        if self._display is None:
+            self._display = Display(self.config.height, self.config.width)
+            self._keyboard = Keyboard(self._display.number, (self.config.height, self.config.width))
+        self._keyboard.release()
+        for attempt in range(ATTEMPTS):
+            self._game = Game(self._display, settings)
+            try:
+                self._game.wait()
+                return self._keyboard.focus(10.0)
+            except RuntimeError:
+                self._game.close()
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _settle(self, patience: float = 5.0, still: float = 0.4) -> None:
+        """Wait until the world is drawn: the picture keeps still.
+
+        Water is animated, and the sky takes five seconds to reach its colour: small changes do not count.
+        """
+        assert self._display is not None
+        deadline = time.monotonic() + patience
+        before = self._display.screen.grab()
+        while time.monotonic() < deadline:
+            time.sleep(still)
+            after = self._display.screen.grab()
+            if (np.abs(after.astype(np.int16) - before) > 32).any(-1).mean() < 0.01:
+                return
+            before = after
+
+    # -- what the game tells ---------------------------------------------------------------------------
+
+    def _game_now(self) -> Game:
+        if self._game is None:
+            raise RuntimeError("no episode has begun; call begin or reset first")
+        return self._game
+
+    def _outcome(self, game: Game) -> Outcome:
+        before, self._told = self._told, game.state()
+        success = self._told["logs"] >= self.config.logs
+        terminated = success or self._told["health"] <= 0
+        return Outcome(
+            reward=float(self._told["logs"] - before["logs"]),
+            success=success,
+            terminated=terminated,
+            truncated=not terminated and self._steps >= self.horizon,
+            info={"late": self._late},
+        )
+
+    def _state(self) -> np.ndarray:
+        told = self._told
+        rest = [(told["yaw"] + 180) % 360 - 180, told["pitch"], told["health"], told["logs"]]
+        return np.concatenate([_vector(told["position"]), _vector(told["velocity"]), rest]).astype(np.float32)
+
+
+def _vector(told: dict[str, float]) -> np.ndarray:
+    return np.array([told["x"], told["y"], told["z"]], np.float64)

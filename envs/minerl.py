@@ -1,0 +1,257 @@
+"""MineRL 1.0, that is Minecraft itself, through the one contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from PIL import Image
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
+
+SUITE = "minerl"
+PLACEMENTS = 20
+"""Worlds of a task in the default protocol; each is drawn from its number."""
+INSTALL = (
+    "MineRL 1.0 is not installed. It needs Java 8 (apt-get install openjdk-8-jdk), downloads Minecraft while "
+    "it is built, and pins an older NumPy than Playloop's, so: pip install --no-deps "
+    "'git+https://github.com/minerllabs/minerl@v1.0.2' gym==0.23.1 gym_notices cloudpickle psutil lxml Pyro4 "
+    "serpent coloredlogs humanfriendly dill daemoniker xmltodict inflection imagehash PyWavelets"
+)
+NOT_BEGUN = "no episode has begun; call begin or reset first"
+
+
+class Task(NamedTuple):
+    """One of MineRL's environments.
+
+    Args:
+        name: its Gym id.
+        instruction: what an agent is told; the sentence is ours.
+        horizon: MineRL's own limit of actions; HumanSurvival has none and gets ours.
+        goal: return from which on the episode is a success; None where people are to judge.
+    """
+
+    name: str
+    instruction: str
+    horizon: int
+    goal: float | None = None
+
+
+TASKS = (
+    Task("MineRLBasaltFindCave-v0", "find a cave and press escape inside it", 3600),
+    Task("MineRLBasaltMakeWaterfall-v0", "make a beautiful waterfall, look at it and press escape", 6000),
+    Task(
+        "MineRLBasaltCreateVillageAnimalPen-v0",
+        "pen two animals of a kind next to a house of the village",
+        6000,
+    ),
+    Task("MineRLBasaltBuildVillageHouse-v0", "build a house in the style of the village and show it", 14400),
+    # the shovel alone is worth more than all that comes before it
+    Task("MineRLObtainDiamondShovel-v0", "obtain a diamond shovel", 18000, 2048.0),
+    Task("MineRLHumanSurvival-v0", "survive", 6000),
+)
+
+
+@dataclass
+class MineRLConfig:
+    """MineRL's environments with their own actions.
+
+    Args:
+        height: pixels of the image that an agent sees; MineRL's own are 360.
+        width: pixels of the image that an agent sees; MineRL's own are 640.
+        horizon: most actions; None is the task's own limit.
+        factory: dotted name of a function that takes a Gym id and returns an environment with MineRL's
+            `seed`, `reset`, `step` and dictionary of actions: for forks and patched builds.
+    """
+
+    height: int = 360
+    width: int = 640
+    horizon: int | None = None
+    factory: str = "playloop.envs.minerl.make_minerl"
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1 or (self.horizon is not None and self.horizon < 1):
+            raise ValueError(f"env.height, env.width and env.horizon must be at least 1, got {self}")
+
+    def make(self) -> MineRLEnv:
+        """The environment; the game starts when an episode begins.
+
+        Raises:
+            ModuleNotFoundError: MineRL is not installed; with how to install it.
+            ValueError: what is installed has other actions than MineRL 1.0.
+        """
+        return MineRLEnv(self)
+
+    def task_names(self) -> list[str]:
+        """Gym ids, in the order of the tasks."""
+        return [task.name for task in TASKS]
+
+    def contract(self) -> Contract:
+        """The declared conventions, without the game."""
+        departures = [] if self.horizon is None else [f"horizon={self.horizon}"]
+        if self.factory != MineRLConfig.factory:
+            departures.append(f"factory={self.factory}")
+        return Contract(
+            family="minerl",
+            action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
+            "ESC ends the episode",
+            action_names=ACTION_NAMES,
+            control_hz=20.0,
+            cameras={"pov": (self.height, self.width)},
+            image_convention="upright"
+            if (self.height, self.width) == (360, 640)
+            else "upright, resized from 360 x 640 by area",
+            state_names=(),
+            success_rule="the diamond shovel is obtained; other tasks have none: people judge BASALT's",
+            deterministic=False,
+            protocol=", ".join(["standard", *departures]),
+        )
+
+    def episodes(
+        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
+    ) -> list[Episode]:
+        """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
+        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
+        chosen = range(len(TASKS)) if tasks is None else tasks
+        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+
+
+class MineRLEnv(PlayEnv):
+    """Minecraft in lockstep with its agent. A world follows from its seed; what lives in it does not."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, config: MineRLConfig | None = None, render_mode: str | None = None):
+        self.config = config or MineRLConfig()
+        self.contract = self.config.contract()
+        self.horizon = self.config.horizon or max(task.horizon for task in TASKS)
+        self.render_mode = render_mode
+        self.action_space = action_space()
+        image = gym.spaces.Box(0, 255, (self.config.height, self.config.width, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict(
+            images=gym.spaces.Dict(pov=image),
+            state=gym.spaces.Box(-np.inf, np.inf, (0,), np.float32),
+            instruction=gym.spaces.Text(80, charset="abcdefghijklmnopqrstuvwxyz ,"),
+        )
+        # Made here for what may be wrong with it; Minecraft itself starts when an episode begins.
+        self._game: Any = self._load(TASKS[0])
+        self._loaded: Task | None = TASKS[0]
+        self._pov: np.ndarray | None = None
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        task = _task(episode)
+        if self._loaded != task:
+            self.close()
+            self._game, self._loaded = self._load(task), task
+        self.horizon = self.config.horizon or task.horizon
+        # A numbered world is the same for every seed.
+        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
+        # Above 0, which MineRL has taken for no seed, and within Java's int. The spaces stay unseeded: with a
+        # newer NumPy, Gym cannot copy them afterwards, which it does when the same task is made again.
+        self._game.unwrapped.seed(1 + placed.derive("world") % (2**31 - 1), seed_spaces=False)
+        self._pov = _pov(self._game.reset())
+        restart_counters(self._game)
+        self._steps, self._return = 0, 0.0
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        if self._pov is None or self._loaded is None:
+            raise RuntimeError(NOT_BEGUN)
+        if not np.isfinite(action).all():
+            raise ValueError(f"an action must be finite numbers, got {action!r}")
+        seen, reward, done, info = self._game.step(game_action(action, self._game.action_space))
+        if "error" in info:  # MineRL goes on with a random observation
+            raise RuntimeError(f"MineRL lost its game: {info['error']}")
+        self._pov = _pov(seen)
+        self._steps += 1
+        self._return += float(reward)
+        goal = self._loaded.goal
+        success = goal is not None and self._return >= goal
+        escaped = action[place_of("ESC")] > 0.5
+        # MineRL says "done" at its own time limit too
+        terminated = success or escaped or (bool(done) and self._steps < self._loaded.horizon)
+        truncated = not terminated and (bool(done) or self._steps >= self.horizon)
+        return Outcome(float(reward), bool(success), bool(terminated), bool(truncated))
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        if self._pov is None or self._loaded is None:
+            raise RuntimeError(NOT_BEGUN)
+        observation: dict[str, Any] = {
+            "state": np.zeros(0, np.float32),
+            "instruction": self._loaded.instruction,
+        }
+        if images:
+            observation["images"] = {"pov": resized(self._pov, self.config.height, self.config.width)}
+        return observation
+
+    def close(self) -> None:
+        """End the game."""
+        game, self._game, self._loaded, self._pov = self._game, None, None, None
+        if game is not None:
+            game.close()
+
+    def _load(self, task: Task) -> Any:
+        from hydra.utils import get_method
+
+        game = get_method(self.config.factory)(task.name)
+        names = set(getattr(game.action_space, "spaces", {}))
+        if "camera" not in names or not names <= {*BUTTONS, "camera"}:
+            game.close()
+            raise ValueError(
+                f"{task.name} has the actions {sorted(names)}, which are not MineRL 1.0's "
+                "(PyPI's minerl is 0.4): pip install --no-deps 'git+https://github.com/minerllabs/minerl@v1.0.2'"
+            )
+        return game
+
+
+def make_minerl(name: str) -> Any:
+    """MineRL's environment of a Gym id; Minecraft starts at its first `reset`.
+
+    Raises:
+        ModuleNotFoundError: MineRL is not installed; with how to install it.
+    """
+    try:
+        import gym as old_gym
+        import minerl  # noqa: F401 (registers the ids)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(INSTALL) from error
+    return old_gym.make(name)
+
+
+def game_action(vector: np.ndarray, space: Any) -> dict[str, Any]:
+    """An action vector [25] in the game's own dictionary space; buttons that it lacks are left out."""
+    action = action_dictionary(np.asarray(vector, np.float32))
+    action["camera"] = np.clip(action["camera"], space.spaces["camera"].low, space.spaces["camera"].high)
+    return {name: value for name, value in action.items() if name in space.spaces}
+
+
+def restart_counters(game: Any) -> None:
+    """Set MineRL's step counters to zero: its wrappers forget to and would end the next episode early."""
+    while game is not None:
+        if "num_steps" in vars(game):
+            game.num_steps = 0
+        game = vars(game).get("env")
+
+
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image uint8 [h, w, 3] at another size, every pixel the mean of the area that it covers."""
+    image = np.ascontiguousarray(image)
+    if image.shape[:2] == (height, width):
+        return image.copy()
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
+
+
+def _pov(seen: Any) -> np.ndarray:
+    return np.asarray(seen["pov"], np.uint8)
+
+
+def _task(episode: Episode) -> Task:
+    if episode.suite != SUITE or not 0 <= episode.task < len(TASKS):
+        raise ValueError(f"no {episode.suite} task {episode.task}: {SUITE} has tasks 0 to {len(TASKS) - 1}")
+    return TASKS[episode.task]

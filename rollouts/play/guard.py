@@ -1,0 +1,92 @@
+"""Who may talk to the server, and how much."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+MESSAGES = 150.0
+"""Messages a second that a page may send: input of every display frame, and answers to frames."""
+BURST = 300.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Checks requests.
+
+    Args:
+        loopback: the server listens to this machine only; then requests must also *name* this machine, so
+            that no page can reach it under a name of its own (DNS rebinding).
+        token: wanted with every request, if there is one.
+    """
+
+    loopback: bool
+    token: str | None = None
+
+    def refusal(
+        self, headers: Mapping[str, str], query: Mapping[str, str], origin: bool = True
+    ) -> str | None:
+        """Why a request is refused; None if it is not.
+
+        Args:
+            headers: of the request, names in lower case.
+            query: its query string.
+            origin: an Origin header is required, and must be our own.
+        """
+        host = headers.get("host", "")
+        if self.loopback and not is_loopback(_name(host)):
+            return f"this server answers to localhost only; open it as http://localhost, not {host[:80]!r}."
+        found = headers.get("origin")
+        if origin and (found is None or found.partition("://")[2] != host):
+            return "the page that asks is not ours: its origin is another."
+        if self.token is not None and not hmac.compare_digest(
+            query.get("token", "").encode(), self.token.encode()
+        ):
+            return "the token is missing or wrong; open the address that the server printed."
+        return None
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+class Allowance:
+    """A bucket of messages that fills at a steady rate.
+
+    Args:
+        rate: messages a second.
+        burst: most that are saved up.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self, rate: float = MESSAGES, burst: float = BURST, clock: Callable[[], float] = time.monotonic
+    ):
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._left, self._at = burst, clock()
+
+    def take(self) -> bool:
+        """Use one up; False if there is none."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + self._rate * (now - self._at))
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -1,0 +1,136 @@
+"""What a page and a session say to each other; what comes from a page is checked before it is believed."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from playloop.agents.keymaps import Held
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,24}$")]
+Pixels = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Message(BaseModel):
+    """Anything from a page; unknown fields and loose types are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Input(Message):
+    """What the hands did since the last message, and its number."""
+
+    type: Literal["input"]
+    seq: Count
+    keys: Annotated[list[Key], Field(max_length=32)]
+    dx: Pixels = 0.0
+    dy: Pixels = 0.0
+    wheel: Annotated[int, Field(ge=-100, le=100)] = 0
+
+    def held(self) -> Held:
+        """As an agent takes it."""
+        return Held(frozenset(self.keys), turn=(self.dx, self.dy), wheel=self.wheel, seq=self.seq)
+
+
+class Seen(Message):
+    """The page has drawn the frame of this number and is ready for more."""
+
+    type: Literal["seen"]
+    frame: Count
+
+
+class Pause(Message):
+    """Stop or go on."""
+
+    type: Literal["pause"]
+    on: bool
+
+
+class Step(Message):
+    """One action while paused."""
+
+    type: Literal["step"]
+
+
+class Reset(Message):
+    """Begin an episode: of this seed, or of the next one."""
+
+    type: Literal["reset"]
+    seed: Count | None = None
+
+
+class Hand(Message):
+    """Who acts from now on."""
+
+    type: Literal["hand"]
+    to: Literal["person", "agent"]
+
+
+class Sampling(Message):
+    """How a world model draws from its probabilities."""
+
+    type: Literal["sampling"]
+    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)]
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Record(Message):
+    """Begin or end a recording."""
+
+    type: Literal["record"]
+    on: bool
+
+
+FromPage = Annotated[
+    Input | Seen | Pause | Step | Reset | Hand | Sampling | Record, Field(discriminator="type")
+]
+_READER: TypeAdapter = TypeAdapter(FromPage)
+
+
+class Start(Message):
+    """From the server, once a file was uploaded: the world model is to go on from it."""
+
+    path: str
+
+
+Command = Pause | Step | Reset | Hand | Sampling | Record | Start
+
+
+def read(text: str) -> Any:
+    """A page's message.
+
+    Raises:
+        ValueError: it is not one; says what is wrong with it, without repeating it.
+    """
+    try:
+        return _READER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "message"
+        raise ValueError(f"{place}: {first['msg']}"[:120]) from None
+
+
+def pack(header: dict[str, Any], pictures: list[bytes]) -> bytes:
+    """A frame as one message: length of the header (uint32, little-endian), header as JSON, pictures."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join([struct.pack("<I", len(text)), text, *pictures])
+
+
+def number(message: bytes) -> int:
+    """The number of a packed frame."""
+    (length,) = struct.unpack_from("<I", message)
+    return json.loads(message[4 : 4 + length])["frame"]
+
+
+def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """The inverse of `pack`; the header's `views` hold every picture's `size` in bytes."""
+    (length,) = struct.unpack_from("<I", message)
+    header, place, pictures = json.loads(message[4 : 4 + length]), 4 + length, []
+    for view in header["views"]:
+        pictures.append(message[place : place + view["size"]])
+        place += view["size"]
+    return header, pictures

@@ -1,0 +1,132 @@
+// The side panel: who acts, pause, episodes, recording, the world model's sampling, and the map of the keys.
+
+const element = (id) => document.getElementById(id);
+const NAMES = {
+  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Space: "Space", ShiftLeft: "Shift",
+  ControlLeft: "Ctrl", Mouse0: "left click", Mouse1: "middle click", Mouse2: "right click", Mouse: "mouse", Wheel: "wheel",
+};
+const name = (key) => NAMES[key] ?? key.replace(/^(Key|Digit)/, "");
+// Many digits in a row are shown as their first and last.
+function short(keys) {
+  const digits = keys.filter((key) => key.startsWith("Digit"));
+  const others = keys.filter((key) => !digits.includes(key)).map(name);
+  return digits.length > 2 ? [`${name(digits[0])} – ${name(digits.at(-1))}`, ...others] : keys.map(name);
+}
+
+export class Panel {
+  constructor(say) {
+    this.say = say;
+    this.recording = false;
+    this.state = { paused: false, by: "person" };
+    this.onNotice = () => {};
+    const doing = {
+      hand: () => this.say({ type: "hand", to: this.state.by === "person" ? "agent" : "person" }),
+      pause: () => this.say({ type: "pause", on: !this.state.paused }),
+      step: () => this.say({ type: "step" }),
+      record: () => this.say({ type: "record", on: !this.recording }),
+      next: () => this.say({ type: "reset" }),
+    };
+    this.doing = doing;
+    for (const id of Object.keys(doing)) {
+      element(id).onclick = (event) => { event.currentTarget.blur(); doing[id](); };
+    }
+    element("seed").onchange = ({ target }) => {
+      const seed = Number.parseInt(target.value, 10);
+      if (Number.isSafeInteger(seed) && seed >= 0) this.say({ type: "reset", seed });
+      target.blur();
+    };
+    for (const id of ["temperature", "top-p"]) {
+      element(id).oninput = () => this.sample();
+      element(id).onchange = ({ target }) => target.blur();
+    }
+    element("file").onchange = ({ target }) => { this.upload(target.files[0]); target.value = ""; };
+    const drop = element("drop");
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      window.addEventListener(kind, (event) => {
+        event.preventDefault();
+        drop.classList.toggle("over", kind === "dragover");
+        if (kind === "drop" && event.dataTransfer.files.length) this.upload(event.dataTransfer.files[0]);
+      });
+    }
+  }
+
+  shortcut(id) {
+    if (!element(id).hidden && !element(id).disabled) this.doing[id]();
+  }
+
+  session({ id, limit }) { [this.id, this.limit] = [id, limit]; }
+
+  hello({ layout, agent, world }) {
+    this.agent = agent;
+    element("hand").hidden = agent === null;
+    element("world").hidden = !world;
+    element("keys").replaceChildren(...layout.bindings.flatMap(({ keys, does }) => {
+      const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
+      term.append(...short(keys).map((key) => Object.assign(document.createElement("kbd"), { textContent: key })));
+      meaning.textContent = does;
+      return [term, meaning];
+    }));
+  }
+
+  status(state) {
+    this.state = state;
+    this.recording = state.recording;
+    const mark = (id, on, text) => {
+      element(id).classList.toggle("on", on);
+      element(id).firstElementChild.textContent = text;
+    };
+    mark("hand", state.by === "agent", state.by === "agent" ? "Take back" : `Hand to ${this.agent}`);
+    mark("pause", state.paused, state.paused ? "Go on" : "Pause");
+    mark("record", state.recording, state.recording ? "Stop recording" : "Record");
+    if (document.activeElement !== element("seed")) element("seed").value = state.seed;
+    if (state.sampling && !this.sampling) this.sliders(state.sampling);
+  }
+
+  sliders({ temperature, top_p }) {
+    element("temperature").value = temperature;
+    element("top-p").value = top_p;
+    this.label();
+  }
+
+  label() {
+    for (const id of ["temperature", "top-p"]) {
+      element(`${id}-value`).textContent = Number(element(id).value).toFixed(2);
+    }
+  }
+
+  // A slider sends a value for every pixel it moves: one message in a tenth of a second is enough.
+  sample() {
+    this.label();
+    this.sampling ??= setTimeout(() => {
+      this.sampling = null;
+      const [temperature, top_p] = ["temperature", "top-p"].map((id) => Number(element(id).value));
+      this.say({ type: "sampling", temperature, top_p });
+    }, 100);
+  }
+
+  async upload(file) {
+    if (!file || element("world").hidden) return;
+    if (file.size > this.limit) {
+      this.onNotice(`${file.name} is larger than ${this.limit / 1e6} MB`);
+      return;
+    }
+    try {
+      const answer = await fetch(`upload/${this.id}${location.search}`, { method: "POST", body: file });
+      if (!answer.ok) this.onNotice(await answer.text());
+    } catch {
+      this.onNotice("the upload did not arrive; try again");
+    }
+  }
+
+  recorded({ url, folder, episodes, steps }) {
+    const [item, link, where] = ["li", "a", "span"].map((tag) => document.createElement(tag));
+    link.href = url + location.search;
+    link.download = "";
+    link.textContent = "Download mp4";
+    const many = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+    where.textContent = `${many(steps, "step")}, ${many(episodes, "episode")} in ${folder}`;
+    item.append(link, where);
+    element("recorded").prepend(item);
+    element("recordings").hidden = false;
+  }
+}

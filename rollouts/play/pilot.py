@@ -1,0 +1,96 @@
+"""Who acts: the person, or the agent that was given the controls."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from playloop.agents.base import Agent
+from playloop.agents.person import Person
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+from playloop.rollouts.play.stage import IMAGES
+
+
+class Pilot:
+    """One action at a time, from the person's hands or from what is left of the agent's plan.
+
+    Args:
+        person: acts first.
+        agent: may be given the controls; None if there is no one.
+    """
+
+    def __init__(self, person: Person, agent: Agent | None):
+        self.person, self.agent = person, agent
+        self.by = "person"
+        self._hands: Any = None
+        self._carry: Any = None
+        self._plan: deque[np.ndarray] = deque()
+        self._info: dict[str, Any] = {}
+
+    def prepare(self, contract: Contract) -> None:
+        """Check that both can act under these conventions."""
+        self.person.prepare(contract)
+        if self.agent is not None:
+            self.agent.prepare(contract)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the next observation must hold."""
+        return IMAGES | self.agent.reads if self.agent and self.by == "agent" else IMAGES
+
+    def warm_up(self, episode: Episode, look: Callable[[frozenset[str]], dict[str, Any]]) -> None:
+        """Let the agent decide once, so that the first decision that is waited for is as fast as the rest.
+
+        Args:
+            episode: has begun.
+            look: what to read → an observation.
+        """
+        if self.agent is not None:
+            carry, rng = self.agent.begin(episode), episode.rng("decision", 0)
+            self.agent.act([carry], [look(IMAGES | self.agent.reads)], [rng])
+
+    def begin(self, episode: Episode) -> None:
+        """A new episode; whoever has the controls keeps them."""
+        self._episode, self._decisions = episode, 0
+        self._hands = self.person.begin(episode)
+        self._take_over()
+
+    def hand(self, to: str) -> None:
+        """Give the controls to "person" or "agent".
+
+        Raises:
+            ValueError: there is no agent.
+        """
+        if to == "agent" and self.agent is None:
+            raise ValueError("nobody is there to take over; start with agent=…, see playloop play --help.")
+        self.by = to
+        self._take_over()
+
+    def act(self, observation: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """The next action, float32 [A], and what is to be noted about it.
+
+        `expert` is 1 for a person's actions and 0 for an agent's that does not say otherwise: a recording of
+        interruptions then holds corrections, and only those are imitated.
+        """
+        if self.by == "person" or self.agent is None:
+            [self._hands], [plan] = self.person.act([self._hands], [observation], [self._rng()])
+            return plan.actions[0], plan.info
+        if not self._plan:
+            [self._carry], [plan] = self.agent.act([self._carry], [observation], [self._rng()])
+            self._plan, self._info = deque(plan.actions), {"expert": 0, **plan.info}
+        action = self._plan.popleft()
+        self._hands = self.person.resume(self._hands, action)
+        return action, self._info
+
+    def _take_over(self) -> None:
+        self._plan.clear()
+        if self.agent is not None and self.by == "agent":
+            self._carry = self.agent.begin(self._episode)
+
+    def _rng(self) -> np.random.Generator:
+        self._decisions += 1
+        return self._episode.rng("decision", self._decisions - 1)

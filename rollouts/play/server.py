@@ -1,0 +1,224 @@
+"""The server: one page, one WebSocket a session, uploads and downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from playloop.rollouts.play import messages
+from playloop.rollouts.play.channel import Channel, Overrun
+from playloop.rollouts.play.guard import Allowance, Guard
+from playloop.rollouts.play.session import SessionConfig
+
+SCRIPTS = ("main.js", "hands.js", "hud.js", "panel.js", "picture.js")
+FILES = {"index.html": "text/html", "style.css": "text/css", **dict.fromkeys(SCRIPTS, "text/javascript")}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+POLICY_VIOLATION, TRY_LATER, INTERNAL_ERROR = 1008, 1013, 1011
+DOWNLOADS = 64
+"""Recordings that can still be downloaded; of older ones only the files on disk remain."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What clients may use.
+
+    Args:
+        sessions: at a time.
+        upload_bytes: of one file.
+    """
+
+    sessions: int = 4
+    upload_bytes: int = 32_000_000
+
+
+@dataclass
+class _Session:
+    """What the server knows of a session."""
+
+    channel: Channel
+    scratch: Path
+    uploading: bool = False
+    allowance: Allowance = field(default_factory=Allowance)
+
+
+class PlayServer:
+    """The application, `app`, around sessions that share nothing but the settings."""
+
+    def __init__(self, config: SessionConfig, guard: Guard, limits: Limits | None = None):
+        self.config, self.guard, self.limits = config, guard, limits or Limits()
+        self.sessions: dict[str, _Session] = {}
+        self.downloads: OrderedDict[str, Path] = OrderedDict()
+        routes = [
+            Route("/", self.page),
+            Route("/{name}", self.page),
+            Route("/upload/{session}", self.upload, methods=["POST"]),
+            Route("/recordings/{name}.mp4", self.download),
+            WebSocketRoute("/play", self.play),
+        ]
+        self.app = Starlette(routes=routes, lifespan=self._lifespan)
+
+    # -- plain requests ---------------------------------------------------------------------------------
+
+    async def page(self, request: Request) -> Response:
+        """The page's files, which hold nothing secret: they need no token."""
+        name = request.path_params.get("name", "index.html")
+        if why := Guard(self.guard.loopback).refusal(request.headers, {}, origin=False):
+            return PlainTextResponse(why, 403, HEADERS)
+        if name not in FILES:
+            return PlainTextResponse("there is no such page.", 404, HEADERS)
+        content = (resources.files("playloop.rollouts.play") / "page" / name).read_bytes()
+        return Response(content, headers=HEADERS, media_type=FILES[name])
+
+    async def upload(self, request: Request) -> Response:
+        """A picture or clip for a session's world model to start from; written to disk piece by piece."""
+        session = self.sessions.get(request.path_params["session"])
+        if why := self.guard.refusal(request.headers, request.query_params):
+            return PlainTextResponse(why, 403, HEADERS)
+        if session is None or session.uploading:
+            return PlainTextResponse("there is no such session, or it is being sent a file.", 409, HEADERS)
+        session.uploading = True
+        path = session.scratch / secrets.token_hex(8)
+        try:
+            size = 0
+            with path.open("wb") as file:
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > self.limits.upload_bytes:
+                        raise Overrun(f"the file is larger than {self.limits.upload_bytes / 1e6:g} MB.")
+                    file.write(piece)
+            session.channel.command(messages.Start(path=str(path)))
+        except Overrun as error:
+            path.unlink(missing_ok=True)
+            return PlainTextResponse(str(error), 413, {**HEADERS, "Connection": "close"})
+        finally:
+            session.uploading = False
+        return PlainTextResponse("", 202, HEADERS)
+
+    async def download(self, request: Request) -> Response:
+        """The video of a recording, under the unguessable name that its page was told."""
+        if why := self.guard.refusal(request.headers, request.query_params, origin=False):
+            return PlainTextResponse(why, 403, HEADERS)
+        path = self.downloads.get(request.path_params["name"])
+        if path is None or not path.is_file():
+            return PlainTextResponse("this recording is no longer there.", 404, HEADERS)
+        return FileResponse(path, headers=HEADERS, filename=f"{path.parent.name}.mp4")
+
+    # -- sessions ---------------------------------------------------------------------------------------
+
+    async def play(self, socket: WebSocket) -> None:
+        """A session from connection to hang-up."""
+        if self.guard.refusal(socket.headers, socket.query_params):
+            await socket.close(POLICY_VIOLATION)  # before it is accepted: HTTP 403
+            return
+        await socket.accept()
+        if len(self.sessions) >= self.limits.sessions:
+            await _farewell(socket, f"all {self.limits.sessions} sessions are taken; try later.", TRY_LATER)
+            return
+        name = secrets.token_urlsafe(16)
+        with tempfile.TemporaryDirectory(prefix="playloop-play-", ignore_cleanup_errors=True) as scratch:
+            session = _Session(Channel(self.config), Path(scratch))
+            self.sessions[name] = session
+            try:
+                await socket.send_json({"type": "session", "id": name, "limit": self.limits.upload_bytes})
+                await self._converse(socket, session)
+            finally:
+                # Closing is shielded: a server that is being stopped still lets recordings be saved.
+                await asyncio.shield(self._close(name, session))
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Until the server stops; then every session ends."""
+        yield
+        await asyncio.gather(*(self._close(name, session) for name, session in list(self.sessions.items())))
+
+    async def _close(self, name: str, session: _Session) -> None:
+        await session.channel.close()
+        self.sessions.pop(name, None)
+
+    async def _converse(self, socket: WebSocket, session: _Session) -> None:
+        """Both directions side by side, until either ends."""
+        tasks = [asyncio.create_task(way(socket, session)) for way in (self._listen, self._talk)]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: sending after the page has hung up
+            pass
+        except Overrun as error:
+            await _farewell(socket, f"{error}.", POLICY_VIOLATION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, socket: WebSocket, session: _Session) -> None:
+        """Take in what the page sends; what does not belong ends the session."""
+        while True:
+            received = await socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            if not session.allowance.take():
+                raise Overrun("the page sends too many messages")
+            try:
+                message = messages.read(received.get("text") or "")
+            except ValueError as error:
+                raise Overrun(f"the page sent what is no message ({error})") from None
+            if isinstance(message, messages.Input):
+                session.channel.feel(message.held())
+            elif isinstance(message, messages.Seen):
+                session.channel.drawn(message.frame)
+            else:
+                session.channel.command(message)
+
+    async def _talk(self, socket: WebSocket, session: _Session) -> None:
+        """Send what the session has to show and say."""
+        failed = False
+        while True:
+            kind, content = await session.channel.next()
+            if kind == "frame":
+                session.channel.sent(messages.number(content))
+                await socket.send_bytes(content)
+            elif kind == "recorded":
+                await socket.send_json(self._offer(content))
+            elif kind == "text":
+                failed |= content["type"] == "error"
+                await socket.send_json(content)
+            else:
+                return await _farewell(socket, None if failed else f"{content}.", INTERNAL_ERROR)
+
+    def _offer(self, recorded: Any) -> dict[str, Any]:
+        """What the page is told of a finished recording."""
+        name = secrets.token_urlsafe(16)
+        self.downloads[name] = recorded.video
+        while len(self.downloads) > DOWNLOADS:
+            self.downloads.popitem(last=False)
+        facts = {"folder": str(recorded.folder), "episodes": recorded.episodes, "steps": recorded.steps}
+        return {"type": "recorded", "url": f"recordings/{name}.mp4", **facts}
+
+
+async def _farewell(socket: WebSocket, text: str | None, code: int) -> None:
+    """Say why, then hang up."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        if text is not None:
+            await socket.send_json({"type": "error", "text": text})
+        await socket.close(code)

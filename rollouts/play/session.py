@@ -1,0 +1,290 @@
+"""One person's session: a loop at a fixed tick, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from playloop.agents.keymaps import Held
+from playloop.agents.person import PersonConfig
+from playloop.envs.episode import Episode
+from playloop.rollouts.play import messages
+from playloop.rollouts.play.pacing import Pacer
+from playloop.rollouts.play.pictures import encode
+from playloop.rollouts.play.pilot import Pilot
+from playloop.rollouts.play.recorder import PlayRecorder, Recorded
+from playloop.rollouts.play.stage import Moved, Part, Stage
+from playloop.rollouts.play.uploads import decode_upload
+from playloop.rollouts.record import EpisodeResult
+
+IDLE = 0.5
+"""Seconds between two looks at a paused session's commands."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """All that a session's process needs; must survive pickling.
+
+    Args:
+        parts: environments; the first is what the agent sees and what is recorded.
+        episode: the first one; those after it have the next seeds.
+        out: folder of the recordings.
+        agent: settings of who may be given the controls.
+        agent_name: what the page calls it.
+        person: how hands become actions.
+        fps: ticks a second; None is the first environment's control rate.
+        command: the command line, for the record.
+    """
+
+    parts: tuple[Part, ...]
+    episode: Episode
+    out: Path
+    agent: Any = None
+    agent_name: str = "agent"
+    person: PersonConfig = field(default_factory=PersonConfig)
+    fps: float | None = None
+    command: str = ""
+
+
+class Session:
+    """The loop: hands → action → every environment → pictures.
+
+    Sends ("text", dict), ("frame", bytes) and ("recorded", Recorded) through the connection; takes `Held`,
+    `messages.Command`, and None, which ends it.
+    """
+
+    def __init__(self, config: SessionConfig, connection: Connection):
+        self.config, self.connection = config, connection
+        self.stage = Stage(config.parts)
+        agent = config.agent.make() if config.agent is not None else None
+        self.pilot = Pilot(config.person.make(), agent)
+        self.recorder: PlayRecorder | None = None
+        self.observation: dict[str, Any] = {}
+        self.paused, self.single = False, False
+        self.frames = self.recordings = 0
+        self.sampling: dict[str, float] | None = None
+
+    def run(self) -> None:
+        """Play until the other side hangs up, which raises EOFError."""
+        self.contract = self.stage.build()
+        self.pilot.prepare(self.contract)
+        self.rate = self.config.fps or self.contract.control_hz
+        self._hello()
+        self._warm_up()
+        self._begin(self.config.episode)
+        self._tell("ready")
+        pacer = Pacer(self.rate)
+        while True:
+            for command in self._commands(pacer):
+                self._obey(command)
+            if not self.paused or self.single:
+                pacer.tick()
+                self.single = False
+                self._tick()
+
+    def close(self) -> None:
+        """Save what is being recorded and close the environments."""
+        with contextlib.suppress(Exception):
+            self._finish_recording()
+        self.stage.close()
+
+    def _commands(self, pacer: Pacer) -> Iterator[Any]:
+        """What arrives until the next tick is due; while paused, until something has arrived."""
+        while True:
+            wait = IDLE if self.paused and not self.single else pacer.left()
+            if self.connection.poll(wait):
+                command = self.connection.recv()
+                if command is None:
+                    raise EOFError
+                yield command
+                if self.paused and self.single:
+                    pacer.restart()
+            elif not self.paused or self.single:
+                return
+
+    def _tick(self) -> None:
+        began = time.perf_counter()
+        seq = self.pilot.person.held.seq
+        action, info = self.pilot.act(self.observation)
+        moved = self.stage.advance(self.stage.within(action), info, self.pilot.reads)
+        self.steps += 1
+        self._publish(seq, time.perf_counter() - began)
+        if self.recorder is not None:
+            self.recorder.on_segment(self.episode, moved.segment)
+            self.recorder.watch([view.image for view in self.stage.views()])
+        self.success |= bool(moved.segment.success.any())
+        if moved.over:
+            self._end(moved)
+        elif moved.observation is not None:
+            self.observation = moved.observation
+
+    # -- episodes --------------------------------------------------------------------------------------
+
+    def _begin(self, episode: Episode) -> None:
+        self.episode, self.steps, self.success = episode, 0, False
+        self.observation = self.stage.begin(episode, self.pilot.reads)
+        self.pilot.begin(episode)
+        self._publish(self.pilot.person.held.seq, 0.0)
+        self._status()
+
+    def _end(self, moved: Moved) -> None:
+        """The episode is over by its own rule: say so, and go on with the next seed."""
+        self._close_episode()
+        how = "success" if self.success else "the episode is over"
+        self._tell("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
+        self._begin(replace(self.episode, seed=self.episode.seed + 1))
+
+    def _close_episode(self) -> None:
+        if self.recorder is not None:
+            self.recorder.on_end(EpisodeResult(self.episode, self.success, self.steps, 0.0))
+
+    def _warm_up(self) -> None:
+        self.pilot.begin(self.config.episode)
+        rest, _ = self.pilot.act({})
+        self.stage.warm_up(self.config.episode, self.stage.within(rest))
+        self.pilot.warm_up(self.config.episode, self.stage.first.look)
+
+    # -- commands --------------------------------------------------------------------------------------
+
+    def _obey(self, command: Held | messages.Command) -> None:
+        if isinstance(command, Held):
+            self.pilot.person.feel(command)
+            return
+        try:
+            self._change(command)
+        except ValueError as error:
+            self._tell("notice", text=str(error))
+        self._status()
+
+    def _change(self, command: messages.Command) -> None:
+        if isinstance(command, messages.Pause):
+            self.paused = command.on
+        elif isinstance(command, messages.Step):
+            self.paused = self.single = True
+        elif isinstance(command, messages.Reset):
+            self._close_episode()
+            seed = self.episode.seed + 1 if command.seed is None else command.seed
+            self._begin(replace(self.episode, seed=seed))
+        elif isinstance(command, messages.Hand):
+            self.pilot.hand(command.to)
+            self.observation = self.stage.first.look(self.pilot.reads)
+        elif isinstance(command, messages.Sampling):
+            self._sample(command)
+        elif isinstance(command, messages.Record):
+            self._record(command.on)
+        else:
+            self._start_from(Path(command.path))
+
+    def _sample(self, command: messages.Sampling) -> None:
+        for scene in self._worlds("there is no world model to sample from."):
+            scene.env.sampling(command.temperature, command.top_p)
+        self.sampling = {"temperature": command.temperature, "top_p": command.top_p}
+
+    def _start_from(self, path: Path) -> None:
+        try:
+            worlds = self._worlds("a picture needs a world model to go on from it; start with world=NAME.")
+            frames = decode_upload(path, self.rate)
+        finally:
+            path.unlink(missing_ok=True)
+        for scene in worlds:
+            scene.start_from(frames)
+        self.observation = self.stage.first.look(self.pilot.reads)
+        self._publish(self.pilot.person.held.seq, 0.0)
+
+    def _worlds(self, otherwise: str) -> list[Any]:
+        if not self.stage.worlds:
+            raise ValueError(otherwise)
+        return self.stage.worlds
+
+    # -- recording -------------------------------------------------------------------------------------
+
+    def _record(self, on: bool) -> None:
+        if not on:
+            self._finish_recording()
+        elif self.recorder is None:
+            self.recordings += 1
+            folder = self.config.out / f"{time.strftime('%H%M%S')}-{os.getpid()}-{self.recordings}"
+            self.recorder = PlayRecorder(folder, self.contract, self.config.command)
+
+    def _finish_recording(self) -> None:
+        recorder, self.recorder = self.recorder, None
+        done: Recorded | None = recorder.finish() if recorder is not None else None
+        if done is not None:
+            self.connection.send(("recorded", done))
+
+    # -- what the page is told -------------------------------------------------------------------------
+
+    def _tell(self, kind: str, **facts: Any) -> None:
+        self.connection.send(("text", {"type": kind, **facts}))
+
+    def _hello(self) -> None:
+        worlds = self.stage.worlds
+        if worlds:
+            sampler = worlds[0].env.config.sampler  # type: ignore[union-attr]
+            self.sampling = {"temperature": sampler.temperature, "top_p": sampler.top_p}
+        self._tell(
+            "hello",
+            parts=[{"name": part.name, "label": part.label} for part in self.config.parts],
+            layout=self.pilot.person.layout(),
+            agent=self.config.agent_name if self.pilot.agent is not None else None,
+            rate=self.rate,
+            action=self.contract.action,
+            world=bool(worlds),
+        )
+
+    def _status(self) -> None:
+        self._tell(
+            "status",
+            paused=self.paused,
+            by=self.pilot.by,
+            recording=self.recorder is not None,
+            episode=self.episode.key,
+            seed=self.episode.seed,
+            instruction=self.observation["instruction"],
+            sampling=self.sampling,
+        )
+
+    def _publish(self, seq: int, seconds: float) -> None:
+        """Send what every environment shows now."""
+        self.frames += 1
+        views, data = [], []
+        for view in self.stage.views():
+            kind, encoded = encode(view.image)
+            height, width = view.image.shape[:2]
+            facts = {"width": width, "height": height, "format": kind, "size": len(encoded)}
+            views.append({"part": view.part, "camera": view.camera, **facts})
+            data.append(encoded)
+        recorded = self.recorder.steps if self.recorder is not None else 0
+        header = {"frame": self.frames, "seq": seq, "step": self.steps, "ms": round(1000 * seconds, 2)}
+        message = messages.pack({**header, "recorded": recorded, "views": views}, data)
+        self.connection.send(("frame", message))
+
+
+def play(connection: Connection, config: SessionConfig) -> None:
+    """Main function of a session's process: play until the server hangs up or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides what Ctrl-C means
+    session: Session | None = None
+    try:
+        session = Session(config, connection)
+        session.run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        with contextlib.suppress(OSError):
+            connection.send(("text", {"type": "error", "text": text[:500]}))
+    if session is not None:
+        session.close()
+    with contextlib.suppress(OSError):
+        connection.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # as rollouts.worker.serve: GL objects must not be finalised at interpreter shutdown

@@ -1,0 +1,105 @@
+"""`playloop play` as a command: its settings, and what it refuses before anything is served."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.config import configure
+from playloop.cli.main import main
+from playloop.cli.play import alone, session_config, url
+from playloop.envs.episode import FRESH, Episode
+
+
+def session(*words):
+    arguments = Arguments.parse(["play", *words])
+    return session_config(configure("play", alone(arguments.words), arguments), arguments)
+
+
+def test_the_voxel_world_is_played_by_default():
+    found = session()
+    (part,) = found.parts
+    assert (part.label, part.config.contract().family) == ("voxel world", "craft")
+    assert found.agent is None and found.episode == Episode("craft", 0, FRESH, 0)
+
+
+def test_a_person_is_given_time_unless_told_otherwise():
+    assert session("env=toy").parts[0].config.horizon == 24000
+    assert session("env=toy", "horizon=50").parts[0].config.horizon == 50
+    assert session("env=toy", "horizon=null", "env.horizon=40").parts[0].config.horizon == 40
+
+
+def test_task_initial_state_and_seed_choose_the_first_episode():
+    chosen = session("env=toy", "task=reach the blue square", "seed=4")
+    assert chosen.episode == Episode("toy_reach", 2, FRESH, 4)
+    assert session("env=toy", "task=1", "init=3").episode == Episode("toy_reach", 1, 3, 0)
+
+
+def test_the_agent_is_made_ready_and_named():
+    found = session("env=toy", "agent=random", "agent.chunk=3")
+    assert found.agent_name == "random" and found.agent.chunk == 3
+
+
+def test_a_world_without_an_environment_is_played_alone():
+    assert alone(["world=craft", "seed=1"]) == ["~env", "world=craft", "seed=1"]
+    assert alone(["env=null", "agent=null"]) == ["~env"]
+    assert alone(["world=craft", "env=craft"]) == ["world=craft", "env=craft"]
+    assert alone(["world=null"]) == ["world=null"] and alone([]) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "address"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:8600/"),
+        ("0.0.0.0", "t", "http://localhost:8600/?token=t"),
+        ("::1", None, "http://[::1]:8600/"),
+    ],
+)
+def test_the_address_to_open(host, token, address):
+    assert url(host, 8600, token) == address
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["env=null"], "nothing to play"),
+        (["env=toy", "task=9"], "choose from 0 to 3"),
+        (["env=toy", "init=9"], "choose from 0 to 4"),
+        (["env=toy", "fps=0"], "fps=0"),
+        (["env=toy", "sessions=0"], "sessions=0"),
+        (["env=toy", "horizon=0"], "horizon=0"),
+        (["env=toy", "port=1", "host=1.2.3.4"], "choose another"),
+        (["env=toy", "agent=policy", "agent.checkpoint=nowhere"], "nowhere is neither"),
+        (["env=toy", "world=nowhere"], "nowhere is neither"),
+        (["env=toi"], '(did you mean "toy"?)'),
+    ],
+)
+def test_bad_settings_are_one_sentence(words, complaint, capsys):
+    assert main(["play", *words]) == 2
+    out, err = capsys.readouterr()
+    assert complaint in err and not out and err.startswith("playloop play: ")
+
+
+def test_an_interrupt_ends_it_quietly(tmp_path):
+    words = ["env=toy", "port=0", "host=0.0.0.0", f"out={tmp_path}/out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "playloop.cli.main", "play", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    line = process.stdout.readline()
+    assert "?token=" in line, "an address that others can reach holds a token"
+    address = line.split("Playing at ")[1].split()[0]
+    assert b"<title>Playloop</title>" in urllib.request.urlopen(address, timeout=60).read()
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,99 @@
+"""A world model behind the contract; `tests/worlds` makes the tiny one."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
+
+from conformance import check_agent, check_env
+
+from playloop.agents.explorer import ExplorerConfig
+from playloop.envs.craft.env import CraftConfig
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.envs.world import WorldEnvConfig
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    from tiny_world import SIZE, TOKENIZER, WORLD
+
+    from playloop.worlds.checkpoint import save_tokenizer, save_world
+
+    root, contract = tmp_path_factory.mktemp("world"), CraftConfig(size=SIZE).contract()
+    save_tokenizer(root / "t", TOKENIZER, TOKENIZER.make(1).state_dict(), {})
+    model, rng = WORLD.make(1), np.random.default_rng(0)
+    for parameter in model.parameters():  # a fresh network hardly reacts; this one does
+        parameter.data.mul_(4.0 if parameter.ndim == 2 else 1.0)
+    starts = rng.integers(0, 12, (6, 3, 8)), np.zeros((6, 2, 9), np.int64)
+    return save_world(root / "w", WORLD, model.state_dict(), root / "t", contract, starts, {})
+
+
+def test_it_keeps_the_contract(checkpoint):
+    config = WorldEnvConfig(str(checkpoint), inits=6, threads=0)
+    check_env(config.make)
+    check_agent(lambda: ExplorerConfig().make(), config.make)
+
+
+def play(env, episode, actions):
+    env.begin(episode)
+    frames = []
+    for action in actions:
+        env.advance(action)
+        frames.append(env.observe()["images"]["pov"])
+    return np.stack(frames)
+
+
+def test_frames_follow_from_episode_and_actions(checkpoint):
+    env = WorldEnvConfig(str(checkpoint), threads=0).make()
+    ahead = [action_vector({"forward": 1})] * 4
+    still = [np.zeros(ACTION_SIZE, np.float32)] * 4
+    one = play(env, Episode("world", 0, FRESH, 1), ahead)
+    play(env, Episode("world", 0, 2, 0), still)
+    env.warm_up()
+    assert np.array_equal(one, play(env, Episode("world", 0, FRESH, 1), ahead))
+    assert not np.array_equal(one, play(env, Episode("world", 0, FRESH, 1), still))
+    assert not np.array_equal(one, play(env, Episode("world", 0, FRESH, 2), ahead))
+
+
+def test_it_goes_on_from_pictures_of_any_size(checkpoint):
+    env = WorldEnvConfig(str(checkpoint), threads=0).make()
+    env.begin(Episode("world", 0, 0))
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (5, 64, 128, 3), np.uint8)
+    env.start_from(clip, np.zeros((4, ACTION_SIZE), np.float32))
+    first = env.observe()["images"]["pov"]
+    env.start_from(clip[-1:])
+    assert np.array_equal(first, env.observe()["images"]["pov"])  # the tokenizer's picture of the last frame
+    env.advance(np.zeros(ACTION_SIZE, np.float32))
+    for wrong in (clip[0], clip.astype(np.float32), clip[:0]):
+        with pytest.raises(ValueError, match="uint8"):
+            env.start_from(wrong)
+    with pytest.raises(ValueError, match="want actions"):
+        env.start_from(clip, np.zeros((2, ACTION_SIZE), np.float32))
+
+
+def test_sampling_changes_live_and_is_checked(checkpoint):
+    env = WorldEnvConfig(str(checkpoint), threads=0).make()
+    still = [np.zeros(ACTION_SIZE, np.float32)] * 3
+    env.sampling(0.0, 1.0)
+    assert np.array_equal(
+        play(env, Episode("world", 0, 1, 0), still), play(env, Episode("world", 0, 1, 9), still)
+    )
+    for temperature, top_p in ((-1.0, 0.5), (1.0, 0.0), (1.0, 1.5)):
+        with pytest.raises(ValueError, match="temperature"):
+            env.sampling(temperature, top_p)
+
+
+def test_escape_leaves_and_the_horizon_ends(checkpoint):
+    env = WorldEnvConfig(str(checkpoint), horizon=2, threads=0).make()
+    env.begin(Episode("world", 0, 0))
+    assert env.advance(action_vector({"ESC": 1})).terminated
+    env.begin(Episode("world", 0, 0))
+    still = np.zeros(ACTION_SIZE, np.float32)
+    assert not env.advance(still).terminated
+    outcome = env.advance(still)
+    assert outcome.terminated and outcome.success

@@ -1,0 +1,200 @@
+"""The page in a real headless Chromium, against the real command."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from play_helpers import sessions_of, until
+
+from playloop.benchmarks.chromium import chromium, find_chromium, numbers, open_page
+from playloop.benchmarks.play import served
+from playloop.demos.dataset import Demonstrations
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: apt-get install chromium")
+
+POINT = """name => {
+  const canvas = document.querySelector(`[data-view="${name}"] canvas`);
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let [x, y, count] = [0, 0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at] === 24 && data[at + 1] === 26) {
+      x += at / 4 % width; y += Math.floor(at / 4 / width); count += 1;
+    }
+  }
+  return [x / count, y / count];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The toy with an agent; the address, and the server's process."""
+    out = tmp_path_factory.mktemp("play") / "out"
+    with served(("env=toy", "agent=random", "agent.chunk=1", "fps=20", "seed=5", f"out={out}")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser, toy):
+    found = open_page(browser, toy[0])
+    yield found
+    assert found.problems == []
+    found.context.close()
+
+
+def point(page, view="env/top"):
+    return page.evaluate(POINT, view)
+
+
+def test_keys_move_the_picture(page):
+    assert page.locator("figcaption").all_inner_texts() == ["toy table top", "toy table hand"]
+    assert page.inner_text("#instruction") == "reach the red square"
+    x, y = point(page)
+    for key, place, sign in (("ArrowLeft", 0, -1), ("KeyS", 1, 1)):
+        before = point(page)
+        page.keyboard.down(key)
+        page.wait_for_timeout(400)
+        page.keyboard.up(key)
+        page.wait_for_timeout(200)
+        assert sign * (point(page)[place] - before[place]) > 6, (key, x, y)
+    resting = point(page)
+    page.wait_for_timeout(300)
+    assert max(abs(now - then) for now, then in zip(point(page), resting, strict=True)) < 8
+
+
+def test_the_frame_rate_holds_and_latency_is_measured(page):
+    for _ in range(8):  # windows of some seconds: one in which nothing else wants the machine
+        for _ in range(6):
+            page.keyboard.down("KeyA")
+            page.wait_for_timeout(250)
+            page.keyboard.up("KeyA")
+            page.wait_for_timeout(250)
+        found = numbers(page)
+        if 19.5 < found["fps"] < 20.5 and 45 < found["intervalP50"] < 55:
+            break
+    assert 19.5 < found["fps"] < 20.5 and 45 < found["intervalP50"] < 55, found
+    assert 5 < found["latencyP50"] <= found["latencyP99"] and found["latencyP50"] < 150
+    assert re.fullmatch(r"\d+\.\d", page.inner_text("#fps"))
+    assert all(re.fullmatch(r"[\d.]+ / [\d.]+", page.inner_text(name)) for name in ("#interval", "#latency"))
+
+
+def test_pause_step_reset_and_hand_over_from_the_page(page):
+    page.keyboard.press("KeyP")
+    page.wait_for_selector("#who.held")
+    steps = int(page.inner_text("#counter"))
+    page.keyboard.press("Period")
+    until_text(page, "#counter", str(steps + 1))
+    page.wait_for_timeout(300)
+    assert page.inner_text("#counter") == str(steps + 1)
+    page.fill("#seed", "41")
+    page.keyboard.press("Enter")
+    until_text(page, "#counter", "0")
+    page.keyboard.press("KeyP")
+    page.wait_for_selector("#who.person")
+    page.keyboard.press("KeyH")
+    page.wait_for_selector("#who.agent")
+    assert page.inner_text("#hand span") == "Take back"
+    page.click("#hand")
+    page.wait_for_selector("#who.person")
+
+
+def until_text(page, selector, text):
+    page.wait_for_selector(f"{selector}:text-is('{text}')", timeout=10_000)
+
+
+def test_a_recording_is_made_and_downloaded(page, tmp_path):
+    page.keyboard.press("KeyV")
+    page.wait_for_selector("#record.on")
+    page.keyboard.down("ArrowRight")
+    page.wait_for_timeout(800)
+    page.keyboard.up("ArrowRight")
+    page.click("#record")
+    page.wait_for_selector("#recorded a")
+    text = page.inner_text("#recorded li span")
+    steps, folder = re.fullmatch(r"(\d+) steps, 1 episode in (.*)", text).groups()
+    demos = Demonstrations(folder)
+    assert demos.length == int(steps) > 10 and demos.column("action")[:, 0].max() == 1.0
+    with page.expect_download() as download:
+        page.click("#recorded a")
+    download.value.save_as(tmp_path / "play.mp4")
+    assert (tmp_path / "play.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_two_pages_are_two_sessions_and_a_closed_one_is_cleaned_up(browser, toy):
+    address, server = toy
+    until(lambda: not sessions_of(server.pid))
+    one, other = open_page(browser, address), open_page(browser, address)
+    assert len(sessions_of(server.pid)) == 2
+    one.keyboard.down("ArrowLeft")
+    other.keyboard.down("ArrowRight")
+    one.wait_for_timeout(1000)
+    assert point(one)[0] < 20 and point(other)[0] > 44
+    one.context.close()
+    until(lambda: len(sessions_of(server.pid)) == 1)
+    frames = numbers(other)["frames"]
+    other.wait_for_timeout(1000)
+    assert numbers(other)["frames"] > frames + 10
+    other.context.close()
+    until(lambda: not sessions_of(server.pid))
+
+
+def test_a_phone_gets_a_pad_and_everything_fits(browser, toy):
+    page = open_page(browser, toy[0], 390, 844, has_touch=True, is_mobile=True)
+    assert page.is_visible("#pad") and not page.is_visible("#key-map")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for canvas in page.locator("canvas").all():
+        box = canvas.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] >= 128
+    before, box = point(page), page.locator("#pad").bounding_box()
+    x, y = box["x"] + box["width"] - 8, box["y"] + box["height"] / 2
+    page.evaluate(
+        "([x, y]) => document.getElementById('pad').dispatchEvent(new PointerEvent('pointermove',"
+        " { clientX: x, clientY: y, buttons: 1, bubbles: true }))",
+        [x, y],
+    )
+    page.wait_for_timeout(600)
+    assert point(page)[0] > before[0] + 8
+    page.context.close()
+
+
+def test_the_mouse_turns_the_view_of_a_voxel_world(browser, tmp_path):
+    with served(("env=craft", f"out={tmp_path}/out")) as (address, _):
+        page = open_page(browser, address)
+        canvas = page.locator("canvas")
+        box = canvas.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.click(x, y)
+        page.wait_for_selector("#stage.locked")
+        pixels = "document.querySelector('canvas').toDataURL()"
+        page.wait_for_timeout(500)
+        still = page.evaluate(pixels)
+        for step in range(20):
+            page.mouse.move(x + 10 * step, y)
+        page.wait_for_timeout(500)
+        turned = page.evaluate(pixels)
+        assert turned != still
+        page.keyboard.down("KeyW")
+        page.wait_for_timeout(1000)
+        page.keyboard.up("KeyW")
+        assert page.evaluate(pixels) != turned and page.problems == []
+        page.context.close()
+
+
+def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
+    with served(("env=toy", f"out={tmp_path}/out")) as (address, server):
+        page = open_page(browser, address)
+        server.terminate()
+        page.wait_for_selector("#again", timeout=30_000)
+        assert page.inner_text("#veil-text") == "The connection has ended."
+        end = time.monotonic() + 30
+        while server.poll() is None:
+            assert time.monotonic() < end, "the server does not end"
+            time.sleep(0.1)
+        page.context.close()

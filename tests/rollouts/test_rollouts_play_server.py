@@ -1,0 +1,286 @@
+"""Sessions with plain clients against a real server: playing, recording, world models."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from play_helpers import (
+    START,
+    TOY,
+    ImaginedToyConfig,
+    playing,
+    point,
+    request,
+    run,
+    serving,
+    toy_session,
+    until,
+)
+
+from playloop.agents.random import RandomAgentConfig
+from playloop.demos.dataset import Demonstrations
+from playloop.envs.toy import ToyReachConfig
+from playloop.rollouts.play.server import Limits
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A server with the toy and an agent that acts at random."""
+    out = tmp_path_factory.mktemp("play")
+    config = toy_session(
+        out, agent=RandomAgentConfig(chunk=1), agent_name="random", command="playloop play x"
+    )
+    with serving(config, limits=Limits(sessions=6, upload_bytes=100_000)) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def dream(tmp_path_factory):
+    """A server with the toy and one that can be started from pictures, side by side."""
+    config = toy_session(tmp_path_factory.mktemp("play"), world=ImaginedToyConfig(horizon=10_000))
+    with serving(config, limits=Limits(upload_bytes=100_000)) as (address, _):
+        yield address
+
+
+# -- playing ---------------------------------------------------------------------------------------------
+
+
+def test_held_keys_move_the_picture_and_frames_say_which_input_they_show(toy):
+    async def play(address):
+        async with playing(address) as client:
+            before = await client.frame()
+            seq = await client.hold("ArrowLeft")
+            await client.frame(seq)
+            await client.until(lambda frame: point(frame)[0] < point(before)[0] - 10)
+            still = await client.frame(await client.hold())
+            after = await client.until(lambda frame: frame["step"] >= still["step"] + 4)
+            wind = 0.01 * 64 * (after["step"] - still["step"]) + 2
+            assert np.abs(point(after) - point(still)).max() < wind
+            hello = next(text for text in client.texts if text["type"] == "hello")
+            assert hello["rate"] == 20.0 and hello["agent"] == "random" and not hello["world"]
+            assert {"keys": ["ArrowLeft", "ArrowRight", "KeyA", "KeyD"], "does": "x −, +"} in hello["layout"][
+                "bindings"
+            ]
+
+    run(play, toy)
+
+
+def test_the_tick_is_steady(toy):
+    async def play(address):
+        async with playing(address) as client:
+            for _ in range(10):  # windows: one in which nothing else wants the machine
+                times = []
+                for _ in range(60):
+                    await client.frame()
+                    times.append(time.perf_counter())
+                steps = np.diff(times)
+                if abs(np.mean(steps) - 0.05) < 0.002 and abs(np.median(steps) - 0.05) < 0.005:
+                    return
+            raise AssertionError(f"mean {np.mean(steps)}, median {np.median(steps)} instead of 0.05")
+
+    run(play, toy)
+
+
+def test_pause_step_and_reset(toy):
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("pause", on=True)
+            await client.text("status", paused=True)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.frame(), 0.6)
+            await client.hold("ArrowRight")
+            await client.say("step")
+            first = await client.frame(client.seq)
+            await client.say("step")
+            second = await client.frame(client.seq)
+            assert second["step"] == first["step"] + 1 and point(second)[0] > point(first)[0]
+            await client.say("reset", seed=77)
+            await client.text("status", seed=77)
+            await client.say("reset")
+            await client.text("status", seed=78)
+            await client.say("reset", seed=77)
+            status = await client.text("status", seed=77)
+            assert status["paused"] and status["episode"] == "toy_reach-task00-fresh-seed77"
+
+    run(play, toy)
+
+
+def test_a_seed_gives_the_same_episode_to_everyone(toy):
+    async def first_frame(address):
+        async with playing(address) as client:
+            await client.say("pause", on=True)
+            await client.text("status", paused=True)
+            await client.say("reset", seed=3)
+            return (await client.until(lambda frame: frame["step"] == 0))["images"]
+
+    one, other = run(first_frame, toy), run(first_frame, toy)
+    assert one.keys() == {"env/top", "env/hand"}
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_agent_takes_over_and_gives_back(toy):
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("hand", to="agent")
+            await client.text("status", by="agent")
+            acted = [point(frame) for frame in await client.frames(20)]
+            await client.say("hand", to="person")
+            await client.text("status", by="person")
+            await client.frame(await client.hold())
+            rested = [point(frame) for frame in await client.frames(20)]
+            assert np.abs(np.diff(acted, axis=0)).mean() > 3 * np.abs(np.diff(rested, axis=0)).mean()
+
+    run(play, toy)
+
+
+def test_sessions_share_nothing(toy):
+    async def play(address):
+        async with playing(address) as one, playing(address) as other:
+            seqs = await one.hold("ArrowLeft"), await other.hold("ArrowRight")
+            await one.frame(seqs[0]), await other.frame(seqs[1])
+            await one.until(lambda frame: point(frame)[0] < 24)
+            assert point(await other.frame())[0] > 32
+            await other.until(lambda frame: point(frame)[0] > 40)
+            await one.say("pause", on=True)
+            await one.text("status", paused=True)
+            assert len(await other.frames(5)) == 5
+
+    run(play, toy)
+
+
+def test_the_next_episode_begins_by_itself_and_says_so(tmp_path):
+    async def play(address):
+        async with playing(address) as client:
+            notice = await client.text("notice")
+            assert notice["text"] == "the episode is over after 15 steps; seed 6 begins."
+            await client.text("status", seed=6)
+            await client.until(lambda frame: frame["step"] < 10)
+
+    with serving(toy_session(tmp_path, env=ToyReachConfig(horizon=15))) as (address, _):
+        run(play, address)
+
+
+# -- recording -------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_a_data_set_and_can_be_downloaded(toy):
+    async def play(address):
+        async with playing(address) as client:
+            await client.hold("ArrowUp")
+            await client.say("record", on=True)
+            await client.text("status", recording=True)
+            await client.frames(10)
+            await client.say("hand", to="agent")
+            await client.frames(10)
+            await client.say("reset", seed=9)
+            await client.frames(10)
+            await client.say("record", on=False)
+            return await client.text("recorded")
+
+    recorded = run(play, toy)
+    demos = Demonstrations(recorded["folder"])
+    assert demos.length == recorded["steps"] >= 25 and recorded["episodes"] == len(demos.episodes) == 2
+    assert demos.contract == TOY.contract() and demos.playloop["command"] == "playloop play x"
+    assert [episode["seed"] for episode in demos.playloop["episodes"]] == [START.seed, 9]
+    actions, expert = demos.column("action"), demos.column("expert")
+    assert np.array_equal(actions[0], [0, -1]) and expert[0] == 1 and expert[-1] == 0
+    drawn = demos.frame("observation.images.top", 0)
+    seen = {"images": {"env/top": np.where(drawn.sum(-1, keepdims=True) < 120, (24, 26, 30), drawn)}}
+    assert np.abs(point(seen) / 64 - demos.column("observation.state")[0]).max() < 0.05
+    demos.close()
+
+    status, video = request(toy, "GET", f"/{recorded['url']}")
+    assert status == 200
+    with av.open(io.BytesIO(video)) as film:
+        frames = sum(1 for _ in film.decode(video=0))
+    assert frames == recorded["steps"]
+    assert request(toy, "GET", "/recordings/guess.mp4")[0] == 404
+
+
+def test_a_recording_survives_a_page_that_goes_away(tmp_path):
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("record", on=True)
+            await client.text("status", recording=True)
+            await client.frames(8)
+
+    with serving(toy_session(tmp_path)) as (address, server):
+        run(play, address)
+        until(lambda: not server.sessions)
+    (folder,) = tmp_path.iterdir()
+    assert Demonstrations(folder).length >= 7
+
+
+# -- world models ----------------------------------------------------------------------------------------
+
+
+def test_side_by_side_under_the_same_actions(dream):
+    async def play(address):
+        async with playing(address) as client:
+            first = await client.frame()
+            assert np.abs(point(first) - point(first, "world")).max() < 2  # started from the other's frame
+            seq = await client.hold("ArrowRight")
+            await client.frame(seq)
+            moved = await client.until(lambda frame: point(frame)[0] > point(first)[0] + 12)
+            assert point(moved, "world")[0] > point(first, "world")[0] + 4
+
+    run(play, dream)
+
+
+def test_sampling_is_changed_live(dream):
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("sampling", temperature=0.5, top_p=0.25)
+            status = await client.text("status", sampling={"temperature": 0.5, "top_p": 0.25})
+            assert not status["paused"]
+            await client.say("sampling", temperature=2.0, top_p=0.25)
+            assert (await client.text("notice"))["text"] == "too hot for a toy"
+
+    run(play, dream)
+
+
+def test_a_world_model_starts_from_an_uploaded_picture_and_clip(dream):
+    picture = Image.new("RGB", (256, 256), (230, 230, 230))
+    picture.paste((10, 10, 10), (200, 24, 216, 40))
+    png, clip = io.BytesIO(), io.BytesIO()
+    picture.save(png, "PNG")
+    with av.open(clip, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width = stream.height = 256
+        stream.pix_fmt = "yuv420p"
+        for _ in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("pause", on=True)
+            await client.text("status", paused=True)
+            session = next(text for text in client.texts if text["type"] == "session")
+            for body in (png, clip):
+                await client.say("reset", seed=1)
+                begun = await client.until(lambda frame: frame["step"] == 0)
+                assert abs(point(begun, "world")[0] - 52) > 8
+                path = f"/upload/{session['id']}"
+                status, _ = await asyncio.to_thread(request, address, "POST", path, body.getvalue())
+                assert status == 202
+                await client.until(lambda frame: np.abs(point(frame, "world") - (52, 8)).max() < 2)
+
+    run(play, dream)
+
+
+def test_a_picture_is_of_no_use_without_a_world_model(toy):
+    async def play(address):
+        async with playing(address) as client:
+            session = next(text for text in client.texts if text["type"] == "session")
+            status, _ = await asyncio.to_thread(request, address, "POST", f"/upload/{session['id']}", b"x")
+            assert status == 202
+            assert "world=NAME" in (await client.text("notice"))["text"]
+
+    run(play, toy)

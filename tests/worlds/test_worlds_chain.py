@@ -1,0 +1,102 @@
+"""Record, train a tokenizer, train a world model, step into it: the commands of a user, in small."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny_world import SIZE, WORLD, train_tokenizer, train_world
+
+from playloop.demos.dataset import Demonstrations
+from playloop.envs.minecraft import ACTION_NAMES
+from playloop.training.metrics import read_metrics
+from playloop.worlds.checkpoint import load_tokenizer, load_world
+from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.session import EngineSession, TorchSession, open_session
+
+
+def test_recorded_frames_are_the_games_own(chain):
+    data = Demonstrations(chain["data"])
+    assert data.features["observation.images.pov"]["shape"] == [*SIZE, 3]
+    assert data.column("action").shape == (data.length, 25) and len(data.episodes) == 4
+    assert data.contract.action_names == ACTION_NAMES
+    from playloop.envs.craft.env import CraftConfig
+    from playloop.envs.episode import Episode
+
+    env = CraftConfig(size=SIZE, horizon=24).make()
+    env.begin(Episode.from_json(data.playloop["episodes"][1]))
+    start, worst = int(data.starts[1]), 0.0
+    for row in range(start, start + 12):
+        seen = env.observe()["images"]["pov"].astype(float)
+        worst = max(worst, float(np.abs(seen - data.frame("observation.images.pov", row)).mean()))
+        env.advance(data.column("action")[row])
+    assert worst < 3.0  # a lossy codec, and no shift of a frame: that would be tens
+
+
+def test_training_leaves_whole_checkpoints(chain):
+    world = load_world(chain["world"])
+    assert world.model.config.context == WORLD.context and world.starts.shape[2] == world.tokenizer.tokens
+    training = json.loads((chain["world"] / "training.json").read_text())
+    assert training["data"][0]["rows"] == 96 and training["steps"] == 12
+    metrics = read_metrics(chain["world"].parent / "metrics.jsonl")
+    assert {"loss", "accuracy", "persistence", "validation/loss"} <= set(metrics[-1])
+
+
+def test_a_stopped_run_ends_as_an_unbroken_one(chain, tmp_path):
+    words = ["task.imagined=0.5", "task.clip=5", "task.foresight=2"]
+    whole = train_world(tmp_path / "a", chain["data"], chain["tokenizer"], *words)
+    import playloop.training.trainer as trainer
+
+    class Stop(Exception):
+        pass
+
+    def stop(self, batch, once=trainer.Trainer._update):
+        if self.step == 7:
+            raise Stop
+        once(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(trainer.Trainer, "_update", stop)
+        train_world(tmp_path / "b", chain["data"], chain["tokenizer"], *words)
+    broken = train_world(tmp_path / "b", chain["data"], chain["tokenizer"], *words)
+    names = ("model.safetensors", "starts.npz")
+    assert all((whole / name).read_bytes() == (broken / name).read_bytes() for name in names)
+    assert "imagined_loss" in read_metrics(whole.parent / "metrics.jsonl")[-1]
+
+
+def test_the_decoder_learns_what_the_model_expects(chain, tmp_path):
+    words = [f"task.start={chain['tokenizer']}", f"task.generated={chain['world']}"]
+    taught = train_tokenizer(tmp_path, chain["data"], *words)
+    before, after = load_tokenizer(chain["tokenizer"]), load_tokenizer(taught)
+    for old, new in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True):
+        assert torch.equal(old, new)
+    assert not torch.equal(before.decoder[0].weight, after.decoder[0].weight)
+    with pytest.raises(ValueError, match="use its own"):
+        train_tokenizer(tmp_path / "x", chain["data"], words[1])
+
+
+def test_sizes_that_do_not_fit_are_named(chain, tmp_path):
+    with pytest.raises(ValueError, match="want"):
+        train_world(tmp_path, chain["data"], chain["tokenizer"], "world.rows=3")
+    with pytest.raises(ValueError, match="foresight"):
+        train_world(tmp_path, chain["data"], chain["tokenizer"], "task.clip=3", "task.foresight=2")
+
+
+def test_both_back_ends_imagine_and_repeat(chain):
+    world = load_world(chain["world"])
+    sampler, action = SamplerConfig(level=0), torch.tensor([0, 1, 0, 0, 0, 0, 0, 15, 20])
+    for kind in (TorchSession, EngineSession):
+        frames = []
+        for _ in range(2):
+            session, rng = kind(world, sampler), np.random.default_rng(1)
+            for number, tokens in enumerate(world.starts[0]):
+                session.write(tokens, world.start_actions[0, number - 1] if number else None)
+            frames.append(
+                [session.step(action, rng.random(world.tokenizer.tokens)).tolist() for _ in range(5)]
+            )
+        assert frames[0] == frames[1]
+    assert type(open_session(world, sampler)) is EngineSession
+    with pytest.raises(ValueError, match="not trained"):
+        open_session(world, SamplerConfig(window=2))
+    with pytest.raises(ValueError, match="neither"):
+        open_session(world, sampler, "magic")
