@@ -25,22 +25,22 @@ def find_checkpoint(word: str) -> Path:
     raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")
 
 
-def find_checkpoints(agent: DictConfig) -> None:
-    """Replace every checkpoint that an agent's settings name, at any depth, by its folder.
+def find_checkpoints(settings: DictConfig) -> None:
+    """Replace every checkpoint that an agent's or environment's settings name, at any depth, by its folder.
 
     Raises:
         FileNotFoundError: one of them is neither a folder nor shipped.
     """
-    for name, value in agent.items():
+    for name, value in settings.items():
         if isinstance(value, DictConfig):
             find_checkpoints(value)
         elif name == "checkpoint":
-            agent[name] = str(find_checkpoint(value))
+            settings[name] = str(find_checkpoint(value))
 
 
 def shipped_checkpoints() -> dict[str, Path]:
     """Name → folder, of policies and of world models."""
-    found = {}
+    found: dict[str, Path] = {}
     for package in ("playloop.policies", "playloop.worlds"):
         home = Path(str(resources.files(package))) / "checkpoints"
         found |= {path.name: path for path in sorted(home.glob("*")) if (path / "config.json").is_file()}

@@ -36,7 +36,8 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     settings = plain(config)
-    find_checkpoints(config.agent)  # after `plain`: the record keeps the names, alike on every machine
+    for group in (config.agent, config.env):  # after `plain`: the record keeps the names, alike everywhere
+        find_checkpoints(group)
     env, agent = make(config.env), make(config.agent)
     episodes = select_episodes(config, env)
 

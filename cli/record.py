@@ -27,6 +27,7 @@ def run(arguments: Arguments) -> int:
     from playloop.demos.record import record
 
     find_checkpoints(config.agent)
+    find_checkpoints(config.env)
     config.out = str(arguments.choose_out(config.out))
     config.command = arguments.command
     record(config)

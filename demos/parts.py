@@ -42,6 +42,7 @@ class PartWriter:
         self._rate, self._crf, self._codec, self._gop = exact_rate(fps), crf, codec, gop
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         self._container: av.container.OutputContainer | None = None
+        self._stream: Any = None
 
     def add(self, image: np.ndarray) -> None:
         """Append a frame uint8 [H, W, 3]."""
@@ -77,8 +78,7 @@ class PartWriter:
         crf = self._crf if self._crf is not None else 4 if small else 18
         options = {"crf": str(crf)} | ({"preset": "veryfast"} if self._codec == "libx264" else {})
         self._container = av.open(str(self._partial), "w", format="mp4")
-        self._stream = self._container.add_stream(self._codec, rate=self._rate, options=options)
-        stream: Any = self._stream
+        self._stream = stream = self._container.add_stream(self._codec, rate=self._rate, options=options)
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv444p" if small else "yuv420p"
         stream.time_base = stream.codec_context.time_base = 1 / self._rate

@@ -69,4 +69,4 @@ def hotbar_presses(selected: np.ndarray, pressed: np.ndarray, wheel: np.ndarray)
 
 def null_actions(vectors: np.ndarray) -> np.ndarray:
     """Where action vectors [n, 25] hold no button and turn nothing, bool [n]."""
-    return ~vectors.any(-1)
+    return (vectors == 0).all(axis=1)

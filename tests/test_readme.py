@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.M | re.S)
 SHELL = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
 COMMANDS = SHELL + re.findall(r"`((?:playloop|make) [^`…A-Z][^`…]*)`", README)
-CONFIGURED = ("eval", "record", "train", "bench")
+CONFIGURED = ("eval", "play", "record", "train", "bench")
 
 
 @pytest.fixture

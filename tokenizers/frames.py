@@ -105,6 +105,11 @@ class FrameTokenizer(nn.Module):
         return self.fsq.codes
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in."""
+        return next(self.parameters()).dtype
+
+    @property
     def tokens(self) -> int:
         """Tokens of a frame."""
         return self.rows * self.columns
@@ -180,12 +185,12 @@ class FrameTokenizer(nn.Module):
             )
         blocks = images.view(b, h // PATCH, PATCH, w // PATCH, PATCH, c).permute(0, 1, 3, 5, 2, 4)
         x = blocks.reshape(b, h // PATCH, w // PATCH, -1).permute(0, 3, 1, 2)  # channels last in memory
-        x = x.to(dtype or self.encoder[0].weight.dtype) * (1 / 64) - 2
+        x = x.to(dtype or self.dtype) * (1 / 64) - 2
         return self.encoder(x).permute(0, 2, 3, 1)
 
     def _pixels(self, centers: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """What the quantiser gives, [B, rows, columns, S] → [B, 3, H, W] in about [-1, 1]."""
-        return self.decoder(centers.to(dtype or self.encoder[0].weight.dtype).permute(0, 3, 1, 2))
+        return self.decoder(centers.to(dtype or self.dtype).permute(0, 3, 1, 2))
 
 
 def psnr(error: Tensor) -> Tensor:

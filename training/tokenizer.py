@@ -77,7 +77,7 @@ class TokenizerTask:
         self.rows = {split: self.data.clips(split, length) for split in ("train", "validation")}
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.model.to(device, memory_format=torch.channels_last)
+        self.model.to(device)
         self.dtype = dtype
 
     def describe(self) -> dict[str, Any]:

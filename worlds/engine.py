@@ -179,7 +179,7 @@ def pack(model: WorldModel) -> Weights:
         pairs = [quantize_rows(part) for part in parts]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
-    def after(norm: torch.nn.Module, linear: torch.nn.Linear) -> np.ndarray:
+    def after(norm: torch.nn.RMSNorm, linear: torch.nn.Linear) -> np.ndarray:
         return (linear.weight * norm.weight).detach().numpy()
 
     def alone(linear: torch.nn.Linear) -> np.ndarray:

@@ -39,16 +39,16 @@ class Weights(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A schedule as arrays: pass s has `count[s]` rows, of which the first `fed[s]` feed tokens.
+    """A schedule as arrays: pass s has `rows[s]` rows, of which the first `fed[s]` feed tokens.
 
     Args:
-        count: int64 [S].
+        rows: int64 [S].
         fed: int64 [S].
         query: of each row, int64 [S, R].
         target: token that the row predicts, -1 for none, int64 [S, R].
     """
 
-    count: np.ndarray
+    rows: np.ndarray
     fed: np.ndarray
     query: np.ndarray
     target: np.ndarray
@@ -217,8 +217,8 @@ def decode(
     """Fill `tokens` int64 [N] with the next frame, pass by pass; keys and values are written on the way."""
     queries, most = len(frame.common), plan.query.shape[1]
     places, angles, masks = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
-    for step in range(len(plan.count)):
-        rows = plan.count[step]
+    for step in range(len(plan.rows)):
+        rows = plan.rows[step]
         for row in range(rows):
             query = plan.query[step, row]
             places[row], angles[row], masks[row] = frame.base + query, queries + query, query

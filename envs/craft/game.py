@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.angles import ahead
@@ -100,8 +101,8 @@ class Game:
         """The block that the player points at."""
         return aim(self.grid, self.body.eye, self.body.pitch, self.body.yaw)
 
-    def spill(self, item: int, position: np.ndarray, velocity: np.ndarray, delay: int) -> None:
-        """Let an item fall."""
+    def spill(self, item: int, position: ArrayLike, velocity: ArrayLike, delay: int) -> None:
+        """Let an item fall from a position with a velocity, each [3]."""
         self.drops.append(Drop(item, np.array(position, np.float64), np.array(velocity, np.float64), delay))
 
     # ------------------------------------------------------------------------------------------- hands

@@ -71,9 +71,8 @@ class Explore(Task):
     rule = "always, at the end"
 
     def prepare(self, game: Game, rng: np.random.Generator) -> None:
-        items = ("iron_pickaxe", "iron_axe", "iron_shovel", "planks", "cobblestone")
-        items += ("red_wool", "blue_wool", "yellow_wool", "dirt")
-        for item in items:
+        blocks = ("planks", "cobblestone", "red_wool", "blue_wool", "yellow_wool", "dirt")
+        for item in ("iron_pickaxe", "iron_axe", "iron_shovel", *blocks):
             game.inventory.add(ITEM[item], 1 if "iron" in item else 64)
 
     def judge(self, game: Game) -> Verdict:
@@ -107,16 +106,20 @@ class Navigate(Task):
     nearest: float = 0.0
 
     def prepare(self, game: Game, rng: np.random.Generator) -> None:
-        start = game.body.position
-        for _ in range(1000):
-            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(24, 40)
-            x, z = (int(v) for v in start[[0, 2]] + reach * np.array([np.cos(angle), np.sin(angle)]))
-            ground = surface(game.grid, x, z)
-            if ground is not None and game.grid[x, ground, z] in GROUND:
-                break
+        x, ground, z = self._place(game, rng)
         game.grid[x, ground + 1 : ground + 8, z] = ID["yellow_wool"]
         self.goal = np.array([x + 0.5, ground + 1.0, z + 0.5])
         self.nearest = self._distance(game)
+
+    def _place(self, game: Game, rng: np.random.Generator) -> tuple[int, int, int]:
+        start = game.body.position[[0, 2]]
+        for _ in range(1000):
+            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(24, 40)
+            x, z = (int(v) for v in start + reach * np.array([np.cos(angle), np.sin(angle)]))
+            ground = surface(game.grid, x, z)
+            if ground is not None and game.grid[x, ground, z] in GROUND:
+                return x, ground, z
+        raise RuntimeError("this world has no dry place for a tower; use another seed")
 
     def _distance(self, game: Game) -> float:
         return float(np.hypot(*(self.goal - game.body.position)[[0, 2]]))

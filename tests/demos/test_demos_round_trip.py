@@ -63,7 +63,7 @@ def test_layout_is_lerobot_v3(recorded):
     info = json.loads((root / "meta/info.json").read_text())
     assert info["codebase_version"] == "v3.0" and info["fps"] == 20 and info["chunks_size"] == 1000
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (5, 31, 2)
-    assert info["features"][CAMERAS[0]]["info"]["video.pix_fmt"] == "yuv444p"  # small pictures keep their colours
+    assert info["features"][CAMERAS[0]]["info"]["video.pix_fmt"] == "yuv444p"
     schema = pq.read_schema(root / "data/chunk-000/file-000.parquet")
     assert not set(CAMERAS) & set(schema.names)
     assert str(schema.field("action").type) == "fixed_size_list<element: float>[7]"

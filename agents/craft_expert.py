@@ -1,0 +1,141 @@
+"""A scripted player of the voxel world: chops trees, walks to the tower, builds from the plan."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from playloop.agents.base import Plan
+from playloop.agents.craft_build import build
+from playloop.agents.craft_chop import chop
+from playloop.agents.craft_memory import Memory
+from playloop.agents.craft_player import Move, Player, vector
+from playloop.agents.craft_walk import Walker
+from playloop.agents.paths import Cell
+from playloop.envs.contract import Contract
+from playloop.envs.craft.env import STATE_NAMES
+from playloop.envs.craft.tasks import Treechop
+from playloop.envs.episode import Episode
+from playloop.envs.minecraft import ACTION_NAMES
+
+NEAR = 1.9
+"""Blocks from the tower at which a way to it ends."""
+NOISE = ("forward", "back", "left", "right", "jump", "sprint", "sneak")
+"""Keys of a disturbance."""
+
+
+@dataclass
+class CraftExpertConfig:
+    """Settings of `CraftExpert`.
+
+    Args:
+        chunk: most actions a decision; fewer where the next depend on what the game does.
+        disturbance: chance per decision that random keys and turns are injected for 4 to 12 ticks. They are
+            marked (`expert` = 0 in the plan's info), not to be imitated; what follows shows how to recover.
+    """
+
+    chunk: int = 4
+    disturbance: float = 0.0
+
+    def make(self) -> CraftExpert:
+        """The agent."""
+        return CraftExpert(self)
+
+
+class CraftExpert:
+    """Reads the whole world and plans a few ticks at a time, with the game's own physics."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"privileged"})
+    rows = 16
+
+    def __init__(self, config: CraftExpertConfig):
+        if not 1 <= config.chunk <= 8 or not 0 <= config.disturbance <= 1:
+            raise ValueError(
+                f"agent.chunk must be 1 to 8 and agent.disturbance a probability, got {config}; "
+                "a block that breaks within a longer chunk would not be noticed"
+            )
+        self.config = config
+
+    def prepare(self, contract: Contract) -> None:
+        if contract.action_names != ACTION_NAMES or contract.state_names != STATE_NAMES:
+            raise ValueError(f"agent=craft plays env=craft only, not env={contract.family}; use env=craft")
+
+    def begin(self, episode: Episode) -> Memory:
+        return Memory()
+
+    def act(
+        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Any], list[Plan]]:
+        pairs = [self._decide(*row) for row in zip(carries, observations, rngs, strict=True)]
+        return [carry for carry, _ in pairs], [plan for _, plan in pairs]
+
+    def _decide(
+        self, carry: Memory, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[Memory, Plan]:
+        memory = copy.copy(carry)
+        if rng.random() < self.config.disturbance:
+            memory.route, memory.turn = None, (0.0, 0.0)
+            return memory, disturb(rng)
+        player = Player.read(observation, memory.turn)
+        actions: list[np.ndarray] = []
+        task = task_of(observation)
+        diggable = {} if task != "build" else {"diggable": frozenset[str]()}
+        walker = Walker(player, memory, rng, sprints=task == "navigate", **diggable)
+        while len(actions) < self.config.chunk:
+            move = play(task, walker, observation["privileged"])
+            actions.append(player.tick(move))
+            if move.ends:
+                break
+        memory.turn = player.turn
+        return memory, Plan(np.stack(actions), {"expert": 1})
+
+
+def task_of(observation: dict[str, Any]) -> str:
+    """The task that an observation belongs to.
+
+    Raises:
+        ValueError: none that the expert knows.
+    """
+    truth = observation.get("privileged", {})
+    if len(truth.get("plan", ())):
+        return "build"
+    if np.isfinite(truth.get("goal", np.nan)).all():
+        return "navigate"
+    if observation["instruction"] == Treechop.instruction:
+        return "treechop"
+    raise ValueError(
+        f"agent=craft knows no way to {observation['instruction']!r}; use task=treechop, navigate or build"
+    )
+
+
+def play(task: str, walker: Walker, truth: dict[str, np.ndarray]) -> Move:
+    """A tick of a task."""
+    if task == "build":
+        return build(walker, truth["plan"])
+    if task == "navigate":
+        return navigate(walker, truth["goal"])
+    return chop(walker, truth["drops"])
+
+
+def navigate(walker: Walker, goal: np.ndarray) -> Move:
+    """A tick on the way to the tower at `goal` float64 [3]."""
+
+    def left(cell: Cell) -> float:
+        return math.hypot(cell[0] + 0.5 - goal[0], cell[2] + 0.5 - goal[2])
+
+    if move := walker.come_free():
+        return move
+    move = walker.walk("tower", lambda cell: left(cell) <= NEAR, lambda cell: max(0.0, left(cell) - NEAR))
+    return move or Move()
+
+
+def disturb(rng: np.random.Generator) -> Plan:
+    """Random keys and a turn, held for 4 to 12 ticks; not to be imitated."""
+    keys = [name for name in NOISE if rng.random() < 0.3]
+    turn = float(rng.normal(0.0, 1.5)), float(rng.normal(0.0, 4.0))
+    action = vector(keys, turn)
+    return Plan(np.repeat(action[None], int(rng.integers(4, 13)), axis=0), {"expert": 0})

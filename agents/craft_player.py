@@ -1,0 +1,160 @@
+"""A player as an expert sees it: its body goes on by the game's own physics while moves are planned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from playloop.agents.paths import Cell
+from playloop.envs.craft.aim import Aimed, aim
+from playloop.envs.craft.blocks import ID
+from playloop.envs.craft.body import WIDTH, Body, Keys, grid_at
+from playloop.envs.craft.env import STATE_NAMES
+from playloop.envs.craft.inventory import HOTBAR
+from playloop.envs.minecraft import ACTION_SIZE, place_of
+
+MOUSE = 0.15
+"""Degrees of the smallest turn, as in Minecraft at its usual sensitivity."""
+FASTEST, QUICKENING, EASING = 14.0, 5.0, 0.35
+"""Most degrees a tick; how much faster or slower a tick may turn than the last; share of what is left."""
+
+_PLACE = {name: number for number, name in enumerate(STATE_NAMES)}
+_FIRST_KIND, _FIRST_COUNT = _PLACE["kind.1"], _PLACE["count.1"]
+
+
+@dataclass
+class Move:
+    """A tick's keys and where to look.
+
+    Args:
+        keys: names of the held ones.
+        look: wanted pitch and yaw in degrees; None lets the view come to rest.
+        ends: what follows is not known before the game has answered: nothing is planned beyond this tick.
+    """
+
+    keys: frozenset[str] = frozenset()
+    look: tuple[float, float] | None = None
+    ends: bool = False
+
+
+@dataclass
+class Player:
+    """The body, what is in the hand, and the world; `tick` foresees what a move leads to.
+
+    Args:
+        grid: uint8 [X, Y, Z]; never written to.
+        body: a copy of the player's.
+        kinds: item of each hotbar slot.
+        selected: slot of the hand.
+        digging: how far the aimed block is broken.
+        turn: degrees (pitch, yaw) of the last tick.
+    """
+
+    grid: np.ndarray
+    body: Body
+    kinds: list[int]
+    selected: int
+    digging: float
+    turn: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def read(cls, observation: dict[str, Any], turn: tuple[float, float]) -> Player:
+        """From a state of `envs.craft` and the ground truth."""
+        state = observation["state"].astype(np.float64)
+        body = Body(
+            snapped(state[:3]),
+            state[3:6].copy(),
+            yaw=float(state[_PLACE["yaw"]]),
+            pitch=float(state[_PLACE["pitch"]]),
+            on_ground=bool(state[_PLACE["on_ground"]]),
+            sneaking=bool(state[_PLACE["sneaking"]]),
+        )
+        kinds = [
+            int(kind) if count > 0 else 0
+            for kind, count in zip(state[_FIRST_KIND:][:HOTBAR], state[_FIRST_COUNT:][:HOTBAR], strict=True)
+        ]
+        selected, digging = int(state[_PLACE["selected"]]), float(state[_PLACE["digging"]])
+        return cls(observation["privileged"]["grid"], body, kinds, selected, digging, turn)
+
+    @property
+    def cell(self) -> Cell:
+        """Where the feet are."""
+        x, y, z = self.body.position
+        return math.floor(x), math.floor(y + 1e-3), math.floor(z)
+
+    @property
+    def swims(self) -> bool:
+        """Whether the body is in water as the physics has it."""
+        x, y, z = self.body.position
+        return grid_at(self.grid, x, y + 0.4, z) == ID["water"]
+
+    def aimed(self, turn: tuple[float, float] = (0.0, 0.0)) -> Aimed | None:
+        """The block that is pointed at after a turn."""
+        pitch = min(max(self.body.pitch + turn[0], -90.0), 90.0)
+        return aim(self.grid, self.body.eye, pitch, self.body.yaw + turn[1])
+
+    def slot_of(self, item: int) -> int | None:
+        """The hotbar slot with an item."""
+        return self.kinds.index(item) if item in self.kinds else None
+
+    def turn_to(self, look: tuple[float, float] | None) -> tuple[float, float]:
+        """The next tick's turn towards a view: it sets in and eases out, and comes in steps of the mouse."""
+        if look is None:
+            return _eased(0.0, self.turn[0]), _eased(0.0, self.turn[1])
+        pitch = look[0] - self.body.pitch
+        yaw = (look[1] - self.body.yaw + 180.0) % 360.0 - 180.0
+        return _eased(pitch, self.turn[0]), _eased(yaw, self.turn[1])
+
+    def tick(self, move: Move) -> np.ndarray:
+        """Carry out a move in this copy; returns the action vector float32 [25] that does it in the game."""
+        self.turn = self.turn_to(move.look)
+        self.body.turn(*self.turn)
+        held = move.keys
+        for slot in range(HOTBAR):
+            if f"hotbar.{slot + 1}" in held:
+                self.selected = slot
+        keys = Keys(
+            forward=("forward" in held) - ("back" in held),
+            right=("right" in held) - ("left" in held),
+            jump="jump" in held,
+            sneak="sneak" in held,
+            sprint="sprint" in held,
+        )
+        self.body.tick(self.grid, keys)
+        return vector(held, self.turn)
+
+
+def vector(keys: Iterable[str], turn: tuple[float, float]) -> np.ndarray:
+    """Keys and a turn as an action vector, float32 [25]."""
+    action = np.zeros(ACTION_SIZE, np.float32)
+    for name in keys:
+        action[place_of(name)] = 1.0
+    action[-2:] = turn
+    return action
+
+
+def view_to(eye: np.ndarray, point: np.ndarray) -> tuple[float, float]:
+    """Pitch and yaw, in degrees, of a look from an eye at a point, both float64 [3]."""
+    east, up, south = point - eye
+    return math.degrees(math.atan2(-up, math.hypot(east, south))), math.degrees(math.atan2(-east, south))
+
+
+def snapped(position: np.ndarray) -> np.ndarray:
+    """A position [3] whose skin lies exactly on a block's face where it was rounded to just beside it."""
+    position = position.copy()
+    for axis, half in ((0, WIDTH / 2), (1, 0.0), (2, WIDTH / 2)):
+        for side in {half, -half}:
+            face = round(position[axis] + side)
+            if abs(position[axis] + side - face) < 2e-5:
+                position[axis] = face - side
+    return position
+
+
+def _eased(left: float, last: float) -> float:
+    wanted = left if abs(left) < 1.0 else min(max(EASING * left, -FASTEST), FASTEST)
+    turn = min(max(wanted, last - QUICKENING), last + QUICKENING)
+    return round(turn / MOUSE) * MOUSE

@@ -1,0 +1,136 @@
+"""The voxel world's speed: frames a second of both renderers, steps a second with and without pictures."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from playloop.agents.explorer import ExplorerConfig
+from playloop.envs.craft.env import Craft, CraftConfig
+from playloop.envs.craft.game import Game
+from playloop.envs.craft.jit import COMPILED
+from playloop.envs.craft.rays import draw
+from playloop.envs.craft.rays_numpy import draw_numpy
+from playloop.envs.craft.render import view_plane
+from playloop.envs.craft.textures import atlas
+
+ROUNDS = 5
+"""The median of so many rounds is reported."""
+PLAIN_VIEWS = 3
+"""Views drawn with numpy: it is slow, and every view costs about the same."""
+
+
+@dataclass
+class CraftBenchConfig:
+    """What is timed, in processor seconds of one core: other work on the machine does not count.
+
+    Args:
+        sizes: (height, width) of the pictures.
+        views: different views drawn at each size, from an episode of random play.
+        steps: of the environment.
+        init: stored world of the episode.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((64, 64), (128, 128), (224, 384), (360, 640))
+    views: int = 60
+    steps: int = 600
+    init: int = 0
+
+    def make(self) -> CraftBench:
+        """The bench, its episode played."""
+        return CraftBench(self)
+
+
+class CraftBench:
+    """`run()` gives the numbers, `table(numbers)` shows them."""
+
+    def __init__(self, config: CraftBenchConfig):
+        if config.views < 1 or config.steps < 1:
+            raise ValueError(f"craft.views and craft.steps must be at least 1, got {config}")
+        self.config = config
+        self.actions = _random_play(config)
+        self.views = _views_of(config, self.actions)
+
+    def run(self) -> dict[str, Any]:
+        """Frames and steps a second."""
+        report: dict[str, Any] = {"compiled": COMPILED, "frames": {}}
+        for size in self.config.sizes:
+            size = int(size[0]), int(size[1])
+            frames = {"numpy": self._frame_rate(draw_numpy, size, self.views[:PLAIN_VIEWS], rounds=1)}
+            if COMPILED:
+                frames["compiled"] = self._frame_rate(draw, size, self.views, ROUNDS)
+            report["frames"]["{}x{}".format(*size)] = frames
+        report["steps"] = {"without pictures": self._step_rate(look=False)}
+        for size in self.config.sizes[:2]:
+            report["steps"]["with pictures, {}x{}".format(*size)] = self._step_rate(True, size)
+        return report
+
+    def table(self, report: dict[str, Any]) -> Table:
+        """The numbers as a table for the terminal."""
+        table = Table(title="voxel world on one core, processor time")
+        for heading in ("", "numpy /s", "compiled /s", "ratio"):
+            table.add_column(heading, justify="left" if not heading else "right")
+        for size, frames in report["frames"].items():
+            plain, ours = frames["numpy"], frames.get("compiled")
+            cells = [f"{ours:,.0f}", f"{ours / plain:.0f}x"] if ours else ["", ""]
+            table.add_row(f"frames {size}", f"{plain:,.1f}", *cells)
+        for name, rate in report["steps"].items():
+            table.add_row(f"steps {name}", *(["", f"{rate:,.0f}"] if COMPILED else [f"{rate:,.0f}", ""]), "")
+        return table
+
+    def _frame_rate(self, paint: Callable, size: tuple[int, int], views: list[Game], rounds: int) -> float:
+        image = np.empty((*size, 3), np.uint8)
+        scenes = [
+            (game.grid, atlas(), game.body.eye, *view_plane(size, game.body.pitch, game.body.yaw), 1.0, image)
+            for game in views
+        ]
+        paint(*scenes[0])  # compiles
+        rates = []
+        for _ in range(rounds):
+            began = time.process_time()
+            for scene in scenes:
+                paint(*scene)
+            rates.append(len(scenes) / (time.process_time() - began))
+        return statistics.median(rates)
+
+    def _step_rate(self, look: bool, size: tuple[int, int] = (64, 64)) -> float:
+        env = _begun(CraftConfig(size=(int(size[0]), int(size[1]))), self.config.init)
+        env.observe(images=look)
+        began = time.process_time()
+        for action in self.actions:
+            env.advance(action)
+            env.observe(images=look)
+        return len(self.actions) / (time.process_time() - began)
+
+
+def _begun(config: CraftConfig, init: int) -> Craft:
+    env = config.make()
+    env.begin(config.episodes([0], [init])[0])
+    return env
+
+
+def _random_play(config: CraftBenchConfig) -> np.ndarray:
+    """Actions of a player who does as he likes, float32 [steps, 25]."""
+    episode = CraftConfig().episodes([0], [config.init])[0]
+    agent = ExplorerConfig(chunk=config.steps).make()
+    _, [plan] = agent.act([agent.begin(episode)], [{}], [episode.rng("decision", 0)])
+    return plan.actions
+
+
+def _views_of(config: CraftBenchConfig, actions: np.ndarray) -> list[Game]:
+    """The game at even distances in the episode; the grid is copied, the world changes."""
+    env, views = _begun(CraftConfig(), config.init), []
+    every = max(1, len(actions) // config.views)
+    for number, action in enumerate(itertools.islice(itertools.cycle(actions), every * config.views)):
+        if number % every == 0:
+            body = env.game.body
+            views.append(Game(env.game.grid.copy(), _copy_of(body), env.game.rng))
+        env.advance(action)
+    return views

@@ -1,0 +1,149 @@
+"""Which parts of recordings a world model is judged on, and what lies in them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from playloop.demos.open import open_demonstrations
+from playloop.demos.resize import resize
+from playloop.envs.contract import Contract
+from playloop.envs.minecraft import ACTION_NAMES
+from playloop.training.data import split_episodes
+
+
+@dataclass(frozen=True, order=True)
+class Clip:
+    """Frames in a row, named completely: what is drawn for a clip follows from its name.
+
+    Args:
+        source: identity of the data set.
+        episode: by place among the data set's episodes.
+        start: its first frame in the episode.
+        frames: how many; two clips that differ in this alone draw the same numbers.
+    """
+
+    source: str
+    episode: int
+    start: int
+    frames: int
+
+    @property
+    def key(self) -> str:
+        """A short name."""
+        return f"{self.source}-{self.episode:05d}-{self.start:06d}"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"episode {self.episode} of {self.source}, from frame {self.start}"
+
+    def rng(self, *purpose: object) -> np.random.Generator:
+        """A generator that depends on this clip and the purpose, and on nothing else."""
+        text = "/".join(map(str, (self.key, *purpose)))
+        return np.random.default_rng(
+            int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        )
+
+
+class Recordings:
+    """Data sets from which clips are taken.
+
+    Args:
+        paths: their folders.
+        size: height and width of the frames that are wanted.
+        camera: "" for every data set's first.
+        on_corrupt: "refuse" or "skip".
+        trained: what the model's `training.json` says: episodes that it was trained on are left out.
+        validation: the share that its training held out.
+
+    Raises:
+        ValueError: a data set does not have MineRL's actions, or no video.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: tuple[int, int],
+        camera: str = "",
+        on_corrupt: Literal["refuse", "skip"] = "refuse",
+        trained: dict[str, Any] | None = None,
+        validation: float = 0.03,
+    ):
+        opened = [open_demonstrations(path, on_corrupt) for path in paths]
+        self.datasets = {dataset.identity: dataset for dataset in opened}
+        self.size, self.camera = size, camera
+        for dataset in opened:
+            if dataset.contract is None or dataset.contract.action_names != ACTION_NAMES:
+                raise ValueError(f"{dataset.root} was not recorded with the actions of MineRL.")
+            if not dataset.cameras:
+                raise ValueError(f"{dataset.root} has no video; there is nothing to compare with.")
+        known = {data["identity"] for data in (trained or {}).get("data", [])}
+        self.trained_on = known & set(self.datasets)
+        seed = (trained or {}).get("seed", 0)
+        self.allowed = {
+            name: self._allowed(name, len(dataset.episodes), validation, seed)
+            for name, dataset in self.datasets.items()
+        }
+
+    def _allowed(self, name: str, episodes: int, validation: float, seed: int) -> np.ndarray:
+        """Which episodes the model has not seen, bool; the split is that of `FrameData`."""
+        if name not in self.trained_on:
+            return np.ones(episodes, bool)
+        return split_episodes(episodes, validation, np.random.default_rng([seed, episodes]))
+
+    @property
+    def contract(self) -> Contract:
+        """Of the first data set."""
+        contract = next(iter(self.datasets.values())).contract
+        assert contract is not None  # checked when opened
+        return contract
+
+    def longest(self) -> int:
+        """Frames of the longest episode that may be used; 0 if there is none."""
+        lengths = [np.diff(d.starts)[self.allowed[name]] for name, d in self.datasets.items()]
+        return int(max(np.concatenate(lengths), default=0))
+
+    def choose(self, count: int, frames: int) -> list[Clip]:
+        """Clips that do not overlap, spread over the episodes; fewer are the beginning of more.
+
+        Raises:
+            ValueError: no episode is long enough.
+        """
+        columns = []
+        for name, dataset in self.datasets.items():
+            for episode in np.flatnonzero(self.allowed[name]).tolist():
+                length = int(dataset.starts[episode + 1] - dataset.starts[episode])
+                places = Clip(name, episode, 0, 0).rng("places", frames).permutation(length // frames)
+                columns.append([Clip(name, episode, int(place) * frames, frames) for place in places])
+        columns = [column for column in columns if column]
+        if not columns and count:
+            others = " that the model was not trained on" if self.trained_on else ""
+            raise ValueError(
+                f"no episode{others} has {frames} frames, the longest {self.longest()}; name other "
+                "recordings with data=…, or lower horizon or context"
+            )
+        columns.sort(key=lambda column: Clip(column[0].source, column[0].episode, 0, 0).rng("order").random())
+        ranks = itertools.zip_longest(*columns)
+        return [clip for rank in ranks for clip in rank if clip is not None][:count]
+
+    def rows(self, clip: Clip) -> np.ndarray:
+        """The clip's rows in its data set, int64 [T]."""
+        return int(self.datasets[clip.source].starts[clip.episode]) + clip.start + np.arange(clip.frames)
+
+    def frames(self, clip: Clip) -> np.ndarray:
+        """uint8 [T, H, W, 3]."""
+        dataset = self.datasets[clip.source]
+        images = dataset.frames(self.camera or dataset.cameras[0], self.rows(clip))
+        if images.shape[1:3] == self.size:
+            return images
+        return np.stack([resize(image, self.size) for image in images])
+
+    def actions(self, clip: Clip) -> np.ndarray:
+        """Action vectors between the frames, float32 [T - 1, 25]; [t] leads from frame t to frame t + 1."""
+        return self.datasets[clip.source].column("action")[self.rows(clip)[:-1]].astype(np.float32)

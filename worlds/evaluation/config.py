@@ -1,0 +1,91 @@
+"""What `playloop eval world=…` measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from playloop.worlds.decode import SamplerConfig
+
+
+@dataclass
+class WorldEvaluationConfig:
+    """Settings of a world model's evaluation.
+
+    Args:
+        clips: how many are imagined and compared with what truly happened.
+        horizon: frames of each behind the context.
+        context: true frames before them; None for as many as the model sees.
+        sampler: how frames are drawn; its window is the one that everything but the comparison of windows
+            is measured with.
+        windows: decoding windows that are compared on the same clips with the same draws; None for all that
+            the model was trained with.
+        drift_clips: how many long dreams.
+        drift_frames: frames of each; as many as the recordings allow.
+        branches: states from which the game and the model branch into single actions (voxel world only).
+        branch_frames: frames for which each action is held.
+        inverse: folder of an inverse-dynamics model; None leaves out action following.
+        lpips_network: file of torchvision's AlexNet or VGG16; None leaves LPIPS out.
+        lpips_linear: file of LPIPS's own layers.
+        lpips_kind: "alex" or "vgg".
+        fvd: file of the standard I3D, `i3d_torchscript.pt`; None leaves FVD out.
+        camera: of the recordings; "" is their first.
+        on_corrupt: "refuse" or "skip".
+        validation: share of the episodes that training held out, where the model was trained on the same
+            recordings; only those are judged.
+        seed: of the draws.
+        device: "cpu" or "cuda".
+        backend: "kernels", "torch" or "auto", see `worlds.session`.
+        batch: clips at a time in PyTorch.
+        threads: of PyTorch; 0 leaves them as they are.
+        strips: clips that the report shows.
+    """
+
+    clips: int = 64
+    horizon: int = 16
+    context: int | None = None
+    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(top_p=0.9))
+    windows: list[int] | None = None
+    drift_clips: int = 16
+    drift_frames: int = 200
+    branches: int = 16
+    branch_frames: int = 8
+    inverse: str | None = None
+    lpips_network: str | None = None
+    lpips_linear: str | None = None
+    lpips_kind: Literal["alex", "vgg"] = "alex"
+    fvd: str | None = None
+    camera: str = ""
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    validation: float = 0.03
+    seed: int = 0
+    device: str = "cpu"
+    backend: str = "auto"
+    batch: int = 16
+    threads: int = 1
+    strips: int = 6
+
+    def check(self, model: Any) -> None:
+        """Refuse what cannot be measured on a model with these sizes (`WorldConfig`).
+
+        Raises:
+            ValueError: a setting is out of range; says which.
+        """
+        counts = {name: getattr(self, name) for name in ("clips", "horizon", "branch_frames", "batch")}
+        counts |= {"context": self.seen(model), "drift_frames": self.drift_frames}
+        if bad := [f"{name}={value}" for name, value in counts.items() if value < 1]:
+            raise ValueError(f"{', '.join(bad)} must be at least 1.")
+        for window in self.compared(model):
+            if window not in model.windows:
+                raise ValueError(f"window={window} was not trained; this model has {list(model.windows)}.")
+        if not 0 <= self.sampler.level < len(model.corruption):
+            raise ValueError(f"level={self.sampler.level} must lie below {len(model.corruption)}.")
+
+    def seen(self, model: Any) -> int:
+        """True frames before what is imagined."""
+        return model.context if self.context is None else self.context
+
+    def compared(self, model: Any) -> list[int]:
+        """Windows that are compared, that of the sampler first."""
+        others = model.windows if self.windows is None else self.windows
+        return list(dict.fromkeys([self.sampler.window, *others]))

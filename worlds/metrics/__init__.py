@@ -1,0 +1,5 @@
+"""How near generated frames and videos come to true ones."""
+
+from playloop.worlds.metrics.frames import psnr, ssim
+
+__all__ = ["psnr", "ssim"]
