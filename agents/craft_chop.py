@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from functools import cache
 
 import numpy as np
@@ -110,7 +109,7 @@ def _approach(walker: Walker) -> Move:
     return move
 
 
-def _spots(walker: Walker) -> set[Hashable]:
+def _spots(walker: Walker) -> set[tuple[int, int, int]]:
     """The cells under and beside logs."""
     avoid = walker.memory.avoid
     return {

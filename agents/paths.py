@@ -128,7 +128,8 @@ def find_path(
     """
     order = itertools.count()
     front = [(guess(start), next(order), start)]
-    costs, came, closed = {start: 0.0}, {start: start}, set()
+    costs, came = {start: 0.0}, {start: start}
+    closed: set[Cell] = set()
     while front and len(closed) < limit:
         cell = heapq.heappop(front)[2]
         if cell in closed:

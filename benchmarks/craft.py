@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
 
 from playloop.agents.explorer import ExplorerConfig
 from playloop.envs.craft.env import Craft, CraftConfig
-from playloop.envs.craft.game import Game
 from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
 from playloop.envs.craft.rays_numpy import draw_numpy
@@ -48,6 +46,14 @@ class CraftBenchConfig:
         return CraftBench(self)
 
 
+class View(NamedTuple):
+    """From where and where to, as in `render`."""
+
+    eye: np.ndarray
+    pitch: float
+    yaw: float
+
+
 class CraftBench:
     """`run()` gives the numbers, `table(numbers)` shows them."""
 
@@ -56,7 +62,7 @@ class CraftBench:
             raise ValueError(f"craft.views and craft.steps must be at least 1, got {config}")
         self.config = config
         self.actions = _random_play(config)
-        self.views = _views_of(config, self.actions)
+        self.grid, self.views = _views_of(config, self.actions)
 
     def run(self) -> dict[str, Any]:
         """Frames and steps a second."""
@@ -85,11 +91,11 @@ class CraftBench:
             table.add_row(f"steps {name}", *(["", f"{rate:,.0f}"] if COMPILED else [f"{rate:,.0f}", ""]), "")
         return table
 
-    def _frame_rate(self, paint: Callable, size: tuple[int, int], views: list[Game], rounds: int) -> float:
+    def _frame_rate(self, paint: Callable, size: tuple[int, int], views: list[View], rounds: int) -> float:
         image = np.empty((*size, 3), np.uint8)
         scenes = [
-            (game.grid, atlas(), game.body.eye, *view_plane(size, game.body.pitch, game.body.yaw), 1.0, image)
-            for game in views
+            (self.grid, atlas(), view.eye, *view_plane(size, view.pitch, view.yaw), 1.0, image)
+            for view in views
         ]
         paint(*scenes[0])  # compiles
         rates = []
@@ -124,13 +130,12 @@ def _random_play(config: CraftBenchConfig) -> np.ndarray:
     return plan.actions
 
 
-def _views_of(config: CraftBenchConfig, actions: np.ndarray) -> list[Game]:
-    """The game at even distances in the episode; the grid is copied, the world changes."""
+def _views_of(config: CraftBenchConfig, actions: np.ndarray) -> tuple[np.ndarray, list[View]]:
+    """The blocks after an episode, and views at even distances in it."""
     env, views = _begun(CraftConfig(), config.init), []
-    every = max(1, len(actions) // config.views)
-    for number, action in enumerate(itertools.islice(itertools.cycle(actions), every * config.views)):
-        if number % every == 0:
+    for number in range(config.views * max(1, len(actions) // config.views)):
+        if number % max(1, len(actions) // config.views) == 0:
             body = env.game.body
-            views.append(Game(env.game.grid.copy(), _copy_of(body), env.game.rng))
-        env.advance(action)
-    return views
+            views.append(View(body.eye.copy(), body.pitch, body.yaw))
+        env.advance(actions[number % len(actions)])
+    return env.game.grid, views

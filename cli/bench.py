@@ -1,12 +1,13 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode|decoder|world|play [key=value …]
+Usage: playloop bench rollout|decode|decoder|world|craft|play [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
   decode    one chunk decoded with the cached prefix and without, per number of rounds
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
   world     a world model's frame in raster order and diagonally, beside the memory's floor
+  craft     the voxel world: frames a second with numba and without, steps a second, on one core
   play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures
 
 Examples:
@@ -85,6 +86,16 @@ def bench_world(config: DictConfig) -> dict[str, Any]:
     return report
 
 
+def bench_craft(config: DictConfig) -> dict[str, Any]:
+    """Time renderer and steps of the voxel world, then print the table."""
+    from rich.console import Console
+
+    bench = make(config.craft).make()
+    report = bench.run()
+    Console().print(bench.table(report))
+    return report
+
+
 def bench_play(config: DictConfig) -> dict[str, Any]:
     """Play in a headless browser, then print the table."""
     from rich.console import Console
@@ -100,5 +111,6 @@ BENCHES = {
     "decode": bench_decode,
     "decoder": bench_decoder,
     "world": bench_world,
+    "craft": bench_craft,
     "play": bench_play,
 }

@@ -54,6 +54,8 @@ def judge_world(arguments: Arguments) -> int:
     config = configure("eval_world", arguments.words, arguments)
     if config is None:
         return 0
+    if config.evaluation.inverse is not None:
+        config.evaluation.inverse = str(find_checkpoint(str(config.evaluation.inverse)))
     world, evaluation = find_checkpoint(str(config.world)), make(config.evaluation)
 
     from playloop.worlds.evaluation.run import evaluate_world

@@ -78,7 +78,8 @@ class PartWriter:
         crf = self._crf if self._crf is not None else 4 if small else 18
         options = {"crf": str(crf)} | ({"preset": "veryfast"} if self._codec == "libx264" else {})
         self._container = av.open(str(self._partial), "w", format="mp4")
-        self._stream = stream = self._container.add_stream(self._codec, rate=self._rate, options=options)
+        stream: Any = self._container.add_stream(self._codec, rate=self._rate, options=options)
+        self._stream = stream
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv444p" if small else "yuv420p"
         stream.time_base = stream.codec_context.time_base = 1 / self._rate

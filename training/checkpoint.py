@@ -72,9 +72,13 @@ def distribute(
     model.load_state_dict(_under(tensors, "model/"))
     for name, value in _under(tensors, "average/").items():
         average.state[name].copy_(value)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimizer/").items():
         index, moment = name.split("/")
+        like = parameters[int(index)]
+        if value.shape == like.shape:  # a fused step pairs the two by how they lie in memory
+            value = torch.empty_like(like).copy_(value)
         moments.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
 

@@ -57,11 +57,19 @@ def march(
             axis, depth, z, next_z = 2, next_z, z + step_z, next_z + per_z
         if swims:
             wet += min(depth, FAR) - before
-        if depth >= FAR or (y >= grid.shape[1] and step_y >= 0) or y < 0:
+        if depth >= FAR:
             return 0, axis, FAR, wet
-        kind = block_at(grid, x, y, z)
+        if 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]:
+            kind = grid[np.uint64(x), np.uint64(y), np.uint64(z)]  # unsigned: no wrapping round to be compiled
+        elif y < 0 or (y >= grid.shape[1] and step_y >= 0):
+            return 0, axis, FAR, wet
+        else:
+            kind = 0
+        if kind == 0:
+            swims = False
+            continue
         before, swims = depth, kind == WATER
-        if kind != 0 and not swims:
+        if not swims:
             return kind, axis, depth, wet
 
 

@@ -20,7 +20,8 @@ def configuration(data, out: Path, **trainer):
     settings = {"steps": 4, "batch": 4, "log_every": 2, "precision": "fp32", "progress": False} | trainer
     options = {"instructions": {"_target_": "playloop.tokenizers.instructions.NGramsConfig", "size": 32}}
     changes = {"device": "cpu", "trainer": settings, "task": {"processes": 1} | options}
-    training = OmegaConf.merge(OmegaConf.load(CONFIGS / "training/default.yaml"), changes)
+    task = OmegaConf.load(CONFIGS / "train.yaml").training
+    training = OmegaConf.merge(OmegaConf.load(CONFIGS / "training/default.yaml"), task, changes)
     words = {
         "data": data,
         "out": str(out),
