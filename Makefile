@@ -45,8 +45,8 @@ world: setup  ## the shipped world model again, from nothing: three hours on two
 	@$(TEACH) world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world trainer.steps=2200 \
 		trainer.batch=24 trainer.rate=1.5e-3 trainer.warmup=100 trainer.average=0.99 trainer.validate_every=200 \
 		trainer.checkpoint_every=50 trainer.decay=0.05
-	@$(TEACH) inverse=craft data=data/explore out=runs/inverse trainer.steps=5000 trainer.batch=128 trainer.rate=1e-3 \
-		trainer.warmup=150 trainer.average=0.995 trainer.validate_every=500 trainer.checkpoint_every=100 trainer.decay=0.02
+	@$(TEACH) inverse=craft data=data/explore out=runs/inverse trainer.steps=2600 trainer.batch=128 trainer.rate=1e-3 \
+		trainer.warmup=150 trainer.average=0.995 trainer.validate_every=400 trainer.checkpoint_every=100 trainer.decay=0.1
 
 lint: setup  ## ruff, sizes of files and functions, mypy
 	@.ci/lint

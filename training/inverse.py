@@ -111,7 +111,7 @@ class InverseTask:
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.model.loss(batch, self.dtype)
+        return self.model.loss(batch, self.dtype, generator if self.model.training else None)
 
     def validation_batches(self, size: int) -> int:
         """At most eight: more would cost time and tell little more."""

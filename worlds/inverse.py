@@ -31,6 +31,7 @@ class InverseConfig:
         reach: how far they are compared, in places of four pixels.
         channels: behind that, at an eighth of the resolution, a sixteenth, ….
         hidden: width behind the convolutions.
+        dropout: share of what the last two layers read that training hides from them.
         camera: bins of both angles.
     """
 
@@ -42,6 +43,7 @@ class InverseConfig:
     reach: int = 4
     channels: tuple[int, ...] = (96, 128)
     hidden: int = 256
+    dropout: float = 0.0
     camera: CameraBins = field(default_factory=lambda: FINE)
 
     @property
@@ -116,21 +118,33 @@ class InverseModel(nn.Module):
         self.inner = Linear(config.channels[-1] * config.places, config.hidden)
         self.outer = Linear(config.hidden, sum(self.actions.sizes))
 
+    def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        share = self.config.dropout
+        if generator is None or not share:
+            return x
+        kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
+        return x * kept / (1 - share)
+
     @property
     def centers(self) -> Tensor:
         """Degrees of the camera's bins, float32 [bins]; never rounded with the weights."""
         centers = torch.from_numpy(self.config.camera.centers)
         return centers.to(self.outer.weight.device, torch.float32)
 
-    def forward(self, frames: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-        """Frames uint8 [B, K, H, W, 3] → logits [B, classes], float32, for each part of an action."""
+    def forward(
+        self, frames: Tensor, dtype: torch.dtype = torch.float32, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, ...]:
+        """Frames uint8 [B, K, H, W, 3] → logits [B, classes], float32, for each part of an action.
+
+        With a generator, which is that of the dropout, as in training.
+        """
         b, k = frames.shape[:2]
         pixels = frames.flatten(0, 1).permute(0, 3, 1, 2)  # channels last
         x = _normalise(self.eye(pixels.to(dtype) * (1 / 64) - 2)).unflatten(0, (b, k))  # [B, K, F, H/4, W/4]
         moved = correlate(x[:, :-1].flatten(0, 1), x[:, 1:].flatten(0, 1), self.config.reach, stride=2)
         x = self.tower(self.seen(x.flatten(1, 2)) + self.moved(moved.unflatten(0, (b, k - 1)).flatten(1, 2)))
-        x = F.relu(self.inner(x.flatten(1)))
-        return self.outer(x).float().split(self.actions.sizes, -1)
+        x = F.relu(self.inner(self._drop(x.flatten(1), generator)))
+        return self.outer(self._drop(x, generator)).float().split(self.actions.sizes, -1)
 
     def degrees(self, logits: tuple[Tensor, ...]) -> Tensor:
         """Mean pitch and yaw, [B, 2]."""
@@ -138,19 +152,23 @@ class InverseModel(nn.Module):
         return torch.stack([part.softmax(-1) @ centers for part in logits[-2:]], -1)
 
     def loss(
-        self, batch: dict[str, Tensor], dtype: torch.dtype = torch.float32
+        self,
+        batch: dict[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy, summed over the parts of an action.
 
         Args:
             batch: "frames" uint8 [B, K, H, W, 3], "keys" int64 [B, 7], "turn" float32 [B, 2] in degrees.
             dtype: to compute in.
+            generator: of the dropout; None for none.
 
         Returns:
             The loss; metrics: share of right keys, of actions whose keys are all right, and the mean error of
             an angle in degrees.
         """
-        logits = self(batch["frames"], dtype)
+        logits = self(batch["frames"], dtype, generator)
         keys, turn = batch["keys"], batch["turn"]
         losses = [F.cross_entropy(part, keys[:, place]) for place, part in enumerate(logits[:-2])]
         losses += [

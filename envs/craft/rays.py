@@ -60,7 +60,7 @@ def march(
         if depth >= FAR:
             return 0, axis, FAR, wet
         if 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]:
-            kind = grid[np.uint64(x), np.uint64(y), np.uint64(z)]  # unsigned: no wrapping round to be compiled
+            kind = grid[np.uint64(x), np.uint64(y), np.uint64(z)]  # unsigned: no wrap to compile
         elif y < 0 or (y >= grid.shape[1] and step_y >= 0):
             return 0, axis, FAR, wet
         else:
