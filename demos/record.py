@@ -96,14 +96,14 @@ def _act(recording: Recording, identity: dict[str, Any], console: Console) -> li
     """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
     store = EpisodeStore(recording.out, identity)
     try:
-        recorders = _recorders(recording)
-        driver = Driver(recording.env, recording.workers)
+        watchers = [*_recorders(recording), store]
+        driver = Driver(recording.env, recording.workers, watchers)
         for _ in range(10):
             missing = _missing(recording, store)
             if not missing:
                 break
             progress = ProgressBar(store.results().values(), console)
-            driver.callbacks = [*recorders, store, progress]
+            driver.callbacks = [*watchers, progress]
             driver.run(recording.agent, missing, done=len(store.done()))
         return [episode for task in recording.tasks for episode in _successes(recording, store, task)]
     finally:
