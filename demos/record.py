@@ -114,12 +114,12 @@ def _recorders(recording: Recording) -> list[Callback]:
     """What is kept of an episode: states to draw later, or images where there is no way back to a state."""
     contract = recording.env.contract()
     if contract.restorable:
-        return [TraceRecorder(recording.out)]
+        return [TraceRecorder(recording.out, contract)]
     rate = contract.control_hz / recording.stride
     # Frames first: an episode counts as recorded when its trace is there.
     return [
         FrameRecorder(recording.out, rate, recording.stride),
-        TraceRecorder(recording.out, snapshots=False),
+        TraceRecorder(recording.out, contract),
     ]
 
 

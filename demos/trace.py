@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from playloop.demos.parts import PartWriter
+from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.files import write_atomic
@@ -33,17 +34,16 @@ class TraceRecorder(Callback):
 
     Args:
         folder: of the data set.
-        snapshots: keep the states of which images are drawn later.
+        contract: the environment's; states of which images are drawn later are kept if it is restorable.
     """
 
-    def __init__(self, folder: Path, snapshots: bool = True) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self.folder, self.contract = Path(folder), contract
         (self.folder / "traces").mkdir(parents=True, exist_ok=True)
-        self._snapshots = snapshots
         self._segments: dict[Episode, list[Segment]] = {}
 
     def wants(self, episode: Episode) -> Wants:
-        return Wants(trace=self._snapshots)
+        return Wants(trace=self.contract.restorable)
 
     def on_begin(self, episode: Episode) -> None:
         self._segments[episode] = []
@@ -55,7 +55,7 @@ class TraceRecorder(Callback):
         segments = self._segments.pop(result.episode, [])
         if result.success and result.error is None:
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, allow_pickle=False, **columns_of(segments))
+            np.savez_compressed(buffer, allow_pickle=False, **columns_of(segments, self.contract))
             write_atomic(trace_path(self.folder, result.episode), buffer.getvalue())
 
 
@@ -107,7 +107,7 @@ class FrameRecorder(Callback):
             writer.discard()
 
 
-def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
+def columns_of(segments: list[Segment], contract: Contract) -> dict[str, np.ndarray]:
     """An episode's columns, one row a step, and its instruction.
 
     `expert` is 1 where all actions of the row's chunk are the agent's own and none an injected disturbance.
@@ -117,8 +117,8 @@ def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
     truth = [segment.privileged or {} for segment in segments]
     columns = {
         "action": actions,
-        "action_chunk": chunks(actions),
-        "expert": chunks(own[:, None]).min(axis=(1, 2)).astype(np.int64),
+        "action_chunk": chunks(actions, contract.action_names[-1] == "gripper"),
+        "expert": chunks(own[:, None], True).min(axis=(1, 2)).astype(np.int64),
         "state": np.concatenate([segment.states for segment in segments]).astype(np.float32),
         "instruction": np.array(segments[0].instruction),
     }
@@ -130,12 +130,13 @@ def columns_of(segments: list[Segment]) -> dict[str, np.ndarray]:
     return columns
 
 
-def chunks(actions: np.ndarray) -> np.ndarray:
+def chunks(actions: np.ndarray, holds: bool) -> np.ndarray:
     """Every row's action and the next seven: [n, A] → [n, 8, A].
 
-    After the end the arm rests and the gripper stays.
+    After the end everything rests; the last entry, a gripper, stays as it was if it `holds`.
     """
     rest = np.zeros_like(actions[-1:])
-    rest[..., -1] = actions[-1, -1]
+    if holds:
+        rest[..., -1] = actions[-1, -1]
     padded = np.concatenate([actions, np.repeat(rest, CHUNK - 1, axis=0)])
     return np.stack([padded[index : index + len(actions)] for index in range(CHUNK)], axis=1)

@@ -95,7 +95,7 @@ class PlayRecorder(Callback):
             return
         for part in self._parts.values():
             part.close()
-        columns = stored_columns(columns_of(self._rows))
+        columns = stored_columns(columns_of(self._rows, self.contract))
         videos = {f"observation.images.{camera}": part.path for camera, part in self._parts.items()}
         self._writer.add_episode(columns, videos, self._rows[0].instruction)
         self._parts, self._rows = {}, []
