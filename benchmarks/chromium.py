@@ -59,6 +59,11 @@ def open_page(browser: Any, address: str, width: int = 1280, height: int = 800, 
 
 
 def numbers(page: Any) -> dict[str, float]:
-    """What the page measured: fps, intervalP50, intervalP99, latencyP50, latencyP99, costP50, frames."""
+    """What the page measured.
+
+    Keys: of `interval`, `latency` and `cost`, in milliseconds, the quantiles of the last 200 values (`…P50`,
+    `…P99`), those of the whole session (`…EverP50`, `…EverP99`) and their number (`…Count`); `fps` of the
+    last two seconds and `everFps`; `frames`.
+    """
     found = page.evaluate("({...document.getElementById('hud').dataset})")
     return {name: float(value) for name, value in found.items() if value != "undefined"}

@@ -1,6 +1,7 @@
 // Numbers on screen: frame rate, frame times, latency from hand to picture.
 
-const KEPT = 200;
+const KEPT = 200; // values of which the quantiles on screen are
+const LONGEST = 5000; // milliseconds; longer ones count as this
 const element = (id) => document.getElementById(id);
 
 function quantile(values, share) {
@@ -8,11 +9,19 @@ function quantile(values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
+// The last values, and counts of all there ever were by the millisecond: a session's memory stays the same.
 class Series {
-  constructor() { this.values = []; }
+  constructor() { [this.values, this.counts, this.total] = [[], new Uint32Array(LONGEST + 1), 0]; }
   add(value) {
     this.values.push(value);
     if (this.values.length > KEPT) this.values.shift();
+    this.counts[Math.max(0, Math.min(LONGEST, Math.ceil(value)))] += 1;
+    this.total += 1;
+  }
+  // Of the whole session, rounded up to a millisecond.
+  ever(share) {
+    let left = Math.ceil(share * this.total);
+    return this.counts.findIndex((count) => (left -= count) <= 0);
   }
   get p50() { return quantile(this.values, 0.5); }
   get p99() { return quantile(this.values, 0.99); }
@@ -34,7 +43,7 @@ export class Hud {
     this.pending = new Map();
     this.times = [];
     this.frames = 0;
-    this.seen = 0;
+    this.first = null;
     this.paused = false;
   }
 
@@ -46,6 +55,8 @@ export class Hud {
   // A frame is on the canvas; it shows all input up to its `seq`.
   drawn(header, time) {
     this.frames += 1;
+    this.first ??= time;
+    this.latest = time;
     const last = this.times.at(-1);
     if (last !== undefined && !this.paused) this.intervals.add(time - last);
     this.times.push(time);
@@ -76,9 +87,14 @@ export class Hud {
     this.intervals.show("interval");
     this.latencies.show("latency");
     this.costs.show("cost");
-    Object.assign(element("hud").dataset, {
-      fps: rate, intervalP50: this.intervals.p50, intervalP99: this.intervals.p99,
-      latencyP50: this.latencies.p50, latencyP99: this.latencies.p99, costP50: this.costs.p50,
-    });
+    const data = { fps: rate, everFps: 1000 * (this.frames - 1) / (this.latest - this.first) };
+    const all = { interval: this.intervals, latency: this.latencies, cost: this.costs };
+    for (const [name, series] of Object.entries(all)) {
+      Object.assign(data, {
+        [`${name}P50`]: series.p50, [`${name}P99`]: series.p99,
+        [`${name}EverP50`]: series.ever(0.5), [`${name}EverP99`]: series.ever(0.99), [`${name}Count`]: series.total,
+      });
+    }
+    Object.assign(element("hud").dataset, data);
   }
 }
