@@ -133,11 +133,17 @@ class PlayEnv(gym.Env):
 
     def snapshot(self) -> np.ndarray:
         """The simulator's state as one float64 vector; with the episode's identity it restores the scene."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be recorded: give it snapshot and restore")
+        raise self._no_way_back()
 
     def restore(self, snapshot: np.ndarray) -> None:
         """Return to a `snapshot` taken in the episode that has begun."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be recorded: give it snapshot and restore")
+        raise self._no_way_back()
+
+    def _no_way_back(self) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} is declared restorable and has no snapshot and restore; write both, or "
+            "set restorable=False in its contract: then its images are kept while it is recorded"
+        )
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         """Begin `options["episode"]`; without one, an episode of the protocol is drawn from the seed."""

@@ -53,3 +53,34 @@ class Episode:
     def from_json(cls, record: dict) -> Episode:
         """The inverse of `to_json`; other keys are ignored."""
         return cls(**{name: record[name] for name in ("suite", "task", "init", "seed")})
+
+
+def choose_episodes(
+    suite: str,
+    known: tuple[int, int],
+    tasks: list[int] | None = None,
+    inits: list[int] | int | None = None,
+    seed: int = 0,
+    endless: bool = False,
+) -> list[Episode]:
+    """Task by task, the chosen initial states.
+
+    Args:
+        suite: of the tasks.
+        known: how many tasks there are, and how many initial states of each.
+        tasks: numbers; None for all.
+        inits: numbers, or the first so many; None for all.
+        seed: of the run.
+        endless: initial states are drawn from their number, so that there are more than the protocol's.
+
+    Raises:
+        ValueError: a number is none of the suite's.
+    """
+    chosen = list(range(known[0])) if tasks is None else tasks
+    wanted = inits if isinstance(inits, list) else list(range(known[1] if inits is None else inits))
+    for name, values, limit in (("tasks", chosen, known[0]), ("inits", wanted, known[1])):
+        open_end = endless and name == "inits"
+        if bad := [value for value in values if value < 0 or (value >= limit and not open_end)]:
+            choice = "0 and above" if open_end else f"0 to {limit - 1}"
+            raise ValueError(f"{name}={bad} is not in {suite}; choose from {choice}")
+    return [Episode(suite, task, init, seed) for task in chosen for init in wanted]

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from PIL import Image
 
+from playloop.demos.resize import resize
 from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
 
 SUITE = "minerl"
@@ -104,7 +104,7 @@ class MineRLConfig:
             cameras={"pov": (self.height, self.width)},
             image_convention="upright"
             if (self.height, self.width) == (360, 640)
-            else "upright, resized from 360 x 640 by area",
+            else "upright, resized from 360 x 640 as recordings are (demos.resize)",
             state_names=(),
             success_rule="the diamond shovel is obtained; other tasks have none: people judge BASALT's",
             deterministic=False,
@@ -115,9 +115,7 @@ class MineRLConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
-        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
-        chosen = range(len(TASKS)) if tasks is None else tasks
-        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
 
 
 class MineRLEnv(PlayEnv):
@@ -187,7 +185,7 @@ class MineRLEnv(PlayEnv):
             "instruction": self._loaded.instruction,
         }
         if images:
-            observation["images"] = {"pov": resized(self._pov, self.config.height, self.config.width)}
+            observation["images"] = {"pov": resize(self._pov, (self.config.height, self.config.width))}
         return observation
 
     def close(self) -> None:
@@ -237,14 +235,6 @@ def restart_counters(game: Any) -> None:
         if "num_steps" in vars(game):
             game.num_steps = 0
         game = vars(game).get("env")
-
-
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image uint8 [h, w, 3] at another size, every pixel the mean of the area that it covers."""
-    image = np.ascontiguousarray(image)
-    if image.shape[:2] == (height, width):
-        return image.copy()
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
 def _pov(seen: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.envs.episode import Episode, choose_episodes
 from playloop.envs.gl import choose_backend
 
 SUITE = "robosuite"
@@ -59,9 +59,7 @@ class RobosuiteConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """Task by task; `init` numbers the placements, each drawn from the episode's identity."""
-        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
-        chosen = range(len(TASKS)) if tasks is None else tasks
-        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
 
 
 class RobosuiteEnv(ArmEnv):

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 
 COLORS = {"red": (214, 64, 69), "green": (67, 150, 90), "blue": (58, 104, 196), "yellow": (228, 178, 50)}
 SUITE = "toy_reach"
@@ -87,12 +87,7 @@ class ToyReachConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """Episodes of the chosen tasks and initial states; None means all, a number the first so many."""
-        chosen_tasks = range(self.tasks) if tasks is None else tasks
-        chosen_inits = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
-        for name, values, limit in (("tasks", chosen_tasks, self.tasks), ("inits", chosen_inits, self.inits)):
-            if bad := [value for value in values if not 0 <= value < limit]:
-                raise ValueError(f"{name}={bad} is not in {SUITE}; choose from 0 to {limit - 1}")
-        return [Episode(SUITE, task, init, seed) for task in chosen_tasks for init in chosen_inits]
+        return choose_episodes(SUITE, (self.tasks, self.inits), tasks, inits, seed)
 
 
 class ToyReach(PlayEnv):

@@ -12,7 +12,7 @@ import torch
 
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import load_world, read_contract
@@ -72,10 +72,7 @@ class WorldEnvConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """Stored beginnings; a number is the first so many."""
-        chosen = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
-        if bad := [value for value in chosen if not 0 <= value < self.inits]:
-            raise ValueError(f"inits={bad} is not in {SUITE}; choose from 0 to {self.inits - 1}")
-        return [Episode(SUITE, 0, init, seed) for init in chosen]
+        return choose_episodes(SUITE, (1, self.inits), tasks, inits, seed)
 
 
 class WorldEnv(PlayEnv):
@@ -107,7 +104,9 @@ class WorldEnv(PlayEnv):
 
     def begin(self, episode: Episode) -> None:
         starts = len(self.world.starts)
-        clip = int(episode.rng("start").integers(starts)) if episode.init == FRESH else episode.init % starts
+        clip = int(episode.rng("start").integers(starts)) if episode.init == FRESH else episode.init
+        if clip >= starts:
+            raise ValueError(f"init={clip}: this world model has {starts} beginnings; set env.inits={starts}")
         self._enter(self.world.starts[clip], self.world.start_actions[clip])
         self.rng, self.steps = episode.rng("draws"), 0
 

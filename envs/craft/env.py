@@ -14,7 +14,7 @@ from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
 from playloop.envs.craft.tasks import TASKS, Task, new_game
 from playloop.envs.craft.view import draw_view
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_NAMES, action_space, place_of
 
 SUITE = "craft"
@@ -84,13 +84,7 @@ class CraftConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """Episodes of the chosen tasks and stored worlds; None means all, a number the first so many."""
-        chosen_tasks = range(len(TASKS)) if tasks is None else tasks
-        chosen_inits = range(self.inits if inits is None else inits) if not isinstance(inits, list) else inits
-        limits = (("tasks", chosen_tasks, len(TASKS)), ("inits", chosen_inits, self.inits))
-        for name, values, limit in limits:
-            if bad := [value for value in values if not 0 <= value < limit]:
-                raise ValueError(f"{name}={bad} is not in {SUITE}; choose from 0 to {limit - 1}")
-        return [Episode(SUITE, task, init, seed) for task in chosen_tasks for init in chosen_inits]
+        return choose_episodes(SUITE, (len(TASKS), self.inits), tasks, inits, seed)
 
 
 class Craft(PlayEnv):

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.luanti.process import Display, Game, missing
 from playloop.envs.luanti.settings import game_settings
 from playloop.envs.minecraft import ACTION_NAMES, action_space
@@ -77,9 +77,7 @@ class LuantiConfig:
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
         """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
-        wanted = inits if isinstance(inits, list) else list(range(PLACEMENTS if inits is None else inits))
-        chosen = range(len(TASKS)) if tasks is None else tasks
-        return [Episode(SUITE, task, init, seed) for task in chosen for init in wanted]
+        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
 
 
 class LuantiEnv(PlayEnv):
