@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import nn
 
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
+from playloop.envs.contract import Contract
+from playloop.envs.minecraft import ACTION_NAMES
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.training.data import Stacked, split_episodes
+from playloop.training.task import Share
 
 
-@dataclass(frozen=True)
-class FrameDataConfig:
-    """Which frames.
+@dataclass
+class FrameTaskConfig:
+    """Which frames a model learns from; the configuration of a task adds the model.
 
     Args:
         data: folders of data sets, or of VPT recordings; their episodes are taken together.
+        start: folder of a model of the kind whose weights training begins with; None for new ones.
         camera: of a LeRobot data set, "" for its first.
         validation: share of the episodes of every data set that is held out.
-        seed: of the split.
+        seed: of the split and the initial weights.
         processes: decode with so many when the caches have to be made.
         on_corrupt: "refuse" or "skip".
-        cache: folder of the image caches; the data sets' own if not given.
+        cache: folder of what is made of the recordings; the data sets' own if not given.
+        command: how the run was started; written into the checkpoint.
     """
 
-    data: tuple[str, ...]
+    data: list[str]
+    start: str | None = None
     camera: str = ""
     validation: float = 0.03
     seed: int = 0
     processes: int = 2
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     cache: str | None = None
+    command: str = ""
+
+
+def held_out(episodes: int, share: float, seed: int) -> np.ndarray:
+    """Which episodes of a data set are for validation, bool [episodes]."""
+    return split_episodes(episodes, share, np.random.default_rng([seed, episodes]))
 
 
 class FrameData:
@@ -49,7 +63,7 @@ class FrameData:
         ValueError: no data set, or one without frames.
     """
 
-    def __init__(self, config: FrameDataConfig, size: tuple[int, int]):
+    def __init__(self, config: FrameTaskConfig, size: tuple[int, int]):
         paths: Sequence[str] = [config.data] if isinstance(config.data, str) else config.data
         if not paths:
             raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
@@ -62,7 +76,8 @@ class FrameData:
             [dataset.starts[:-1] + start for dataset, start in zip(self.datasets, starts, strict=False)]
         )
         self.lengths = np.concatenate([np.diff(dataset.starts) for dataset in self.datasets])
-        self.held_out = np.concatenate([self._held_out(dataset) for dataset in self.datasets])
+        split = config.validation, config.seed
+        self.held_out = np.concatenate([held_out(len(d.episodes), *split) for d in self.datasets])
 
     def _cache(self, dataset: Any) -> FrameCache:
         if not dataset.cameras:
@@ -70,17 +85,25 @@ class FrameData:
         camera = self.config.camera or dataset.cameras[0]
         return FrameCache(dataset, camera, self.size, self.config.processes, self.config.cache)
 
-    def _held_out(self, dataset: Any) -> np.ndarray:
-        generator = np.random.default_rng([self.config.seed, len(dataset.episodes)])
-        return split_episodes(len(dataset.episodes), self.config.validation, generator)
+    def actions(self) -> np.ndarray:
+        """Action vectors of MineRL, float32 [N, 25].
 
-    def column(self, name: str) -> np.ndarray:
-        """A column of all data sets, [N, ...]."""
-        return np.concatenate([dataset.column(name) for dataset in self.datasets])
+        Raises:
+            ValueError: a data set was recorded with others.
+        """
+        for dataset in self.datasets:
+            if dataset.contract is None or dataset.contract.action_names != ACTION_NAMES:
+                raise ValueError(
+                    f"{dataset.root} was not recorded with the actions of MineRL: what its keys do cannot be "
+                    "learned here. Record with env=craft, env=luanti or env=minerl, or take VPT's recordings."
+                )
+        return np.concatenate([dataset.column("action") for dataset in self.datasets])
 
-    def rows(self, split: str) -> np.ndarray:
-        """Numbers of the frames of "train" or "validation", int64 [n]."""
-        return self.clips(split, 1)
+    def contract(self) -> Contract:
+        """The first data set's, with the one camera that is learned, at the size at which it is learned."""
+        dataset = self.datasets[0]
+        camera = (self.config.camera or dataset.cameras[0]).removeprefix("observation.images.")
+        return replace(dataset.contract, cameras={camera: self.size})
 
     def clips(self, split: str, length: int) -> np.ndarray:
         """First frames of all clips of `length` frames that lie within one episode of the split, int64 [n].
@@ -102,7 +125,7 @@ class FrameData:
         """One name a data set that changes with it."""
         return [dataset.identity for dataset in self.datasets]
 
-    def provenance(self, command: str) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What was trained on, by whom and with what, for a model's `training.json`."""
         data = [
             {
@@ -114,10 +137,51 @@ class FrameData:
             }
             for dataset in self.datasets
         ]
-        asked = {"command": command, "seed": self.config.seed, "data": data}
+        config = self.config
+        asked = {
+            "command": config.command,
+            "seed": config.seed,
+            "held_out": config.validation,
+            "data": data,
+        }
         return asked | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
-def spread(rows: int, size: int, batches: int, number: int) -> np.ndarray:
-    """Places of validation batch `number`: evenly spaced over the rows, each at most once, int64 [size]."""
-    return (np.arange(size) * batches + number) * rows // (size * batches)
+class FrameTask:
+    """What the tasks of models of frames share; see `Task`.
+
+    A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
+
+    Args:
+        config: of the task; what it adds to `FrameTaskConfig` is named by `describe` of the task.
+        data: the frames.
+        length: of the clips that are learned from, each named by its first row.
+    """
+
+    model: nn.Module
+
+    def __init__(self, config: FrameTaskConfig, data: FrameData, length: int):
+        self.data, self._config = data, config
+        self.first = {split: data.clips(split, length) for split in ("train", "validation")}
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.model.to(device)
+        self.dtype = dtype
+
+    def describe(self) -> dict[str, Any]:
+        names = ("start", "validation", "seed")
+        return {"data": self.data.identities} | {name: getattr(self._config, name) for name in names}
+
+    def choose(self, split: str, step: int, generator: torch.Generator, share: Share) -> np.ndarray:
+        """First rows of this process's clips in a batch, int64 [B]: any, or evenly spaced held-out ones."""
+        first, size = self.first[split], share.size
+        if split == "train":
+            chosen = torch.randint(len(first), (size,), generator=generator)
+        else:
+            batches = self.validation_batches(size)
+            chosen = (torch.arange(size) * batches + step) * len(first) // (size * batches)
+        return first[share.of(chosen).numpy()]
+
+    def validation_batches(self, size: int) -> int:
+        """At most eight: more would cost time and tell little more."""
+        return min(8, -(-len(self.first["validation"]) // size))

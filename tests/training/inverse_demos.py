@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from playloop.demos.parts import encode_video
 from playloop.demos.writer import DatasetWriter
+from playloop.envs.craft.env import CraftConfig
 from playloop.envs.craft.render import render
 from playloop.envs.craft.terrain import generate, height_map
 from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
@@ -52,7 +54,8 @@ def write_demos(root: Path, episodes: int = 6, rows: int = 9, seed: int = 0) -> 
             part = root.parent / f"{root.name}-{episode}.mp4"
             encode_video(frames, part, 20)
             writer.add_episode({"action": actions}, {"observation.images.pov": part}, "turn")
-        writer.finalize()
+        contract = replace(CraftConfig().contract(), cameras={"pov": (32, 32)})
+        writer.finalize(playloop={"contract": contract.to_json()})
 
 
 def task_config(*roots: Path, **changes) -> InverseTaskConfig:

@@ -71,10 +71,12 @@ def test_draws_follow_from_the_clip_and_a_shorter_one_is_its_beginning(material)
 
 def test_episodes_that_were_trained_on_are_left_out(chain, recordings):
     trained = json.loads((chain["world"] / "training.json").read_text())
-    rest = Recordings([str(chain["data"])], SIZE, trained=trained, validation=0.25)
+    rest = Recordings([str(chain["data"])], SIZE, trained=trained)
     assert rest.trained_on and sum(map(sum, rest.allowed.values())) == 1
     assert len({clip.episode for clip in rest.choose(3, 5)}) == 1
     assert not recordings.trained_on
+    with pytest.raises(ValueError, match="name others"):
+        Recordings([str(chain["data"])], SIZE, trained=trained | {"held_out": 0.0})
     with pytest.raises(ValueError, match="no episode has 30 frames"):
         recordings.choose(1, 30)
 

@@ -14,7 +14,7 @@ from playloop.demos.open import open_demonstrations
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
 from playloop.envs.minecraft import ACTION_NAMES
-from playloop.training.data import split_episodes
+from playloop.training.frames import held_out
 
 
 @dataclass(frozen=True, order=True)
@@ -60,7 +60,6 @@ class Recordings:
         camera: "" for every data set's first.
         on_corrupt: "refuse" or "skip".
         trained: what the model's `training.json` says: episodes that it was trained on are left out.
-        validation: the share that its training held out.
 
     Raises:
         ValueError: a data set does not have MineRL's actions, or no video.
@@ -73,7 +72,6 @@ class Recordings:
         camera: str = "",
         on_corrupt: Literal["refuse", "skip"] = "refuse",
         trained: dict[str, Any] | None = None,
-        validation: float = 0.03,
     ):
         opened = [open_demonstrations(path, on_corrupt) for path in paths]
         self.datasets = {dataset.identity: dataset for dataset in opened}
@@ -83,19 +81,19 @@ class Recordings:
                 raise ValueError(f"{dataset.root} was not recorded with the actions of MineRL.")
             if not dataset.cameras:
                 raise ValueError(f"{dataset.root} has no video; there is nothing to compare with.")
-        known = {data["identity"] for data in (trained or {}).get("data", [])}
-        self.trained_on = known & set(self.datasets)
-        seed = (trained or {}).get("seed", 0)
+        trained = trained or {}
+        self.trained_on = {data["identity"] for data in trained.get("data", [])} & set(self.datasets)
+        if self.trained_on and not trained.get("held_out"):
+            raise ValueError(
+                "the model was trained on these recordings, and none of their episodes was held out for it; "
+                "name others with data=…"
+            )
         self.allowed = {
-            name: self._allowed(name, len(dataset.episodes), validation, seed)
+            name: held_out(len(dataset.episodes), trained["held_out"], trained["seed"])
+            if name in self.trained_on
+            else np.ones(len(dataset.episodes), bool)
             for name, dataset in self.datasets.items()
         }
-
-    def _allowed(self, name: str, episodes: int, validation: float, seed: int) -> np.ndarray:
-        """Which episodes the model has not seen, bool; the split is that of `FrameData`."""
-        if name not in self.trained_on:
-            return np.ones(episodes, bool)
-        return split_episodes(episodes, validation, np.random.default_rng([seed, episodes]))
 
     @property
     def contract(self) -> Contract:

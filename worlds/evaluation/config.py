@@ -31,8 +31,6 @@ class WorldEvaluationConfig:
         fvd: file of the standard I3D, `i3d_torchscript.pt`; None leaves FVD out.
         camera: of the recordings; "" is their first.
         on_corrupt: "refuse" or "skip".
-        validation: share of the episodes that training held out, where the model was trained on the same
-            recordings; only those are judged.
         seed: of the draws.
         device: "cpu" or "cuda".
         backend: "kernels", "torch" or "auto", see `worlds.session`.
@@ -57,7 +55,6 @@ class WorldEvaluationConfig:
     fvd: str | None = None
     camera: str = ""
     on_corrupt: Literal["refuse", "skip"] = "refuse"
-    validation: float = 0.03
     seed: int = 0
     device: str = "cpu"
     backend: str = "auto"

@@ -66,7 +66,7 @@ def evaluate_world(
     measures = Measures(config)
     frames = Frames(loaded.tokenizer)
     trained = read_record(Path(world) / "training.json")
-    recordings = Recordings(paths, frames.size, config.camera, config.on_corrupt, trained, config.validation)
+    recordings = Recordings(paths, frames.size, config.camera, config.on_corrupt, trained)
     material = Material(config, loaded.model.config, recordings, frames)
     dreamer = Dreamer(loaded, config.sampler, config.backend, config.batch)
     store = DreamStore(out, identity(config, world, loaded, material, dreamer))
