@@ -1,6 +1,8 @@
 """Record, train a tokenizer, train a world model, step into it: the commands of a user, in small."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,3 +104,21 @@ def test_both_back_ends_imagine_and_repeat(chain):
         open_session(world, SamplerConfig(window=2))
     with pytest.raises(ValueError, match="neither"):
         open_session(world, sampler, "magic")
+
+
+def test_vpt_recordings_take_the_same_way_into_an_environment(tmp_path):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "demos"))
+    from conformance import check_contract
+    from vpt_files import line, noise, write_pair
+
+    from playloop.envs.world import WorldEnvConfig
+
+    root = tmp_path / "vpt"
+    for number in range(4):
+        frames = [np.roll(noise((360, 640), number), 12 * step, 1) for step in range(10)]
+        write_pair(root, f"clip{number}", [line(("w",), dx=4.0) for _ in frames], frames)
+    tokenizer = train_tokenizer(tmp_path, root)
+    world = train_world(tmp_path, root, tokenizer)
+    env = WorldEnvConfig(str(world), threads=0).make()
+    assert env.contract.cameras == {"pov": SIZE} and env.contract.action_names == ACTION_NAMES
+    check_contract(env, env.episodes()[0])

@@ -35,12 +35,8 @@ def record_explorer(folder, episodes=4, steps=24, seed=3):
 def train(kind, out, data, *words):
     """`playloop train`, for a few steps."""
     quick = ["training=cpu", "trainer.steps=12", "trainer.batch=8", "trainer.warmup=2", "trainer.log_every=4"]
-    quick += [
-        "trainer.validate_every=6",
-        "trainer.checkpoint_every=6",
-        "trainer.progress=false",
-        "processes=1",
-    ]
+    quick += ["trainer.validate_every=6", "trainer.checkpoint_every=6", "trainer.progress=false"]
+    quick += ["processes=1"]
     words = [*words, *quick, f"data={data}", f"out={out}", "task.validation=0.25"]
     assert run_training(load(f"train_{kind}", words))
     return out / "checkpoint"
@@ -57,19 +53,9 @@ def train_world(root, data, tokenizer, *words):
 
 
 TOKENIZER_SIZES = ("height", "width", "channels", "blocks", "levels")
-WORLD_SIZES = (
-    "rows",
-    "columns",
-    "codes",
-    "width",
-    "layers",
-    "heads",
-    "groups",
-    "hidden",
-    "context",
-    "windows",
+WORLD_SIZES = tuple(
+    ["rows", "columns", "codes", "width", "layers", "heads", "groups", "hidden", "context", "windows", "corruption"],
 )
-WORLD_SIZES += ("corruption",)
 
 
 def _word(value):
