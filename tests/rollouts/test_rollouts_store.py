@@ -35,17 +35,17 @@ def test_a_result_survives_the_file(tmp_path):
 def test_every_torn_tail_is_cut_and_its_episode_runs_again(tmp_path):
     store = EpisodeStore(tmp_path, CONFIG)
     store.append(result(EPISODES[0]))
-    first = store.path.stat().st_size
+    first = (store.folder / "episodes.jsonl").stat().st_size
     store.append(result(EPISODES[1]))
     store.close()
-    whole = store.path.read_bytes()
+    whole = (store.folder / "episodes.jsonl").read_bytes()
     for size in range(first + 1, len(whole)):
-        store.path.write_bytes(whole[:size])
+        (store.folder / "episodes.jsonl").write_bytes(whole[:size])
         torn = EpisodeStore(tmp_path, CONFIG)
         assert torn.done() == {EPISODES[0]} and len(torn.notes) == 1
         torn.append(result(EPISODES[1]))
         torn.close()
-        assert store.path.read_bytes() == whole
+        assert (store.folder / "episodes.jsonl").read_bytes() == whole
 
 
 def test_an_error_is_not_done_and_the_last_line_counts(tmp_path):
@@ -56,7 +56,7 @@ def test_an_error_is_not_done_and_the_last_line_counts(tmp_path):
     assert store.done() == {EPISODES[0]}
     store.close()
     assert read_results(tmp_path) == [result(EPISODES[0])]
-    assert len(store.path.read_text().splitlines()) == 2
+    assert len((store.folder / "episodes.jsonl").read_text().splitlines()) == 2
 
 
 def test_another_configuration_is_refused_by_the_names_of_its_keys(tmp_path):
@@ -93,7 +93,9 @@ def test_a_damaged_line_is_named(tmp_path):
     store = EpisodeStore(tmp_path, CONFIG)
     store.append(result(EPISODES[0]))
     store.close()
-    store.path.write_text(store.path.read_text() + '{"suite": 3}\n')
+    (store.folder / "episodes.jsonl").write_text(
+        (store.folder / "episodes.jsonl").read_text() + '{"suite": 3}\n'
+    )
     with pytest.raises(ValueError, match=r"episodes.jsonl:2 is damaged"):
         EpisodeStore(tmp_path, CONFIG)
     with pytest.raises(FileNotFoundError, match="playloop eval"):
