@@ -117,14 +117,7 @@ class Player:
         for slot in range(HOTBAR):
             if f"hotbar.{slot + 1}" in held:
                 self.selected = slot
-        keys = Keys(
-            forward=("forward" in held) - ("back" in held),
-            right=("right" in held) - ("left" in held),
-            jump="jump" in held,
-            sneak="sneak" in held,
-            sprint="sprint" in held,
-        )
-        self.body.tick(self.grid, keys)
+        self.body.tick(self.grid, Keys.of(held))
         return vector(held, self.turn)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,6 +32,25 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.normalized_shape, _cast(self.weight, x), _cast(self.bias, x), self.eps)
+
+
+class Residual(nn.Module):
+    """Two convolutions of a ReLU, added to the stream [B, C, H, W]; at first they add nothing.
+
+    Args:
+        channels: of the stream.
+        entry: through which the first of them reads the stream.
+    """
+
+    def __init__(self, channels: int, entry: Callable[[Tensor], Tensor] = F.relu):
+        super().__init__()
+        self.entry = entry
+        self.inner = Conv2d(channels, channels, 3, padding=1)
+        self.outer = Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.outer(F.relu(self.inner(self.entry(x))))
 
 
 class MLP(nn.Module):

@@ -6,11 +6,10 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.nn.fsq import FSQ
-from playloop.nn.layers import Conv2d
+from playloop.nn.layers import Conv2d, Residual
 
 PATCH = 4
 """Side of the pixel blocks that become channels before the first convolution."""
@@ -65,21 +64,11 @@ class FrameTokenizerConfig:
             return FrameTokenizer(self)
 
 
-class Residual(nn.Module):
-    """Two convolutions added to the stream. No norm: an autoencoder keeps the scale that it is given."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.inner = Conv2d(channels, channels, 3, padding=1)
-        self.outer = Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.outer.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.outer(F.relu(self.inner(F.relu(x))))
-
-
 class FrameTokenizer(nn.Module):
-    """uint8 frames ↔ ids, in raster order; `decode` inverts `encode` as far as the codes reach."""
+    """uint8 frames ↔ ids, in raster order; `decode` inverts `encode` as far as the codes reach.
+
+    It has no norms: an autoencoder keeps the scale that it is given.
+    """
 
     def __init__(self, config: FrameTokenizerConfig):
         super().__init__()

@@ -13,8 +13,8 @@ from torch import Tensor
 from playloop.nn.record import to_record
 from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.task import Share
+from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, windows
-from playloop.worlds.inverse_checkpoint import load_inverse, save_inverse
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Frame tokenizers and world models on disk."""
+"""Frame tokenizers, world models and inverse-dynamics models on disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from playloop.nn.folder import (
     write_record,
 )
 from playloop.nn.record import from_record, to_record
+from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
+from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
 
-TOKENIZER, WORLD = "frame tokenizer", "world model"
+TOKENIZER, WORLD, INVERSE = "frame tokenizer", "world model", "inverse-dynamics model"
 
 
 def save_tokenizer(
@@ -44,10 +46,28 @@ def load_tokenizer(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    config = read_config(folder, TOKENIZER)
-    model = from_record(config["model"], (FrameTokenizerConfig,)).make()
-    load_weights(model, Path(folder))
-    return model.to(device, dtype, memory_format=torch.channels_last)
+    return _load(folder, TOKENIZER, FrameTokenizerConfig).to(device, dtype, memory_format=torch.channels_last)
+
+
+def save_inverse(
+    folder: str | Path, config: InverseConfig, state: dict[str, Tensor], training: dict[str, Any]
+) -> Path:
+    """Write an inverse-dynamics model."""
+    return save_model(folder, state, {"kind": INVERSE, "model": to_record(config)}, training)
+
+
+def load_inverse(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> InverseModel:
+    """Read an inverse-dynamics model.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or of something else.
+    """
+    return _load(folder, INVERSE, InverseConfig, CameraBins).to(
+        device, dtype, memory_format=torch.channels_last
+    )
 
 
 @dataclass
@@ -111,9 +131,7 @@ def load_world(
         ValueError: a file is damaged or of something else.
     """
     folder = Path(folder)
-    config = read_config(folder, WORLD)
-    model = from_record(config["model"], (WorldConfig,)).make()
-    load_weights(model, folder)
+    model = _load(folder, WORLD, WorldConfig)
     missing = [name for name in ("contract.json", "starts.npz", "tokenizer") if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
@@ -145,3 +163,11 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
 def weights_hash(folder: str | Path) -> str:
     """A name for a model's weights: the beginning of their SHA-256."""
     return file_hash(Path(folder) / WEIGHTS)[:12]
+
+
+def _load(folder: str | Path, kind: str, *configs: type) -> Any:
+    """A model of a kind with its weights; `configs` are the classes that its record may name."""
+    config = read_config(folder, kind)
+    model = from_record(config["model"], configs).make()
+    load_weights(model, Path(folder))
+    return model

@@ -18,7 +18,7 @@ from playloop.nn.llama import LlamaBlock
 from playloop.worlds.cache import RingCache
 from playloop.worlds.decode import FrameInputs, SamplerConfig
 from playloop.worlds.model import WorldModel
-from playloop.worlds.passes import Frame, Plan, Scratch, Weights, decode, run
+from playloop.worlds.passes import Frame, Pass, Plan, Scratch, Weights, decode, run
 from playloop.worlds.schedule import Schedule
 
 
@@ -62,18 +62,8 @@ class Engine:
         scratch.x[:rows] = x
         queries = slots.numpy()
         places, angles = queries + frame.base, queries + schedule.queries
-        run(
-            self.weights,
-            rows,
-            rows,
-            places,
-            angles,
-            queries,
-            frame,
-            *cache.buffers,
-            scratch,
-            model.config.heads,
-        )
+        fed = Pass(rows, rows, places, angles, queries)
+        run(self.weights, fed, frame, *cache.buffers, scratch, model.config.heads)
         cache.ring.close(tokens[None], torch.from_numpy(x[None, -1:]))
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,6 @@ TASKS: tuple[tuple[str, ...], ...] = (
     ("drop",),
 )
 """What is scored: which of two keys or none, or whether one is held (MineWorld, arXiv 2504.08388)."""
-
-Reader = Callable[[np.ndarray], np.ndarray]
-"""Frames uint8 [T, H, W, 3] → action vectors float32 [T - 1, 25], as `InverseModel.infer`."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +54,6 @@ class Following:
     degrees: float
     bins: float
     actions: int
-
-
-def action_following(read: Reader, clips: Iterable[np.ndarray], actions: Iterable[np.ndarray]) -> Following:
-    """Read the actions of clips and compare them, all clips together, with those that were asked for.
-
-    Args:
-        read: an inverse-dynamics model.
-        clips: uint8 [T, H, W, 3] each.
-        actions: action vectors [T - 1, 25] each; actions[t] leads from frame t to frame t + 1.
-
-    Raises:
-        ValueError: a clip's frames and actions are not one more and one fewer, or there are no clips.
-    """
-    asked, told = [], []
-    for clip, wanted in zip(clips, actions, strict=True):
-        if len(clip) != len(wanted) + 1:
-            raise ValueError(f"{len(clip)} frames and {len(wanted)} actions: actions lie between frames")
-        asked.append(np.asarray(wanted, np.float32))
-        told.append(read(clip))
-    if not asked:
-        raise ValueError("no clips: there is nothing to compare")
-    return compare(np.concatenate(asked), np.concatenate(told))
 
 
 def compare(asked: np.ndarray, told: np.ndarray) -> Following:
@@ -124,13 +99,12 @@ def share_of_ceiling(found: Following, ceiling: Following) -> dict[str, float]:
     return {name: score.f1 / limits[name].f1 if limits[name].f1 else np.nan for name, score in scores.items()}
 
 
-def shifted(read: Reader, clips: list[np.ndarray], actions: list[np.ndarray], by: int) -> Following:
-    """As `action_following`, but against the actions `by` steps later.
+def shifted(asked: Sequence[np.ndarray], told: Sequence[np.ndarray], by: int) -> Following:
+    """Scores of clips' actions, [T, 25] each, against those asked for `by` steps later.
 
     Where an alignment is right, 0 scores best: a data set or a world model that is off by one shows here.
     """
-    told = [read(clip) for clip in clips]
     first, last = max(by, 0), min(by, 0)
-    asked = [np.asarray(wanted)[first : len(wanted) + last] for wanted in actions]
-    told = [vectors[-last : len(vectors) - first] for vectors in told]
-    return compare(np.concatenate(asked), np.concatenate(told))
+    wanted = [vectors[first : len(vectors) + last] for vectors in asked]
+    found = [vectors[-last : len(vectors) - first] for vectors in told]
+    return compare(np.concatenate(wanted), np.concatenate(found))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from playloop.demos.resize import resize
 from playloop.envs.minecraft import MAX_TURN
 from playloop.nn.correlation import correlate
-from playloop.nn.layers import Conv2d, Linear
+from playloop.nn.layers import Conv2d, Linear, Residual
 from playloop.tokenizers.camera import FINE, CameraBins
 from playloop.tokenizers.minecraft import GROUPS, CompactActions
 
@@ -78,19 +78,6 @@ class InverseConfig:
             return InverseModel(self)
 
 
-class Residual(nn.Module):
-    """Two convolutions on a copy of the stream that is normalised at every place."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.inner = Conv2d(channels, channels, 3, padding=1)
-        self.outer = Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.outer.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.outer(F.relu(self.inner(_normalise(x))))
-
-
 class InverseModel(nn.Module):
     """Frames t - before … t + 1 + after → the action that led from frame t to frame t + 1.
 
@@ -111,9 +98,13 @@ class InverseModel(nn.Module):
         width, compared = config.channels[0], (config.frames - 1) * (2 * config.reach + 1) ** 2
         self.seen = Conv2d(config.frames * config.features, width, 3, stride=2, padding=1)
         self.moved = Conv2d(compared, width, 1)
-        layers: list[nn.Module] = [Residual(width)]
+        layers: list[nn.Module] = [Residual(width, _normalise)]
         for size_in, size_out in pairwise(config.channels):
-            layers += [nn.ReLU(), Conv2d(size_in, size_out, 3, stride=2, padding=1), Residual(size_out)]
+            layers += [
+                nn.ReLU(),
+                Conv2d(size_in, size_out, 3, stride=2, padding=1),
+                Residual(size_out, _normalise),
+            ]
         self.tower = nn.Sequential(*layers, nn.ReLU())
         self.inner = Linear(config.channels[-1] * config.places, config.hidden)
         self.outer = Linear(config.hidden, sum(self.actions.sizes))

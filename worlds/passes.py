@@ -106,6 +106,24 @@ class Scratch(NamedTuple):
     bits: np.ndarray
 
 
+class Pass(NamedTuple):
+    """The rows of one pass.
+
+    Args:
+        rows: how many.
+        fed: how many of them, the first, feed tokens; their keys and values are kept.
+        places: in the cache, of each row, int64 [R].
+        angles: rows of `Frame.cosines`.
+        masks: rows of `Frame.seen`.
+    """
+
+    rows: int
+    fed: int
+    places: np.ndarray
+    angles: np.ndarray
+    masks: np.ndarray
+
+
 @fast
 def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
     """Rotary positions, in place: vector float32 [E], halves paired."""
@@ -119,18 +137,14 @@ def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
 @fast
 def mix(
     layer: int,
-    rows: int,
-    written: int,
-    places: np.ndarray,
-    angles: np.ndarray,
-    masks: np.ndarray,
+    p: Pass,
     frame: Frame,
     keys: np.ndarray,
     values: np.ndarray,
     s: Scratch,
     heads: int,
 ) -> None:
-    """Attention of a pass's rows: `s.heads` → `s.mixed`; the first rows' keys and values are kept.
+    """Attention of a pass's rows: `s.heads` → `s.mixed`; keys and values of those that feed are kept.
 
     Args:
         keys: float32 [L, K, E, P]; `values`: float32 [L, K, P, E].
@@ -138,28 +152,28 @@ def mix(
     """
     groups, size = keys.shape[1], keys.shape[2]
     scale = np.float32(1 / np.sqrt(size))
-    for row in range(rows):
-        cosines, sines = frame.cosines[angles[row]], frame.sines[angles[row]]
+    for row in range(p.rows):
+        cosines, sines = frame.cosines[p.angles[row]], frame.sines[p.angles[row]]
         for head in range(heads + groups):
             turn(s.heads[row, head * size : (head + 1) * size], cosines, sines)
-        if row < written:
+        if row < p.fed:
             for group in range(groups):
                 start = (heads + group) * size
                 for e in range(size):
-                    keys[layer, group, e, places[row]] = s.heads[row, start + e]
-                    values[layer, group, places[row], e] = s.heads[row, start + groups * size + e]
+                    keys[layer, group, e, p.places[row]] = s.heads[row, start + e]
+                    values[layer, group, p.places[row], e] = s.heads[row, start + groups * size + e]
     together = heads // groups  # heads that read the same keys
     for group in range(groups):
-        for first in range(0, rows * together, TILE):
+        for first in range(0, p.rows * together, TILE):
             for place in range(TILE):
                 # The last tile is filled up with repetitions of its last query.
-                row, head = divmod(min(first + place, rows * together - 1), together)
+                row, head = divmod(min(first + place, p.rows * together - 1), together)
                 start = (group * together + head) * size
-                s.seen[place] = frame.seen[masks[row]]
+                s.seen[place] = frame.seen[p.masks[row]]
                 for e in range(size):
                     s.asked[place, e] = s.heads[row, start + e] * scale
             attend(s.asked, keys[layer, group], values[layer, group], s.seen, s.scores, s.bits, s.found)
-            for place in range(min(TILE, rows * together - first)):
+            for place in range(min(TILE, p.rows * together - first)):
                 row, head = divmod(first + place, together)
                 start = (group * together + head) * size
                 for e in range(size):
@@ -168,24 +182,14 @@ def mix(
 
 @fast
 def run(
-    w: Weights,
-    rows: int,
-    written: int,
-    places: np.ndarray,
-    angles: np.ndarray,
-    masks: np.ndarray,
-    frame: Frame,
-    keys: np.ndarray,
-    values: np.ndarray,
-    s: Scratch,
-    heads: int,
+    w: Weights, p: Pass, frame: Frame, keys: np.ndarray, values: np.ndarray, s: Scratch, heads: int
 ) -> None:
     """One pass: the rows of `s.x` through all layers; the result, normed, is in `s.normed`."""
-    width, hidden = s.x.shape[1], s.hidden.shape[1]
+    rows, width, hidden = p.rows, s.x.shape[1], s.hidden.shape[1]
     for layer in range(len(w.project)):
         normalize(s.x, s.normed, rows, EPS)
         linear(s.normed, w.project[layer], w.project_scale[layer], s.heads, rows)
-        mix(layer, rows, written, places, angles, masks, frame, keys, values, s, heads)
+        mix(layer, p, frame, keys, values, s, heads)
         linear(s.mixed, w.join[layer], w.join_scale[layer], s.normed, rows)
         for row in range(rows):
             for k in range(width):
@@ -230,7 +234,7 @@ def decode(
                 s.x[row] = w.place[query] + frame.common[query]
         if step == 0:
             places[0], angles[0], masks[0] = frame.pending, len(tokens), queries
-        run(w, rows, plan.fed[step], places, angles, masks, frame, keys, values, s, heads)
+        run(w, Pass(rows, plan.fed[step], places, angles, masks), frame, keys, values, s, heads)
         linear(s.normed, w.head, w.head_scale, s.logits, rows)
         for row in range(rows):
             target = plan.target[step, row]

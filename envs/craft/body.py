@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,17 @@ class Keys:
     jump: bool = False
     sneak: bool = False
     sprint: bool = False
+
+    @classmethod
+    def of(cls, held: Collection[str]) -> Keys:
+        """From the names of the keys that are held; opposite ones cancel out."""
+        return cls(
+            forward=("forward" in held) - ("back" in held),
+            right=("right" in held) - ("left" in held),
+            jump="jump" in held,
+            sneak="sneak" in held,
+            sprint="sprint" in held,
+        )
 
 
 @dataclass

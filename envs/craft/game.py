@@ -193,13 +193,7 @@ class Game:
     # ------------------------------------------------------------------------------------------ motion
 
     def _move(self, held: frozenset[str]) -> None:
-        keys = Keys(
-            forward=("forward" in held) - ("back" in held),
-            right=("right" in held) - ("left" in held),
-            jump="jump" in held,
-            sneak="sneak" in held,
-            sprint="sprint" in held,
-        )
+        keys = Keys.of(held)
         self.body.tick(self.grid, keys)
         sprints = keys.sprint and keys.forward > 0 and not keys.sneak
         self.view += 0.5 * ((SPRINT_VIEW if sprints else 1.0) - self.view)

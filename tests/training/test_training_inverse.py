@@ -13,12 +13,11 @@ from policy_demos import write_demos as write_other_demos
 from test_training_trainer import ALONE, equal_exports, lines
 
 from playloop.demos.dataset import Demonstrations
-from playloop.envs.minecraft import ACTION_SIZE
 from playloop.training.task import Share
 from playloop.training.trainer import TrainerConfig
-from playloop.worlds.following import action_following, shifted
+from playloop.worlds.checkpoint import load_inverse
+from playloop.worlds.following import compare, shifted
 from playloop.worlds.inverse import InverseConfig
-from playloop.worlds.inverse_checkpoint import load_inverse
 
 POV = "observation.images.pov"
 CONFIG = TrainerConfig(
@@ -106,12 +105,12 @@ def test_it_learns_to_see_the_view_turn(tmp_path):
     assert config.make(ALONE).run(task.make(), tmp_path / "run")
     model, rng = load_inverse(tmp_path / "run/checkpoint"), np.random.default_rng(3)
     clips, actions = zip(*(turning_clip(9, rng) for _ in range(30)), strict=True)
-    actions = [vectors[:-1] for vectors in actions]
-    found = action_following(model.infer, clips, actions)
-    still = action_following(lambda clip: np.zeros((8, ACTION_SIZE), np.float32), clips, actions)
+    actions, told = [vectors[:-1] for vectors in actions], [model.infer(clip) for clip in clips]
+    asked = np.concatenate(actions)
+    found, still = compare(asked, np.concatenate(told)), compare(asked, np.zeros_like(asked))
     assert found.degrees < still.degrees / 2
     assert found.tasks["back-forward"].f1 == 1.0 > still.tasks["back-forward"].f1
-    late = shifted(model.infer, list(clips), actions, 1)
+    late = shifted(actions, told, 1)
     assert late.degrees > 1.5 * found.degrees
 
 

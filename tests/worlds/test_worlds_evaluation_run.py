@@ -9,13 +9,12 @@ import pytest
 from tiny_world import SIZE, WORLD, record_explorer
 
 from playloop.cli.main import main
-from playloop.worlds.checkpoint import load_world
+from playloop.worlds.checkpoint import load_world, save_inverse
 from playloop.worlds.evaluation.clips import Recordings
 from playloop.worlds.evaluation.config import WorldEvaluationConfig
 from playloop.worlds.evaluation.dream import Dreamer
 from playloop.worlds.evaluation.run import evaluate_world
 from playloop.worlds.inverse import InverseConfig
-from playloop.worlds.inverse_checkpoint import save_inverse
 from playloop.worlds.metrics import psnr
 
 SMALL = {"clips": 5, "horizon": 4, "drift_clips": 2, "drift_frames": 9, "branches": 2, "branch_frames": 2}

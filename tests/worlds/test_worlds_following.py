@@ -13,7 +13,6 @@ from playloop.tokenizers.camera import VPT
 from playloop.tokenizers.minecraft import choose
 from playloop.worlds.following import (
     TASKS,
-    action_following,
     camera_errors,
     compare,
     confusion,
@@ -100,36 +99,10 @@ def test_the_share_of_a_ceiling():
     assert np.isnan(share_of_ceiling(worse, nothing)["jump"])
 
 
-def numbered_clips(actions):
-    """Clips whose frames carry the actions: pixel k of frame t holds entry k of action t, in quarters."""
-    clips = []
-    for vectors in actions:
-        clip = np.zeros((len(vectors) + 1, 5, 5, 3), np.uint8)
-        clip[:-1, :, :, 0] = np.round(np.clip(vectors, -25, 25) * 4 + 128).reshape(-1, 5, 5)
-        clips.append(clip)
-    return clips
-
-
-def read(clip):
-    """Exactly what `numbered_clips` hid."""
-    return ((clip[:-1, :, :, 0].reshape(-1, ACTION_SIZE).astype(np.float32)) - 128) / 4
-
-
-def test_clips_are_pooled_and_a_shift_shows():
-    actions = [random_actions(16, seed) for seed in range(10)]
-    clips = numbered_clips(actions)
-    found = action_following(read, clips, actions)
-    assert found.mean.f1 == 1.0 and found.degrees <= 0.125 and found.actions == 160
-    by = {shift: shifted(read, clips, actions, shift) for shift in (-1, 0, 1)}
-    assert by[0] == found and by[1].actions == by[-1].actions == 150
-    assert max(by[1].mean.f1, by[-1].mean.f1) < 0.7 < by[0].mean.f1
-    late = [np.concatenate([vectors[1:], vectors[:1]]) for vectors in actions]
-    assert shifted(read, clips, late, -1).mean.f1 == 1.0
-
-
-def test_what_does_not_fit_is_told():
-    actions = [random_actions(4)]
-    with pytest.raises(ValueError, match="4 frames and 4 actions"):
-        action_following(read, [numbered_clips(actions)[0][:4]], actions)
-    with pytest.raises(ValueError, match="no clips"):
-        action_following(read, [], [])
+def test_a_shift_shows():
+    asked = [random_actions(16, seed) for seed in range(10)]
+    by = {shift: shifted(asked, asked, shift) for shift in (-1, 0, 1)}
+    assert by[0].mean.f1 == 1.0 and by[0].actions == 160 and by[1].actions == by[-1].actions == 150
+    assert max(by[1].mean.f1, by[-1].mean.f1) < 0.7
+    late = [np.concatenate([vectors[1:], vectors[:1]]) for vectors in asked]
+    assert shifted(late, asked, -1).mean.f1 == 1.0

@@ -11,8 +11,8 @@ import torch
 
 from playloop.envs.minecraft import ACTION_SIZE
 from playloop.tokenizers.camera import VPT
+from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, key_classes, windows
-from playloop.worlds.inverse_checkpoint import load_inverse, save_inverse
 
 SMALL = InverseConfig(height=32, width=32, features=8, reach=2, channels=(16, 16), hidden=32)
 

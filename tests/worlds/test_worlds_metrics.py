@@ -11,7 +11,7 @@ from metric_files import WIDTHS, linear_state, network_state, write_i3d, write_l
 from scipy.linalg import sqrtm
 
 from playloop.worlds.metrics import psnr, ssim
-from playloop.worlds.metrics.fvd import I3D, frechet_distance, fvd, fvd_by_length, prepare
+from playloop.worlds.metrics.fvd import I3D, frechet_distance, prepare
 from playloop.worlds.metrics.lpips import LPIPSConfig
 
 
@@ -245,16 +245,8 @@ def test_fvd_is_the_distance_of_features(network):
     assert features.shape == (6, 24) and np.allclose(network.features(true, batch=4), features)
     low = true[0, :6, :16, :16].mean((0, 1, 2)) / 127.5 - 1  # first half, upper left quarter
     np.testing.assert_allclose(features[0].reshape(3, 2, 2, 2)[:, 0, 0, 0], low, atol=2e-2)
-    assert fvd(network, true, true) == pytest.approx(0, abs=1e-9)
-    assert fvd(network, true, made) == frechet_distance(features, network.features(made)) > 0.1
-
-
-def test_fvd_by_length_averages_prefixes(network):
-    true, made = noise(4, 13, 32, 32, 3), noise(4, 13, 32, 32, 3, seed=1)
-    found, mean = fvd_by_length(network, true, made)
-    assert list(found) == [10, 11, 12, 13]
-    assert found[13] == fvd(network, true, made) and mean == pytest.approx(np.mean(list(found.values())))
-    assert found[11] == fvd(network, true[:, :11], made[:, :11])
+    assert frechet_distance(features, features) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(features, network.features(made)) > 0.1
 
 
 def test_fvd_refuses_what_it_cannot_use(network, tmp_path):
@@ -265,7 +257,5 @@ def test_fvd_refuses_what_it_cannot_use(network, tmp_path):
         I3D(tmp_path / "text.pt")
     with pytest.raises(ValueError, match="wants at least 10"):
         network.features(noise(2, 9, 32, 32, 3))
-    with pytest.raises(ValueError, match="wants at least 10"):
-        fvd_by_length(network, noise(2, 9, 32, 32, 3), noise(2, 9, 32, 32, 3))
     with pytest.raises(ValueError, match="pass uint8"):
         network.features(noise(9, 32, 32, 3))

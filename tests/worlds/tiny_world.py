@@ -53,9 +53,8 @@ def train_world(root, data, tokenizer, *words):
 
 
 TOKENIZER_SIZES = ("height", "width", "channels", "blocks", "levels")
-WORLD_SIZES = tuple(
-    ["rows", "columns", "codes", "width", "layers", "heads", "groups", "hidden", "context", "windows", "corruption"],
-)
+WORLD_SIZES = ("rows", "columns", "codes", "width", "layers", "heads", "groups", "hidden", "context")
+WORLD_SIZES += ("windows", "corruption")
 
 
 def _word(value):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from playloop.worlds.evaluation.bootstrap import intervals
-from playloop.worlds.following import Following, Reader, compare, share_of_ceiling, shifted
+from playloop.worlds.following import Following, compare, share_of_ceiling, shifted
 
 SHIFTS = (-1, 0, 1)
 """Steps by which actions are shifted to see that 0 fits best."""
@@ -57,14 +57,4 @@ def _kind(asked: np.ndarray, told: np.ndarray, ceiling: np.ndarray) -> dict[str,
 
 def _shifts(asked: np.ndarray, told: np.ndarray) -> dict[str, float]:
     """Mean F1 where actions are taken for those `SHIFTS` steps later."""
-    clips = [np.zeros(0)] * len(asked)  # all is read already: nobody looks at a frame
-    return {str(by): shifted(_again(told), clips, list(asked), by).mean.f1 for by in SHIFTS}
-
-
-def _again(told: np.ndarray) -> Reader:
-    answers = iter(told)
-
-    def read(_clip: np.ndarray) -> np.ndarray:
-        return next(answers)
-
-    return read
+    return {str(by): shifted(list(asked), list(told), by).mean.f1 for by in SHIFTS}

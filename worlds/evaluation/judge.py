@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,6 @@ from playloop.worlds.evaluation.material import Material, branch_key, clip_key, 
 from playloop.worlds.evaluation.measures import Measures
 from playloop.worlds.evaluation.quality import PERSISTENCE, TOKENIZER, Scores, Shown, window_name
 from playloop.worlds.evaluation.store import DreamStore
-from playloop.worlds.following import Reader
 
 
 @dataclass
@@ -32,6 +32,10 @@ class Pictures:
     drifts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     branches: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+Reader = Callable[[np.ndarray], np.ndarray]
+"""Frames uint8 [T, H, W, 3] → action vectors float32 [T - 1, 25], as `InverseModel.infer`."""
 
 
 class Judge:

@@ -17,7 +17,7 @@ from rich.console import Console
 from playloop.nn.folder import read_record
 from playloop.rollouts.files import write_json
 from playloop.rollouts.provenance import provenance
-from playloop.worlds.checkpoint import World, load_world, weights_hash
+from playloop.worlds.checkpoint import World, load_inverse, load_world, weights_hash
 from playloop.worlds.evaluation.clips import Recordings
 from playloop.worlds.evaluation.config import WorldEvaluationConfig
 from playloop.worlds.evaluation.dream import Dreamer
@@ -29,7 +29,6 @@ from playloop.worlds.evaluation.progress import DreamProgress
 from playloop.worlds.evaluation.report import write_report
 from playloop.worlds.evaluation.store import DreamStore
 from playloop.worlds.evaluation.table import result_tables
-from playloop.worlds.inverse_checkpoint import load_inverse
 
 
 def evaluate_world(

@@ -71,26 +71,6 @@ def prepare(video: Tensor) -> Tensor:
     return (x[:, :, top : top + SIDE, left : left + SIDE] * 2 - 1).transpose(0, 1)
 
 
-def fvd(network: I3D, true: np.ndarray | Tensor, made: np.ndarray | Tensor) -> float:
-    """The distance of two sets of videos uint8 [N, T, H, W, 3], all frames of them."""
-    return frechet_distance(network.features(true), network.features(made))
-
-
-def fvd_by_length(
-    network: I3D, true: np.ndarray | Tensor, made: np.ndarray | Tensor
-) -> tuple[dict[int, float], float]:
-    """The distances of the first 10, 11, … all frames, and their mean.
-
-    The mean is what MineWorld (arXiv 2504.08388) reports, for videos of 15 frames; the last of the distances
-    is the standard value.
-    """
-    lengths = range(SHORTEST, true.shape[1] + 1)
-    found = {length: fvd(network, true[:, :length], made[:, :length]) for length in lengths}
-    if not found:
-        raise ValueError(f"videos of {true.shape[1]} frames; I3D wants at least {SHORTEST}")
-    return found, float(np.mean(list(found.values())))
-
-
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """The squared Wasserstein-2 distance of the normal distributions that fit two sets [N, d] and [M, d].
 
