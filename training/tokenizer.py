@@ -10,13 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.task import Share
-from playloop.worlds.checkpoint import load_tokenizer, load_world, save_tokenizer, weights_hash
+from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
 from playloop.worlds.decode import SamplerConfig, sample
+from playloop.worlds.metrics.reconstruction import reconstruction
+
+JUDGED = 1024
+"""Held-out frames that a tokenizer is judged by at the end, at most."""
 
 
 @dataclass
@@ -25,8 +30,9 @@ class TokenizerTaskConfig(FrameTaskConfig):
 
     Args:
         model: sizes.
-        generated: folder of a world model on top of `start`'s tokens: only the decoder is trained, on tokens
-            that this model predicts from the frames before, so that it learns to draw what it will be given.
+        generated: folder of a world model whose tokenizer goes on to learn: the decoder alone, from tokens
+            that the model predicts given the frames before, so that it learns to draw what it will be given.
+            The checkpoint is the world model with its new decoder.
     """
 
     model: FrameTokenizerConfig = field(default_factory=FrameTokenizerConfig)
@@ -43,10 +49,12 @@ class TokenizerTask(FrameTask):
     model: FrameTokenizer
 
     def __init__(self, config: TokenizerTaskConfig):
+        if config.generated and config.start:
+            raise ValueError("a model in generated=… brings the tokenizer to begin with; leave start out")
         self.config = config
         self.model = config.model.make(config.seed)
-        if config.start:
-            self.model.load_state_dict(load_tokenizer(config.start).state_dict())
+        if start := config.start or (config.generated and Path(config.generated) / "tokenizer"):
+            self.model.load_state_dict(load_tokenizer(start).state_dict())
         data = FrameData(config, (config.model.height, config.model.width))
         self.guesser = Guesser(config, data) if config.generated else None
         if self.guesser:
@@ -69,22 +77,34 @@ class TokenizerTask(FrameTask):
         return self.model.loss(batch, generator, self.dtype)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        save_tokenizer(folder, self.config.model, state, self.data.provenance() | record)
+        config, record = (
+            self.config,
+            self.data.provenance() | record | {"held_out_frames": self._judged(state)},
+        )
+        if config.generated:
+            replace_tokenizer(folder, config.generated, config.model, state, record)
+        else:
+            save_tokenizer(folder, config.model, state, record)
+
+    def _judged(self, state: dict[str, Tensor]) -> dict[str, float] | None:
+        """The figures of these weights, as they are stored, in held-out frames; None if none are held out."""
+        clips = self.data.clips("validation", 1)
+        if not len(clips):
+            return None
+        model = self.config.model.make()
+        model.load_state_dict(rounded(state))
+        chosen = clips[np.linspace(0, len(clips) - 1, min(JUDGED, len(clips))).astype(np.int64)]
+        found = reconstruction(model, self.data.frames.gather(chosen))
+        print("Held-out frames: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+        return {"frames": len(chosen)} | found
 
 
 class Guesser:
-    """Frames together with the tokens that a world model expects in their place.
-
-    Raises:
-        ValueError: the world model was made for another tokenizer than training begins with.
-    """
+    """Frames together with the tokens that a world model expects in their place."""
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
         self.data, self.world = data, load_world(config.generated)
-        mine = weights_hash(Path(config.generated) / "tokenizer")
-        if config.start is None or weights_hash(config.start) != mine:
-            raise ValueError(f"start={config.start} is not the tokenizer of {config.generated}; use its own")
         self.length = self.world.model.config.context
         self.actions = CompactActions().encode(data.actions())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from playloop.nn.folder import (
     read_config,
     read_record,
     save_model,
+    staged,
     write_record,
 )
 from playloop.nn.record import from_record, to_record
@@ -80,7 +82,7 @@ class World:
         contract: of the environment that it imitates.
         starts: tokens int64 [S, T, N] of clips that play can begin with.
         start_actions: compact actions between their frames, int64 [S, T - 1, G].
-        name: of its weights.
+        name: of its weights and its tokenizer's.
     """
 
     model: WorldModel
@@ -121,6 +123,20 @@ def save_world(
     return save_model(folder, state, {"kind": WORLD, "model": to_record(config)}, training, more)
 
 
+def replace_tokenizer(
+    folder: str | Path,
+    world: str | Path,
+    config: FrameTokenizerConfig,
+    state: dict[str, Tensor],
+    training: dict[str, Any],
+) -> Path:
+    """Write a copy of a world model with another frame tokenizer, whose encoder must be the same."""
+    with staged(Path(folder)) as partial:
+        shutil.copytree(world, partial, dirs_exist_ok=True)
+        save_tokenizer(partial / "tokenizer", config, state, training)
+    return Path(folder)
+
+
 def load_world(
     folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> World:
@@ -143,21 +159,28 @@ def load_world(
         Contract.from_json(read_record(folder / "contract.json")),
         starts.to(device),
         actions.to(device),
-        weights_hash(folder),
+        _name(folder),
     )
 
 
 def read_contract(folder: str | Path) -> tuple[Contract, str]:
-    """The contract of the environment that a world model imitates, and the name of its weights.
+    """The contract of the environment that a world model imitates, and the name of the model.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    config = read_config(folder, WORLD)
-    if not (Path(folder) / "contract.json").is_file():
+    folder = Path(folder)
+    read_config(folder, WORLD)
+    if not (folder / "contract.json").is_file():
         raise FileNotFoundError(f"{folder} lacks contract.json; copy it again")
-    return Contract.from_json(read_record(Path(folder) / "contract.json")), config["weights_sha256"][:12]
+    return Contract.from_json(read_record(folder / "contract.json")), _name(folder)
+
+
+def _name(folder: Path) -> str:
+    """A name for all that decides on the frames of a world model, those of its tokenizer included."""
+    both = weights_hash(folder) + weights_hash(folder / "tokenizer")
+    return hashlib.sha256(both.encode()).hexdigest()[:12]
 
 
 def weights_hash(folder: str | Path) -> str:

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_world import SIZE, WORLD, train_tokenizer, train_world
+from tiny_world import HELD_OUT, SIZE, WORLD, train_tokenizer, train_world
 
 from playloop.demos.dataset import Demonstrations
 from playloop.envs.minecraft import ACTION_NAMES
+from playloop.training.frames import held_out
 from playloop.training.metrics import read_metrics
-from playloop.worlds.checkpoint import load_tokenizer, load_world
+from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract
 from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.metrics.reconstruction import reconstruction
 from playloop.worlds.session import EngineSession, TorchSession, open_session
 
 
@@ -69,14 +71,28 @@ def test_a_stopped_run_ends_as_an_unbroken_one(chain, tmp_path):
 
 
 def test_the_decoder_learns_what_the_model_expects(chain, tmp_path):
-    words = [f"task.start={chain['tokenizer']}", f"task.generated={chain['world']}"]
-    taught = train_tokenizer(tmp_path, chain["data"], *words)
-    before, after = load_tokenizer(chain["tokenizer"]), load_tokenizer(taught)
+    taught = train_tokenizer(tmp_path, chain["data"], f"task.generated={chain['world']}")
+    before, after = load_tokenizer(chain["tokenizer"]), load_tokenizer(taught / "tokenizer")
     for old, new in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True):
         assert torch.equal(old, new)
     assert not torch.equal(before.decoder[0].weight, after.decoder[0].weight)
-    with pytest.raises(ValueError, match="use its own"):
-        train_tokenizer(tmp_path / "x", chain["data"], words[1])
+    old, new = load_world(chain["world"]), load_world(taught)
+    assert torch.equal(old.starts, new.starts) and old.name != new.name
+    assert read_contract(taught) == (new.contract, new.name)
+    with pytest.raises(ValueError, match="leave start out"):
+        train_tokenizer(tmp_path / "x", chain["data"], f"task.generated={taught}", f"task.start={taught}")
+
+
+def test_a_tokenizer_is_judged_by_frames_that_were_held_out(chain):
+    record = json.loads((chain["tokenizer"] / "training.json").read_text())["held_out_frames"]
+    data, tokenizer = Demonstrations(chain["data"]), load_tokenizer(chain["tokenizer"])
+    apart = held_out(len(data.episodes), HELD_OUT, 0)
+    rows = np.concatenate([np.arange(*data.starts[n : n + 2]) for n in np.flatnonzero(apart)])
+    frames = np.stack([data.frame("observation.images.pov", row) for row in rows])
+    assert record == pytest.approx({"frames": len(rows)} | reconstruction(tokenizer, frames), rel=1e-3)
+    whole, disturbed = (reconstruction(tokenizer, frames, share)["psnr_perturbed"] for share in (0.0, 0.9))
+    assert whole == pytest.approx(record["psnr"], rel=1e-3) and disturbed < whole
+    assert 1 <= record["perplexity"] <= record["codes_used"] * tokenizer.codes <= tokenizer.codes
 
 
 def test_sizes_that_do_not_fit_are_named(chain, tmp_path):

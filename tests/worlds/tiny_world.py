@@ -22,7 +22,7 @@ WORLD = WorldConfig(
     windows=(1, 4),
     corruption=(0.0, 0.1),
 )
-SIZE = (32, 64)
+SIZE, HELD_OUT = (32, 64), 0.25
 
 
 def record_explorer(folder, episodes=4, steps=24, seed=3):
@@ -37,7 +37,7 @@ def train(kind, out, data, *words):
     quick = ["training=cpu", "trainer.steps=12", "trainer.batch=8", "trainer.warmup=2", "trainer.log_every=4"]
     quick += ["trainer.validate_every=6", "trainer.checkpoint_every=6", "trainer.progress=false"]
     quick += ["processes=1"]
-    words = [*words, *quick, f"data={data}", f"out={out}", "task.validation=0.25"]
+    words = [*words, *quick, f"data={data}", f"out={out}", f"task.validation={HELD_OUT}"]
     assert run_training(load(f"train_{kind}", words))
     return out / "checkpoint"
 
