@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conformance import check_agent
 
-from playloop.agents.craft_expert import CraftExpertConfig, task_of
-from playloop.agents.craft_player import FASTEST, MOUSE, QUICKENING, snapped
-from playloop.agents.paths import Ground, find_path, passage
+from playloop.agents.craft.expert import CraftExpertConfig, task_of
+from playloop.agents.craft.paths import Ground, find_path, passage
+from playloop.agents.craft.player import FASTEST, MOUSE, QUICKENING, snapped
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.items import ITEM

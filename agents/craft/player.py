@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.agents.paths import Cell
+from playloop.agents.craft.paths import Cell
 from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import WIDTH, Body, Keys, grid_at

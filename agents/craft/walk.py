@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from playloop.agents.craft_hands import strike
-from playloop.agents.craft_memory import Memory, Route
-from playloop.agents.craft_player import Move, Player, view_to
-from playloop.agents.paths import Cell, Ground, find_path, passage
+from playloop.agents.craft.hands import strike
+from playloop.agents.craft.memory import Memory, Route
+from playloop.agents.craft.paths import Cell, Ground, find_path, passage
+from playloop.agents.craft.player import Move, Player, view_to
 from playloop.envs.craft.angles import heading
 
 FREE = frozenset({"leaves", "dirt", "grass", "sand"})

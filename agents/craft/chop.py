@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 
-from playloop.agents.craft_hands import near_cells, sight, strike, without_leaves
-from playloop.agents.craft_player import Move
-from playloop.agents.craft_walk import Walker
-from playloop.agents.paths import Cell
+from playloop.agents.craft.hands import near_cells, sight, strike, without_leaves
+from playloop.agents.craft.paths import Cell
+from playloop.agents.craft.player import Move
+from playloop.agents.craft.walk import Walker
 from playloop.envs.craft.blocks import ID
 
 LOG = ID["log"]

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan
-from playloop.agents.craft_build import build
-from playloop.agents.craft_chop import chop
-from playloop.agents.craft_memory import Memory
-from playloop.agents.craft_player import Move, Player, vector
-from playloop.agents.craft_walk import Walker
-from playloop.agents.paths import Cell
+from playloop.agents.craft.build import build
+from playloop.agents.craft.chop import chop
+from playloop.agents.craft.memory import Memory
+from playloop.agents.craft.paths import Cell
+from playloop.agents.craft.player import Move, Player, vector
+from playloop.agents.craft.walk import Walker
 from playloop.envs.contract import Contract
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.tasks import Treechop

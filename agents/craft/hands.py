@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from playloop.agents.craft_player import Move, Player, view_to
-from playloop.agents.paths import Cell
+from playloop.agents.craft.paths import Cell
+from playloop.agents.craft.player import Move, Player, view_to
 from playloop.envs.craft.aim import REACH, aim
 from playloop.envs.craft.blocks import ID
 

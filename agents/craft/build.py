@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from playloop.agents.craft_hands import FACES, sight, strike
-from playloop.agents.craft_memory import Stand
-from playloop.agents.craft_player import Move, Player
-from playloop.agents.craft_walk import Walker
-from playloop.agents.paths import Cell, Ground
+from playloop.agents.craft.hands import FACES, sight, strike
+from playloop.agents.craft.memory import Stand
+from playloop.agents.craft.paths import Cell, Ground
+from playloop.agents.craft.player import Move, Player
+from playloop.agents.craft.walk import Walker
 from playloop.envs.craft.aim import REACH
 from playloop.envs.craft.blocks import ID, SOLID
 from playloop.envs.craft.body import EYE_HEIGHT, HEIGHT, WIDTH

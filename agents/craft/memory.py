@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from playloop.agents.paths import Cell
+from playloop.agents.craft.paths import Cell
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The scripted player of the voxel world: paths, walking, chopping, building."""
