@@ -186,7 +186,7 @@ def _strip(video: Path, line: dict[str, Any], kind: str, names: dict[tuple[str, 
     caption = f"task {line['task']}, initial state {line['init']}, {kind} after {line['steps']} steps"
     return (
         f'<figure><a class="strip" href="videos/{escape(video.name)}">'
-        f'<img alt="{escape(name)}: {caption}" loading="lazy" src="{jpeg_uri(filmstrip(video))}"></a>'
+        f'<img alt="{escape(name)}: {caption}" src="{jpeg_uri(filmstrip(video))}"></a>'
         f"<figcaption><strong>{escape(name)}</strong> · {caption}</figcaption></figure>"
     )
 

@@ -104,7 +104,7 @@ def _captioned(picture: np.ndarray, rows: list[str], columns: list[str], caption
     names = "".join(f"<span>{escape(name)}</span>" for name in rows)
     heights = f'style="grid-template-rows:auto repeat({len(rows)},1fr)"'
     above = "".join(f"<span>{escape(name)}</span>" for name in columns)
-    image = f'<img alt="{escape(caption)}" loading="lazy" src="{data_uri(picture)}">'
+    image = f'<img alt="{escape(caption)}" src="{data_uri(picture)}">'
     return (
         f'<figure><div class="frames"><div class="rows" {heights}><span class="top">.</span>{names}</div>'
         f'<div><div class="above">{above}</div>{image}</div></div>'
