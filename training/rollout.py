@@ -20,7 +20,7 @@ def imagine(
     generator: torch.Generator,
     dtype: torch.dtype,
 ) -> Tensor:
-    """A copy of clips in which all frames after the first `known` but the last are the model's.
+    """A copy of clips in which all frames after the first `known` are the model's.
 
     Decoded with the schedule, the masks and the cache of play; no gradient.
 
@@ -41,7 +41,7 @@ def imagine(
             action = actions[:, number - 1] if number else first
             has_action = torch.full((b,), number > 0, device=tokens.device)
             write_frame(model, cache, tokens[:, number], action, has_action, sampler)
-        for number in range(known, t - 1):
+        for number in range(known, t):
             uniform = torch.rand(b, n, generator=generator, device=tokens.device)
             seen[:, number] = decode_frame(model, cache, actions[:, number - 1], uniform, sampler)
     return seen

@@ -15,9 +15,10 @@ from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.rollout import imagine
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
-from playloop.worlds.decode import SamplerConfig, sample
+from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.metrics.reconstruction import reconstruction
 
 JUDGED = 1024
@@ -31,8 +32,8 @@ class TokenizerTaskConfig(FrameTaskConfig):
     Args:
         model: sizes.
         generated: folder of a world model whose tokenizer goes on to learn: the decoder alone, from tokens
-            that the model predicts given the frames before, so that it learns to draw what it will be given.
-            The checkpoint is the world model with its new decoder.
+            that the model imagines in place of recorded frames, so that it learns to draw what it will be
+            given. The checkpoint is the world model with its new decoder.
     """
 
     model: FrameTokenizerConfig = field(default_factory=FrameTokenizerConfig)
@@ -62,18 +63,25 @@ class TokenizerTask(FrameTask):
                 part.requires_grad_(False)
         super().__init__(config, data, self.guesser.length if self.guesser else 1)
 
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        super().prepare(device, dtype)
+        if self.guesser:
+            self.guesser.world.to(device)
+
     def describe(self) -> dict[str, Any]:
         model = {"model": to_record(self.config.model), "generated": self.config.generated}
         return super().describe() | model
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
-        """Keys: "images" uint8 [B, H, W, 3]; behind a world model also "ids" int64 [B, N]."""
+        """Keys: "images" uint8 [B, H, W, 3]; for a world model to go on from, those of `Guesser.batch`."""
         first = self.choose(split, step, generator, share)
         if self.guesser:
-            return self.guesser.batch(first, generator)
+            return self.guesser.batch(first)
         return {"images": torch.from_numpy(self.data.frames.gather(first))}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.guesser:
+            batch = self.guesser.guess(self.model, batch, generator, self.dtype)
         return self.model.loss(batch, generator, self.dtype)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -100,23 +108,34 @@ class TokenizerTask(FrameTask):
 
 
 class Guesser:
-    """Frames together with the tokens that a world model expects in their place."""
+    """A world model that imagines the second half of every clip, with the schedule and the cache of play."""
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
-        self.data, self.world = data, load_world(config.generated)
-        self.length = self.world.model.config.context
+        self.data, self.world = data, load_world(config.generated).model
+        self.length = self.world.config.context
+        self.known = max(1, self.length // 2)
         self.actions = CompactActions().encode(data.actions())
 
-    @torch.no_grad()
-    def batch(self, first: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
-        """The last frames of clips that begin at `first` [B], and their tokens drawn given what is before."""
+    def batch(self, first: np.ndarray) -> dict[str, Tensor]:
+        """Clips that begin at `first` [B]: "images" uint8 [B, T, H, W, 3], "actions" int64 [B, T - 1, G]."""
         rows = first[:, None] + np.arange(self.length)
         frames = torch.from_numpy(self.data.frames.gather(rows.flatten()))
-        tokens = self.world.tokenizer.encode(frames).unflatten(0, rows.shape)  # [B, T, N]
-        actions = torch.from_numpy(self.actions[rows[:, :-1]])
-        window, level = self.world.model.config.windows[0], torch.zeros(len(rows), dtype=torch.int64)
-        logits = self.world.model(tokens.clone(), actions, window, level)[:, -1]
-        uniform = torch.rand(logits.shape[:-1], generator=generator)
-        ids = sample(logits, uniform, SamplerConfig(window=window))
-        return {"images": frames.unflatten(0, rows.shape)[:, -1].contiguous(), "ids": ids}
+        return {
+            "images": frames.unflatten(0, rows.shape),
+            "actions": torch.from_numpy(self.actions[rows[:, :-1]]),
+        }
+
+    def guess(
+        self,
+        tokenizer: FrameTokenizer,
+        batch: dict[str, Tensor],
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> dict[str, Tensor]:
+        """The true frames of the second halves, "images" [B * n, H, W, 3], and what was imagined, "ids"."""
+        images, actions = batch["images"], batch["actions"]
+        tokens = tokenizer.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        sampler = SamplerConfig(window=self.world.config.windows[0])
+        seen = imagine(self.world, tokens, actions, self.known, sampler, generator, dtype)
+        return {"images": images[:, self.known :].flatten(0, 1), "ids": seen[:, self.known :].flatten(0, 1)}

@@ -95,7 +95,8 @@ class WorldTask(FrameTask):
         tokens, actions = batch["tokens"][:rows], batch["actions"][:rows]
         count = int(torch.randint(1, config.foresight + 1, (), generator=generator, device=generator.device))
         known = config.clip - 1 - count
-        seen = imagine(model, tokens, actions, known, config.sampler, generator, self.dtype)
+        made = imagine(model, tokens[:, :-1], actions[:, :-1], known, config.sampler, generator, self.dtype)
+        seen = torch.cat([made, tokens[:, -1:]], 1)
         window, level = config.sampler.window, config.sampler.level
         after, imagined = model.loss_after(seen, actions, window, level, self.dtype)
         metrics |= {f"imagined_{name}": value for name, value in imagined.items()}
