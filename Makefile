@@ -37,7 +37,7 @@ train: setup  ## the shipped policy again, from nothing: four hours on two cores
 EXPLORE = .venv/bin/playloop record env=craft agent=explorer task=explore env.horizon=500
 TEACH = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu trainer.precision=bf16
 
-world: setup  ## the shipped world model again, from nothing: three hours on two cores
+world: setup  ## the shipped world model again, from nothing: four hours on two cores
 	@$(EXPLORE) episodes=400 seed=1 out=data/explore
 	@$(EXPLORE) episodes=24 seed=2 out=data/explore_test
 	@$(TEACH) tokenizer=craft data=data/explore out=runs/tokenizer trainer.steps=2400 trainer.rate=1.5e-3 \
@@ -45,6 +45,12 @@ world: setup  ## the shipped world model again, from nothing: three hours on two
 	@$(TEACH) world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world trainer.steps=2200 \
 		trainer.batch=24 trainer.rate=1.5e-3 trainer.warmup=100 trainer.average=0.99 trainer.validate_every=200 \
 		trainer.checkpoint_every=50 trainer.decay=0.05
+	@$(TEACH) world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint training.task.start=runs/world/checkpoint \
+		training.task.imagined=0.125 out=runs/world2 trainer.steps=1500 trainer.batch=24 trainer.rate=8e-4 \
+		trainer.warmup=50 trainer.average=0.99 trainer.validate_every=250 trainer.checkpoint_every=50 trainer.decay=0.05
+	@$(TEACH) tokenizer=craft data=data/explore training.task.generated=runs/world2/checkpoint out=runs/decoder \
+		trainer.steps=400 trainer.batch=16 trainer.rate=5e-4 trainer.warmup=20 trainer.average=0.98 \
+		trainer.validate_every=100 trainer.checkpoint_every=50 trainer.decay=0.01
 	@$(TEACH) inverse=craft data=data/explore out=runs/inverse trainer.steps=2600 trainer.batch=128 trainer.rate=1e-3 \
 		trainer.warmup=150 trainer.average=0.995 trainer.validate_every=400 trainer.checkpoint_every=100 trainer.decay=0.1
 

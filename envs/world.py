@@ -38,7 +38,7 @@ class WorldEnvConfig:
     """
 
     checkpoint: str
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(top_p=0.7))
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
     inits: int = 50
     horizon: int = 1000
     device: str = "cpu"

@@ -34,10 +34,12 @@ class TokenizerTaskConfig(FrameTaskConfig):
         generated: folder of a world model whose tokenizer goes on to learn: the decoder alone, from tokens
             that the model imagines in place of recorded frames, so that it learns to draw what it will be
             given. The checkpoint is the world model with its new decoder.
+        sampler: how its tokens are drawn.
     """
 
     model: FrameTokenizerConfig = field(default_factory=FrameTokenizerConfig)
     generated: str | None = None
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def make(self) -> TokenizerTask:
         """The task; image caches are made if missing."""
@@ -69,8 +71,9 @@ class TokenizerTask(FrameTask):
             self.guesser.world.to(device)
 
     def describe(self) -> dict[str, Any]:
-        model = {"model": to_record(self.config.model), "generated": self.config.generated}
-        return super().describe() | model
+        config = self.config
+        model = {"model": to_record(config.model), "generated": config.generated}
+        return super().describe() | model | {"sampler": to_record(config.sampler)}
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images" uint8 [B, H, W, 3]; for a world model to go on from, those of `Guesser.batch`."""
@@ -112,7 +115,7 @@ class Guesser:
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
-        self.data, self.world = data, load_world(config.generated).model
+        self.data, self.world, self.sampler = data, load_world(config.generated).model, config.sampler
         self.length = self.world.config.context
         self.known = max(1, self.length // 2)
         self.actions = CompactActions().encode(data.actions())
@@ -136,6 +139,5 @@ class Guesser:
         """The true frames of the second halves, "images" [B * n, H, W, 3], and what was imagined, "ids"."""
         images, actions = batch["images"], batch["actions"]
         tokens = tokenizer.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        sampler = SamplerConfig(window=self.world.config.windows[0])
-        seen = imagine(self.world, tokens, actions, self.known, sampler, generator, dtype)
+        seen = imagine(self.world, tokens, actions, self.known, self.sampler, generator, dtype)
         return {"images": images[:, self.known :].flatten(0, 1), "ids": seen[:, self.known :].flatten(0, 1)}

@@ -27,9 +27,9 @@ class SamplerConfig:
     """
 
     temperature: float = 1.0
-    top_p: float = 0.8
+    top_p: float = 0.7
     window: int = 1
-    level: int = 1
+    level: int = 0
 
 
 def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:

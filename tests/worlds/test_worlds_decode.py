@@ -42,7 +42,7 @@ def imagine(model, play, sampler, cache=None):
 
 @pytest.mark.parametrize("window", [1, 2, 4])
 def test_decoding_equals_teacher_forcing(model, play, window):
-    sampler = SamplerConfig(window=window)
+    sampler = SamplerConfig(window=window, level=1)
     tokens, cache = imagine(model, play, sampler)
     keep: list = []
     with torch.inference_mode():
@@ -73,10 +73,10 @@ def test_the_widest_window_equals_raster_decoding_without_a_cache(model, play):
 
 @pytest.mark.parametrize("window", [1, 4])
 def test_nobody_reads_what_was_not_written(model, play, window):
-    clean, dirty = imagine(model, play, SamplerConfig(window=window))[1], RingCache.empty(model, 2)
+    clean, dirty = imagine(model, play, SamplerConfig(window=window, level=1))[1], RingCache.empty(model, 2)
     for buffer in (*dirty.keys, *dirty.values):
         buffer.fill_(1e4)
-    _, dirty = imagine(model, play, SamplerConfig(window=window), dirty)
+    _, dirty = imagine(model, play, SamplerConfig(window=window, level=1), dirty)
     written = dirty.keys[0] != 1e4
     for mine, other in zip(dirty.keys + dirty.values, clean.keys + clean.values, strict=True):
         assert torch.equal(mine[written], other[written])
@@ -87,7 +87,7 @@ def test_passes_a_frame(model, play, window, passes, monkeypatch):
     calls = []
     run = decode.run_queries
     monkeypatch.setattr(decode, "run_queries", lambda *a: calls.append(len(a[1][0])) or run(*a))
-    imagine(model, play, SamplerConfig(window=window))
+    imagine(model, play, SamplerConfig(window=window, level=1))
     assert len(calls) == 2 + passes * (FRAMES - 2)
 
 

@@ -42,7 +42,7 @@ class WorldEvaluationConfig:
     clips: int = 64
     horizon: int = 16
     context: int | None = None
-    sampler: SamplerConfig = field(default_factory=lambda: SamplerConfig(top_p=0.7))
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
     windows: list[int] | None = None
     drift_clips: int = 16
     drift_frames: int = 200
