@@ -34,11 +34,14 @@ class TokenizerTaskConfig(FrameTaskConfig):
         generated: folder of a world model whose tokenizer goes on to learn: the decoder alone, from tokens
             that the model imagines in place of recorded frames, so that it learns to draw what it will be
             given. The checkpoint is the world model with its new decoder.
-        sampler: how its tokens are drawn.
+        foresight: frames at the end of every clip that are imagined. More teach the decoder to expect more
+            errors, and so to draw softer pictures.
+        sampler: how tokens are drawn.
     """
 
     model: FrameTokenizerConfig = field(default_factory=FrameTokenizerConfig)
     generated: str | None = None
+    foresight: int = 1
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def make(self) -> TokenizerTask:
@@ -72,8 +75,9 @@ class TokenizerTask(FrameTask):
 
     def describe(self) -> dict[str, Any]:
         config = self.config
-        model = {"model": to_record(config.model), "generated": config.generated}
-        return super().describe() | model | {"sampler": to_record(config.sampler)}
+        made = {name: getattr(config, name) for name in ("generated", "foresight")}
+        made |= {"model": to_record(config.model), "sampler": to_record(config.sampler)}
+        return super().describe() | made
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images" uint8 [B, H, W, 3]; for a world model to go on from, those of `Guesser.batch`."""
@@ -111,13 +115,19 @@ class TokenizerTask(FrameTask):
 
 
 class Guesser:
-    """A world model that imagines the second half of every clip, with the schedule and the cache of play."""
+    """A world model that imagines the end of every clip, with the schedule and the cache of play.
+
+    Raises:
+        ValueError: `foresight` leaves no frame to begin with.
+    """
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
         self.data, self.world, self.sampler = data, load_world(config.generated).model, config.sampler
         self.length = self.world.config.context
-        self.known = max(1, self.length // 2)
+        self.known = self.length - config.foresight
+        if not 0 < self.known < self.length:
+            raise ValueError(f"foresight={config.foresight} must be 1 or more, and less than {self.length}")
         self.actions = CompactActions().encode(data.actions())
 
     def batch(self, first: np.ndarray) -> dict[str, Tensor]:
@@ -136,7 +146,7 @@ class Guesser:
         generator: torch.Generator,
         dtype: torch.dtype,
     ) -> dict[str, Tensor]:
-        """The true frames of the second halves, "images" [B * n, H, W, 3], and what was imagined, "ids"."""
+        """The true frames of the ends, "images" [B * n, H, W, 3], and what was imagined for them, "ids"."""
         images, actions = batch["images"], batch["actions"]
         tokens = tokenizer.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         seen = imagine(self.world, tokens, actions, self.known, self.sampler, generator, dtype)
