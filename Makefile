@@ -49,7 +49,7 @@ world: setup  ## the shipped world model again, from nothing: four hours on two 
 		training.task.imagined=0.125 out=runs/world2 trainer.steps=1500 trainer.batch=24 trainer.rate=8e-4 \
 		trainer.warmup=50 trainer.average=0.99 trainer.validate_every=250 trainer.checkpoint_every=50 trainer.decay=0.05
 	@$(TEACH) tokenizer=craft data=data/explore training.task.generated=runs/world2/checkpoint out=runs/decoder \
-		trainer.steps=400 trainer.batch=16 trainer.rate=5e-4 trainer.warmup=20 trainer.average=0.98 \
+		trainer.steps=300 trainer.batch=32 trainer.rate=5e-4 trainer.warmup=20 trainer.average=0.98 \
 		trainer.validate_every=100 trainer.checkpoint_every=50 trainer.decay=0.01
 	@$(TEACH) inverse=craft data=data/explore out=runs/inverse trainer.steps=2600 trainer.batch=128 trainer.rate=1e-3 \
 		trainer.warmup=150 trainer.average=0.995 trainer.validate_every=400 trainer.checkpoint_every=100 trainer.decay=0.1
