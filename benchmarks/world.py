@@ -87,12 +87,11 @@ class WorldBench:
         title = f"a frame of {grid} tokens, {report['parameters_m']:.1f} M parameters, pixels included"
         caption = (
             f"kernels: int8 weights, 1 core; torch: {self.config.precision}, {self.config.threads} threads; "
-            f"floor: weights once a pass at {report['gb_per_second']:.0f} GB/s"
+            f"pixels: ms of p50; floor: ms, weights once a pass at {report['gb_per_second']:.0f} GB/s"
         )
-        table = Table(title=title, caption=caption)
-        for heading in ("", "window", "passes", "p50 ms", "p99 ms", "frames/s", "pixels ms", "floor ms"):
-            table.add_column(heading, justify="right")
-        table.add_column("against raster", justify="right")
+        table = Table(title=title, caption=caption, show_edge=False, pad_edge=False)
+        for heading in ("", "window", "passes", "p50 ms", "p99 ms", "fps", "pixels", "floor", "to raster"):
+            table.add_column(heading, justify="right", no_wrap=True)
         rasters = {row["backend"]: row["p50_ms"] for row in report["rows"]}  # the widest window comes last
         for row in report["rows"]:
             p50 = row["p50_ms"]
