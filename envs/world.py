@@ -17,7 +17,7 @@ from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import load_world, read_contract
 from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.session import open_session, resample
+from playloop.worlds.session import open_session
 
 SUITE = "world"
 TASK = "do as you like"
@@ -157,11 +157,9 @@ class WorldEnv(PlayEnv):
         Raises:
             ValueError: a number is out of range.
         """
-        if temperature < 0 or not 0 < top_p <= 1:
-            raise ValueError(
-                f"temperature={temperature} must be 0 or more, top_p={top_p} above 0 and at most 1"
-            )
-        resample(self.session, temperature, top_p)
+        sampler = replace(self.session.sampler, temperature=temperature, top_p=top_p)
+        sampler.check(self.world.model.config)
+        self.session.sampler = sampler
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> None:
         self.session.begin()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.nn.record import to_record
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, windows
@@ -45,7 +45,7 @@ class InverseTask(FrameTask):
         self.config = config
         self.model = config.model.make(config.seed)
         if config.start:
-            self.model.load_state_dict(load_inverse(config.start).state_dict())
+            take_over(self.model, load_inverse(config.start), config.start)
         super().__init__(config, FrameData(config, (config.model.height, config.model.width)), 2)
         vectors = self.data.actions()
         self.keys = key_classes(self.model.actions, vectors)

@@ -14,7 +14,7 @@ from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
 from playloop.training.rollout import imagine
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
@@ -60,7 +60,7 @@ class TokenizerTask(FrameTask):
         self.config = config
         self.model = config.model.make(config.seed)
         if start := config.start or (config.generated and Path(config.generated) / "tokenizer"):
-            self.model.load_state_dict(load_tokenizer(start).state_dict())
+            take_over(self.model, load_tokenizer(start), start)
         data = FrameData(config, (config.model.height, config.model.width))
         self.guesser = Guesser(config, data) if config.generated else None
         if self.guesser:
@@ -74,10 +74,11 @@ class TokenizerTask(FrameTask):
             self.guesser.world.to(device)
 
     def describe(self) -> dict[str, Any]:
-        config = self.config
-        made = {name: getattr(config, name) for name in ("generated", "foresight")}
-        made |= {"model": to_record(config.model), "sampler": to_record(config.sampler)}
-        return super().describe() | made
+        config, made = self.config, super().describe() | {"model": to_record(self.config.model)}
+        if self.guesser:
+            made |= {"generated": self.guesser.name, "foresight": config.foresight}
+            made |= {"sampler": to_record(config.sampler)}
+        return made
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images" uint8 [B, H, W, 3]; for a world model to go on from, those of `Guesser.batch`."""
@@ -92,10 +93,8 @@ class TokenizerTask(FrameTask):
         return self.model.loss(batch, generator, self.dtype)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        config, record = (
-            self.config,
-            self.data.provenance() | record | {"held_out_frames": self._judged(state)},
-        )
+        config, judged = self.config, {"held_out_frames": self._judged(state)}
+        record = self.data.provenance() | record | judged
         if config.generated:
             replace_tokenizer(folder, config.generated, config.model, state, record)
         else:
@@ -118,12 +117,14 @@ class Guesser:
     """A world model that imagines the end of every clip, with the schedule and the cache of play.
 
     Raises:
-        ValueError: `foresight` leaves no frame to begin with.
+        ValueError: `foresight` leaves no frame to begin with, or the model cannot decode so.
     """
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
-        self.data, self.world, self.sampler = data, load_world(config.generated).model, config.sampler
+        world = load_world(config.generated)
+        self.data, self.world, self.name, self.sampler = data, world.model, world.name, config.sampler
+        self.sampler.check(self.world.config)
         self.length = self.world.config.context
         self.known = self.length - config.foresight
         if not 0 < self.known < self.length:

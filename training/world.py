@@ -14,7 +14,7 @@ from torch import Tensor
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
 from playloop.training.rollout import imagine
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
@@ -71,7 +71,7 @@ class WorldTask(FrameTask):
         self.tokens = np.concatenate([tokens_of(cache, tokenizer, folder) for cache in self.data.caches])
         self.model = config.model.make(config.seed)
         if config.start:
-            self.model.load_state_dict(load_world(config.start).model.state_dict())
+            take_over(self.model, load_world(config.start).model, config.start)
 
     def describe(self) -> dict[str, Any]:
         config = self.config
@@ -140,6 +140,7 @@ def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:
             f"world.rows, columns, codes, actions are {given}; the tokenizer {config.tokenizer} and the "
             f"actions want {wanted}"
         )
+    config.sampler.check(model)
     if config.clip < 2 or config.foresight > config.clip - 2:
         raise ValueError(
             f"clip={config.clip} must be at least 2 frames, and foresight={config.foresight} at most clip - 2"

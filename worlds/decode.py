@@ -11,7 +11,7 @@ from torch import Tensor
 from playloop.nn.llama import attend_grouped
 from playloop.nn.sampling import inverse_cdf, nucleus
 from playloop.worlds.cache import RingCache
-from playloop.worlds.model import WorldModel
+from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.schedule import Schedule
 
 
@@ -30,6 +30,21 @@ class SamplerConfig:
     top_p: float = 0.7
     window: int = 1
     level: int = 0
+
+    def check(self, sizes: WorldConfig) -> None:
+        """Refuse what a model with these sizes cannot do.
+
+        Raises:
+            ValueError: a setting is out of range; says which.
+        """
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
+            )
+        if self.window not in sizes.windows:
+            raise ValueError(f"window={self.window} was not trained; this model has {list(sizes.windows)}")
+        if not 0 <= self.level < len(sizes.corruption):
+            raise ValueError(f"level={self.level} must be 0 or more and lie below {len(sizes.corruption)}")
 
 
 def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -96,7 +95,7 @@ def open_session(world: World, sampler: SamplerConfig, backend: str = "auto") ->
         backend: "kernels" (numba, CPU), "torch", or "auto": kernels on a CPU where numba is installed.
 
     Raises:
-        ValueError: no such backend, or not on this device.
+        ValueError: no such backend, or not on this device; or the model cannot draw so.
     """
     on_cpu = world.model.head.weight.device.type == "cpu"
     compiled = importlib.util.find_spec("numba") is not None
@@ -106,13 +105,5 @@ def open_session(world: World, sampler: SamplerConfig, backend: str = "auto") ->
         raise ValueError("backend=kernels needs a CPU and numba; pip install numba, or use backend=torch")
     if backend not in ("kernels", "torch"):
         raise ValueError(f"backend={backend!r} is neither kernels nor torch nor auto")
-    if sampler.window not in world.model.config.windows:
-        raise ValueError(
-            f"window={sampler.window} was not trained; this model has {list(world.model.config.windows)}"
-        )
+    sampler.check(world.model.config)
     return EngineSession(world, sampler) if backend == "kernels" else TorchSession(world, sampler)
-
-
-def resample(session: Session, temperature: float, top_p: float) -> None:
-    """Change how the session draws from now on."""
-    session.sampler = replace(session.sampler, temperature=temperature, top_p=top_p)

@@ -83,6 +83,24 @@ def test_the_decoder_learns_what_the_model_expects(chain, tmp_path):
         train_tokenizer(tmp_path / "x", chain["data"], f"task.generated={taught}", f"task.start={taught}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "word", "told"),
+    [
+        ("tokenizer", "task.foresight=3", "less than 3"),
+        ("tokenizer", "task.sampler.window=2", "window=2 was not trained"),
+        ("tokenizer", "tokenizer.channels=[12,16,20]", "other sizes"),
+        ("world", "task.sampler.level=2", "level=2 must"),
+        ("world", "world.width=16", "other sizes"),
+    ],
+)
+def test_a_model_to_go_on_from_must_fit(chain, tmp_path, kind, word, told):
+    with pytest.raises(ValueError, match=told):
+        if kind == "tokenizer":
+            train_tokenizer(tmp_path, chain["data"], f"task.generated={chain['world']}", word)
+        else:
+            train_world(tmp_path, chain["data"], chain["tokenizer"], f"task.start={chain['world']}", word)
+
+
 def test_a_tokenizer_is_judged_by_frames_that_were_held_out(chain):
     record = json.loads((chain["tokenizer"] / "training.json").read_text())["held_out_frames"]
     data, tokenizer = Demonstrations(chain["data"]), load_tokenizer(chain["tokenizer"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from playloop.worlds.decode import SamplerConfig
@@ -73,10 +73,7 @@ class WorldEvaluationConfig:
         if bad := [f"{name}={value}" for name, value in counts.items() if value < 1]:
             raise ValueError(f"{', '.join(bad)} must be at least 1.")
         for window in self.compared(model):
-            if window not in model.windows:
-                raise ValueError(f"window={window} was not trained; this model has {list(model.windows)}.")
-        if not 0 <= self.sampler.level < len(model.corruption):
-            raise ValueError(f"level={self.sampler.level} must lie below {len(model.corruption)}.")
+            replace(self.sampler, window=window).check(model)
 
     def seen(self, model: Any) -> int:
         """True frames before what is imagined."""
