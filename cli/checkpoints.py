@@ -34,7 +34,7 @@ def find_checkpoints(settings: DictConfig) -> None:
     for name, value in settings.items():
         if isinstance(value, DictConfig):
             find_checkpoints(value)
-        elif name == "checkpoint":
+        elif name in ("checkpoint", "inverse") and value is not None:
             settings[name] = str(find_checkpoint(value))
 
 

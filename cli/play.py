@@ -118,7 +118,8 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
         checkpoint = str(find_checkpoint(str(config.world)))
         from playloop.envs.world import WorldEnvConfig
 
-        world = patient(WorldEnvConfig(checkpoint=checkpoint), config.horizon)
+        inverse = str(find_checkpoint(str(config.inverse))) if config.inverse else None
+        world = patient(WorldEnvConfig(checkpoint, inverse=inverse), config.horizon)
         parts.append(Part("world", label(world), world))
     check_together({part.name: part.config.contract() for part in parts})
     return tuple(parts)

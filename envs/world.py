@@ -15,7 +15,7 @@ from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.worlds.checkpoint import load_world, read_contract
+from playloop.worlds.checkpoint import load_inverse, load_world, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.session import open_session
 
@@ -35,6 +35,8 @@ class WorldEnvConfig:
         device: "cpu" or "cuda".
         backend: "kernels", "torch" or "auto", see `worlds.session`.
         threads: of PyTorch in the environment's process; 0 leaves them as they are.
+        inverse: folder of an inverse-dynamics model, which reads the actions of clips to go on from; None for
+            none: then only a clip's last frame counts.
     """
 
     checkpoint: str
@@ -44,6 +46,7 @@ class WorldEnvConfig:
     device: str = "cpu"
     backend: str = "auto"
     threads: int = 1
+    inverse: str | None = None
 
     suite = SUITE
 
@@ -87,6 +90,7 @@ class WorldEnv(PlayEnv):
         self.horizon, self.render_mode = config.horizon, render_mode
         self.world = load_world(config.checkpoint, config.device)
         self.session = open_session(self.world, config.sampler, config.backend)
+        self.inverse = load_inverse(config.inverse, config.device) if config.inverse else None
         self.camera, self.size = next(iter(self.contract.cameras.items()))
         self.compact = CompactActions()
         self.action_space = action_space()
@@ -115,15 +119,19 @@ class WorldEnv(PlayEnv):
 
         Args:
             frames: uint8 [T, H, W, 3] of any size; the last ones count.
-            actions: between them, float32 [T - 1, 25]; None if they are not known: then only the last counts.
+            actions: between them, float32 [T - 1, 25]; None if they are not known: an inverse-dynamics model
+                reads them, or only the last frame counts.
         """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
             raise ValueError(f"expected frames uint8 [T, H, W, 3], got {frames.dtype} {frames.shape}")
-        if actions is None:
+        count = self.world.model.config.context
+        if actions is None and self.inverse and len(frames) > 1:
+            frames = frames[-count:]
+            actions = self.inverse.infer(frames)
+        elif actions is None:
             frames, actions = frames[-1:], np.zeros((0, ACTION_SIZE), np.float32)
         if actions.shape != (len(frames) - 1, ACTION_SIZE):
             raise ValueError(f"{len(frames)} frames want actions [{len(frames) - 1}, {ACTION_SIZE}]")
-        count = self.world.model.config.context
         images = np.stack([resize(frame, self.size) for frame in frames[-count:]])
         tokens = self.world.tokenizer.encode(torch.from_numpy(images).to(self.config.device))
         self._enter(tokens, torch.from_numpy(self.compact.encode(actions[len(actions) - len(images) + 1 :])))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
@@ -15,6 +16,8 @@ from playloop.envs.craft.env import CraftConfig
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
+from playloop.worlds.checkpoint import load_inverse, save_inverse
+from playloop.worlds.inverse import InverseConfig
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,27 @@ def test_it_goes_on_from_pictures_of_any_size(checkpoint):
             env.start_from(wrong)
     with pytest.raises(ValueError, match="want actions"):
         env.start_from(clip, np.zeros((2, ACTION_SIZE), np.float32))
+
+
+def test_actions_of_a_clip_are_read_where_they_are_not_given(checkpoint, tmp_path):
+    config = InverseConfig(32, 64, before=0, after=0, features=4, reach=1, channels=(8, 8), hidden=16)
+    folder = save_inverse(tmp_path / "inverse", config, config.make(3).state_dict(), {})
+    env = WorldEnvConfig(str(checkpoint), threads=0, inverse=str(folder)).make()
+    context, still = env.world.model.config.context, np.zeros(ACTION_SIZE, np.float32)
+    clip = np.random.default_rng(0).integers(0, 256, (context + 3, 64, 128, 3), np.uint8)
+
+    def ahead(frames, actions=None):
+        tokens = []
+        for seed in range(8):  # one draw may happen to agree
+            env.begin(Episode("world", 0, 0, seed))
+            env.start_from(frames, actions)
+            env.advance(still)
+            tokens.append(env.tokens)
+        return torch.stack(tokens)
+
+    given = load_inverse(folder).infer(clip[-context:])
+    assert torch.equal(ahead(clip), ahead(clip[-context:], given))
+    assert not torch.equal(ahead(clip), ahead(clip[-1:]))
 
 
 def test_sampling_changes_live_and_is_checked(checkpoint):
