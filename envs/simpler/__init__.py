@@ -1,0 +1,1 @@
+"""SimplerEnv: tasks of real robots, rebuilt in SAPIEN."""
