@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,3 +58,18 @@ class Agent(Protocol):
         A row's plan depends on its own carry, observation and generator only, never on its neighbours. The
         generator is fresh for every decision: seeded by the episode and the number of the decision in it.
         """
+
+
+class RowAgent(ABC):
+    """The part of an `Agent` that decides for every episode by itself, one after the other."""
+
+    @abstractmethod
+    def decide(self, carry: Any, observation: dict[str, Any], rng: np.random.Generator) -> tuple[Any, Plan]:
+        """What `act` does, for one episode; the carry that is given stays as it is."""
+
+    def act(
+        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
+    ) -> tuple[list[Any], list[Plan]]:
+        """See `Agent.act`."""
+        rows = [self.decide(*row) for row in zip(carries, observations, rngs, strict=True)]
+        return [carry for carry, _ in rows], [plan for _, plan in rows]

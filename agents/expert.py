@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
@@ -69,7 +69,7 @@ class Progress:
     missing: bool = False
 
 
-class Expert:
+class Expert(RowAgent):
     """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is retried elsewhere."""
 
     reads = frozenset({"privileged"})
@@ -87,13 +87,7 @@ class Expert:
     def begin(self, episode: Episode) -> Progress:
         return Progress()
 
-    def act(
-        self, carries: list[Progress], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Progress], list[Plan]]:
-        pairs = [self._decide(*row) for row in zip(carries, observations, rngs, strict=True)]
-        return [carry for carry, _ in pairs], [plan for _, plan in pairs]
-
-    def _decide(
+    def decide(
         self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[Progress, Plan]:
         truth = observation.get("privileged", {})

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
@@ -67,7 +67,7 @@ class Mood:
     aim: float = 10.0
 
 
-class Explorer:
+class Explorer(RowAgent):
     """Presses keys and turns the view at random; reads nothing."""
 
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -87,18 +87,12 @@ class Explorer:
     def begin(self, episode: Episode) -> Mood:
         return Mood()
 
-    def act(
-        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Any], list[Plan]]:
-        moods, plans = [], []
-        for mood, rng in zip(carries, rngs, strict=True):
-            actions = np.zeros((self.config.chunk, ACTION_SIZE), np.float32)
-            for action in actions:
-                mood = live(mood, rng)
-                press(action, mood, rng)
-            moods.append(mood)
-            plans.append(Plan(actions))
-        return moods, plans
+    def decide(self, carry: Mood, observation: dict[str, Any], rng: np.random.Generator) -> tuple[Mood, Plan]:
+        actions = np.zeros((self.config.chunk, ACTION_SIZE), np.float32)
+        for action in actions:
+            carry = live(carry, rng)
+            press(action, carry, rng)
+        return carry, Plan(actions)
 
 
 def live(mood: Mood, rng: np.random.Generator) -> Mood:

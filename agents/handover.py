@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import Expert, ExpertConfig, Progress, resume
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
 from playloop.envs.contract import Contract
@@ -55,7 +55,7 @@ class Shift:
     left: int | None = None
 
 
-class Handover:
+class Handover(RowAgent):
     """See `agents.base.Agent`."""
 
     reads = frozenset({"images", "privileged"})
@@ -73,13 +73,7 @@ class Handover:
     def begin(self, episode: Episode) -> Shift:
         return Shift(self.policy.begin(episode), self.expert.begin(episode))
 
-    def act(
-        self, carries: list[Shift], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Shift], list[Plan]]:
-        rows = [self._decide(*row) for row in zip(carries, observations, rngs, strict=True)]
-        return [carry for carry, _ in rows], [plan for _, plan in rows]
-
-    def _decide(
+    def decide(
         self, carry: Shift, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[Shift, Plan]:
         truth = observation["privileged"]

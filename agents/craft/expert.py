@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.agents.craft.build import build
 from playloop.agents.craft.chop import chop
 from playloop.agents.craft.memory import Memory
@@ -46,7 +46,7 @@ class CraftExpertConfig:
         return CraftExpert(self)
 
 
-class CraftExpert:
+class CraftExpert(RowAgent):
     """Reads the whole world and plans a few ticks at a time, with the game's own physics."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"privileged"})
@@ -67,13 +67,7 @@ class CraftExpert:
     def begin(self, episode: Episode) -> Memory:
         return Memory()
 
-    def act(
-        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Any], list[Plan]]:
-        pairs = [self._decide(*row) for row in zip(carries, observations, rngs, strict=True)]
-        return [carry for carry, _ in pairs], [plan for _, plan in pairs]
-
-    def _decide(
+    def decide(
         self, carry: Memory, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[Memory, Plan]:
         memory = copy.copy(carry)

@@ -20,7 +20,7 @@ class Clumsy(Expert):
     def begin(self, episode):
         return None if episode.seed % 3 == 1 else super().begin(episode)
 
-    def _decide(self, carry, observation, rng):
+    def decide(self, carry, observation, rng):
         if carry is None:
             return None, Plan(np.zeros((20, 7), np.float32), {"expert": 1})
-        return super()._decide(carry, observation, rng)
+        return super().decide(carry, observation, rng)
