@@ -24,11 +24,11 @@ def random_statistics(state_size: int = 8, action_size: int = 7) -> dict[str, An
 
 def random_batch(model: VLA, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
     """A batch of noise in the form that `VLA.loss` reads."""
-    config, side = model.config, model.config.image_size
+    config, sides = model.config, model.config.image_sides
     actions = torch.rand(rows, config.chunk, model.tokenizer.normalizer.size, generator=generator) * 2 - 1
     actions[..., -1] = torch.where(actions[..., -1] > 0, 1.0, -1.0)
     batch = {
-        f"images.{name}": torch.randint(0, 256, (rows, side, side, 3), generator=generator, dtype=torch.uint8)
+        f"images.{name}": torch.randint(0, 256, (rows, *sides, 3), generator=generator, dtype=torch.uint8)
         for name in config.cameras
     }
     batch["state"] = torch.rand(rows, model.state.size, generator=generator)

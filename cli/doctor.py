@@ -2,8 +2,9 @@
 
 Usage: playloop doctor
 
-Checks the simulator's versions, the GL back end and LIBERO's files, then settles known initial states and
-compares poses and an image with stored ones: a wrong mujoco shows here, not after 2,000 episodes.
+Checks the simulators' versions, the drivers that draw and the files of LIBERO and SimplerEnv, then settles
+known initial states and compares poses and an image with stored ones: a wrong mujoco shows here, not after
+2,000 episodes. What is not installed is named and is no error.
 Takes about a minute. Exit status 1 if anything is wrong; each finding names its fix."""
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ def run(arguments: Arguments) -> int:
 
     if "--write-reference" in arguments.flags:
         # For maintainers, after a change of the simulator's version that is meant.
-        print("\n".join(map(str, doctor.write_scenes(doctor.reference_folder()))))
+        from playloop.envs.findings import reference_folder
+        from playloop.envs.simpler import doctor as simpler
+
+        for module in (doctor, simpler):
+            print("\n".join(map(str, module.write_scenes(reference_folder()))))
         return 0
     good = doctor.examine(show)
     print("\nAll is well." if good else "\nSomething is wrong: success rates from here would not compare.")
@@ -31,6 +36,7 @@ def run(arguments: Arguments) -> int:
 
 def show(finding: Any) -> None:
     """One line a finding, and its fix below it."""
-    print(f"{'ok ' if finding.good else 'BAD'}  {finding.subject}: {finding.text}", flush=True)
-    if not finding.good:
+    mark = "-- " if finding.optional else "ok " if finding.good else "BAD"
+    print(f"{mark}  {finding.subject}: {finding.text}", flush=True)
+    if finding.fix:
         print(f"     fix: {finding.fix}", flush=True)

@@ -161,11 +161,11 @@ def rounded_copy(model: VLA, state_dict: dict[str, Tensor] | None = None) -> VLA
 def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
     """An observation of noise at the policy's own image size, for the golden decision."""
     rng, model = np.random.default_rng(0), policy.model
-    side = model.config.image_size
+    height, width = model.config.image_sides
     low, high = model.state.q01, model.state.q99
     text = min(policy.encoder.known, default="pick up the bowl and place it on the plate")
     return {
-        "images": {name: rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for name in model.cameras},
+        "images": {name: rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for name in model.cameras},
         "state": rng.uniform(low, np.maximum(high, low)).astype(np.float32),
         "instruction": text,
     }

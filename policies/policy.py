@@ -111,7 +111,7 @@ class VLAPolicy:
 
     def inputs(self, observations: Sequence[dict[str, Any]]) -> Inputs:
         """Images uint8 [B, H, W, 3] by camera, raw state [B, S], instruction [B, E], on its device."""
-        size = self.model.config.image_size
+        size = self.model.config.image_sides
         for camera in self.model.cameras:
             if camera not in observations[0]["images"]:
                 have = sorted(observations[0]["images"])

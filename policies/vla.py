@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from playloop.nn.layers import MLP, Linear, fourier_features
 from playloop.nn.transformer import PrefixCache, Transformer, prefix_mask
-from playloop.nn.vision import Tower, patchify
+from playloop.nn.vision import PATCH, Tower, patchify
 from playloop.policies.augment import Augmentation
 from playloop.policies.masking import draw_masks
 from playloop.tokenizers.actions import ActionTokenizer
@@ -47,7 +47,7 @@ class VLAConfig:
 
     Args:
         cameras: a tower for each camera, in the order of their tokens.
-        image_size: side of the square images that the towers see.
+        image_size: height and width of the images that the towers see, or one number for both.
         instruction_size: size of an instruction's embedding.
         width: of the transformer, likewise `layers`, `heads` and the MLP's `expansion`.
         chunk: actions decided at once.
@@ -67,7 +67,7 @@ class VLAConfig:
             "robot0_eye_in_hand": CameraConfig(channels=(32, 64, 128), pool=2),
         }
     )
-    image_size: int = 128
+    image_size: int | tuple[int, int] = 128
     instruction_size: int = 384
     width: int = 192
     layers: int = 4
@@ -81,6 +81,12 @@ class VLAConfig:
     target_noise: float = 0.005
     draws: int = 2
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def image_sides(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def make(self, statistics: dict[str, Any], seed: int = 0) -> VLA:
         """An untrained model for data with these statistics (`tokenizers.normalizer.compute_statistics`)."""
@@ -115,13 +121,15 @@ class Prompt:
 class CameraTokens(nn.Module):
     """One camera's image as tokens: the pooled grid, then one for the keypoints."""
 
-    def __init__(self, config: CameraConfig, image_size: int, condition: int, width: int):
+    def __init__(self, config: CameraConfig, sides: tuple[int, int], condition: int, width: int):
         super().__init__()
         self.pool = config.pool
         self.tower = Tower(tuple(config.channels), tuple(config.blocks), condition, config.keypoints)
         self.grid = Linear(config.channels[-1], width)
         self.keypoints = Linear(2 * config.keypoints, width)
-        self.length = (image_size // 2 ** (len(config.channels) + 1) // config.pool) ** 2 + 1
+        # the first stage works on patches, each further one halves and rounds up
+        cells = [-(-(side // PATCH) // 2 ** (len(config.channels) - 1)) // config.pool for side in sides]
+        self.length = cells[0] * cells[1] + 1
 
     def forward(self, patches: Tensor, condition: Tensor) -> Tensor:
         """Patches and condition [B, E] → [B, length, D]."""
@@ -149,7 +157,7 @@ class VLA(nn.Module):
         self.state = QuantileNormalizer.from_statistics(statistics["state"], STATE_LIMIT)
         width, bins = config.width, len(self.tokenizer.bins.ids)
         self.mask_id, self.length = bins, self.tokenizer.length
-        cameras = {n: CameraTokens(c, config.image_size, width, width) for n, c in config.cameras.items()}
+        cameras = {n: CameraTokens(c, config.image_sides, width, width) for n, c in config.cameras.items()}
         self.cameras = nn.ModuleDict(cameras)
         self.instruction = MLP(config.instruction_size, width, width)
         self.proprioception = MLP(self.state.size * (1 + 2 * self.octaves), width, width)

@@ -123,7 +123,7 @@ class PolicyTask:
             raise ValueError("No row to train on: every row is marked expert = 0 or held out.")
 
     def _open_images(self) -> dict[str, Stacked]:
-        size = (self.config.model.image_size,) * 2
+        size = self.config.model.image_sides
         options: dict[str, Any] = {"processes": self.config.processes, "folder": self.config.cache}
         return {
             name: Stacked(

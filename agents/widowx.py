@@ -1,0 +1,235 @@
+"""A scripted expert for SimplerEnv's WidowX: picks an object up and puts it down, from ground-truth poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from playloop.agents.base import Plan, RowAgent
+from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
+
+OPEN, CLOSE = 1.0, -1.0
+FARTHEST, WIDEST = 0.04, 0.35
+"""Most that one action moves the hand, metres, and turns it, radians."""
+TIPS = 0.016
+"""Metres from the point between the fingers down to their tips."""
+SLICE = 0.012
+"""Half of the fingers' breadth, metres: the part of an object that they touch."""
+SINK = 0.05
+"""Places higher than this above the arm's foot, metres, are the sink's basket, which has a rim."""
+ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 37)
+
+
+@dataclass
+class WidowXExpertConfig:
+    """Pick-and-place by a state machine.
+
+    Args:
+        hover: metres above the object from which the hand descends.
+        gain: how much of the remaining way one action commands. The hand covers three fifths of the way to its
+            target in a step, and the target moves on from where it was: a half overshoots by a twentieth.
+        disturbance: chance per decision that a few random actions are injected while the hand moves freely.
+            They are marked (`expert` = 0 in the plan's info) and never to be imitated; what follows shows how
+            to recover.
+    """
+
+    hover: float = 0.06
+    gain: float = 0.5
+    disturbance: float = 0.0
+
+    def make(self) -> WidowXExpert:
+        """Construct the agent."""
+        return WidowXExpert(self)
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """One way to hold an object from above.
+
+    Args:
+        point: the point between the fingers, base frame [3].
+        yaw: turn of the hand about the vertical, from its rotation at the start, radians.
+    """
+
+    point: np.ndarray
+    yaw: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an episode's expert is.
+
+    Args:
+        phase: of reach, descend, close, lift, carry, lower, release, retreat, rest.
+        age: steps in this phase.
+        tries: grasps that have failed.
+        upright: the hand's rotation at the start.
+        yaw: the grasp's, once it is chosen for good.
+        held: the point between the fingers minus the middle of the object's box, when it was closed.
+    """
+
+    phase: str = "reach"
+    age: int = 0
+    tries: int = 0
+    upright: Rotation | None = None
+    yaw: float | None = None
+    held: np.ndarray | None = None
+
+
+class WidowXExpert(RowAgent):
+    """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is tried again."""
+
+    reads = frozenset({"privileged"})
+    rows = 64
+
+    def __init__(self, config: WidowXExpertConfig | None = None) -> None:
+        self.config = config or WidowXExpertConfig()
+
+    def prepare(self, contract: Contract) -> None:
+        if contract.family != "simpler_widowx":
+            raise ValueError(
+                f"this expert drives SimplerEnv's WidowX, not {contract.family}; use env=simpler"
+            )
+
+    def begin(self, episode: Episode) -> Progress:
+        return Progress()
+
+    def decide(
+        self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[Progress, Plan]:
+        truth = observation["privileged"]
+        if carry.upright is None:
+            carry = replace(carry, upright=_rotation(truth["eef"]))
+        if carry.yaw is None:
+            carry = replace(carry, yaw=choose_grasp(truth, carry.tries).yaw)
+        carry = advance_phase(carry, truth, self.config)
+        target, gripper = waypoint(carry, truth, self.config)
+        if carry.phase in ("reach", "descend", "lift", "carry") and rng.random() < self.config.disturbance:
+            return carry, _disturb(rng, gripper)
+        action = _move(carry, truth, target, self.config.gain)
+        carry = replace(carry, age=carry.age + 1)
+        return carry, Plan(np.append(action, gripper).astype(np.float32)[None], {"expert": 1})
+
+
+def choose_grasp(truth: dict[str, np.ndarray], tries: int = 0, yaw: float | None = None) -> Grasp:
+    """Where the object is narrowest across the fingers; of like ones the least turn of the hand.
+
+    Args:
+        truth: see `BridgeEnv.privileged`.
+        tries: grasps that failed before: the next ones are taken elsewhere along the object.
+        yaw: keep this turn of the hand.
+    """
+    corners = truth["pick_corners"]
+    middle = corners[:, :2].min(0) / 2 + corners[:, :2].max(0) / 2
+    best: tuple[float, Grasp] | None = None
+    for angle in ANGLES if yaw is None else [yaw]:
+        along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        places = (corners[:, :2] - middle) @ np.stack([along, across], axis=1)  # [N, 2]
+        shift = (0.0, 0.015, -0.015)[tries % 3] * (np.ptp(places[:, 0]) > 0.06)
+        touched = places[np.abs(places[:, 0] - shift) < max(SLICE, np.abs(places[:, 0] - shift).min() + 1e-6)]
+        width, offset = np.ptp(places[:, 1]), float(touched[:, 1].min() / 2 + touched[:, 1].max() / 2)
+        height = corners[:, 2].min() + TIPS + 0.004
+        point = np.append(middle + shift * along + offset * across, height)
+        cost = float(width) + 0.004 * abs(float(angle))
+        if best is None or cost < best[0]:
+            best = cost, Grasp(point, float(angle))
+    assert best is not None  # there is at least one angle
+    return best[1]
+
+
+def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: WidowXExpertConfig) -> Progress:
+    """The phase that the present state calls for; at most one change a step."""
+    away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
+    aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
+    turned = float(np.linalg.norm(_turn(carry, truth)))
+    change = {
+        "reach": "descend" if (aside < 0.012 and above < 0.03 and turned < 0.15) or carry.age > 20 else None,
+        "descend": "close" if (aside < 0.006 and above < 0.005 and turned < 0.1) or carry.age > 12 else None,
+        "close": "lift" if carry.age >= 3 else None,
+        "lift": "carry" if above < 0.025 or carry.age > 10 else None,
+        "carry": "lower" if aside < 0.01 or carry.age > 20 else None,
+        "lower": "release" if (above < 0.006 and aside < 0.006) or carry.age > 12 else None,
+        "release": "retreat" if carry.age >= 2 else None,
+        "retreat": "rest" if carry.age >= 4 else None,
+        "rest": None,
+    }[carry.phase]
+    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(carry, truth):
+        return Progress("reach", 0, carry.tries + 1, carry.upright)
+    if change is None:
+        return carry
+    if change == "close":
+        return replace(carry, phase=change, age=0, held=truth["eef"][:3] - truth["pick"].mean(0))
+    return replace(carry, phase=change, age=0)
+
+
+def waypoint(
+    carry: Progress, truth: dict[str, np.ndarray], config: WidowXExpertConfig
+) -> tuple[np.ndarray, float]:
+    """Where the point between the fingers should be, base frame [3], and the gripper's command."""
+    hand = truth["eef"][:3]
+    if carry.phase in ("release", "rest"):
+        return hand, OPEN
+    if carry.phase == "retreat":
+        return hand + np.array([0.0, 0.0, 0.03]), OPEN
+    if carry.held is None:
+        point = choose_grasp(truth, carry.tries, carry.yaw).point
+        return (point + [0.0, 0.0, config.hover], OPEN) if carry.phase == "reach" else (point, OPEN)
+    if carry.phase == "close":
+        return hand, CLOSE
+    over = release_point(carry, truth)
+    high = over[2] + (0.06 if truth["place"][1, 2] < SINK else 0.09)
+    return {
+        "lift": (np.array([hand[0], hand[1], high]), CLOSE),
+        "carry": (np.array([over[0], over[1], high]), CLOSE),
+        "lower": (over, CLOSE),
+    }[carry.phase]
+
+
+def release_point(carry: Progress, truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Where the hand lets go: the held object's middle over the place's, its foot just above."""
+    low, high = truth["place"]
+    assert carry.held is not None  # chosen when the hand closed
+    point = (low + high) / 2 + carry.held
+    foot = truth["eef"][2] - truth["pick"][0, 2]
+    point[2] = high[2] + 0.006 + foot
+    return point
+
+
+def _lost(carry: Progress, truth: dict[str, np.ndarray]) -> bool:
+    assert carry.held is not None  # chosen when the hand closed
+    slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - carry.held) > 0.04
+    return bool(slipped)
+
+
+def _move(carry: Progress, truth: dict[str, np.ndarray], target: np.ndarray, gain: float) -> np.ndarray:
+    """An action [6] towards a point and the grasp's rotation, in the base's frame."""
+    step = gain * (target - truth["eef"][:3])
+    step *= min(1.0, FARTHEST / max(float(np.linalg.norm(step)), 1e-9))
+    turn = gain * _turn(carry, truth)
+    turn *= min(1.0, WIDEST / max(float(np.linalg.norm(turn)), 1e-9))
+    return np.concatenate([step, turn])
+
+
+def _turn(carry: Progress, truth: dict[str, np.ndarray]) -> np.ndarray:
+    """The rotation vector [3], base frame, that takes the hand to where the grasp wants it."""
+    assert carry.upright is not None  # taken at the first decision
+    wanted = Rotation.from_euler("z", carry.yaw or 0.0) * carry.upright
+    return (wanted * _rotation(truth["eef"]).inv()).as_rotvec()
+
+
+def _rotation(pose: np.ndarray) -> Rotation:
+    """Of a pose [7], quaternion (w, x, y, z)."""
+    return Rotation.from_quat(pose[3:], scalar_first=True)
+
+
+def _disturb(rng: np.random.Generator, gripper: float) -> Plan:
+    """Two to four steps in one random direction, not to be imitated."""
+    action = np.zeros(7, np.float32)
+    action[:3] = rng.uniform(-0.03, 0.03, 3)
+    action[3:6] = rng.uniform(-0.15, 0.15, 3)
+    action[6] = gripper
+    return Plan(np.repeat(action[None], int(rng.integers(2, 5)), axis=0), {"expert": 0})

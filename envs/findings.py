@@ -1,0 +1,126 @@
+"""What a check of this machine found, and how a scene is compared with a stored one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+
+import numpy as np
+
+from playloop.envs.episode import Episode
+
+POSITION_TOLERANCE = 0.001
+"""Metres. A wrong mujoco moves the bowl of libero_spatial task 5 by 6 mm."""
+ROTATION_TOLERANCE = 0.01
+"""Largest difference of a quaternion entry."""
+BRIGHTNESS_TOLERANCE = 2.0
+"""Of the mean pixel, 0 to 255. A wrong mujoco darkens libero_object by 36."""
+PIXEL_TOLERANCE = 3.0
+"""Of the mean absolute difference; a single edge pixel may differ by any amount between drivers."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Args:
+        subject: what was checked.
+        text: what was seen.
+        fix: what to do about it; empty where all is well.
+        optional: nothing is wrong, but something that could be here is not, and `fix` brings it.
+    """
+
+    subject: str
+    text: str
+    fix: str = ""
+    optional: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.optional or not self.fix
+
+
+def check_package(package: str, wanted: str, extra: str) -> Finding:
+    """An installed package against the tested version.
+
+    Args:
+        package: its name on the registry.
+        wanted: the tested version.
+        extra: the part of playloop that needs it.
+    """
+    try:
+        installed = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return Finding(package, "is not installed", f"pip install 'playloop[{extra}]'")
+    if installed == wanted:
+        return Finding(package, installed)
+    return Finding(package, f"{installed}, tested with {wanted}", f"pip install {package}=={wanted}")
+
+
+def compare_scene(
+    name: str, seen: dict[str, np.ndarray], stored: dict[str, np.ndarray], fix: str
+) -> list[Finding]:
+    """Findings on poses [7] (xyz, quaternion) and on the image of one settled initial state.
+
+    Args:
+        name: of the scene.
+        seen: here.
+        stored: with the package.
+        fix: what to do where they differ.
+    """
+    poses = sorted(key for key in stored if key != "image")
+    if sorted(seen) != sorted(stored):
+        return [Finding(name, "holds other objects than the stored scene", fix)]
+    moved = {key: float(np.linalg.norm(seen[key][:3] - stored[key][:3])) for key in poses}
+    turned = {key: rotation_difference(seen[key][3:], stored[key][3:]) for key in poses}
+    worst = max(poses, key=lambda key: (moved[key] / POSITION_TOLERANCE, turned[key]))
+    bad = max(moved.values()) > POSITION_TOLERANCE or max(turned.values()) > ROTATION_TOLERANCE
+    text = f"largest shift {1000 * moved[worst]:.3f} mm ({worst}), largest turn {max(turned.values()):.4f}"
+    return [
+        Finding(f"{name} poses", text, fix if bad else ""),
+        compare_image(name, seen["image"], stored["image"], fix),
+    ]
+
+
+def compare_image(name: str, seen: np.ndarray, stored: np.ndarray, fix: str) -> Finding:
+    """Brightness and pixels of a picture, uint8 [H, W, 3]."""
+    difference = np.abs(seen.astype(np.float64) - stored)
+    brightness = abs(float(seen.mean() - stored.mean()))
+    bad = brightness > BRIGHTNESS_TOLERANCE or difference.mean() > PIXEL_TOLERANCE
+    text = (
+        f"mean pixel {seen.mean():.1f}, stored {stored.mean():.1f}; "
+        f"difference mean {difference.mean():.3f}, largest {difference.max():.0f}"
+    )
+    return Finding(f"{name} image", text, fix if bad else "")
+
+
+def rotation_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Largest entry of the difference of two quaternions; q and -q are the same rotation."""
+    return float(min(np.abs(first - second).max(), np.abs(first + second).max()))
+
+
+def write_scene(folder: Path, scene: Episode, arrays: dict[str, np.ndarray]) -> Path:
+    """Store a settled scene as an npz."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{scene.key}.npz"
+    unfinished = path.with_suffix(".part.npz")
+    np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]
+    return unfinished.replace(path)
+
+
+def read_scene(folder: Path, scene: Episode) -> dict[str, np.ndarray]:
+    """A stored scene's arrays by name."""
+    with np.load(folder / f"{scene.key}.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def reference(scene: Episode) -> dict[str, np.ndarray]:
+    """The stored scene that ships with the package."""
+    return read_scene(reference_folder(), scene)
+
+
+def reference_folder() -> Path:
+    """Where the package keeps its stored scenes."""
+    return Path(str(resources.files("playloop.envs") / "reference"))

@@ -1,0 +1,281 @@
+"""Bridge: a WidowX arm on a kitchen's table and sink, four tasks of 24 layouts, simulated by ManiSkill3."""
+
+from __future__ import annotations
+
+import logging
+import string
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.simpler import assets, placements
+from playloop.envs.simpler.overlay import composite
+from playloop.envs.simpler.shapes import box_around, corners_of, moved
+from playloop.envs.simpler.vulkan import choose_driver, render_device
+
+if TYPE_CHECKING:
+    from playloop.envs.simpler.config import SimplerConfig
+
+CAMERA = "3rd_view_camera"
+CAMERA_SIZE = (480, 640)
+LAYOUTS = 24
+ACTION_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "gripper")
+STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "opening")
+FINGERS_SHUT, FINGERS_OPEN = 0.015, 0.037
+"""Metres that each finger is away from the middle."""
+MOVED = 0.03
+"""Metres in the plane from which on an object counts as moved."""
+PLANE = "dummy_sink_target_plane"
+"""The sink's invisible target, which ManiSkill draws as a grey patch."""
+
+
+@dataclass(frozen=True)
+class BridgeTask:
+    """One task: its environment in ManiSkill, what the agent is told, and its limit of steps."""
+
+    environment: str
+    instruction: str
+    horizon: int
+
+
+TASKS = (
+    BridgeTask("PutSpoonOnTableClothInScene-v1", "put the spoon on the towel", 60),
+    BridgeTask("PutCarrotOnPlateInScene-v1", "put carrot on plate", 60),
+    BridgeTask(
+        "StackGreenCubeOnYellowCubeBakedTexInScene-v1", "stack the green block on the yellow block", 60
+    ),
+    BridgeTask("PutEggplantInBasketScene-v1", "put eggplant into yellow basket", 120),
+)
+"""In the order of the published tables."""
+
+
+def bridge_contract(success_rule: str, protocol: str) -> Contract:
+    """The conventions of every published Bridge policy, as SimplerEnv's WidowX takes them."""
+    return Contract(
+        family="simpler_widowx",
+        action="movement of the hand's target in the base frame, metres; its rotation about the base's axes, "
+        "axis times angle, radians; gripper +1 opens, -1 closes",
+        action_names=ACTION_NAMES,
+        control_hz=5.0,
+        cameras={CAMERA: CAMERA_SIZE},
+        image_convention="upright; robot and objects over a photograph of the real place",
+        state_names=STATE_NAMES,
+        success_rule=success_rule,
+        protocol=protocol,
+    )
+
+
+class BridgeEnv(PlayEnv):
+    """ManiSkill3's Bridge tasks under the one contract.
+
+    Three departures: nothing is rendered until somebody observes; the rotation of an action is axis times
+    angle, as published (ManiSkill3's own controller takes three angles, which differ by up to 10 degrees for
+    large rotations); and the eggplant's grey target plane is hidden.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, config: SimplerConfig, render_mode: str | None = None) -> None:
+        assets.require("bridge")
+        self.config, self.contract, self.render_mode = config, config.contract(), render_mode
+        self.horizon = max(config.limit(task) for task in range(len(TASKS)))
+        turn = np.pi / 2
+        limits = np.array([1.0, 1.0, 1.0, turn, turn, turn, 1.0], np.float32)
+        self.action_space = gym.spaces.Box(-limits, limits, dtype=np.float32)
+        self.observation_space = gym.spaces.Dict(
+            images=gym.spaces.Dict({CAMERA: gym.spaces.Box(0, 255, (*CAMERA_SIZE, 3), np.uint8)}),
+            state=gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
+            instruction=gym.spaces.Text(100, charset=string.ascii_letters + " "),
+        )
+        self._simulation: Any = None
+        self._loaded: int | None = None
+
+    def episodes(self) -> list[Episode]:
+        return self.config.episodes()
+
+    def begin(self, episode: Episode) -> None:
+        if episode.suite != "bridge" or not 0 <= episode.task < len(TASKS):
+            raise ValueError(
+                f"no {episode.suite} task {episode.task}: bridge has tasks 0 to {len(TASKS) - 1}"
+            )
+        if episode.init != FRESH and not 0 <= episode.init < LAYOUTS:
+            raise ValueError(f"bridge has layouts 0 to {LAYOUTS - 1}, not {episode.init}")
+        if self._loaded != episode.task:
+            self._load(episode.task)
+        self._place(episode)
+        self._text, self.horizon = TASKS[episode.task].instruction, self.config.limit(episode.task)
+        self._steps = self._held = 0
+        self._seen = {
+            "grasped": False,
+            "grasped_5_steps": False,
+            "moved_correct": False,
+            "moved_wrong": False,
+        }
+
+    def advance(self, action: np.ndarray) -> Outcome:
+        import torch
+
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"an action must be {self.action_space.shape} finite numbers, got {action!r}")
+        angles = Rotation.from_rotvec(action[3:6]).as_euler("XYZ")
+        given = np.concatenate([action[:3], angles, action[6:]]).astype(np.float32)
+        self._simulation._step_action(torch.from_numpy(given)[None])
+        self._steps += 1
+        found = {name: bool(value.item()) for name, value in self._simulation.evaluate().items()}
+        self._watch(found)
+        self._held = self._held + 1 if found["success"] else 0
+        last = self._steps >= self.horizon
+        success = self.config.succeeded(self._held, last)
+        return Outcome(
+            reward=float(success),
+            success=success,
+            terminated=success,
+            truncated=last and not success,
+            info={**self._seen, "on_target": found["success"]},
+        )
+
+    def observe(self, images: bool = True) -> dict[str, Any]:
+        observation: dict[str, Any] = {"state": self._state(), "instruction": self._text}
+        if images:
+            observation["images"] = {CAMERA: self._draw()}
+        return observation
+
+    def privileged(self) -> dict[str, np.ndarray]:
+        """The arm's base frame, as state and actions; metres, quaternions (w, x, y, z).
+
+        "eef" [7] is the hand's pose, "fingers" [2] their distances from the middle, "object/NAME" [7] an
+        object's pose; "pick" and "place" [2, 3] are the boxes around what is moved and where it goes,
+        "pick_corners" [N, 3] the corners of the former's collision shapes.
+        """
+        simulation = self._simulation
+        foot = simulation.agent.robot.pose.sp.inv()
+        fingers = simulation.agent.robot.get_qpos()[0, -2:].numpy().astype(np.float64)
+        truth = {"eef": _pose(foot * self._arm.ee_link.pose.sp), "fingers": fingers}
+        for name, thing in simulation.objs.items():
+            truth[f"object/{name}"] = _pose(foot * thing.pose.sp)
+        pick, place = (
+            moved(self._corners[name], foot * simulation.objs[name].pose.sp)
+            for name in (simulation.source_obj_name, simulation.target_obj_name)
+        )
+        return truth | {"pick": box_around(pick), "place": box_around(place), "pick_corners": pick}
+
+    def snapshot(self) -> np.ndarray:
+        """Poses and velocities of everything, float64 [N]."""
+        return self._simulation.get_state()[0].numpy().astype(np.float64)
+
+    def restore(self, snapshot: np.ndarray) -> None:
+        """Show a snapshot of the episode that has begun; for drawing, not for stepping on."""
+        import torch
+
+        wanted = self._simulation.get_state().shape[1]
+        if np.shape(snapshot) != (wanted,):
+            raise ValueError(f"a snapshot of another scene: {np.shape(snapshot)} numbers, not {wanted}")
+        self._simulation.set_state(torch.from_numpy(np.asarray(snapshot, np.float32))[None])
+
+    def close(self) -> None:
+        """Free the simulation."""
+        if self._simulation is not None:
+            self._simulation.close()
+        self._simulation, self._loaded = None, None
+
+    # -- the simulation --------------------------------------------------------------------------------
+
+    def _load(self, task: int) -> None:
+        self.close()
+        self._simulation = make_maniskill(TASKS[task].environment)
+        self._arm = self._simulation.agent.controller.controllers["arm"]
+        things = self._simulation.objs
+        if PLANE in things:
+            _hide(things[PLANE])
+        self._corners = {name: corners_of(thing._bodies[0]) for name, thing in things.items()}
+        keep = [*self._simulation._segmentation_ids_to_keep.tolist()]
+        self._keep, self._photo = keep, self._simulation._rgb_overlay_images[CAMERA].numpy()
+        self._loaded = task
+
+    def _place(self, episode: Episode) -> None:
+        import torch
+
+        simulation = self._simulation
+        if episode.init == FRESH:
+            published = placements.published(simulation)
+            layout = placements.draw(simulation.source_obj_name, published, episode.rng("placement"))
+            with placements.replaced(simulation, layout):
+                simulation.reset(seed=0, options={"episode_id": torch.tensor([0])})
+        else:
+            simulation.reset(seed=0, options={"episode_id": torch.tensor([episode.init])})
+        self._started = {name: thing.pose.p[0, :2].numpy().copy() for name, thing in simulation.objs.items()}
+
+    def _watch(self, found: dict[str, bool]) -> None:
+        """Partial successes: each counts once it has happened."""
+        source = self._simulation.source_obj_name
+        way = {
+            name: float(np.linalg.norm(thing.pose.p[0, :2].numpy() - self._started[name]))
+            for name, thing in self._simulation.objs.items()
+        }
+        others = [value for name, value in way.items() if name != source]
+        self._seen = {
+            "grasped": found["is_src_obj_grasped"],
+            "grasped_5_steps": found["consecutive_grasp"],
+            "moved_correct": self._seen["moved_correct"]
+            or (way[source] > MOVED and way[source] > max(others)),
+            "moved_wrong": self._seen["moved_wrong"] or (max(others) > MOVED and max(others) > way[source]),
+        }
+
+    def _state(self) -> np.ndarray:
+        pose = self._arm.ee_pose_at_base
+        turn = Rotation.from_quat(pose.q[0].numpy(), scalar_first=True).as_rotvec()
+        fingers = float(self._simulation.agent.robot.get_qpos()[0, -2:].mean())
+        opening = (fingers - FINGERS_SHUT) / (FINGERS_OPEN - FINGERS_SHUT)
+        return np.concatenate([pose.p[0].numpy(), turn, [opening]]).astype(np.float32)
+
+    def _draw(self) -> np.ndarray:
+        simulation = self._simulation
+        simulation.scene.update_render(update_sensors=True, update_human_render_cameras=False)
+        camera = simulation.scene.sensors[CAMERA]
+        camera.capture()
+        pictures = camera.get_obs(rgb=True, depth=False, position=False, segmentation=True)
+        drawn, segments = (pictures[name][0].cpu().numpy() for name in ("rgb", "segmentation"))
+        return composite(drawn, segments[..., 0], self._keep, self._photo)
+
+
+def make_maniskill(environment: str) -> Any:
+    """ManiSkill's own environment, physics on the CPU, with the pictures that are composited.
+
+    Raises:
+        ModuleNotFoundError: ManiSkill is not installed.
+        RuntimeError: SAPIEN finds no driver to draw with.
+    """
+    choose_driver()
+    device = "gpu" if render_device() == "cuda" else "cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import mani_skill.envs  # noqa: F401 (registers the tasks)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "ManiSkill is not installed: pip install 'playloop[simpler]'"
+            ) from error
+        logging.getLogger("mani_skill ").setLevel(logging.ERROR)  # its name ends so
+        made = gym.make(
+            environment, obs_mode="rgb+segmentation", num_envs=1, sim_backend="cpu", render_backend=device
+        )
+    return made.unwrapped
+
+
+def _pose(pose: Any) -> np.ndarray:
+    return np.concatenate([pose.p, pose.q]).astype(np.float64)
+
+
+def _hide(thing: Any) -> None:
+    """Draw nothing of an object any more; its collision shape stays."""
+    from sapien.render import RenderBodyComponent
+
+    for entity in thing._objs:
+        entity.find_component_by_type(RenderBodyComponent).visibility = 0.0

@@ -1,0 +1,86 @@
+"""Does SimplerEnv run here as it should? Versions, the Vulkan driver, assets, a known scene."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from playloop.envs.episode import Episode
+from playloop.envs.findings import Finding, check_package, compare_scene, read_scene, reference, write_scene
+from playloop.envs.simpler import assets, vulkan
+from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.images import shrink
+
+TESTED = {"mani_skill": "3.0.1", "sapien": "3.0.3"}
+"""Versions on which results depend; the constraints file installs them."""
+SCENE = Episode("bridge", 1, 0)
+"""Carrot and plate: where they come to rest shows a wrong table or wrong physics."""
+SIZE = (96, 128)
+FIX = "pip install mani_skill=={mani_skill} sapien=={sapien}, and fetch the assets again".format(**TESTED)
+
+
+def check() -> list[Finding]:
+    """All findings on SimplerEnv; nothing further where it is not installed or has no assets."""
+    versions = [check_package(package, wanted, "simpler") for package, wanted in TESTED.items()]
+    if lacking := [finding for finding in versions if finding.text == "is not installed"]:
+        return [
+            Finding("SimplerEnv", f"{lacking[0].subject} is not installed", lacking[0].fix, optional=True)
+        ]
+    driver = check_driver()
+    found = [*versions, driver, *map(check_assets, assets.NEEDED)]
+    if not driver.fix and not assets.missing("bridge"):
+        found += check_scene()
+    return found
+
+
+def check_driver() -> Finding:
+    """Whether Vulkan draws, and with which driver."""
+    chosen = vulkan.choose_driver()
+    name = f"the driver of {chosen}" if chosen else "the system's driver"
+    reason = vulkan.why_not()
+    return Finding("Vulkan", f"{name}: {reason}" if reason else f"{name} draws", vulkan.FIX if reason else "")
+
+
+def check_assets(suite: str) -> Finding:
+    """Whether a suite's assets are here; without them the suite is left out, which is no error."""
+    if assets.missing(suite):
+        fetch = assets.FETCH[suite].format(root=assets.asset_root())
+        text = f"no assets in {assets.asset_root()}"
+        return Finding(suite, text, f"{fetch}, or set MS_ASSET_DIR to where they lie", optional=True)
+    return Finding(suite, f"assets in {assets.asset_root()}")
+
+
+def check_scene() -> list[Finding]:
+    """The known scene, settled and drawn in a fresh process, against the stored one."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "playloop.envs.simpler.doctor", folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+            return [Finding(SCENE.key, f"does not settle: {last}", "mend what is named above, then repeat")]
+        return compare_scene(SCENE.key, read_scene(Path(folder), SCENE), reference(SCENE), FIX)
+
+
+def settle() -> dict[str, np.ndarray]:
+    """Poses [7] by name in the arm's base frame and the camera's picture, made small."""
+    env = SimplerConfig(SCENE.suite).make()
+    try:
+        env.begin(SCENE)
+        scene = {name: value for name, value in env.privileged().items() if value.shape == (7,)}
+        (picture,) = env.observe()["images"].values()
+        return {**scene, "image": shrink(picture, SIZE)}
+    finally:
+        env.close()
+
+
+def write_scenes(folder: Path) -> list[Path]:
+    """Settle the scene and store it."""
+    return [write_scene(folder, SCENE, settle())]
+
+
+if __name__ == "__main__":
+    write_scenes(Path(sys.argv[1]))

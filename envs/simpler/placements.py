@@ -1,0 +1,99 @@
+"""Fresh placements of Bridge's objects, for demonstrations: near the published layouts, never one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+TOO_NEAR = 0.003
+"""Metres: a placement whose objects are all nearer than this to a published layout's is drawn again."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a task's objects may be put.
+
+    Args:
+        spread: metres of the source's and the target's place to either side of the middle, [2, 2] as x, y.
+        gap: least distance between the two, metres.
+        turn: the source's and the target's yaw may differ by so much, radians, from a published one.
+    """
+
+    spread: tuple[tuple[float, float], tuple[float, float]]
+    gap: float
+    turn: tuple[float, float]
+
+
+TABLE = ((0.1, 0.1), (0.1, 0.1))
+ROOMS = {
+    "bridge_spoon_generated_modified": Room(TABLE, 0.14, (np.pi, 0.15)),
+    "bridge_carrot_generated_modified": Room(TABLE, 0.14, (np.pi, 0.15)),
+    "baked_green_cube_3cm": Room(((0.115, 0.115), (0.115, 0.115)), 0.08, (np.pi / 4, np.pi / 4)),
+    "eggplant": Room(((0.015, 0.025), (0.0, 0.0)), 0.0, (np.pi / 2, 0.0)),
+}
+"""Source object → its room; around the middle of the published places."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places [2, 3] in metres and rotations [2, 4] (w, x, y, z) of source and target."""
+
+    places: np.ndarray
+    turns: np.ndarray
+
+
+def published(simulation: Any) -> list[Layout]:
+    """The layouts of a ManiSkill environment in the order of their numbers."""
+    places, turns = (np.asarray(x, float) for x in (simulation.xyz_configs, simulation.quat_configs))
+    return [Layout(place, turn) for place in places for turn in turns]
+
+
+def draw(source: str, known: list[Layout], rng: np.random.Generator) -> Layout:
+    """A placement of its own, between and around the published ones.
+
+    Args:
+        source: the name of what is moved.
+        known: the published layouts.
+        rng: all of the randomness.
+    """
+    room = ROOMS[source]
+    places = np.stack([layout.places for layout in known])  # [N, 2, 3]
+    low, high = places.min((0, 1)), places.max((0, 1))
+    middles = [(low + high) / 2] * 2 if room.gap else list(places.mean(0))
+    while True:
+        like = known[int(rng.integers(len(known)))]
+        drawn = like.places.copy()
+        for index in range(2):
+            spread = np.array(room.spread[index])
+            drawn[index, :2] = middles[index][:2] + rng.uniform(-spread, spread)
+        yaws = rng.uniform(-1.0, 1.0, 2) * room.turn
+        turns = np.stack([_turned(q, yaw) for q, yaw in zip(like.turns, yaws, strict=True)])
+        apart = np.linalg.norm(drawn[0, :2] - drawn[1, :2])
+        nearest = np.abs(places - drawn)[..., :2].max((1, 2)).min()
+        if apart >= room.gap and nearest > TOO_NEAR:
+            return Layout(drawn, turns)
+
+
+@contextmanager
+def replaced(simulation: Any, layout: Layout) -> Iterator[None]:
+    """While it lasts, the environment knows one layout, number 0."""
+    import torch
+
+    before = simulation.xyz_configs, simulation.quat_configs
+    simulation.xyz_configs = torch.from_numpy(layout.places.astype(np.float32))[None]
+    simulation.quat_configs = torch.from_numpy(layout.turns.astype(np.float32))[None]
+    try:
+        yield
+    finally:
+        simulation.xyz_configs, simulation.quat_configs = before
+
+
+def _turned(quaternion: np.ndarray, yaw: float) -> np.ndarray:
+    """A rotation (w, x, y, z) followed by one about the vertical."""
+    turn = Rotation.from_euler("z", yaw) * Rotation.from_quat(quaternion, scalar_first=True)
+    return turn.as_quat(scalar_first=True)
