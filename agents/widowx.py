@@ -177,7 +177,7 @@ def waypoint(
         return hand + np.array([0.0, 0.0, 0.03]), OPEN
     if carry.held is None:
         point = choose_grasp(truth, carry.tries, carry.yaw).point
-        return (point + [0.0, 0.0, config.hover], OPEN) if carry.phase == "reach" else (point, OPEN)
+        return (point + np.array([0.0, 0.0, config.hover]), OPEN) if carry.phase == "reach" else (point, OPEN)
     if carry.phase == "close":
         return hand, CLOSE
     over = release_point(carry, truth)

@@ -19,6 +19,7 @@ VERBS = {
     "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
     "train": "train a policy on recorded demonstrations",
     "compare": "paired comparison of two evaluations",
+    "agreement": "does SimplerEnv rank policies as the real robots did",
     "bench": "measure rollout and decoding speed against the plain way",
     "doctor": "check GL, versions and assets, and settle known initial states",
 }
@@ -85,7 +86,7 @@ def dispatch(arguments: Arguments) -> int:
 
 def usage() -> str:
     """The help text of `playloop` without a verb."""
-    return USAGE.format(verbs="\n".join(f"  {verb:<9}{purpose}" for verb, purpose in VERBS.items()))
+    return USAGE.format(verbs="\n".join(f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items()))
 
 
 def sentence(error: BaseException) -> str:

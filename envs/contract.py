@@ -27,6 +27,7 @@ class Contract:
         success_rule: when an episode counts as a success.
         deterministic: whether an episode's result follows from its identity.
         protocol: deviations from the suite's published protocol, "standard" if none.
+        partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside success.
         restorable: whether `snapshot` and `restore` bring any state back; images of such an environment can
             be drawn after recording, those of another are kept as they come.
     """
@@ -42,6 +43,7 @@ class Contract:
     deterministic: bool = True
     protocol: str = "standard"
     restorable: bool = True
+    partial: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able types."""
@@ -49,6 +51,7 @@ class Contract:
         record["cameras"] = {name: list(size) for name, size in self.cameras.items()}
         record["action_names"] = list(self.action_names)
         record["state_names"] = list(self.state_names)
+        record["partial"] = list(self.partial)
         return record
 
     @classmethod
@@ -58,6 +61,7 @@ class Contract:
         record["cameras"] = {name: tuple(size) for name, size in record["cameras"].items()}
         record["action_names"] = tuple(record["action_names"])
         record["state_names"] = tuple(record["state_names"])
+        record["partial"] = tuple(record.get("partial", ()))  # older records have none
         return cls(**record)
 
     def differences(self, other: Contract) -> list[str]:

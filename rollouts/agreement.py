@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from rich.table import Table
+
+from playloop.envs.simpler.published import REAL, SIMULATED, TASKS
+from playloop.rollouts.store import read_results
 
 
 @dataclass(frozen=True)
@@ -56,3 +62,50 @@ def correlation(simulated: Sequence[float], real: Sequence[float]) -> float:
     if np.ptp(simulated) == 0 or np.ptp(real) == 0:
         return float("nan")
     return float(np.corrcoef(simulated, real)[0, 1])
+
+
+def simulated_rates(runs: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Task → policy → success rate, from evaluations of SimplerEnv.
+
+    Args:
+        runs: policy → folder that `playloop eval env=simpler` wrote.
+
+    Raises:
+        ValueError: a folder holds no judged episode of a published task, or not the published protocol.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for policy, folder in runs.items():
+        _check_protocol(folder)
+        judged = [result for result in read_results(folder) if result.error is None]
+        for suite, names in TASKS.items():
+            for number, name in enumerate(names):
+                wins = [r.success for r in judged if (r.episode.suite, r.episode.task) == (suite, number)]
+                if wins:
+                    found.setdefault(name, {})[policy] = float(np.mean(wins))
+        if not any(policy in rates for rates in found.values()):
+            raise ValueError(f"{folder} has no judged episode of {' or '.join(TASKS)}; use env=simpler")
+    return found
+
+
+def _check_protocol(folder: Path) -> None:
+    contract = json.loads((folder / "config.json").read_text()).get("contract", {})
+    protocol = str(contract.get("protocol", ""))
+    if any(word in protocol for word in ("success=", "horizon=")):
+        raise ValueError(f"{folder} was judged by {protocol!r}; real robots were judged by the standard rule")
+
+
+def agreement_table(runs: Mapping[str, Path]) -> Table:
+    """A row a task: the published simulator, or what `runs` hold, against the published real robots.
+
+    Raises:
+        ValueError: see `simulated_rates` and `agreement`.
+    """
+    rates = simulated_rates(runs) if runs else SIMULATED
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in ("task", "policies", "MMRV", "Pearson r"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for name, simulated in rates.items():
+        found = agreement(simulated, REAL[name])
+        correlated = "–" if np.isnan(found.pearson) else f"{found.pearson:.3f}"
+        table.add_row(name.replace("_", " "), str(len(found.policies)), f"{found.mmrv:.3f}", correlated)
+    return table

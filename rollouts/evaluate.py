@@ -83,7 +83,9 @@ def evaluate(
         session = _Session(env, agent, store, workers, console)
         recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
         session.run(episodes, recorder)
-        result = summarize(store.results().values(), episodes, env.task_names(), contract)
+        result = summarize(
+            store.results().values(), episodes, env.task_names(), contract, getattr(env, "averages", None)
+        )
         run = _run_record(out, agent, config or {}, identity, session.timing, command)
         summary = {"result": result, "run": run}
         write_json(out / "summary.json", summary)

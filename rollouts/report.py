@@ -12,7 +12,7 @@ from playloop.envs.episode import FRESH, Episode
 from playloop.rollouts.files import write_atomic
 from playloop.rollouts.report_images import filmstrip, jpeg_uri, png_uri
 from playloop.rollouts.report_page import PAGE, STYLE
-from playloop.rollouts.table import interval, percent
+from playloop.rollouts.table import average_name, interval, percent, words
 from playloop.rollouts.video import OUTCOMES
 
 MAX_STRIPS = 12
@@ -27,6 +27,8 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
         _header(result, run),
         _headline(result),
         _tasks(result),
+        _partial(result),
+        _averages(result),
         _matrix(result),
         _videos(folder, result),
         _first_observation(folder),
@@ -104,6 +106,40 @@ def _row(name: str, rate: dict[str, Any], kind: str) -> str:
     return (
         f'<div class="{kind}">{name}{_bar(rate)}<span>{percent(rate["rate"])}</span>'
         f'<span>{count}</span><span class="steps">{steps}</span></div>'
+    )
+
+
+def _partial(result: dict[str, Any]) -> str:
+    """How far episodes got: a column each for partial successes and for success."""
+    flags = list(result["overall"]["partial"])
+    if not flags:
+        return ""
+    head = "".join(f"<th>{escape(words(flag))}</th>" for flag in [*flags, "success"])
+    rows = [(f"{task['task']}  {task['instruction']}", task) for task in result["tasks"]]
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>"
+        + "".join(f"<td>{percent(value)}</td>" for value in [*rate["partial"].values(), rate["rate"]])
+        + "</tr>"
+        for name, rate in [*rows, ("All tasks", result["overall"])]
+    )
+    return (
+        '<h2>How far</h2><p class="note">Partial successes count once they have happened in an episode.</p>'
+        f'<div class="scroll"><table class="far"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _averages(result: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(average_name(average))}</th><td>{percent(average['rate'])}</td>"
+        f"<td>{interval(average)}</td><td>{average['episodes']}</td></tr>"
+        for average in result["averages"]
+    )
+    if not rows:
+        return ""
+    return (
+        '<h2>As published</h2><div class="scroll"><table class="far"><thead><tr><th></th><th>rate</th>'
+        f"<th>95 % interval</th><th>episodes</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -45,6 +45,11 @@ p { margin: .25rem 0; }
 .head { font-size: .8125rem; color: var(--soft); border-bottom-width: 1px; padding: .375rem 0; }
 .all { font-weight: 600; border-bottom: 0; }
 .scroll { overflow-x: auto; padding-bottom: .25rem; }
+.far { border-collapse: collapse; font-size: .875rem; }
+.far th, .far td { padding: .375rem .75rem .375rem 0; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+.far th { font-weight: 400; color: var(--soft); }
+.far tbody th { text-align: left; color: var(--ink); white-space: normal; }
 .matrix { border-spacing: 3px; margin-left: -3px; }
 .matrix th { font-weight: 400; font-size: .75rem; color: var(--soft); text-align: right;
   padding-right: .375rem; }

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion; (0, 1) where nothing was tried.
+
+    Trials may be an effective number, and then both are no whole numbers.
 
     >>> low, high = wilson(18, 20)
     >>> round(low, 3), round(high, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from playloop.envs.contract import Contract
@@ -12,7 +12,11 @@ from playloop.rollouts.statistics import wilson
 
 
 def summarize(
-    results: Iterable[EpisodeResult], episodes: Sequence[Episode], names: Sequence[str], contract: Contract
+    results: Iterable[EpisodeResult],
+    episodes: Sequence[Episode],
+    names: Sequence[str],
+    contract: Contract,
+    averages: Callable[[Sequence[EpisodeResult]], list[dict[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """The result of a run: what follows from the episodes alone, equal for a broken and an unbroken run.
 
@@ -21,13 +25,15 @@ def summarize(
         episodes: what was asked for, in order.
         names: the instruction of every task.
         contract: the environment's conventions and protocol.
+        averages: what the benchmark publishes of such results, see `rollouts.averages`.
     """
     by_episode = {result.episode: result for result in results}
     found = [by_episode[episode] for episode in episodes if episode in by_episode]
     tasks = sorted({(episode.suite, episode.task) for episode in episodes})
     return {
-        "overall": rate(found),
-        "tasks": [_task(found, suite, task, names) for suite, task in tasks],
+        "overall": rate(found, contract.partial),
+        "tasks": [_task(found, suite, task, names, contract.partial) for suite, task in tasks],
+        "averages": averages(found) if averages else [],
         "asked": len(episodes),
         "seeds": sorted({episode.seed for episode in episodes}),
         "contract": contract.to_json(),
@@ -35,8 +41,13 @@ def summarize(
     }
 
 
-def rate(results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Success rate with Wilson's 95 % interval; errors are counted apart and belong to no rate."""
+def rate(results: Sequence[EpisodeResult], partial: Sequence[str] = ()) -> dict[str, Any]:
+    """Success rate with Wilson's 95 % interval; errors are counted apart and belong to no rate.
+
+    Args:
+        results: any number.
+        partial: flags of the results' info of which rates are wanted too.
+    """
     judged = [result for result in results if result.error is None]
     successes = sum(result.success for result in judged)
     low, high = wilson(successes, len(judged))
@@ -50,6 +61,7 @@ def rate(results: Sequence[EpisodeResult]) -> dict[str, Any]:
         "mean_steps": _mean([result.steps for result in judged]),
         "mean_steps_of_successes": _mean(won),
         "mean_return": _mean([result.return_ for result in judged]),
+        "partial": {name: _mean([bool(result.info.get(name)) for result in judged]) for name in partial},
     }
 
 
@@ -67,10 +79,12 @@ def timing(results: Sequence[EpisodeResult], wall: float, workers: int) -> dict[
     }
 
 
-def _task(results: list[EpisodeResult], suite: str, task: int, names: Sequence[str]) -> dict[str, Any]:
+def _task(
+    results: list[EpisodeResult], suite: str, task: int, names: Sequence[str], partial: Sequence[str]
+) -> dict[str, Any]:
     chosen = [r for r in results if (r.episode.suite, r.episode.task) == (suite, task)]
     instruction = names[task] if task < len(names) else ""
-    return {"suite": suite, "task": task, "instruction": instruction, **rate(chosen)}
+    return {"suite": suite, "task": task, "instruction": instruction, **rate(chosen, partial)}
 
 
 def _line(result: EpisodeResult) -> dict[str, Any]:

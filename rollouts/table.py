@@ -11,13 +11,28 @@ def result_table(result: dict[str, Any]) -> Table:
     """A row a task and one for all, from the `result` part of a summary."""
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("task", ratio=1)
-    for name in ("episodes", "success", "95 % interval", "mean steps", "errors"):
+    partial = list(result["overall"].get("partial", {}))[:1]  # the others are in the report
+    for name in ("episodes", *map(words, partial), "success", "95 % interval", "mean steps", "errors"):
         table.add_column(name, justify="right", no_wrap=True)
     for task in result["tasks"]:
         table.add_row(f"{task['task']:2d}  {task['instruction']}", *_cells(task))
     table.add_section()
     table.add_row("all", *_cells(result["overall"]), style="bold")
+    for average in result.get("averages", []):
+        blank = [""] * len(partial)
+        cells = [str(average["episodes"]), *blank, percent(average["rate"]), interval(average), "", ""]
+        table.add_row(average_name(average), *cells, style="bold")
     return table
+
+
+def words(flag: str) -> str:
+    """A flag's name as a heading."""
+    return flag.replace("_", " ")
+
+
+def average_name(average: dict[str, Any]) -> str:
+    """What an average is of, and whether episodes of its protocol are missing."""
+    return average["label"] + ("" if average["complete"] else " (incomplete)")
 
 
 def percent(value: float | None) -> str:
@@ -33,4 +48,6 @@ def interval(rate: dict[str, Any]) -> str:
 
 def _cells(rate: dict[str, Any]) -> list[str]:
     steps = "–" if rate["mean_steps"] is None else f"{rate['mean_steps']:.0f}"
-    return [str(rate["episodes"]), percent(rate["rate"]), interval(rate), steps, str(rate["errors"] or "")]
+    partial = [percent(value) for value in list(rate.get("partial", {}).values())[:1]]
+    counts = [str(rate["episodes"]), *partial]
+    return [*counts, percent(rate["rate"]), interval(rate), steps, str(rate["errors"] or "")]

@@ -1,7 +1,8 @@
 """Where SimplerEnv's models, stages and photographs lie. They are not part of this package.
 
-`MS_ASSET_DIR` names the folder, as in ManiSkill; without it ManiSkill's own `~/.maniskill` counts. Bridge's are
-in `data/`, as ManiSkill's downloader leaves them; Fractal's in `fractal/`, a checkout of ManiSkill2_real2sim.
+`MS_ASSET_DIR` names the folder, as in ManiSkill; without it ManiSkill's own `~/.maniskill` counts. Bridge's
+are in `data/`, as ManiSkill's downloader leaves them; Fractal's in `fractal/`, a checkout of the repository
+ManiSkill2_real2sim.
 """
 
 from __future__ import annotations

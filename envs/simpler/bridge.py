@@ -68,6 +68,7 @@ def bridge_contract(success_rule: str, protocol: str) -> Contract:
         state_names=STATE_NAMES,
         success_rule=success_rule,
         protocol=protocol,
+        partial=("grasped", "grasped_5_steps", "moved_correct", "moved_wrong"),
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode, choose_episodes
 from playloop.envs.simpler import bridge
+from playloop.rollouts.averages import mean_of_means
+from playloop.rollouts.record import EpisodeResult
 
 SUITES = ("bridge",)
 RULES = {
@@ -63,6 +67,22 @@ class SimplerConfig:
             last: this step is the episode's last.
         """
         return held > 0 and last if self.success == "final" else held >= self.success_steps
+
+    def averages(self, results: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
+        """What is published of such results: success and, apart from it, grasps."""
+        judged = [result for result in results if result.error is None]
+
+        def groups(flag: Callable[[EpisodeResult], bool]) -> dict[str, list[bool]]:
+            return {
+                name: [flag(result) for result in judged if result.episode.task == task]
+                for task, name in enumerate(self.task_names())
+            }
+
+        asked = len(self.episodes())
+        return [
+            mean_of_means("Bridge average, success", groups(lambda result: result.success), asked),
+            mean_of_means("Bridge average, grasp", groups(lambda r: bool(r.info.get("grasped"))), asked),
+        ]
 
     def deviations(self) -> str:
         """The protocol's name, and what departs from it."""

@@ -5,6 +5,12 @@ Google robot: Visual Matching. Policies: RT-1 at three stages of training, RT-1-
 
 from __future__ import annotations
 
+TASKS = {
+    "bridge": ("spoon_on_towel", "carrot_on_plate", "stack_cube", "eggplant_in_basket"),
+    "fractal": ("pick_coke_can", "move_near", "open_drawer", "close_drawer", "place_apple_in_drawer"),
+}
+"""Suite → its tasks' names in the tables, by number."""
+
 _GOOGLE = ("rt-2-x", "rt-1-converged", "rt-1-15pct", "rt-1-x", "rt-1-begin", "octo-base")
 _WIDOWX = ("rt-1-x", "octo-base", "octo-small")
 

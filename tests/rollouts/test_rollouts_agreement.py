@@ -1,11 +1,20 @@
 """Rank violation and correlation, against the published figures and by hand."""
 
+import json
 import math
 
 import pytest
 
+from playloop.envs.episode import Episode
 from playloop.envs.simpler.published import REAL, SIMULATED
-from playloop.rollouts.agreement import agreement, correlation, rank_violation
+from playloop.rollouts.agreement import (
+    agreement,
+    agreement_table,
+    correlation,
+    rank_violation,
+    simulated_rates,
+)
+from playloop.rollouts.record import EpisodeResult
 
 PUBLISHED = {
     "pick_coke_can": (0.031, 0.975),
@@ -47,3 +56,40 @@ def test_policies_are_matched_by_name_and_order_does_not_matter():
 def test_what_does_not_vary_has_no_correlation():
     assert math.isnan(correlation([0.5, 0.5], [0.1, 0.2]))
     assert correlation([0.0, 1.0], [0.9, 0.1]) == pytest.approx(-1.0)
+
+
+def _run(folder, wins, protocol="visual matching"):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"contract": {"protocol": protocol}}))
+    lines = [
+        json.dumps(EpisodeResult(Episode("bridge", task, init), init < won, 60, 0.0).to_json())
+        for task, won in enumerate(wins)
+        for init in range(4)
+    ]
+    (folder / "episodes.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_rates_of_runs_are_ranked_against_the_real_robots(tmp_path):
+    runs = {"rt-1-x": _run(tmp_path / "a", (0, 0)), "octo-base": _run(tmp_path / "b", (1, 0))}
+    rates = simulated_rates(runs)
+    assert rates == {
+        "spoon_on_towel": {"rt-1-x": 0.0, "octo-base": 0.25},
+        "carrot_on_plate": {"rt-1-x": 0.0, "octo-base": 0.0},
+    }
+    table = agreement_table(runs)
+    assert list(table.columns[2].cells) == [
+        "0.000",
+        f"{agreement(rates['carrot_on_plate'], REAL['carrot_on_plate']).mmrv:.3f}",
+    ]
+    assert list(table.columns[3].cells) == ["1.000", "–"]
+
+
+def test_the_published_table_has_all_nine_tasks():
+    assert agreement_table({}).row_count == len(PUBLISHED)
+
+
+def test_another_rule_of_success_is_refused(tmp_path):
+    folder = _run(tmp_path / "a", (0,), protocol="visual matching, success=any")
+    with pytest.raises(ValueError, match="success=any"):
+        simulated_rates({"rt-1-x": folder})
