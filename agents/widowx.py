@@ -30,8 +30,8 @@ class WidowXExpertConfig:
 
     Args:
         hover: metres above the object from which the hand descends.
-        gain: how much of the remaining way one action commands. The hand covers three fifths of the way to its
-            target in a step, and the target moves on from where it was: a half overshoots by a twentieth.
+        gain: how much of the remaining way one action commands. The hand covers three fifths of the way to
+            its target in a step, and the target moves on from where it was: a half overshoots by a twentieth.
         disturbance: chance per decision that a few random actions are injected while the hand moves freely.
             They are marked (`expert` = 0 in the plan's info) and never to be imitated; what follows shows how
             to recover.

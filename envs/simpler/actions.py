@@ -69,3 +69,44 @@ def _rotate(vectors: np.ndarray, convert: Callable[[np.ndarray], np.ndarray]) ->
     if vectors.shape[-1:] != (3,):
         raise ValueError(f"expected [..., 3] angles or axes, got {vectors.shape}")
     return convert(vectors.reshape(-1, 3)).reshape(vectors.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What a network gives → metres, radians and opening: `scale * value + offset`, dimension by dimension.
+
+    Args:
+        scale: [A], no zeros.
+        offset: [A].
+        limit: values are clipped to [-limit, limit] first; None: they are not.
+    """
+
+    scale: np.ndarray
+    offset: np.ndarray
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if np.shape(self.scale) != np.shape(self.offset) or not np.all(self.scale):
+            raise ValueError(f"scale {self.scale} and offset {self.offset} differ in length, or a scale is 0")
+
+    @classmethod
+    def from_moments(cls, mean: np.ndarray, std: np.ndarray) -> Scaling:
+        """Octo: values are standard deviations from the mean. A gripper that is left alone has 0 and 1."""
+        return cls(np.asarray(std, float), np.asarray(mean, float))
+
+    @classmethod
+    def from_quantiles(cls, q01: np.ndarray, q99: np.ndarray, mask: np.ndarray) -> Scaling:
+        """OpenVLA: [-1, 1] are the first and the last percentile; where the mask is False a value stays."""
+        low, high = np.asarray(q01, float), np.asarray(q99, float)
+        return cls(np.where(mask, (high - low) / 2, 1.0), np.where(mask, (high + low) / 2, 0.0))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """[..., A] → [..., A]."""
+        values = np.asarray(values, float)
+        if self.limit is not None:
+            values = np.clip(values, -self.limit, self.limit)
+        return self.scale * values + self.offset
+
+    def undo(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `apply` within its limits."""
+        return (np.asarray(values, float) - self.offset) / self.scale

@@ -1,0 +1,135 @@
+"""Policies of Bridge and Fractal drive the robots they were made for, and no other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from playloop.agents.base import Plan, RowAgent
+from playloop.agents.dialect import ACTION_NAMES, DialectConfig, translate
+from playloop.envs.episode import Episode
+from playloop.envs.simpler.actions import Grip, Scaling
+from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.resampling import fit_with_border, lanczos
+
+ROBOT = SimplerConfig().contract()
+
+
+@dataclass
+class Speaker(RowAgent):
+    """Says one chunk over and over, and remembers what it was shown."""
+
+    chunk: np.ndarray
+    reads = frozenset({"images"})
+    rows = 4
+
+    def prepare(self, contract):
+        assert contract.family.endswith("_dataset") and contract.action_names == ACTION_NAMES
+        self.contract = contract
+
+    def begin(self, episode):
+        return 0
+
+    def decide(self, carry, observation, rng):
+        self.seen = observation
+        return carry + 1, Plan(self.chunk.astype(np.float32))
+
+
+def agent(chunk, **settings):
+    return DialectConfig(Speaker(np.atleast_2d(chunk)), **settings).make()
+
+
+def test_a_policy_of_the_other_robot_is_refused():
+    with pytest.raises(ValueError, match="fractal_dataset drive simpler_google_robot"):
+        agent(np.zeros(7), dialect="fractal").prepare(ROBOT)
+
+
+@pytest.mark.parametrize("bad", [{"dialect": "brigde"}, {"resize": "nearest"}])
+def test_unknown_conventions_are_named(bad):
+    with pytest.raises(ValueError, match="use one of"):
+        agent(np.zeros(7), **bad)
+
+
+def test_what_the_policy_is_told_is_declared():
+    made = agent(np.zeros(7), size=(256, 320), resize="border")
+    made.prepare(ROBOT)
+    told = made.inner.contract
+    assert list(told.cameras.values()) == [(256, 320)] and "black border" in told.image_convention
+    assert told.control_hz == ROBOT.control_hz
+
+
+def test_actions_are_turned_and_pictures_resized():
+    made = agent([0.01, -0.02, 0.03, 0.3, -0.2, 0.5, 0.9])
+    episode = Episode("bridge", 0, 0)
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    (carry,), (plan,) = made.act([made.begin(episode)], [{"images": {"cam": image}}], [episode.rng(0)])
+    wanted = Rotation.from_euler("xyz", [0.3, -0.2, 0.5]).as_rotvec()
+    np.testing.assert_allclose(plan.actions[0], [0.01, -0.02, 0.03, *wanted, 1.0], atol=1e-6)
+    assert made.inner.seen["images"]["cam"].shape == (224, 224, 3) and carry.inner == 1
+
+
+def test_the_google_robots_gripper_goes_on_over_the_end_of_a_chunk():
+    openings = np.zeros((8, 7))
+    openings[:, 6] = [1, 1, 0, 0, 0, 0, 0, 0]
+    grip, first = translate(Grip(), openings, relative=True)
+    openings[:, 6] = 0
+    grip, second = translate(grip, openings, relative=True)
+    grip, third = translate(grip, openings, relative=True)
+    closing = np.concatenate([first, second, third])[:, 6]
+    assert closing[:2].tolist() == [0, 0] and (closing[2:17] == 1).all() and (closing[17:] == 0).all()
+
+
+def test_scalings_are_those_of_the_data_sets_and_have_inverses():
+    values = np.random.default_rng(0).uniform(-1, 1, (5, 7))
+    moments = Scaling.from_moments(np.arange(7) / 10, np.arange(1, 8) / 10)
+    np.testing.assert_allclose(moments.apply(np.ones(7)), np.arange(7) / 10 + np.arange(1, 8) / 10)
+    mask = np.array([True] * 6 + [False])
+    quantiles = Scaling.from_quantiles(np.full(7, -0.02), np.full(7, 0.06), mask)
+    np.testing.assert_allclose(quantiles.apply(np.full(7, -1.0)), [-0.02] * 6 + [-1.0])
+    np.testing.assert_allclose(quantiles.apply(np.full(7, 1.0)), [0.06] * 6 + [1.0])
+    for scaling in (moments, quantiles):
+        np.testing.assert_allclose(scaling.undo(scaling.apply(values)), values, atol=1e-12)
+    assert Scaling(np.ones(2), np.zeros(2), limit=0.5).apply(np.array([2.0, -0.1])).tolist() == [0.5, -0.1]
+    with pytest.raises(ValueError, match="a scale is 0"):
+        Scaling(np.zeros(2), np.zeros(2))
+
+
+def test_lanczos_keeps_constants_and_follows_its_definition():
+    flat = np.full((48, 64, 3), 77, np.uint8)
+    assert (lanczos(flat, (20, 20)) == 77).all()
+    image = np.random.default_rng(1).integers(0, 256, (30, 40, 1), np.uint8)
+
+    def kernel(x):
+        return np.sinc(x) * np.sinc(x / 3) if abs(x) < 3 else 0.0
+
+    def value(row, column, scale=2.5):  # 30 → 12, 40 → 16
+        total = weight = 0.0
+        for r in range(30):
+            for c in range(40):
+                w = kernel((r + 0.5 - (row + 0.5) * scale) / scale)
+                w *= kernel((c + 0.5 - (column + 0.5) * scale) / scale)
+                total, weight = total + w * image[r, c, 0], weight + w
+        return total / weight
+
+    small = lanczos(image, (12, 16))
+    for row, column in [(0, 0), (5, 7), (11, 15), (3, 14)]:
+        assert abs(float(small[row, column, 0]) - np.clip(value(row, column), 0, 255)) <= 0.51
+
+
+def test_a_border_keeps_the_ratio():
+    image = np.random.default_rng(2).integers(0, 256, (480, 640, 3), np.uint8)
+    found = fit_with_border(image, (256, 320))
+    assert not found[:8].any() and not found[-8:].any()
+    means = image.astype(float).reshape(240, 2, 320, 2, 3).mean((1, 3))
+    np.testing.assert_array_equal(found[8:-8], means.astype(np.uint8))
+    tall = fit_with_border(np.full((100, 50, 3), 9, np.uint8), (50, 50))
+    assert (tall[:, 12:37] == 9).all() and not tall[:, :12].any() and not tall[:, 37:].any()
+
+
+@pytest.mark.parametrize("resize", [lanczos, fit_with_border])
+def test_only_pictures_are_resized(resize):
+    with pytest.raises(ValueError, match="uint8"):
+        resize(np.zeros((4, 4, 3)), (2, 2))
