@@ -96,7 +96,7 @@ class DialectAgent:
         return replace(
             robot,
             family=self.dialect.name,
-            action="movement of the hand in the base frame, metres; roll, pitch and yaw about its fixed axes, "
+            action="movement of the hand in the base frame, metres; roll, pitch and yaw about fixed axes, "
             "radians; gripper's opening, 0 shut to 1 open",
             action_names=ACTION_NAMES,
             cameras=dict.fromkeys(robot.cameras, self.size),

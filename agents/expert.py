@@ -87,6 +87,14 @@ class Expert(RowAgent):
     def begin(self, episode: Episode) -> Progress:
         return Progress()
 
+    def watch(self, truth: dict[str, np.ndarray]) -> Progress:
+        """The carry of an episode that somebody else begins."""
+        return Progress(upright=truth["eef"][3:].copy())
+
+    def resume(self, truth: dict[str, np.ndarray], before: Progress) -> Progress:
+        """The carry with which to take over; see `resume`."""
+        return resume(truth, before)
+
     def decide(
         self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[Progress, Plan]:

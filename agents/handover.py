@@ -8,12 +8,12 @@ marked (`expert` = 0 in the plan's info), only what the expert does afterwards i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.expert import Expert, ExpertConfig, Progress, resume
+from playloop.agents.expert import ExpertConfig
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
@@ -25,13 +25,13 @@ class HandoverConfig:
 
     Args:
         policy: settings of the policy, which begins.
-        expert: settings of the expert.
+        expert: settings of the expert, `ExpertConfig` or `WidowXExpertConfig`.
         earliest: decisions that the policy makes at least.
         latest: and at most; the moment is drawn evenly between the two for every episode.
     """
 
     policy: PolicyAgentConfig
-    expert: ExpertConfig = field(default_factory=ExpertConfig)
+    expert: Any = field(default_factory=ExpertConfig)
     earliest: int = 3
     latest: int = 12
 
@@ -46,13 +46,31 @@ class Shift:
 
     Args:
         policy: the policy agent's carry.
-        expert: the expert's; it already holds the hand's rotation at the start.
+        expert: the expert's; from the start it knows how the hand was turned there.
         left: decisions that the policy still makes; None before the first.
     """
 
     policy: Any
-    expert: Progress
+    expert: Any
     left: int | None = None
+
+
+class TakesOver(Protocol):
+    """An expert that can finish what another agent began."""
+
+    reads: frozenset[str]
+
+    def prepare(self, contract: Contract) -> None: ...
+
+    def begin(self, episode: Episode) -> Any: ...
+
+    def watch(self, truth: dict[str, np.ndarray]) -> Any: ...
+
+    def resume(self, truth: dict[str, np.ndarray], before: Any) -> Any: ...
+
+    def decide(
+        self, carry: Any, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[Any, Plan]: ...
 
 
 class Handover(RowAgent):
@@ -60,7 +78,7 @@ class Handover(RowAgent):
 
     reads = frozenset({"images", "privileged"})
 
-    def __init__(self, policy: PolicyAgent, expert: Expert, earliest: int, latest: int):
+    def __init__(self, policy: PolicyAgent, expert: TakesOver, earliest: int, latest: int):
         if not 0 <= earliest <= latest:
             raise ValueError(f"agent.earliest={earliest} must be 0 … agent.latest={latest}")
         self.policy, self.expert, self.earliest, self.latest = policy, expert, earliest, latest
@@ -78,14 +96,14 @@ class Handover(RowAgent):
     ) -> tuple[Shift, Plan]:
         truth = observation["privileged"]
         if carry.left is None:
-            upright = Progress(upright=truth["eef"][3:].copy())
-            carry = replace(carry, left=int(rng.integers(self.earliest, self.latest + 1)), expert=upright)
+            left = int(rng.integers(self.earliest, self.latest + 1))
+            carry = replace(carry, left=left, expert=self.expert.watch(truth))
         assert carry.left is not None  # just drawn
         if carry.left > 0:
             (own,), (plan,) = self.policy.act([carry.policy], [observation], [rng])
             after = replace(carry, policy=own, left=carry.left - 1)
             return after, Plan(plan.actions, {"expert": 0})
         if carry.left == 0:
-            carry = replace(carry, expert=resume(truth, carry.expert), left=-1)
-        (progress,), (plan,) = self.expert.act([carry.expert], [observation], [rng])
+            carry = replace(carry, expert=self.expert.resume(truth, carry.expert), left=-1)
+        progress, plan = self.expert.decide(carry.expert, observation, rng)
         return replace(carry, expert=progress), replace(plan, reads=self.expert.reads)

@@ -19,6 +19,8 @@ TIPS = 0.016
 """Metres from the point between the fingers down to their tips."""
 SLICE = 0.012
 """Half of the fingers' breadth, metres: the part of an object that they touch."""
+BETWEEN = (0.0165, 0.035)
+"""Metres of each finger from the middle that mean neither shut nor open."""
 SINK = 0.05
 """Places higher than this above the arm's foot, metres, are the sink's basket, which has a rim."""
 ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 37)
@@ -97,6 +99,23 @@ class WidowXExpert(RowAgent):
 
     def begin(self, episode: Episode) -> Progress:
         return Progress()
+
+    def watch(self, truth: dict[str, np.ndarray]) -> Progress:
+        """The carry of an episode that somebody else begins."""
+        return Progress(upright=_rotation(truth["eef"]))
+
+    def resume(self, truth: dict[str, np.ndarray], before: Progress) -> Progress:
+        """The carry with which to take over, with what the hand holds, if anything.
+
+        Something is held where the fingers are neither open nor shut around the object's place; when it was
+        not, the expert notices a step later.
+        """
+        middle, hand = truth["pick"].mean(0), truth["eef"][:3]
+        near = bool((np.abs(hand - middle) < (truth["pick"][1] - truth["pick"][0]) / 2 + 0.02).all())
+        if not (near and BETWEEN[0] < truth["fingers"].mean() < BETWEEN[1]) or before.upright is None:
+            return Progress(upright=before.upright)
+        turned = (_rotation(truth["eef"]) * before.upright.inv()).as_rotvec()
+        return Progress("lift", upright=before.upright, yaw=float(turned[2]), held=hand - middle)
 
     def decide(
         self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator

@@ -1,6 +1,6 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode|decoder|world|craft|play [key=value …]
+Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
@@ -8,6 +8,7 @@ Usage: playloop bench rollout|decode|decoder|world|craft|play [key=value …]
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
   world     a world model's frame in raster order and diagonally, beside the memory's floor
   craft     the voxel world: frames a second with numba and without, steps a second, on one core
+  simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's own step
   play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures
 
 Examples:
@@ -96,6 +97,16 @@ def bench_craft(config: DictConfig) -> dict[str, Any]:
     return report
 
 
+def bench_simpler(config: DictConfig) -> dict[str, Any]:
+    """Time steps with and without pictures, then print the table."""
+    from rich.console import Console
+
+    bench = make(config.simpler).make()
+    report = bench.run()
+    Console().print(bench.table(report))
+    return report
+
+
 def bench_play(config: DictConfig) -> dict[str, Any]:
     """Play in a headless browser, then print the table."""
     from rich.console import Console
@@ -112,5 +123,6 @@ BENCHES = {
     "decoder": bench_decoder,
     "world": bench_world,
     "craft": bench_craft,
+    "simpler": bench_simpler,
     "play": bench_play,
 }

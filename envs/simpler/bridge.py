@@ -133,7 +133,7 @@ class BridgeEnv(PlayEnv):
         self._watch(found)
         self._held = self._held + 1 if found["success"] else 0
         last = self._steps >= self.horizon
-        success = self.config.succeeded(self._held, last)
+        success = self.config.rule.succeeded(self._held, last)
         return Outcome(
             reward=float(success),
             success=success,

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode, choose_episodes
 from playloop.envs.simpler import bridge
-from playloop.rollouts.averages import mean_of_means
+from playloop.envs.simpler.averages import bridge_averages
+from playloop.envs.simpler.rules import RULES, Rule
 from playloop.rollouts.record import EpisodeResult
 
 SUITES = ("bridge",)
-RULES = {
-    "final": "the goal holds at the last step, as SimplerEnv's evaluator judges",
-    "any": "the goal holds at any step",
-}
-"""When an episode succeeds. SimplerEnv lets every episode run to its limit; a block that was stacked and fell
-counts with "any" and not with "final"."""
 
 
 @dataclass
@@ -59,30 +54,15 @@ class SimplerConfig:
         """Most actions in an episode of a task."""
         return self.horizon or bridge.TASKS[task].horizon
 
-    def succeeded(self, held: int, last: bool) -> bool:
-        """Whether an episode succeeds now.
-
-        Args:
-            held: steps running for which the goal has held.
-            last: this step is the episode's last.
-        """
-        return held > 0 and last if self.success == "final" else held >= self.success_steps
+    @property
+    def rule(self) -> Rule:
+        """When an episode succeeds."""
+        return Rule(self.success, self.success_steps)
 
     def averages(self, results: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
         """What is published of such results: success and, apart from it, grasps."""
         judged = [result for result in results if result.error is None]
-
-        def groups(flag: Callable[[EpisodeResult], bool]) -> dict[str, list[bool]]:
-            return {
-                name: [flag(result) for result in judged if result.episode.task == task]
-                for task, name in enumerate(self.task_names())
-            }
-
-        asked = len(self.episodes())
-        return [
-            mean_of_means("Bridge average, success", groups(lambda result: result.success), asked),
-            mean_of_means("Bridge average, grasp", groups(lambda r: bool(r.info.get("grasped"))), asked),
-        ]
+        return bridge_averages(judged, self.task_names(), bridge.LAYOUTS)
 
     def deviations(self) -> str:
         """The protocol's name, and what departs from it."""
@@ -96,10 +76,7 @@ class SimplerConfig:
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
-        rule = RULES[self.success]
-        if self.success_steps > 1:
-            rule = f"the goal holds for {self.success_steps} steps running"
-        return bridge.bridge_contract(rule, self.deviations())
+        return bridge.bridge_contract(str(self.rule), self.deviations())
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0

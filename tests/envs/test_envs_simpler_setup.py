@@ -39,9 +39,9 @@ def test_episodes_are_24_layouts_of_four_tasks():
 
 def test_the_rule_decides_what_succeeds():
     final, anytime = SimplerConfig(), SimplerConfig(success="any", success_steps=2)
-    assert final.succeeded(1, last=True) and not final.succeeded(5, last=False)
-    assert not final.succeeded(0, last=True)
-    assert anytime.succeeded(2, last=False) and not anytime.succeeded(1, last=True)
+    assert final.rule.succeeded(1, last=True) and not final.rule.succeeded(5, last=False)
+    assert not final.rule.succeeded(0, last=True)
+    assert anytime.rule.succeeded(2, last=False) and not anytime.rule.succeeded(1, last=True)
 
 
 def test_missing_assets_are_named_before_anything_is_built(monkeypatch, tmp_path):
