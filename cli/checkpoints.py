@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import nearest
+from playloop.envs.contract import Contract
+
+FITTING = "auto"
+"""Instead of a checkpoint: the shipped policy that was made for the environment."""
 
 
 def find_checkpoint(word: str) -> Path:
@@ -25,17 +30,41 @@ def find_checkpoint(word: str) -> Path:
     raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")
 
 
-def find_checkpoints(settings: DictConfig) -> None:
+def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> None:
     """Replace every checkpoint that an agent's or environment's settings name, at any depth, by its folder.
+
+    Args:
+        settings: changed in place.
+        contract: the environment's, for policies that are to be found by it.
 
     Raises:
         FileNotFoundError: one of them is neither a folder nor shipped.
+        ValueError: no shipped policy was made for the environment.
     """
     for name, value in settings.items():
         if isinstance(value, DictConfig):
-            find_checkpoints(value)
+            find_checkpoints(value, contract)
+        elif name == "checkpoint" and value == FITTING and contract is not None:
+            settings[name] = str(fitting_policy(contract))
         elif name in ("checkpoint", "inverse") and value is not None:
             settings[name] = str(find_checkpoint(value))
+
+
+def fitting_policy(contract: Contract) -> Path:
+    """The shipped policy that can act under these conventions.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for folder in shipped_checkpoints().values():
+        declared = folder / "contract.json"
+        if declared.is_file():
+            made_for = Contract.from_json(json.loads(declared.read_text()))
+            if not made_for.differences(contract):
+                return folder
+    raise ValueError(
+        f"no shipped policy was made for {contract.family}; give agent.checkpoint=DIR, or another agent: agent=NAME"
+    )
 
 
 def shipped_checkpoints() -> dict[str, Path]:

@@ -36,9 +36,10 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     settings = plain(config)
-    for group in (config.agent, config.env):  # after `plain`: the record keeps the names, alike everywhere
-        find_checkpoints(group)
-    env, agent = make(config.env), make(config.agent)
+    find_checkpoints(config.env)  # after `plain`: the record keeps the names, alike everywhere
+    env = make(config.env)
+    find_checkpoints(config.agent, env.contract())
+    agent = make(config.agent)
     episodes = select_episodes(config, env)
 
     from playloop.rollouts.evaluate import evaluate

@@ -87,7 +87,7 @@ def session_config(config: DictConfig, arguments: Arguments) -> Any:
     parts = parts_of(config)
     agent, agent_name = None, "agent"
     if config.get("agent") is not None:
-        find_checkpoints(config.agent)
+        find_checkpoints(config.agent, parts[0].config.contract())
         agent, agent_name = make(config.agent), chosen_agent(arguments.words)
     return SessionConfig(
         parts=parts,

@@ -14,7 +14,7 @@ Examples:
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
+from playloop.cli.config import configure, make
 
 
 def run(arguments: Arguments) -> int:
@@ -26,8 +26,8 @@ def run(arguments: Arguments) -> int:
     from playloop.cli.checkpoints import find_checkpoints
     from playloop.demos.record import record
 
-    find_checkpoints(config.agent)
     find_checkpoints(config.env)
+    find_checkpoints(config.agent, make(config.env).contract())
     config.out = str(arguments.choose_out(config.out))
     config.command = arguments.command
     record(config)

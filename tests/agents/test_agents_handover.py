@@ -51,7 +51,7 @@ def test_the_moment_is_checked_and_the_configuration_composes():
         Handover(None, ExpertConfig().make(), 4, 3)
     with initialize_config_module("playloop.configs", version_base=None):
         config = compose("record", ["agent=handover", "agent.latest=7", "agent.expert.misses=0.5"])
-    find_checkpoints(config.agent)
+    find_checkpoints(config.agent, LiberoConfig().contract())
     settings = instantiate(config.agent)
     assert settings.latest == 7 and settings.expert.misses == 0.5
     assert settings.policy.checkpoint == str(find_checkpoint("libero"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from playloop.cli import checkpoints
-from playloop.cli.checkpoints import find_checkpoint, shipped_checkpoints
+from playloop.cli.checkpoints import find_checkpoint, fitting_policy, shipped_checkpoints
+from playloop.envs.libero import LiberoConfig
+from playloop.envs.toy import ToyReachConfig
 
 
 @pytest.fixture
@@ -29,3 +31,9 @@ def test_names_and_folders(home, tmp_path, monkeypatch):
 def test_a_misspelt_name_is_answered_with_the_nearest(home):
     with pytest.raises(FileNotFoundError, match='did you mean "spatial"'):
         find_checkpoint("spacial")
+
+
+def test_the_shipped_policy_that_fits_the_environment_is_found():
+    assert fitting_policy(LiberoConfig("libero_spatial").contract()).name == "libero"
+    with pytest.raises(ValueError, match=r"made for toy.*agent\.checkpoint=DIR"):
+        fitting_policy(ToyReachConfig().contract())
