@@ -124,7 +124,7 @@ def columns_of(segments: list[Segment], contract: Contract) -> dict[str, np.ndar
     }
     if all(segment.snapshots is not None for segment in segments):
         columns["snapshots"] = np.concatenate([segment.snapshots for segment in segments])
-    if all("pick" in part for part in truth):
+    if all({"pick", "place"} <= part.keys() for part in truth):
         boxes = [np.concatenate([part[name] for part in truth]).mean(1) for name in ("pick", "place")]
         columns["target"] = np.concatenate(boxes, axis=1).astype(np.float32)  # [n, 6]
     return columns

@@ -42,7 +42,11 @@ def check_driver() -> Finding:
     chosen = vulkan.choose_driver()
     name = f"the driver of {chosen}" if chosen else "the system's driver"
     reason = vulkan.why_not()
-    return Finding("Vulkan", f"{name}: {reason}" if reason else f"{name} draws", vulkan.FIX if reason else "")
+    if not reason:
+        return Finding("Vulkan", f"{name} draws")
+    theirs = chosen is not None and Path(chosen) != vulkan.manifest()
+    first = f"unset {vulkan.OLD_MANIFEST} {vulkan.MANIFEST}, then " if theirs else ""
+    return Finding("Vulkan", f"{name} does not draw: {reason}", first + vulkan.FIX)
 
 
 def check_assets(suite: str) -> Finding:

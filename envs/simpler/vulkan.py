@@ -37,6 +37,11 @@ assert camera.get_picture("Color").shape == (16, 16, 4)
 """
 
 
+def manifest() -> Path:
+    """What describes the installed driver to Vulkan, whether or not it is there."""
+    return FOLDER / "driver.json"
+
+
 def choose_driver() -> str | None:
     """Point Vulkan at the installed driver, if there is one and the user has chosen none.
 
@@ -45,11 +50,10 @@ def choose_driver() -> str | None:
     for name in (OLD_MANIFEST, MANIFEST):
         if os.environ.get(name):
             return os.environ[name]
-    manifest = FOLDER / "driver.json"
-    if not manifest.is_file():
+    if not manifest().is_file():
         return None
-    os.environ[OLD_MANIFEST] = os.environ[MANIFEST] = str(manifest)
-    return str(manifest)
+    os.environ[OLD_MANIFEST] = os.environ[MANIFEST] = str(manifest())
+    return str(manifest())
 
 
 def render_device() -> str:
@@ -85,11 +89,11 @@ def install() -> None:
     if not libraries:
         raise RuntimeError(f"{PACKAGE} holds no software driver for this processor")
     stored = next(FOLDER.rglob("lvp_icd*.json"))
-    manifest = json.loads(stored.read_text())
-    manifest["ICD"]["library_path"] = str(libraries[0])
+    described = json.loads(stored.read_text())
+    described["ICD"]["library_path"] = str(libraries[0])
     unfinished = FOLDER / "driver.json.part"
-    unfinished.write_text(json.dumps(manifest, indent=1))
-    unfinished.replace(FOLDER / "driver.json")
+    unfinished.write_text(json.dumps(described, indent=1))
+    unfinished.replace(manifest())
 
 
 def _download(scratch: Path) -> Path:

@@ -60,7 +60,8 @@ def test_the_expert_refuses_another_robot():
 def test_the_installed_driver_is_chosen_unless_the_user_chose(monkeypatch, tmp_path):
     monkeypatch.setattr(vulkan, "FOLDER", tmp_path)
     for name in (vulkan.MANIFEST, vulkan.OLD_MANIFEST):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "to be restored")  # what `choose_driver` sets goes when the test ends
+        monkeypatch.delenv(name)
     assert vulkan.choose_driver() is None
     manifest = tmp_path / "driver.json"
     manifest.write_text(json.dumps({}))
