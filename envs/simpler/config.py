@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playloop.envs.contract import Contract
+from playloop.envs.contract import Contract, PlayEnv
 from playloop.envs.episode import Episode, choose_episodes
 from playloop.envs.simpler import bridge
-from playloop.envs.simpler.averages import bridge_averages
+from playloop.envs.simpler.averages import bridge_averages, fractal_averages
+from playloop.envs.simpler.fractal import looks, protocol
+from playloop.envs.simpler.fractal.env import SHADINGS, FractalEnv, fractal_contract
 from playloop.envs.simpler.rules import RULES, Rule
 from playloop.rollouts.record import EpisodeResult
 
-SUITES = ("bridge",)
+SUITES = ("bridge", *protocol.SUITES)
 
 
 @dataclass
@@ -22,64 +24,120 @@ class SimplerConfig:
     """A suite of SimplerEnv.
 
     Args:
-        suite: "bridge": WidowX, four tasks of 24 layouts.
-        success: "final" or "any", see `RULES`; demonstrations end early with "any".
+        suite: "bridge": WidowX, four tasks of 24 layouts; "fractal": Google robot, five tasks in Visual
+            Matching; "fractal_variants": the same in Variant Aggregation.
+        success: "final" or "any", see `rules.RULES`; demonstrations end early with "any".
         success_steps: with "any", for how many steps running the goal must hold.
         horizon: most actions; None is the task's published limit.
+        shading: of pictures with a cabinet: "traced" follows light rays as published, which takes minutes
+            without a GPU; "fast" rasterises; "auto" traces where there is a GPU.
+        absent: what to do with variants whose stage is not among the assets: "refuse" or "skip".
     """
 
     suite: str = "bridge"
     success: str = "final"
     success_steps: int = 1
     horizon: int | None = None
+    shading: str = "auto"
+    absent: str = "refuse"
 
     def __post_init__(self) -> None:
         if self.suite not in SUITES:
             near = difflib.get_close_matches(self.suite, SUITES, 1) or [SUITES[0]]
             raise ValueError(f"no suite {self.suite!r} in SimplerEnv; did you mean {near[0]!r}?")
-        if self.success not in RULES:
-            raise ValueError(f"env.success={self.success!r}: use one of {', '.join(RULES)}")
+        for name, known in (
+            ("success", tuple(RULES)),
+            ("shading", SHADINGS),
+            ("absent", ("refuse", "skip")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"env.{name}={getattr(self, name)!r}: use one of {', '.join(known)}")
         if self.success_steps < 1 or (self.success_steps > 1 and self.success == "final"):
             raise ValueError("env.success_steps counts from 1, and more than 1 needs env.success=any")
 
-    def make(self) -> bridge.BridgeEnv:
+    def make(self) -> PlayEnv:
         """Construct the environment; scenes are loaded when an episode begins."""
-        return bridge.BridgeEnv(self)
+        return bridge.BridgeEnv(self) if self.suite == "bridge" else FractalEnv(self)
 
     def task_names(self) -> list[str]:
-        """The instruction of every task."""
-        return [task.instruction for task in bridge.TASKS]
+        """Bridge: the instruction of every task; Fractal: its name, instructions depend on the layout."""
+        return [task.instruction for task in bridge.TASKS] if self.suite == "bridge" else list(protocol.NAMES)
 
     def limit(self, task: int) -> int:
         """Most actions in an episode of a task."""
-        return self.horizon or bridge.TASKS[task].horizon
+        published = bridge.TASKS[task].horizon if self.suite == "bridge" else protocol.HORIZONS[task]
+        return self.horizon or published
 
     @property
     def rule(self) -> Rule:
         """When an episode succeeds."""
         return Rule(self.success, self.success_steps)
 
+    def traced(self) -> bool:
+        """Whether pictures with a cabinet follow light rays."""
+        if self.shading != "auto":
+            return self.shading == "traced"
+        from playloop.envs.simpler.vulkan import render_device
+
+        return render_device() == "cuda"
+
     def averages(self, results: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
-        """What is published of such results: success and, apart from it, grasps."""
+        """What is published of such results."""
         judged = [result for result in results if result.error is None]
-        return bridge_averages(judged, self.task_names(), bridge.LAYOUTS)
+        if self.suite == "bridge":
+            return bridge_averages(judged, self.task_names(), bridge.LAYOUTS)
+        return fractal_averages(judged, self.suite)
 
     def deviations(self) -> str:
         """The protocol's name, and what departs from it."""
+        named = ["variant aggregation" if self.suite == "fractal_variants" else "visual matching"]
+        if self.suite != "bridge":
+            named.append(f"shading={'traced' if self.traced() else 'fast'}")
         standard = SimplerConfig(self.suite)
-        named = [
+        named += [
             f"{name}={getattr(self, name)}"
             for name in ("success", "success_steps", "horizon")
             if getattr(self, name) != getattr(standard, name)
         ]
-        return ", ".join(["visual matching", *named])
+        return ", ".join(named)
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
-        return bridge.bridge_contract(str(self.rule), self.deviations())
+        declare = bridge.bridge_contract if self.suite == "bridge" else fractal_contract
+        return declare(str(self.rule), self.deviations())
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
-        """Task by task, the published layouts: all, the first `inits`, or the ones listed."""
-        return choose_episodes(self.suite, (len(bridge.TASKS), bridge.LAYOUTS), tasks, inits, seed)
+        """Task by task, the published initial states: all, the first `inits`, or the ones listed.
+
+        A Fractal initial state is an appearance (recolour or variant) times layouts plus a layout.
+
+        Raises:
+            ValueError: a number is none of the suite's, or a variant's stage is absent and `absent` is
+                "refuse".
+        """
+        if self.suite == "bridge":
+            return choose_episodes(self.suite, (len(bridge.TASKS), bridge.LAYOUTS), tasks, inits, seed)
+        chosen = range(len(protocol.NAMES)) if tasks is None else tasks
+        for task in chosen:
+            protocol.check(self.suite, task)
+        found = [
+            episode
+            for task in chosen
+            for episode in choose_episodes(
+                self.suite, (len(protocol.NAMES), protocol.count(task, self.suite)), [task], inits, seed
+            )
+        ]
+        return found if self.suite == "fractal" else self._present(found)
+
+    def _present(self, episodes: list[Episode]) -> list[Episode]:
+        """Those whose stages are there, or a sentence about those that are not."""
+        lacking = {episode: looks.lacking(protocol.setup(episode).look) for episode in episodes}
+        absent = {protocol.describe(episode)["group"]: path for episode, path in lacking.items() if path}
+        if absent and self.absent == "refuse":
+            raise ValueError(
+                f"variants without their stage: {', '.join(absent)} ({next(iter(absent.values()))} is "
+                "missing); fetch it, or leave them out with env.absent=skip"
+            )
+        return [episode for episode, path in lacking.items() if not path]

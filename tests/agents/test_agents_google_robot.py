@@ -17,7 +17,7 @@ from playloop.agents.google_robot import (
 )
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.simpler import assets, vulkan
-from playloop.envs.simpler.fractal.env import FractalConfig
+from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK
 
 BESIDE = Path(__file__).parents[2].parent / "shared" / "assets" / "simpler"
@@ -85,7 +85,7 @@ def test_rests_beside_the_target_and_away_from_the_third():
 
 @simulated
 def test_keeps_the_contract():
-    make = FractalConfig(shading="fast", judged="any").make
+    make = SimplerConfig("fractal", shading="fast", success="any").make
     check_agent(GoogleRobotExpertConfig().make, make)
 
 
@@ -94,7 +94,7 @@ def test_keeps_the_contract():
     "task, init", [(PICK, 7), (PICK, 37), (PICK, 62), (PICK, FRESH), (NEAR, 16), (OPEN, 3), (CLOSE, 12)]
 )
 def test_succeeds(task, init):
-    env, agent = FractalConfig(shading="fast", judged="any").make(), GoogleRobotExpertConfig().make()
+    env, agent = SimplerConfig("fractal", shading="fast", success="any").make(), GoogleRobotExpertConfig().make()
     episode = Episode("fractal", task, init, 4)
     env.begin(episode)
     carry, outcome = agent.begin(episode), None

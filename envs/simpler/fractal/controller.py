@@ -1,0 +1,109 @@
+"""What an action does to the joints, as the published control mode
+
+arm_pd_ee_delta_pose_align_interpolate_by_planner_gripper_pd_joint_target_delta_pos_interpolate_by_planner
+
+Source of the formulas: ManiSkill2_real2sim, `agents/controllers`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from playloop.envs.simpler.fractal.planner import Limits, Path, plan
+from playloop.envs.simpler.fractal.robot import Robot
+
+CONTROL_HZ, SIMULATION_HZ = 3, 513
+SUBSTEPS = SIMULATION_HZ // CONTROL_HZ
+TIMESTEP = 1.0 / SIMULATION_HZ
+ARM_LIMITS = Limits(1.5, 2.0, 50.0)
+FINGER_LIMITS = Limits(1.0, 7.0, 50.0)
+FINGER_STROKE = 1.31
+"""Radians that an action of 1 asks the fingers to move; more than they can, so that they press."""
+SLACK = 0.01
+"""Radians by which the fingers' goal may exceed their limits."""
+NOTHING = 1e-3
+"""A gripper command smaller than this, in radians, keeps the last goal."""
+ITERATIONS = 100
+
+
+class Controller:
+    """Arm and gripper; remembers the last step's plan and must be reset with the robot."""
+
+    def __init__(self, robot: Robot) -> None:
+        self.robot = robot
+        self.model = robot.body.create_pinocchio_model()
+        self.mask = np.zeros(len(robot.start), np.int32)
+        self.mask[robot.arm] = 1
+        self.arm_path: Path | None = None
+        self.finger_path: Path | None = None
+        self.finger_goal = robot.positions()[robot.fingers]
+        self.finger_target = self.finger_goal.copy()
+        limits = np.asarray(robot.body.get_qlimits(), np.float64)[robot.fingers]
+        self.finger_range = limits[:, 0] - SLACK, limits[:, 1] + SLACK
+
+    def command(self, action: np.ndarray) -> None:
+        """Plan one control step.
+
+        Args:
+            action: [7]: metres along the base's axes, rotation vector about them, gripper (+1 closes).
+        """
+        self.arm_path = self._plan_arm(action[:6])
+        self.finger_path = self._plan_fingers(float(action[6]))
+
+    def substep(self, step: int) -> None:
+        """Set the drives for simulation step `step` of the control step, from 1."""
+        assert self.arm_path is not None and self.finger_path is not None  # commanded before
+        self.robot.carry_own_weight()
+        self.robot.drive(self.robot.arm, self.arm_path.positions[step])
+        self.finger_target = self.finger_path.positions[step]
+        self.robot.drive(self.robot.fingers, self.finger_target, self.finger_path.velocities[step])
+
+    def _plan_arm(self, action: np.ndarray) -> Path:
+        """To the pose beside the present one; the plan goes on from where the last one was to be by now."""
+        now = self.robot.positions()
+        goal = self.solve(self.target(action), now)
+        if self.arm_path is None:
+            start = now[self.robot.arm]
+            velocity = self.robot.velocities()[self.robot.arm]
+            velocity = np.clip(velocity, -ARM_LIMITS.velocity, ARM_LIMITS.velocity)
+        else:
+            start, velocity = self.arm_path.positions[-1], self.arm_path.velocities[-1]
+        reached = now[self.robot.arm] if goal is None else goal
+        return plan(start, velocity, reached, ARM_LIMITS, SUBSTEPS, TIMESTEP)
+
+    def target(self, action: np.ndarray) -> Any:
+        """The hand's pose in the base frame that an action asks for: moved and turned about itself."""
+        import sapien
+
+        hand = self.robot.hand()
+        turn = Rotation.from_rotvec(action[3:6]).as_quat()[[3, 0, 1, 2]]
+        turned = sapien.Pose(q=turn) * sapien.Pose(q=hand.q)
+        return sapien.Pose(hand.p + action[:3], turned.q)
+
+    def solve(self, pose: Any, start: np.ndarray) -> np.ndarray | None:
+        """Arm joints [9] for a pose of the hand in the base frame; None where the iteration does not arrive.
+
+        SAPIEN 3 carries the solver that upstream calls (Pinocchio's closed-loop inverse kinematics), with the
+        same tolerance 1e-4, step 0.1 and damping 1e-6.
+        """
+        found, arrived, _ = self.model.compute_inverse_kinematics(
+            self.robot.hand_index,
+            pose,
+            initial_qpos=start,
+            active_qmask=self.mask,
+            max_iterations=ITERATIONS,
+        )
+        return np.asarray(found)[self.robot.arm] if arrived else None
+
+    def _plan_fingers(self, command: float) -> Path:
+        """Relative to the goal that the drives had last; from where the fingers are."""
+        change = FINGER_STROKE * float(np.clip(command, -1.0, 1.0))
+        if abs(change) >= NOTHING:
+            self.finger_goal = np.clip(self.finger_target + change, *self.finger_range)
+        now = self.robot.positions()[self.robot.fingers]
+        velocity = self.robot.velocities()[self.robot.fingers]
+        velocity = np.clip(velocity, -FINGER_LIMITS.velocity, FINGER_LIMITS.velocity)
+        return plan(now, velocity, self.finger_goal, FINGER_LIMITS, SUBSTEPS, TIMESTEP)
