@@ -27,7 +27,8 @@ class Contract:
         success_rule: when an episode counts as a success.
         deterministic: whether an episode's result follows from its identity.
         protocol: deviations from the suite's published protocol, "standard" if none.
-        partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside success.
+        partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside
+            success.
         restorable: whether `snapshot` and `restore` bring any state back; images of such an environment can
             be drawn after recording, those of another are kept as they come.
     """

@@ -61,7 +61,7 @@ def rate(results: Sequence[EpisodeResult], partial: Sequence[str] = ()) -> dict[
         "mean_steps": _mean([result.steps for result in judged]),
         "mean_steps_of_successes": _mean(won),
         "mean_return": _mean([result.return_ for result in judged]),
-        "partial": {name: _mean([bool(result.info.get(name)) for result in judged]) for name in partial},
+        "partial": {name: _mean([bool(r.info[name]) for r in judged if name in r.info]) for name in partial},
     }
 
 

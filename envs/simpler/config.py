@@ -31,7 +31,7 @@ class SimplerConfig:
         horizon: most actions; None is the task's published limit.
         shading: of pictures with a cabinet: "traced" follows light rays as published, which takes minutes
             without a GPU; "fast" rasterises; "auto" traces where there is a GPU.
-        absent: what to do with variants whose stage is not among the assets: "refuse" or "skip".
+        absent: what to do with variants whose stage or models are not among the assets: "refuse" or "skip".
     """
 
     suite: str = "bridge"
@@ -44,7 +44,10 @@ class SimplerConfig:
     def __post_init__(self) -> None:
         if self.suite not in SUITES:
             near = difflib.get_close_matches(self.suite, SUITES, 1) or [SUITES[0]]
-            raise ValueError(f"no suite {self.suite!r} in SimplerEnv; did you mean {near[0]!r}?")
+            raise ValueError(
+                f"no suite {self.suite!r} in SimplerEnv; did you mean {near[0]!r}? "
+                f"There are {', '.join(SUITES)}."
+            )
         for name, known in (
             ("success", tuple(RULES)),
             ("shading", SHADINGS),
@@ -114,7 +117,7 @@ class SimplerConfig:
         A Fractal initial state is an appearance (recolour or variant) times layouts plus a layout.
 
         Raises:
-            ValueError: a number is none of the suite's, or a variant's stage is absent and `absent` is
+            ValueError: a number is none of the suite's, or a variant's assets are absent and `absent` is
                 "refuse".
         """
         if self.suite == "bridge":
@@ -133,11 +136,12 @@ class SimplerConfig:
 
     def _present(self, episodes: list[Episode]) -> list[Episode]:
         """Those whose stages are there, or a sentence about those that are not."""
-        lacking = {episode: looks.lacking(protocol.setup(episode).look) for episode in episodes}
-        absent = {protocol.describe(episode)["group"]: path for episode, path in lacking.items() if path}
+        setups = {episode: protocol.setup(episode) for episode in episodes}
+        lacking = {episode: looks.lacking(setup.look, setup.layout) for episode, setup in setups.items()}
+        absent = {setups[episode].look.name: path for episode, path in lacking.items() if path}
         if absent and self.absent == "refuse":
             raise ValueError(
-                f"variants without their stage: {', '.join(absent)} ({next(iter(absent.values()))} is "
-                "missing); fetch it, or leave them out with env.absent=skip"
+                f"variants without their assets: {', '.join(absent)} ({next(iter(absent.values()))} is "
+                "missing); fetch it, or leave such episodes out with env.absent=skip"
             )
         return [episode for episode, path in lacking.items() if not path]

@@ -94,7 +94,10 @@ def test_keeps_the_contract():
     "task, init", [(PICK, 7), (PICK, 37), (PICK, 62), (PICK, FRESH), (NEAR, 16), (OPEN, 3), (CLOSE, 12)]
 )
 def test_succeeds(task, init):
-    env, agent = SimplerConfig("fractal", shading="fast", success="any").make(), GoogleRobotExpertConfig().make()
+    env, agent = (
+        SimplerConfig("fractal", shading="fast", success="any").make(),
+        GoogleRobotExpertConfig().make(),
+    )
     episode = Episode("fractal", task, init, 4)
     env.begin(episode)
     carry, outcome = agent.begin(episode), None

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from playloop.envs.episode import FRESH, Episode
-from playloop.envs.simpler.fractal import looks, protocol
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.envs.simpler.fractal import looks, protocol
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, layouts
 from playloop.envs.simpler.fractal.overlay import resize
 from playloop.envs.simpler.fractal.planner import Limits, plan
@@ -78,8 +78,8 @@ def test_labels_to_average_by():
     assert variant["group"] == variant["variant"] == "cabinet: 2"
     for task in range(5):
         groups = [
-            protocol.describe(episode)["group"]
-            for episode in SimplerConfig("fractal_variants").episodes([task])
+            protocol.describe(Episode("fractal_variants", task, init))["group"]
+            for init in range(protocol.count(task, "fractal_variants"))
         ]
         assert {groups.count(group) for group in groups} == {len(layouts(task, "fractal_variants"))}
 

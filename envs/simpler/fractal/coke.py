@@ -50,8 +50,8 @@ class PickCokeCan(Task):
             "lifted_object": self.lifted,
             "lifted_object_significantly": high,
             "n_lift_significant": self.high,
-            "ever_grasped": self.grasped_once,
-            "ever_consecutive_grasp": self.firm_once,
+            "grasped": self.grasped_once,
+            "grasped_5_steps": self.firm_once,
         }
         return self.lifted or self.high >= LONG, info
 

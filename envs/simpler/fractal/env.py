@@ -10,6 +10,7 @@ import numpy as np
 from playloop.envs.arm import axis_angle
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import Episode
+from playloop.envs.simpler import assets
 from playloop.envs.simpler.fractal import looks, protocol, snapshots
 from playloop.envs.simpler.fractal.apple import PlaceApple
 from playloop.envs.simpler.fractal.coke import PickCokeCan
@@ -20,6 +21,7 @@ from playloop.envs.simpler.fractal.overlay import HEIGHT, WIDTH, Camera
 from playloop.envs.simpler.fractal.scene import Kitchen
 from playloop.envs.simpler.fractal.tasks import Task
 from playloop.envs.simpler.fractal.truth import ground_truth
+from playloop.envs.simpler.vulkan import choose_driver, render_device
 
 if TYPE_CHECKING:
     from playloop.envs.simpler.config import SimplerConfig
@@ -67,6 +69,7 @@ class FractalEnv(PlayEnv):
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init__(self, config: SimplerConfig, render_mode: str | None = None) -> None:
+        assets.require("fractal")
         self.config, self.contract, self.render_mode = config, config.contract(), render_mode
         self.horizon = max(map(self.config.limit, range(len(protocol.HORIZONS))))
         bound = np.array([REACH] * 3 + [TURN] * 3 + [1.0], np.float32)
@@ -87,13 +90,9 @@ class FractalEnv(PlayEnv):
         return self.config.episodes()
 
     def begin(self, episode: Episode) -> None:
-        from playloop.envs.simpler.assets import require
-        from playloop.envs.simpler.vulkan import choose_driver, render_device
-
         if episode.suite != self.config.suite:
             raise ValueError(f"the environment plays {self.config.suite}, not {episode.suite}; set env.suite")
         setup = protocol.setup(episode)
-        require("fractal")
         looks.require_files(setup.look, setup.layout)
         choose_driver()
         self.close()

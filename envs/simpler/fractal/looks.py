@@ -159,12 +159,8 @@ def photo_file(layout: Layout) -> Path:
     return fractal_root() / "data" / "real_inpainting" / f"{layout.photo}.png"
 
 
-def require_files(look: Look, layout: Layout) -> None:
-    """Refuse what cannot be built, before anything is.
-
-    Raises:
-        FileNotFoundError: names the first file that is missing.
-    """
+def lacking(look: Look, layout: Layout) -> Path | None:
+    """The first file that an episode needs and that is not there."""
     needed = [robot_file(look)]
     if look.stage:
         needed.append(stage_file(look))
@@ -174,7 +170,16 @@ def require_files(look: Look, layout: Layout) -> None:
         needed.append(photo_file(layout))
     names = [placed.name for placed in layout.objects] + list(look.distractors)
     needed += [model_folder(look.model(name)) for name in names]
-    if lacking := [path for path in needed if not path.exists()]:
+    return next((path for path in needed if not path.exists()), None)
+
+
+def require_files(look: Look, layout: Layout) -> None:
+    """Refuse what cannot be built, before anything is.
+
+    Raises:
+        FileNotFoundError: names the first file that is missing.
+    """
+    if path := lacking(look, layout):
         raise FileNotFoundError(
-            f"{look.name!r} needs {lacking[0]}, which is not there; it comes with ManiSkill2_real2sim"
+            f"{look.name!r} needs {path}, which is not there; it comes with ManiSkill2_real2sim"
         )

@@ -35,6 +35,7 @@ class MoveNear(Task):
         self.names = [placed.name for placed in objects]
         self.source, self.target = source.name, target.name
         kitchen.settle(self.names)
+        self.moved = {"moved_correct": False, "moved_wrong": False}
         self.rest = {name: kitchen.place(name) for name in self.names}
         self.reach = CLOSE + self._radius(self.source) + self._radius(self.target)
 
@@ -51,10 +52,11 @@ class MoveNear(Task):
         distance = float(np.linalg.norm(centre - kitchen.centre(self.target)[:2]))
         to_others = [float(np.linalg.norm(centre - kitchen.place(name)[:2])) for name in others]
         near, nearest = distance < self.reach, all(distance < other + 0.01 for other in to_others)
+        self.moved["moved_correct"] |= bool(right)
+        self.moved["moved_wrong"] |= bool(furthest > MOVED and furthest > way[self.source])
         info = {
             "all_obj_keep_height": bool(kept),
-            "moved_correct_obj": bool(right),
-            "moved_wrong_obj": bool(furthest > MOVED and furthest > way[self.source]),
+            **self.moved,
             "near_tgt_obj": bool(near),
             "is_closest_to_tgt": bool(nearest),
         }

@@ -86,9 +86,11 @@ def resize(image: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.nd
 
 
 def _shade(traced: bool, device: str) -> None:
-    """SAPIEN's shader is global and holds for the cameras that are made next; denoising needs a GPU."""
+    """SAPIEN's shader and formats are global and hold for the cameras that are made next; denoising needs a GPU."""
     from sapien import render
 
+    for name in ("Color", "ColorRaw"):  # ManiSkill leaves eight bits behind
+        render.set_picture_format(name, "r32g32b32a32sfloat")
     render.set_camera_shader_dir("rt" if traced else "default")
     if traced:
         render.set_ray_tracing_samples_per_pixel(32)
