@@ -113,7 +113,7 @@ class DialectAgent:
 
     def provenance(self) -> dict[str, Any]:
         """The policy's own, and how it is translated."""
-        own = getattr(self.inner, "provenance", dict)()
+        own: dict[str, Any] = getattr(self.inner, "provenance", dict)()
         return {**own, "dialect": self.dialect.name, "size": list(self.size), "resize": self.resize}
 
     def begin(self, episode: Episode) -> Carry:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from playloop.envs.contract import PlayEnv
 from playloop.envs.episode import Episode
-from playloop.envs.simpler.bridge import TASKS, BridgeEnv, make_maniskill
+from playloop.envs.simpler.bridge import TASKS, make_maniskill
 from playloop.envs.simpler.config import SimplerConfig
 
 WAYS = ("ManiSkill's own step", "a picture every step", "a picture every chunk", "no pictures")
@@ -43,7 +44,7 @@ class SimplerBench:
 
     def __init__(self, config: SimplerBenchConfig) -> None:
         if config.steps % config.chunk:
-            raise ValueError(f"simpler.steps={config.steps} must be a multiple of simpler.chunk={config.chunk}")
+            raise ValueError(f"simpler.steps={config.steps} must be whole chunks of {config.chunk}")
         self.config = config
         rng = np.random.default_rng(0)
         moves = rng.uniform(-0.02, 0.02, (config.steps, 6))
@@ -79,7 +80,7 @@ class SimplerBench:
         for action in self.actions:
             simulation.step(torch.from_numpy(action)[None])
 
-    def _ours(self, env: BridgeEnv, every: int) -> None:
+    def _ours(self, env: PlayEnv, every: int) -> None:
         env.begin(Episode("bridge", self.config.task, 0))
         for number, action in enumerate(self.actions):
             if every and number % every == 0:

@@ -86,7 +86,10 @@ def resize(image: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.nd
 
 
 def _shade(traced: bool, device: str) -> None:
-    """SAPIEN's shader and formats are global and hold for the cameras that are made next; denoising needs a GPU."""
+    """SAPIEN's shader and formats are global and hold for the cameras that are made next.
+
+    Denoising needs a GPU.
+    """
     from sapien import render
 
     for name in ("Color", "ColorRaw"):  # ManiSkill leaves eight bits behind
