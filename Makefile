@@ -1,7 +1,7 @@
 # make eval and make test set everything up on a fresh Debian with Python 3.11 or newer, the first time.
 # ARGS is handed on: make eval ARGS="suite=libero_spatial inits=10".
 
-.PHONY: eval test train world lint setup clean
+.PHONY: eval test train bridge world lint setup clean
 
 eval: setup  ## the shipped policy in the real LIBERO: 20 episodes, table, videos, report
 	@.venv/bin/playloop eval $(ARGS)
@@ -33,6 +33,19 @@ train: setup  ## the shipped policy again, from nothing: four hours on two cores
 		stride=8 episodes=250 seed=14 out=data/handover
 	@$(TRAIN) data=[$(MISSES),data/handover,data/handover] training.task.start=runs/libero2/checkpoint \
 		training.trainer.steps=2400 training.trainer.rate=3e-4 out=runs/libero3
+
+BRIDGE = .venv/bin/playloop record env=simpler env.success=any env.success_steps=10
+IMITATE = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu policy=bridge trainer.precision=bf16 \
+	trainer.average=0.995 trainer.validate_every=300 trainer.checkpoint_every=100
+
+bridge: setup  ## the shipped policy of SimplerEnv's Bridge again, from nothing; MS_ASSET_DIR names the assets
+	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=480 seed=1 out=data/bridge
+	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=320 seed=2 out=data/bridge2
+	@$(IMITATE) data=data/bridge out=runs/bridge trainer.steps=3600 trainer.rate=8e-4 trainer.warmup=100 trainer.decay=0.05
+	@$(IMITATE) data=[data/bridge,data/bridge2] training.task.start=runs/bridge/checkpoint out=runs/bridge_2 \
+		trainer.steps=1800 trainer.rate=6e-4 trainer.warmup=50 trainer.decay=0.1
+	@$(BRIDGE) agent=handover_widowx agent.policy.checkpoint=runs/bridge/checkpoint tasks=[0,1,2] episodes=300 seed=3 \
+		out=data/bridge_handover
 
 EXPLORE = .venv/bin/playloop record env=craft agent=explorer task=explore env.horizon=500
 TEACH = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu trainer.precision=bf16

@@ -22,7 +22,7 @@ from playloop.rollouts.report import write_report
 from playloop.rollouts.report_images import png_bytes
 from playloop.rollouts.store import EpisodeStore
 from playloop.rollouts.summary import summarize, timing
-from playloop.rollouts.table import result_table
+from playloop.rollouts.table import average_lines, result_table
 from playloop.rollouts.video import VideoRecorder, choose_videos
 
 HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes")
@@ -92,7 +92,7 @@ def evaluate(
         write_report(out, summary)
     finally:
         store.close()
-    console.print(result_table(result))
+    console.print(result_table(result), *average_lines(result), sep="\n")
     return summary
 
 

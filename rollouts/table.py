@@ -18,11 +18,16 @@ def result_table(result: dict[str, Any]) -> Table:
         table.add_row(f"{task['task']:2d}  {task['instruction']}", *_cells(task))
     table.add_section()
     table.add_row("all", *_cells(result["overall"]), style="bold")
-    for average in result.get("averages", []):
-        blank = [""] * len(partial)
-        cells = [str(average["episodes"]), *blank, percent(average["rate"]), interval(average), "", ""]
-        table.add_row(average_name(average), *cells, style="bold")
     return table
+
+
+def average_lines(result: dict[str, Any]) -> list[str]:
+    """What a benchmark publishes of such episodes, a line each."""
+    return [
+        f"{average_name(average)}: {percent(average['rate'])}, 95 % interval {interval(average)}, "
+        f"{average['episodes']} episodes"
+        for average in result.get("averages", [])
+    ]
 
 
 def words(flag: str) -> str:
