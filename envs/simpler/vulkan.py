@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 FOLDER = Path(sys.prefix) / "share" / "playloop" / "vulkan"
@@ -47,6 +48,8 @@ def choose_driver() -> str | None:
 
     Call before the first import of sapien. Returns the manifest that counts, None for the system's own.
     """
+    # SAPIEN brings a loader of its own, which does as well
+    warnings.filterwarnings("ignore", message="Failed to find system libvulkan")
     for name in (OLD_MANIFEST, MANIFEST):
         if os.environ.get(name):
             return os.environ[name]
