@@ -36,14 +36,14 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.cat([a * cosines - b * sines, b * cosines + a * sines], dim=-1)
 
 
-def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """Softmax attention in which groups of query heads share a head of keys and values.
 
     Args:
         queries: [B, H, Q, E].
         keys: [B, K, L, E], K a divisor of H.
         values: [B, K, L, E].
-        bias: added to the scores, [Q, L] or [B, 1, Q, L]; minus infinity hides a key.
+        bias: added to the scores, [Q, L] or [B, 1, Q, L]; minus infinity hides a key. None hides nothing.
 
     Returns:
         [B, H, Q, E].
@@ -53,7 +53,9 @@ def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) 
     b, h, q, e = queries.shape
     # The heads of a group become rows of one product: the keys are read once instead of H / K times.
     packed = (queries * e**-0.5).reshape(b, keys.shape[1], -1, e)  # [B, K, H / K * Q, E]
-    scores = (packed @ keys.transpose(-1, -2)).view(b, h, q, -1) + bias
+    scores = (packed @ keys.transpose(-1, -2)).view(b, h, q, -1)
+    if bias is not None:
+        scores = scores + bias
     return (scores.softmax(-1).view(b, keys.shape[1], -1, keys.shape[2]) @ values).view(b, h, q, e)
 
 
@@ -91,11 +93,11 @@ class GroupedAttention(nn.Module):
 class LlamaBlock(nn.Module):
     """Attention and gated MLP, each behind a norm and added to the stream."""
 
-    def __init__(self, width: int, heads: int, groups: int, hidden: int):
+    def __init__(self, width: int, heads: int, groups: int, hidden: int, eps: float = 1e-5):
         super().__init__()
-        self.norm_attention = RMSNorm(width, eps=1e-5)
+        self.norm_attention = RMSNorm(width, eps=eps)
         self.attention = GroupedAttention(width, heads, groups)
-        self.norm_mlp = RMSNorm(width, eps=1e-5)
+        self.norm_mlp = RMSNorm(width, eps=eps)
         self.mlp = SwiGLU(width, hidden)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:

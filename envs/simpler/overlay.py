@@ -25,10 +25,10 @@ def composite(drawn: np.ndarray, segments: np.ndarray, keep: Iterable[int], phot
     """The photograph, with what was drawn of some things in front of it.
 
     Args:
-        drawn: the simulator's picture, uint8 [H, W, 3].
+        drawn: the simulator's picture [H, W, 3].
         segments: which thing each pixel shows, whole numbers [H, W] from 0.
         keep: numbers of the things that are kept.
-        photo: uint8 [H, W, 3].
+        photo: of the same shape, type and range.
     """
     kept = np.zeros(int(segments.max()) + 1, bool)
     kept[[number for number in keep if number < len(kept)]] = True

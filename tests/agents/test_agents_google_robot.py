@@ -1,37 +1,17 @@
 """The Google robot's scripted expert: its grasps on boxes, its success in the simulator."""
 
-import os
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 import pytest
 from conformance import check_agent
+from simpler_assets import why_skip
 
-from playloop.agents.google_robot import (
-    GoogleRobotExpertConfig,
-    grasp_point,
-    grasp_rotation,
-    lean,
-    resting_place,
-)
+from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
+from playloop.agents.google_robot.picking import grasp_point, grasp_rotation, lean, resting_place
 from playloop.envs.episode import FRESH, Episode
-from playloop.envs.simpler import assets, vulkan
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK
 
-BESIDE = Path(__file__).parents[2].parent / "shared" / "assets" / "simpler"
-if "MS_ASSET_DIR" not in os.environ and BESIDE.is_dir():
-    os.environ["MS_ASSET_DIR"] = str(BESIDE)
-
-
-def why_skip():
-    if find_spec("sapien") is None:
-        return "SAPIEN is not installed: pip install 'playloop[simpler]'"
-    return assets.missing("fractal") or vulkan.why_not()
-
-
-simulated = pytest.mark.skipif(bool(reason := why_skip()), reason=reason)
+simulated = pytest.mark.skipif(bool(why_skip("fractal")), reason=why_skip("fractal"))
 
 
 def box(centre, size):

@@ -9,9 +9,9 @@ from simpler_assets import why_skip
 
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.envs.simpler.fractal.camera import photograph
 from playloop.envs.simpler.fractal.env import CAMERA
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK
-from playloop.envs.simpler.fractal.overlay import photograph
 
 pytestmark = pytest.mark.skipif(bool(why_skip("fractal")), reason=why_skip("fractal"))
 

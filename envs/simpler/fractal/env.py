@@ -13,11 +13,11 @@ from playloop.envs.episode import Episode
 from playloop.envs.simpler import assets
 from playloop.envs.simpler.fractal import looks, protocol, snapshots
 from playloop.envs.simpler.fractal.apple import PlaceApple
+from playloop.envs.simpler.fractal.camera import HEIGHT, WIDTH, Camera
 from playloop.envs.simpler.fractal.coke import PickCokeCan
 from playloop.envs.simpler.fractal.controller import CONTROL_HZ, SUBSTEPS, Controller
 from playloop.envs.simpler.fractal.drawer import Drawer
 from playloop.envs.simpler.fractal.near import MoveNear
-from playloop.envs.simpler.fractal.overlay import HEIGHT, WIDTH, Camera
 from playloop.envs.simpler.fractal.scene import Kitchen
 from playloop.envs.simpler.fractal.tasks import Task
 from playloop.envs.simpler.fractal.truth import ground_truth

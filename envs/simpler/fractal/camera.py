@@ -10,6 +10,7 @@ import numpy as np
 
 from playloop.envs.simpler.fractal.robot import CAMERA
 from playloop.envs.simpler.fractal.scene import Kitchen
+from playloop.envs.simpler.overlay import composite, read_photograph
 
 WIDTH, HEIGHT = 640, 512
 FOCAL, CENTRE = 425.0, (320.0, 256.0)
@@ -46,9 +47,7 @@ class Camera:
         colour = np.asarray(self.eye.get_picture("Color"))[..., :3]
         if self.photo is not None:
             actor = np.asarray(self.eye.get_picture("Segmentation"))[..., 1]
-            kept = np.zeros(int(actor.max()) + 1, bool)
-            kept[[number for number in self._simulated() if number < len(kept)]] = True
-            colour = np.where(kept[actor][..., None], colour, photograph(self.photo))
+            colour = composite(colour, actor, self._simulated(), photograph(self.photo))
         return (np.clip(colour, 0.0, 1.0) * 255).astype(np.uint8)
 
     def _simulated(self) -> list[int]:
@@ -63,10 +62,7 @@ class Camera:
 @cache
 def photograph(path: Path) -> np.ndarray:
     """A photograph in the camera's size, float32 [512, 640, 3] from 0 to 1."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return resize(np.asarray(image.convert("RGB"), np.float32) / 255)
+    return resize(read_photograph(path).astype(np.float32) / 255)
 
 
 def resize(image: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playloop.envs.simpler import assets, vulkan
 
-BESIDE = Path(__file__).parents[2].parent / "shared" / "assets" / "simpler"
+BESIDE = Path(__file__).parents[2] / "shared" / "assets" / "simpler"
 """Where assets lie beside a checkout, if they do."""
 
 if "MS_ASSET_DIR" not in os.environ and BESIDE.is_dir():

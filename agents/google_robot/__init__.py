@@ -1,0 +1,1 @@
+"""The scripted expert for SimplerEnv's Google robot: picking, drawers, motions."""

@@ -1,0 +1,181 @@
+"""Pick an object up with the Google robot's hand and, where the task says so, put it down elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from playloop.agents.google_robot.motion import CLOSE, DOWN, OPEN, Aim, Progress, angle_between, frame
+
+PALM = 0.065
+"""How far below the top of a tall object the fingers' tips may go before the palm touches it, metres."""
+TALL = 0.16
+"""Objects taller than this are grasped from the side, metres."""
+WIDEST = 0.125
+"""Sides up to this fit between the fingers, metres."""
+IN_THE_WAY = 0.12
+"""An object this close to where another is carried must be cleared, metres."""
+
+
+def pick(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> tuple[Progress, Aim]:
+    """Reach, descend, close, lift; with a place to go to also carry, lower, release, retreat.
+
+    Args:
+        carry: where the episode's expert is.
+        truth: see `FractalEnv.privileged`.
+        hover: metres above the object from which the hand descends.
+    """
+    if carry.phase == "start":
+        carry = Progress("reach", tries=carry.tries, rotation=grasp_rotation(truth), last=carry.last)
+    carry = _next_pick_phase(carry, truth, hover)
+    assert carry.rotation is not None  # chosen before the first phase
+    hand, point = truth["eef"][:3], grasp_point(truth)
+    held = carry.offset if carry.offset is not None else np.zeros(3)
+    goal = carry.goal + held if carry.goal is not None else hand
+    above = np.array([0.0, 0.0, hover])
+    where, gripper = {
+        "reach": (point + above, OPEN),
+        "descend": (point, OPEN),
+        "close": (point, CLOSE),
+        "lift": (np.array([hand[0], hand[1], carry.height]), CLOSE),
+        "carry": (np.array([goal[0], goal[1], carry.height]), CLOSE),
+        "lower": (goal, CLOSE),
+        "release": (hand, OPEN),
+        "retreat": (hand + np.array([0.0, 0.0, 0.1]), OPEN),
+        "rest": (hand, CLOSE if "place" not in truth else OPEN),
+    }[carry.phase]
+    return carry, Aim(where, carry.rotation, gripper)
+
+
+def _next_pick_phase(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> Progress:
+    hand, point = truth["eef"][:3], grasp_point(truth)
+    away = hand - point
+    aside, up = float(np.linalg.norm(away[:2])), float(away[2])
+    aligned = angle_between(truth, carry.rotation) < 0.15
+    middle = truth["pick"].mean(0)
+    change = None
+    if carry.phase == "reach" and ((aside < 0.015 and up < hover + 0.04 and aligned) or carry.age > 25):
+        change = "descend"
+    elif carry.phase == "descend" and (abs(up) < 0.008 or carry.age > 12):
+        change = "close"
+    elif carry.phase == "close" and carry.age >= 6:
+        goal = resting_place(truth, carry.rotation) if "place" in truth else None
+        height = travel_height(truth, goal) + hand[2] - truth["pick"][0, 2]
+        return replace(carry, phase="lift", age=0, offset=hand - middle, height=height, goal=goal)
+    elif carry.phase in ("lift", "carry", "lower") and carry.age > 1:
+        assert carry.offset is not None  # set when the grasp closed
+        if np.linalg.norm(hand - middle - carry.offset) > 0.06:
+            return Progress("retreat", tries=carry.tries + 1, rotation=carry.rotation)
+        change = _next_carry_phase(carry, hand)
+    elif carry.phase == "release" and carry.age >= 5:
+        change = "retreat"
+    elif carry.phase == "retreat" and carry.age >= 4:
+        if carry.goal is None:
+            return Progress("reach", tries=carry.tries, rotation=grasp_rotation(truth))
+        change = "rest"
+    return carry if change is None else replace(carry, phase=change, age=0)
+
+
+def _next_carry_phase(carry: Progress, hand: np.ndarray) -> str | None:
+    if carry.phase == "lift" and (abs(hand[2] - carry.height) < 0.02 or carry.age > 15):
+        return "rest" if carry.goal is None else "carry"
+    if carry.goal is None or carry.offset is None:
+        return None
+    left = carry.goal + carry.offset - hand
+    if carry.phase == "carry" and (np.linalg.norm(left[:2]) < 0.015 or carry.age > 20):
+        return "lower"
+    if carry.phase == "lower" and (abs(left[2]) < 0.01 or carry.age > 15):
+        return "release"
+    return None
+
+
+def grasp_point(truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Where the fingers' tips meet around the object, clear of the table and of the palm [3]."""
+    low, high = truth["pick"]
+    point = (low + high) / 2
+    lowest = low[2] + 0.004 + 0.026 * float(np.sin(lean(truth)))
+    highest = high[2] - PALM if high[2] - low[2] < TALL else low[2] + 0.06
+    point[2] = max(lowest, point[2] - 0.012, highest)
+    return point
+
+
+def lean(truth: dict[str, np.ndarray]) -> float:
+    """Between hand and vertical, radians: straight down the arm reaches 60 cm, further only if it leans."""
+    low, high = truth["pick"]
+    if high[2] - low[2] > TALL:
+        return 0.9
+    ends = ("pick",) if "handle" in truth else ("pick", "place")
+    ways = [truth[key].mean(0) - truth["base"] for key in ends if key in truth]
+    far = max(float(np.linalg.norm(way[:2])) for way in ways)
+    return float(np.clip(0.15 + 2.2 * (far - 0.5), 0.0, 0.75))
+
+
+def grasp_rotation(truth: dict[str, np.ndarray]) -> np.ndarray:
+    """From above, leaning outwards, and closing across a side that fits [3, 3].
+
+    The closer the fingers are to the same height, and the narrower the side, the better. Where all sides fit,
+    the hand closes at right angles to the way it leans.
+    """
+    sizes = (truth["pick"][1] - truth["pick"][0])[:2]
+    out = truth["pick"].mean(0) - truth["base"]
+    out[2] = 0.0
+    out /= np.linalg.norm(out)
+    angle = lean(truth)
+    approach = np.cos(angle) * DOWN + np.sin(angle) * out
+    across = np.cross(DOWN, out)
+    if max(sizes) > 1.25 * min(sizes):
+        axes = np.eye(3)[:2]
+        costs = [
+            4 * size + abs(float(axis @ approach)) + 10 * (size > WIDEST)
+            for size, axis in zip(sizes, axes, strict=True)
+        ]
+        across = axes[int(np.argmin(costs))]
+    across = across - (across @ approach) * approach
+    now = Rotation.from_quat(truth["eef"][[4, 5, 6, 3]]).apply([0.0, 1.0, 0.0])
+    across *= np.sign(across @ now) / np.linalg.norm(across)
+    return frame(approach, across)
+
+
+def travel_height(truth: dict[str, np.ndarray], goal: np.ndarray | None) -> float:
+    """Where the object's lowest point travels: above whatever stands in its way, metres."""
+    start, low = truth["pick"].mean(0)[:2], float(truth["pick"][0, 2])
+    if goal is None:
+        return low + 0.12
+    way, heights = goal[:2] - start, [low + 0.06]
+    for other in _others(truth).values():
+        middle = other.mean(0)[:2]
+        share = np.clip((middle - start) @ way / max(float(way @ way), 1e-9), 0.0, 1.0)
+        if np.linalg.norm(start + share * way - middle) < IN_THE_WAY:
+            heights.append(float(other[1, 2]) + 0.03)
+    return max(heights)
+
+
+def resting_place(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> np.ndarray:
+    """The object's middle beside the target [3]: away from others, and not where the fingers would open."""
+    low, high = truth["pick"]
+    if "handle" in truth:  # over the open drawer, clear of the table's edge
+        return truth["edge"] - 0.10 * truth["handle_axis"] + np.array([0.0, 0.0, 0.02])
+    target = truth["place"].mean(0)
+    sizes = [float(np.linalg.norm((box[1] - box[0])[:2])) / 2 for box in (truth["pick"], truth["place"])]
+    across, start = np.asarray(rotation)[:2, 1], (low + high)[:2] / 2
+    others = [box.mean(0)[:2] for box in _others(truth).values()]
+    best, place = -np.inf, start
+    for angle in np.linspace(0.0, 2 * np.pi, 24, endpoint=False):
+        way = np.array([np.cos(angle), np.sin(angle)])
+        spot = target[:2] + way * (sum(sizes) + 0.045)
+        free = min(float(np.linalg.norm(spot - other)) for other in others)
+        edge = max(0.0, -0.36 - spot[0], spot[0] + 0.10, -spot[1], spot[1] - 0.40)
+        score = -abs(float(way @ across)) - 10 * edge - float(np.linalg.norm(spot - start))
+        score -= 10 * max(0.0, 0.13 - free)
+        score -= 5 * max(0.0, float(np.linalg.norm(spot - truth["base"][:2])) - 0.66)
+        if score > best:
+            best, place = score, spot
+    return np.append(place, (low + high)[2] / 2 + 0.005)
+
+
+def _others(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Boxes of all objects but the one to pick."""
+    boxes = {key: value for key, value in truth.items() if key.startswith("box/")}
+    return {key: value for key, value in boxes.items() if not np.array_equal(value, truth["pick"])}
