@@ -24,7 +24,7 @@ class PolicyAgentConfig:
 
     Args:
         checkpoint: folder.
-        execute: actions executed before the next decision.
+        execute: actions executed before the next decision; None for what the policy was made for.
         ensemble: None, or the decay of temporal ensembling: a chunk k decisions old weighs exp(-k · decay).
         batch: rows of a network call.
         decoder: fields of `DecoderConfig` to override.
@@ -35,7 +35,7 @@ class PolicyAgentConfig:
     """
 
     checkpoint: str
-    execute: int = 8
+    execute: int | None = None
     ensemble: float | None = None
     batch: int = 1
     decoder: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +63,8 @@ class PolicyAgent:
 
     reads = frozenset({"images"})
 
-    def __init__(self, policy: Policy, execute: int = 8, ensemble: float | None = None):
+    def __init__(self, policy: Policy, execute: int | None = None, ensemble: float | None = None):
+        execute = getattr(policy, "execute", policy.chunk) if execute is None else execute
         if not 1 <= execute <= policy.chunk:
             raise ValueError(
                 f"agent.execute={execute}: a chunk has {policy.chunk} actions, execute 1 … {policy.chunk}"

@@ -15,7 +15,7 @@ class Policy(Protocol):
 
     `contract` is the environment's that the policy was trained for; `chunk` its actions a decision; `batch`
     the fixed number of rows that every call is padded to, so that a row's bits never depend on how many were
-    waiting.
+    waiting. A policy that should decide anew before a chunk is over has `execute`, the actions until then.
     """
 
     contract: Contract

@@ -49,6 +49,7 @@ class VLAPolicy:
         self.model, self.contract, self.encoder = model.eval(), contract, encoder
         self.decoder, self.batch, self.dtype = decoder, batch, dtype
         self.chunk = model.config.chunk
+        self.execute = model.config.execute or self.chunk
 
     def initial(self, batch: int) -> list[None]:
         """Nothing is remembered from one decision to the next."""

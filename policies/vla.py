@@ -51,6 +51,8 @@ class VLAConfig:
         instruction_size: size of an instruction's embedding.
         width: of the transformer, likewise `layers`, `heads` and the MLP's `expansion`.
         chunk: actions decided at once.
+        execute: actions of a chunk that are executed before the next decision, unless an agent is told
+            otherwise; None for all of them.
         attention: "prefix": the prefix never sees the action tokens, so that its keys and values are cached
             exactly; "full": everything sees everything, nothing can be cached.
         position: indices in `state` of the hand's position in metres, the frame in which targets are given.
@@ -74,6 +76,7 @@ class VLAConfig:
     heads: int = 3
     expansion: float = 2.0
     chunk: int = 8
+    execute: int | None = None
     attention: Literal["prefix", "full"] = "prefix"
     position: tuple[int, int, int] = (0, 1, 2)
     target_size: int = 6

@@ -89,3 +89,12 @@ def test_from_a_checkpoint_to_a_plan(tmp_path):
 def test_bad_parameters_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         PolicyAgent(CountingPolicy(), **bad)
+
+
+def test_a_policy_says_how_much_of_a_chunk_to_execute():
+    class Impatient(CountingPolicy):
+        execute = 2
+
+    assert PolicyAgent(Impatient()).execute == 2
+    assert PolicyAgent(Impatient(), execute=4).execute == 4
+    assert PolicyAgent(CountingPolicy()).execute == CountingPolicy.chunk
