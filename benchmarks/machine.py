@@ -1,0 +1,107 @@
+"""What this machine can do at most, measured: reading memory and multiplying matrices."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+def wait(device: torch.device | str) -> None:
+    """Until the device has done what it was told."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def name_of(device: torch.device | str) -> str:
+    """The device in words."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def bandwidth(device: torch.device | str) -> float:
+    """Bytes a second of reading, best of several passes over 256 MB."""
+    data = torch.ones(64_000_000, device=device)
+    return data.numel() * 4 / min(_times(lambda: data.sum(), 6, device))
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device | str) -> float:
+    """Operations a second of a large square product, the best of several; two for a multiply-add."""
+    size = 8192 if torch.device(device).type == "cuda" else 768
+    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+    return 2.0 * size**3 / min(_times(lambda: left @ right, 10, device))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a computation cannot do without.
+
+    Args:
+        bytes: read from memory.
+        operations: multiplications and additions.
+    """
+
+    bytes: float
+    operations: float
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.bytes + other.bytes, self.operations + other.operations)
+
+    def __mul__(self, times: float) -> Cost:
+        return Cost(self.bytes * times, self.operations * times)
+
+    def floor(self, bytes_per_second: float, operations_per_second: float) -> float:
+        """Seconds that it takes at least: reading and multiplying can go on side by side."""
+        return max(self.bytes / bytes_per_second, self.operations / operations_per_second)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of several runs."""
+
+    p50: float
+    p99: float
+
+
+def alternate(
+    ways: dict[str, Callable[[], Any]], repeats: int, device: torch.device | str
+) -> tuple[dict[str, Timing], dict[str, Any]]:
+    """Time ways of doing the same, in turn, so that a disturbance of the machine meets all of them.
+
+    Returns:
+        Milliseconds by name, and what each way gave the last time.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    results: dict[str, Any] = {name: way() for name, way in ways.items()}  # warms up, too
+    wait(device)
+    for _ in range(repeats):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            results[name] = way()
+            wait(device)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: timing(values) for name, values in seconds.items()}, results
+
+
+def timing(seconds: list[float]) -> Timing:
+    """Median and 99th percentile."""
+    ordered = sorted(seconds)
+    return Timing(
+        1000 * statistics.median(ordered), 1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    )
+
+
+def _times(action: Callable[[], Any], count: int, device: torch.device | str) -> list[float]:
+    times = []
+    for _ in range(count):
+        wait(device)
+        began = time.perf_counter()
+        action()
+        wait(device)
+        times.append(time.perf_counter() - began)
+    return times
