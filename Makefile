@@ -41,14 +41,13 @@ IMITATE = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu policy=bridge 
 bridge: setup  ## the shipped policy of SimplerEnv's Bridge again, from nothing; MS_ASSET_DIR names the assets
 	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=480 seed=1 out=data/bridge
 	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=320 seed=2 out=data/bridge2
-	@$(IMITATE) data=data/bridge out=runs/bridge trainer.steps=3600 trainer.rate=8e-4 trainer.warmup=100 trainer.decay=0.05
-	@$(IMITATE) data=[data/bridge,data/bridge2] training.task.start=runs/bridge/checkpoint out=runs/bridge_2 \
-		trainer.steps=1800 trainer.rate=6e-4 trainer.warmup=50 trainer.decay=0.1
+	@$(IMITATE) data=[data/bridge,data/bridge2] out=runs/bridge \
+		trainer.steps=4800 trainer.rate=8e-4 trainer.warmup=100 trainer.decay=0.05
 	@$(BRIDGE) agent=handover_widowx agent.policy.checkpoint=runs/bridge/checkpoint tasks=[0,1,2] episodes=300 seed=3 \
 		out=data/bridge_handover
 	@$(IMITATE) data=[data/bridge,data/bridge2,data/bridge_handover,data/bridge_handover] \
-		training.task.start=runs/bridge_2/checkpoint out=runs/bridge_3 \
-		trainer.steps=2400 trainer.rate=5e-4 trainer.warmup=50 trainer.decay=0.1
+		training.task.start=runs/bridge/checkpoint out=runs/bridge_2 \
+		trainer.steps=1800 trainer.rate=5e-4 trainer.warmup=50 trainer.decay=0.1
 
 EXPLORE = .venv/bin/playloop record env=craft agent=explorer task=explore env.horizon=500
 TEACH = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu trainer.precision=bf16
