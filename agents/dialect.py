@@ -48,6 +48,19 @@ DIALECTS = {
 }
 
 
+def dialect_contract(dialect: Dialect, robot: Contract, size: tuple[int, int], resize: str) -> Contract:
+    """What a policy is told of a robot's environment: the declared conventions of its data set."""
+    return replace(
+        robot,
+        family=dialect.name,
+        action="movement of the hand in the base frame, metres; roll, pitch and yaw about fixed axes, "
+        "radians; gripper's opening, 0 shut to 1 open",
+        action_names=ACTION_NAMES,
+        cameras=dict.fromkeys(robot.cameras, size),
+        image_convention=f"{robot.image_convention}; {RESIZE[resize][0]}",
+    )
+
+
 @dataclass
 class DialectConfig:
     """A policy of a data set as an agent in SimplerEnv.
@@ -92,16 +105,8 @@ class DialectAgent:
         self.reads, self.rows = inner.reads, inner.rows
 
     def contract(self, robot: Contract) -> Contract:
-        """What the policy is told of a robot's environment: the declared conventions of its data set."""
-        return replace(
-            robot,
-            family=self.dialect.name,
-            action="movement of the hand in the base frame, metres; roll, pitch and yaw about fixed axes, "
-            "radians; gripper's opening, 0 shut to 1 open",
-            action_names=ACTION_NAMES,
-            cameras=dict.fromkeys(robot.cameras, self.size),
-            image_convention=f"{robot.image_convention}; {RESIZE[self.resize][0]}",
-        )
+        """See `dialect_contract`."""
+        return dialect_contract(self.dialect, robot, self.size, self.resize)
 
     def prepare(self, contract: Contract) -> None:
         if contract.family != self.dialect.robot:

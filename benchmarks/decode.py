@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +9,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from playloop.benchmarks.machine import alternate, matrix_rate
 from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
 from playloop.policies.diffusion import Decoded, decode, draw_noise
@@ -54,11 +52,12 @@ class DecodeBench:
     def table(report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
         table = Table(title=f"one chunk, {report['evaluations']} rounds, {report['threads']} threads")
-        for heading in ("", "ms (median)", "per cached"):
+        for heading in ("", "p50 ms", "p99 ms", "per cached"):
             table.add_column(heading, justify="left" if not heading else "right")
         for name in ("uncached", "cached", "prefix", "floor"):
-            ms = report[f"{name}_ms"]
-            table.add_row(name, f"{ms:.2f}", f"{ms / report['cached_ms']:.2f}")
+            ms, slow = report[f"{name}_ms"], report.get(f"{name}_p99_ms")
+            cells = [f"{ms:.2f}", "" if slow is None else f"{slow:.2f}"]
+            table.add_row(name, *cells, f"{ms / report['cached_ms']:.2f}")
         return table
 
 
@@ -77,7 +76,7 @@ def bench_decode(
         repeats: timed runs of each way.
 
     Returns:
-        Median milliseconds, their ratio, the floor, and whether the tokens are the same.
+        Milliseconds, their ratio, the floor, and whether the tokens are the same.
     """
     if policy.model.config.attention != "prefix":
         raise ValueError("decoding with full attention has no exact cache to compare; use attention=prefix")
@@ -88,10 +87,11 @@ def bench_decode(
         "uncached": lambda: _decode(policy, inputs, cached=False),
         "prefix": lambda: policy.model.prompt(*inputs, policy.dtype),
     }
-    milliseconds, results = _time(ways, repeats, policy.device)
+    times, results = alternate(ways, repeats, policy.device)
     flops = count_flops(policy, inputs, results["cached"].evaluations)
-    rate = matmul_rate(policy.dtype, policy.device)
-    report: dict[str, Any] = {f"{name}_ms": statistics.median(times) for name, times in milliseconds.items()}
+    rate = matrix_rate(policy.dtype, policy.device)
+    report: dict[str, Any] = {f"{name}_ms": time.p50 for name, time in times.items()}
+    report |= {f"{name}_p99_ms": time.p99 for name, time in times.items()}
     return report | {
         "ratio": report["uncached_ms"] / report["cached_ms"],
         "same_tokens": torch.equal(results["cached"].tokens, results["uncached"].tokens),
@@ -125,22 +125,6 @@ def _decode(policy: VLAPolicy, inputs: Inputs, cached: bool) -> Decoded:
     )
 
 
-def _time(
-    ways: dict[str, Callable[[], Any]], repeats: int, device: torch.device
-) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """The ways alternate, so that a disturbance of the machine meets all of them."""
-    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
-    results: dict[str, Any] = {name: way() for name, way in ways.items()}  # warms up, too
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            results[name] = way()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            milliseconds[name].append(1000 * (time.perf_counter() - start))
-    return milliseconds, results
-
-
 def count_flops(policy: VLAPolicy, inputs: Inputs, evaluations: int) -> float:
     """Multiplications and additions of the linear and convolution layers: one prefix pass and the rounds."""
     total = 0.0
@@ -163,10 +147,3 @@ def count_flops(policy: VLAPolicy, inputs: Inputs, evaluations: int) -> float:
         for hook in hooks:
             hook.remove()
     return prefix + evaluations * total
-
-
-def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 768) -> float:
-    """Operations a second of a large square product, the best of several."""
-    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
-    times, _ = _time({"product": lambda: left @ right}, 10, device)
-    return 2.0 * size**3 / (min(times["product"]) / 1000)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from playloop.benchmarks.machine import bandwidth
 from playloop.envs.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import World, load_world
@@ -61,7 +62,7 @@ class WorldBench:
     def run(self) -> dict[str, Any]:
         """Milliseconds a frame of each back end and window, and the floor of reading weights once a pass."""
         rows, sizes = [], self._world("cpu", torch.float32).model
-        speed = _bandwidth(self.config.device)
+        speed = bandwidth(self.config.device) / 1e9
         for backend in self.config.backends:
             for window, schedule in sorted(sizes.schedules.items()):
                 times = self._time(backend, window)
@@ -146,14 +147,3 @@ class WorldBench:
         numbers = sum(p.numel() for p in [*model.blocks.parameters(), model.head.weight])
         size = 1 if backend == "kernels" else {"bf16": 2, "fp32": 4}[self.config.precision]
         return numbers * size / 1e9
-
-
-def _bandwidth(device: str) -> float:
-    """Gigabytes a second of reading, best of several passes over 256 MB."""
-    data = torch.ones(64_000_000, device=device)
-    best = float("inf")
-    for _ in range(6):
-        began = time.perf_counter()
-        data.sum().item()
-        best = min(best, time.perf_counter() - began)
-    return data.numel() * 4 / 1e9 / best

@@ -4,9 +4,11 @@ Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
             images): ours against a plain loop that renders every step in one process
-  decode    one chunk decoded with the cached prefix and without, per number of rounds
+  decode    one chunk decoded with the cached prefix and without; with openvla.model=… an OpenVLA's, as
+            released, exactly and block-causal, beside the machine's floor
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
-  world     a world model's frame in raster order and diagonally, beside the memory's floor
+  world     a world model's frame in raster order and diagonally, beside the memory's floor; with
+            mineworld.model=… a MineWorld's, as released and by our schedule
   craft     the voxel world: frames a second with numba and without, steps a second, on one core
   simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's own step
   play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures
@@ -14,6 +16,9 @@ Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
   playloop bench decode repeats=50
+  playloop bench decode openvla.model=small
+  playloop bench decode openvla.model=7b openvla.device=cuda openvla.weights=fp8
+  playloop bench world mineworld.model=300M_16f mineworld.device=cuda mineworld.precision=fp16
   playloop bench decoder suite=libero_object decoder.inits=3
   playloop bench world world.model.rows=16 world.model.columns=16 world.model.windows=[1,16]"""
 
@@ -58,6 +63,8 @@ def bench_decode(config: DictConfig) -> dict[str, Any]:
     """Time both ways of decoding, then print the table."""
     from rich.console import Console
 
+    if config.openvla.model is not None:
+        return _show(config.openvla)
     config.decode.checkpoint = str(find_checkpoint(config.decode.checkpoint))
     bench = make(config.decode).make()
     report = bench.run()
@@ -77,42 +84,34 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
 
 def bench_world(config: DictConfig) -> dict[str, Any]:
     """Time a frame of a world model in every decoding order, then print the table."""
-    from rich.console import Console
-
+    if config.mineworld.model is not None:
+        return _show(config.mineworld)
     if config.world.checkpoint is not None:
         config.world.checkpoint = str(find_checkpoint(config.world.checkpoint))
-    bench = make(config.world).make()
-    report = bench.run()
-    Console().print(bench.table(report))
-    return report
+    return _show(config.world)
 
 
 def bench_craft(config: DictConfig) -> dict[str, Any]:
     """Time renderer and steps of the voxel world, then print the table."""
-    from rich.console import Console
-
-    bench = make(config.craft).make()
-    report = bench.run()
-    Console().print(bench.table(report))
-    return report
+    return _show(config.craft)
 
 
 def bench_simpler(config: DictConfig) -> dict[str, Any]:
     """Time steps with and without pictures, then print the table."""
-    from rich.console import Console
-
-    bench = make(config.simpler).make()
-    report = bench.run()
-    Console().print(bench.table(report))
-    return report
+    return _show(config.simpler)
 
 
 def bench_play(config: DictConfig) -> dict[str, Any]:
     """Play in a headless browser, then print the table."""
+    return _show(config.play)
+
+
+def _show(settings: DictConfig) -> dict[str, Any]:
+    """Run a bench and print its table."""
     from rich.console import Console
 
-    bench = make(config.play).make()
-    report = bench.run()
+    bench = make(settings).make()
+    report: dict[str, Any] = bench.run()
     Console().print(bench.table(report))
     return report
 

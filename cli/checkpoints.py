@@ -26,6 +26,10 @@ def find_checkpoint(word: str) -> Path:
     shipped = shipped_checkpoints()
     if word in shipped:
         return shipped[word]
+    if Path(word).suffix == ".ckpt" and Path(word).is_file():
+        raise FileNotFoundError(
+            f"{word} is a published file; make a folder of it: playloop convert {word} out=DIR"
+        )
     hint = nearest(word, shipped) if shipped else " (none is shipped)"
     raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")
 

@@ -18,8 +18,10 @@ VERBS = {
     "play": "play an environment or a world model in the browser, in real time",
     "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
     "train": "train a policy on recorded demonstrations",
+    "convert": "make a folder that can be played of a published MineWorld checkpoint",
     "compare": "paired comparison of two evaluations",
     "agreement": "does SimplerEnv rank policies as the real robots did",
+    "inspect": "what is in a checkpoint: sizes, files, statistics, conventions",
     "bench": "measure rollout and decoding speed against the plain way",
     "doctor": "check GL, versions and assets, and settle known initial states",
 }

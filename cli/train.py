@@ -1,17 +1,20 @@
 """playloop train: train a policy, a frame tokenizer or a world model on recorded demonstrations.
 
-Usage: playloop train [tokenizer=NAME | world=NAME | inverse=NAME] data=DIR out=DIR [key=value …]
+Usage: playloop train [tokenizer=… | world=… | inverse=… | openvla=DIR] data=DIR out=DIR [key=value …]
 
-Without one of the three a policy is trained. Writes metrics.jsonl, metrics.png and out/checkpoint, which
-`playloop eval` and `playloop play` take. Repeat a killed command with the same `out` and it continues with
-the same losses. On several GPUs the same command runs under torchrun.
+Without one of the four a policy is trained. With openvla=DIR a checkpoint of OpenVLA's family is fine-tuned
+by adapters, for objective=diffusion, block, distill, parallel or l1. Writes metrics.jsonl, metrics.png and
+out/checkpoint, which `playloop eval` and `playloop play` take. Repeat a killed command with the same `out`
+and it continues with the same losses. On several GPUs the same command runs under torchrun.
 
 Examples:
   playloop train data=data/object out=runs/policy
   playloop train data=[data/object,data/spatial] out=runs/both training=cpu steps=8000
   playloop train tokenizer=craft data=data/explore out=runs/tokenizer training=cpu
   playloop train world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world
-  torchrun --nproc-per-node 4 -m playloop.cli.main train data=data/object out=runs/policy"""
+  playloop train openvla=openvla-7b data=data/object out=runs/openvla objective=diffusion
+  torchrun --nproc-per-node 4 -m playloop.cli.main train data=data/object out=runs/policy
+  torchrun --nproc-per-node 8 -m playloop.cli.main train openvla=DIR data=DIR out=runs/openvla shard=true"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
 
-KINDS = ("world", "inverse", "tokenizer")
+KINDS = ("world", "inverse", "tokenizer", "openvla")
 """What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
 
 

@@ -10,12 +10,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from playloop.demos.resize import resize
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
-from playloop.tokenizers.minecraft import CompactActions
-from playloop.worlds.checkpoint import load_inverse, load_world, read_contract
+from playloop.worlds.checkpoint import load_inverse, load_playable, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.session import open_session
 
@@ -88,11 +86,10 @@ class WorldEnv(PlayEnv):
             torch.set_num_threads(config.threads)
         self.config, self.contract = config, config.contract()
         self.horizon, self.render_mode = config.horizon, render_mode
-        self.world = load_world(config.checkpoint, config.device)
+        self.world = load_playable(config.checkpoint, config.device)
         self.session = open_session(self.world, config.sampler, config.backend)
         self.inverse = load_inverse(config.inverse, config.device) if config.inverse else None
         self.camera, self.size = next(iter(self.contract.cameras.items()))
-        self.compact = CompactActions()
         self.action_space = action_space()
         image = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.observation_space = gym.spaces.Dict(
@@ -132,14 +129,15 @@ class WorldEnv(PlayEnv):
             frames, actions = frames[-1:], np.zeros((0, ACTION_SIZE), np.float32)
         if actions.shape != (len(frames) - 1, ACTION_SIZE):
             raise ValueError(f"{len(frames)} frames want actions [{len(frames) - 1}, {ACTION_SIZE}]")
-        images = np.stack([resize(frame, self.size) for frame in frames[-count:]])
+        images = np.stack([self.world.resize(frame) for frame in frames[-count:]])
         tokens = self.world.tokenizer.encode(torch.from_numpy(images).to(self.config.device))
-        self._enter(tokens, torch.from_numpy(self.compact.encode(actions[len(actions) - len(images) + 1 :])))
+        taken = self.world.actions.encode(actions[len(actions) - len(images) + 1 :])
+        self._enter(tokens, torch.from_numpy(taken))
 
     def advance(self, action: np.ndarray) -> Outcome:
         action = np.asarray(action, np.float32)
-        compact = torch.from_numpy(self.compact.encode(action))
-        self.tokens = self.session.step(compact, self.rng.random(self.world.tokenizer.tokens))
+        taken = torch.from_numpy(self.world.actions.encode(action))
+        self.tokens = self.session.step(taken, self.rng.random(self.world.tokenizer.tokens))
         self.steps += 1
         left, over = bool(action[place_of("ESC")] > 0.5), self.steps >= self.horizon
         return Outcome(success=over and not left, terminated=over or left)
@@ -166,7 +164,7 @@ class WorldEnv(PlayEnv):
             ValueError: a number is out of range.
         """
         sampler = replace(self.session.sampler, temperature=temperature, top_p=top_p)
-        sampler.check(self.world.model.config)
+        self.world.check(sampler)
         self.session.sampler = sampler
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
+from playloop.nn.llama import Keep, LlamaBlock, RMSNorm
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ class Llama(nn.Module):
         bias: Tensor | None = None,
         cache: Cache | None = None,
         places: Tensor | None = None,
+        wanted: int | None = None,
     ) -> Tensor:
-        """x [B, n, D] through all blocks and the norm → [B, n, D].
+        """x [B, n, D] through all blocks and the norm → [B, n, D], or of the last `wanted` tokens alone.
 
         Args:
             x: tokens as vectors.
@@ -129,11 +130,17 @@ class Llama(nn.Module):
             bias: added to the scores, [n, S] or [B, 1, n, S], minus infinity hides a key; None hides nothing.
             cache: whose S keys are attended to, those of x among them; None: the n keys of x alone.
             places: in the cache, of the first tokens of x, int64 [written]; the others are not kept.
+            wanted: see `LlamaBlock.forward`; the last block leaves the others out.
         """
-        written = 0 if places is None else len(places)
         for layer, block in enumerate(self.layers()):
-            queries, keys, values = block.attention.split(block.norm_attention(x), *rotary)
-            if cache is not None and places is not None:
-                keys, values = cache.write(layer, places, keys[:, :, :written], values[:, :, :written])
-            x = block.finish(x, attend_grouped(queries, keys, values, bias))
+            last = layer == self.sizes.layers - 1
+            x = block(x, rotary, bias, _keeper(layer, cache, places), wanted if last else None)
         return self.norm(x)
+
+
+def _keeper(layer: int, cache: Cache | None, places: Tensor | None) -> Keep | None:
+    """Writes a layer's keys and values at the places; None without a cache."""
+    if cache is None or places is None:
+        return None
+    written = len(places)
+    return lambda keys, values: cache.write(layer, places, keys[:, :, :written], values[:, :, :written])

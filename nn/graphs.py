@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +22,11 @@ class Captured:
     Args:
         function: of tensors; returns a tensor or any structure of them.
         enabled: False runs it as it is, for comparison.
+        state: tensors that it goes on from and changes; the runs before the capture leave them as they were.
     """
 
-    def __init__(self, function: Callable[..., Any], enabled: bool = True):
-        self.function, self.enabled = function, enabled
+    def __init__(self, function: Callable[..., Any], enabled: bool = True, state: Sequence[Tensor] = ()):
+        self.function, self.enabled, self.state = function, enabled, tuple(state)
         self._graph: Any = None
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: Any = None
@@ -47,11 +48,14 @@ class Captured:
 
     def _capture(self, tensors: tuple[Tensor, ...]) -> None:
         self._inputs = tuple(tensor.clone() for tensor in tensors)
+        before = [tensor.clone() for tensor in self.state]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 self.function(*self._inputs)
+                for tensor, value in zip(self.state, before, strict=True):
+                    tensor.copy_(value)
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.nn.layers import Linear
+
+Keep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Puts keys and values into a cache and returns what lies there."""
 
 
 class RMSNorm(nn.RMSNorm):
@@ -99,6 +104,31 @@ class LlamaBlock(nn.Module):
         self.attention = GroupedAttention(width, heads, groups)
         self.norm_mlp = RMSNorm(width, eps=eps)
         self.mlp = SwiGLU(width, hidden)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        bias: Tensor | None = None,
+        keep: Keep | None = None,
+        wanted: int | None = None,
+    ) -> Tensor:
+        """x [B, T, D] → [B, T, D], or of the last `wanted` tokens alone.
+
+        Args:
+            x: tokens as vectors.
+            rotary: cosines and sines of their positions, [T, 1, E / 2].
+            bias: see `attend_grouped`.
+            keep: from keys and values of x, [B, K, T, E] each, to those that are attended to.
+            wanted: tokens that are read, the last ones; of the others there are keys and values only.
+        """
+        queries, keys, values = self.attention.split(self.norm_attention(x), *rotary)
+        if keep is not None:
+            keys, values = keep(keys, values)
+        if wanted is not None:
+            x, queries = x[:, -wanted:], queries[:, :, -wanted:]
+            bias = None if bias is None else bias[..., -wanted:, :]
+        return self.finish(x, attend_grouped(queries, keys, values, bias))
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The stream x [B, T, D] after the attention's result [B, H, T, E]."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
 
 Order = Literal["max", "gap", "sampled", "random"]
+Schedule = Literal["cosine", "float32"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class DecoderConfig:
             the bins before anything is chosen; 0 is off, as published. Bins are neighbours: nine tenths of
             the mass spread over forty fine bins should win against a tenth in one (the saturated action ±1),
             and lose in a plain argmax.
+        schedule: how many stay masked: the "cosine" itself, or the "float32" cosine of the released Discrete
+            Diffusion VLA, which leaves 27 of 56 after round 8 of 12 where the formula says 28.
+        ties: equally sure positions at the threshold: the lowest "index" is committed, exactly as many as the
+            schedule says; or "all" of them, as released.
     """
 
     rounds: int = 12
@@ -45,6 +51,8 @@ class DecoderConfig:
     remask_threshold: float = 0.0
     remask_drop: float | None = None
     smoothing: float = 0.0
+    schedule: Schedule = "cosine"
+    ties: Literal["index", "all"] = "index"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -53,6 +61,10 @@ class DecoderConfig:
             raise ValueError(f"decoder.order={self.order!r}: use max, gap, sampled or random")
         if self.sample not in ("argmax", "multinomial"):
             raise ValueError(f"decoder.sample={self.sample!r}: use argmax or multinomial")
+        if self.schedule not in ("cosine", "float32"):
+            raise ValueError(f"decoder.schedule={self.schedule!r}: use cosine or float32")
+        if self.ties not in ("index", "all"):
+            raise ValueError(f"decoder.ties={self.ties!r}: use index or all")
         if self.smoothing < 0:
             raise ValueError(f"decoder.smoothing={self.smoothing}: use 0 or a width in bins")
         if self.temperature < 0 or self.token_temperature <= 0:
@@ -71,6 +83,17 @@ class DecoderConfig:
     def make(self) -> DecoderConfig:
         """Itself: decoding is a function of this configuration."""
         return self
+
+
+RELEASED = DecoderConfig(order="sampled", sample="multinomial", schedule="float32", ties="all")
+"""What the released Discrete Diffusion VLA does (`parallel_decode.py`, its defaults): every round draws each
+token, the last one too; the drawn tokens' own probabilities with falling Gumbel noise say which stay; nothing
+that is committed is masked again. It is given logits of all 32,000 words, not of the action ids alone."""
+
+PAPER = DecoderConfig(order="max", remask_threshold=0.5)
+"""What the paper describes (arXiv 2508.20072): the likeliest positions first, committed ones doubted again.
+The threshold is one reading of two that contradict each other; the margin of the drop is nowhere quoted, so
+that test is off."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +126,28 @@ class Decoded:
     evaluations: int
 
 
-def mask_schedule(rounds: int, length: int) -> list[int]:
+def mask_schedule(rounds: int, length: int, kind: Schedule = "cosine") -> list[int]:
     """How many positions stay masked after each round: a falling cosine, 0 after the last.
 
     Exact integers, computed once on the host. The published code floors a float32 cosine, in which cos(π/3)
     is 0.49999997, so that it leaves 27 of 56 after round 8 of 12 where the formula says 28.
     """
     ratios = [(step + 1) / rounds for step in range(rounds - 1)]
-    # Within the ratios that occur the cosine is rational only at π/3; a hair keeps that floor exact.
-    floors = [math.floor(length * math.cos(math.pi / 2 * ratio) + 1e-9) for ratio in ratios]
+    floors = [
+        _float32_floor(length, ratio) if kind == "float32" else _floor(length, ratio) for ratio in ratios
+    ]
     return [min(max(floor, 1), length - 1) if length > 1 else 0 for floor in floors] + [0]
+
+
+def _floor(length: int, ratio: float) -> int:
+    # Within the ratios that occur the cosine is rational only at π/3; a hair keeps that floor exact.
+    return math.floor(length * math.cos(math.pi / 2 * ratio) + 1e-9)
+
+
+def _float32_floor(length: int, ratio: float) -> int:
+    """Every step rounded to float32, the cosine from float64, which no processor computes differently."""
+    angle = np.float32(ratio) * np.float32(math.pi / 2)
+    return math.floor(np.float32(length) * np.float32(math.cos(float(angle))))
 
 
 def active_rounds(config: DecoderConfig, length: int) -> list[tuple[int, int]]:
@@ -121,7 +156,7 @@ def active_rounds(config: DecoderConfig, length: int) -> list[tuple[int, int]]:
     A round in which the schedule commits nothing could change nothing, unless committed tokens may be masked
     again; it is left out.
     """
-    schedule = mask_schedule(config.rounds, length)
+    schedule = mask_schedule(config.rounds, length, config.schedule)
     before = [length, *schedule[:-1]]
     return [
         (step, remaining)
@@ -181,15 +216,25 @@ def probability_of(probabilities: Tensor, tokens: Tensor) -> Tensor:
     return probabilities.gather(-1, tokens[..., None]).squeeze(-1)
 
 
-def choose(sureness: Tensor, masked: Tensor, uniform: Tensor, temperature: float, remaining: int) -> Tensor:
+def choose(
+    sureness: Tensor,
+    masked: Tensor,
+    uniform: Tensor,
+    temperature: float,
+    remaining: int,
+    ties: Literal["index", "all"] = "index",
+) -> Tensor:
     """Which positions [B, L] are known after the round: all that were, and the best of the masked ones.
 
-    Gumbel noise on the logarithm makes it a draw without replacement; exactly `remaining` stay masked.
+    Gumbel noise on the logarithm makes it a draw without replacement; `remaining` stay masked, exactly so
+    unless ties at the threshold are all committed.
     """
     score = sureness.clamp_min(torch.finfo(sureness.dtype).tiny).log()
     if temperature > 0:
         score = score + temperature * gumbel(uniform)
     score = score.masked_fill(~masked, float("inf"))
+    if ties == "all" and remaining > 0:
+        return score >= score.sort(dim=-1).values[:, remaining, None]
     return rank_descending(score) < score.shape[-1] - remaining
 
 
@@ -238,7 +283,7 @@ def decode(
         now = probability_of(probabilities, proposal)
         order = confidence(config.order, probabilities, proposal)
         temperature = 1.0 if config.order == "random" else config.temperature * (1 - ratio)
-        known = choose(order, masked, noise.order[:, step], temperature, remaining)
+        known = choose(order, masked, noise.order[:, step], temperature, remaining, config.ties)
         if config.remasks and remaining > 0:
             flagged = doubtful(now, sure, ratio, config) & ~masked
             known, remasked = known & ~flagged, remasked + flagged.sum(-1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-8
-"""Added to the span in both directions. OpenVLA-OFT adds it when it un-normalises; OpenVLA does not."""
+"""Added to the span in both directions, unless said otherwise. OpenVLA-OFT adds it; OpenVLA does not."""
 
 FIELDS = ("q01", "q99", "mean", "std", "min", "max")
 
@@ -44,15 +44,19 @@ class QuantileNormalizer:
         q99: float64 [S].
         mask: bool [S]; dimensions with False pass through both ways.
         limit: normalised values are clipped to [-limit, limit].
+        epsilon: added to the span in both directions.
     """
 
     q01: np.ndarray
     q99: np.ndarray
     mask: np.ndarray
     limit: float = 1.0
+    epsilon: float = EPSILON
 
     @classmethod
-    def from_statistics(cls, statistics: dict[str, Any], limit: float = 1.0) -> QuantileNormalizer:
+    def from_statistics(
+        cls, statistics: dict[str, Any], limit: float = 1.0, epsilon: float = EPSILON
+    ) -> QuantileNormalizer:
         """From one entry of `compute_statistics`."""
         missing = {"q01", "q99"} - set(statistics)
         if missing:
@@ -61,7 +65,7 @@ class QuantileNormalizer:
         mask = np.asarray(statistics.get("mask", [True] * len(q01)), bool)
         if not q01.shape == q99.shape == mask.shape or (q99 < q01).any():
             raise ValueError("the statistics' q01, q99 and mask differ in length, or q99 lies below q01")
-        return cls(q01, q99, mask, limit)
+        return cls(q01, q99, mask, limit, epsilon)
 
     @property
     def size(self) -> int:
@@ -72,7 +76,7 @@ class QuantileNormalizer:
         """[..., S] of any float type → float64 [..., S]. A dimension that never varied becomes 0."""
         low, span, varies = self._constants(values.device)
         values = values.double()
-        scaled = torch.where(varies, 2 * (values - low) / (span + EPSILON) - 1, values.new_zeros(()))
+        scaled = torch.where(varies, 2 * (values - low) / (span + self.epsilon) - 1, values.new_zeros(()))
         mask = torch.as_tensor(self.mask, device=values.device)
         return torch.where(mask, scaled.clamp(-self.limit, self.limit), values)
 
@@ -81,7 +85,7 @@ class QuantileNormalizer:
         low, span, _ = self._constants(normalized.device)
         normalized = normalized.double()
         mask = torch.as_tensor(self.mask, device=normalized.device)
-        return torch.where(mask, 0.5 * (normalized + 1) * (span + EPSILON) + low, normalized)
+        return torch.where(mask, 0.5 * (normalized + 1) * (span + self.epsilon) + low, normalized)
 
     def _constants(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         low = torch.as_tensor(self.q01, device=device)

@@ -15,6 +15,7 @@ from torch import Tensor, nn, optim
 
 from playloop.rollouts.differences import differences
 from playloop.training.ema import MovingAverage
+from playloop.training.sharding import fill, gather, trained_state
 
 
 @dataclass
@@ -56,31 +57,53 @@ def load_state(folder: Path) -> RunState | None:
     return RunState(load_file(saved[-1] / "tensors.safetensors"), scalars)
 
 
-def collect(model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer) -> dict[str, Tensor]:
-    """Weights, their average and the optimizer's moments, in one flat dictionary."""
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+def collect(
+    model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer, keep: bool = True
+) -> dict[str, Tensor]:
+    """Trained weights and buffers, their average and the optimizer's moments, in one flat dictionary.
+
+    Args:
+        model: its frozen weights are left out.
+        average: of the model.
+        optimizer: likewise.
+        keep: whether this process wants it. Of a sharded model all have to ask, for it is put together.
+    """
+    tensors = {f"model/{name}": value for name, value in trained_state(model).items()}
     tensors |= {f"average/{name}": value for name, value in average.state.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
-    return tensors
+    return gather(tensors, keep)
 
 
 def distribute(
     tensors: dict[str, Tensor], model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
 ) -> None:
-    """The inverse of `collect`, in place."""
-    model.load_state_dict(_under(tensors, "model/"))
-    for name, value in _under(tensors, "average/").items():
-        average.state[name].copy_(value)
+    """The inverse of `collect`, in place; every process gives the whole tensors."""
+    _fill_all(trained_state(model), _under(tensors, "model/"), model)
+    _fill_all(average.state, _under(tensors, "average/"), model)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _under(tensors, "optimizer/").items():
         index, moment = name.split("/")
-        like = parameters[int(index)]
+        like = parameters[int(index)].detach()
         if value.shape == like.shape:  # a fused step pairs the two by how they lie in memory
-            value = torch.empty_like(like).copy_(value)
+            laid = torch.empty_like(like)
+            fill(laid, value)
+            value = laid
         moments.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+
+
+def _fill_all(targets: dict[str, Tensor], values: dict[str, Tensor], model: nn.Module) -> None:
+    """Copy by name. Older states also hold frozen weights, which are the model's own already."""
+    known = dict(model.named_parameters(remove_duplicate=False))
+    wrong = (values.keys() ^ targets.keys()) - {name for name in known if not known[name].requires_grad}
+    if wrong:
+        raise ValueError(
+            f"the state and the model differ in {min(wrong)}: it was written by another version; begin anew"
+        )
+    for name, target in targets.items():
+        fill(target, values[name])
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

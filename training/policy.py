@@ -12,7 +12,6 @@ from torch import Tensor
 
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
-from playloop.envs.contract import Contract
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import to_record
@@ -20,7 +19,8 @@ from playloop.policies.vla import VLAConfig
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
-from playloop.training.data import Stacked, split_episodes
+from playloop.training.data import Stacked
+from playloop.training.rows import common_contract, describe_data, split_rows
 from playloop.training.task import Share
 
 
@@ -76,7 +76,7 @@ class PolicyTask:
         if not paths:
             raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
-        self.contract = _common_contract(self.datasets)
+        self.contract = common_contract(self.datasets)
         _check_fit(config.model, self.datasets)
         self._read_columns()
         self._split()
@@ -107,20 +107,7 @@ class PolicyTask:
         self.text, self.texts = np.concatenate(numbers), texts
 
     def _split(self) -> None:
-        held, learned = [], []
-        for dataset in self.datasets:
-            generator = np.random.default_rng([self.config.seed, len(dataset.episodes)])
-            chosen = split_episodes(len(dataset.episodes), self.config.validation, generator)
-            held.append(chosen[dataset.episode_index])
-            expert = "expert" in dataset.features
-            learned.append(dataset.column("expert") == 1 if expert else np.ones(dataset.length, bool))
-        validation, useful = np.concatenate(held), np.concatenate(learned)
-        self.rows = {
-            "train": np.flatnonzero(useful & ~validation),
-            "validation": np.flatnonzero(useful & validation),
-        }
-        if not len(self.rows["train"]):
-            raise ValueError("No row to train on: every row is marked expert = 0 or held out.")
+        self.rows = split_rows(self.datasets, self.config.validation, self.config.seed)
 
     def _open_images(self) -> dict[str, Stacked]:
         size = self.config.model.image_sides
@@ -197,37 +184,13 @@ class PolicyTask:
         return {"images": images, "state": self.columns["state"][row], "instruction": text}
 
     def _provenance(self) -> dict[str, Any]:
-        data = [
-            {
-                "name": dataset.root.name,
-                "identity": dataset.identity,
-                "episodes": len(dataset.episodes),
-                "rows": dataset.length,
-                "recorded": {k: v for k, v in dataset.playloop.items() if k != "contract"},
-            }
-            for dataset in self.datasets
-        ]
         counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        asked = {"command": self.config.command, "seed": self.config.seed, "data": data}
+        asked = {
+            "command": self.config.command,
+            "seed": self.config.seed,
+            "data": describe_data(self.datasets),
+        }
         return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
-
-
-def _common_contract(datasets: list[Demonstrations]) -> Contract:
-    contracts = []
-    for dataset in datasets:
-        if dataset.contract is None:
-            raise ValueError(
-                f"{dataset.root} has no meta/playloop.json with the environment's contract; a policy cannot "
-                "know its conventions. Add one, or record with `playloop record`."
-            )
-        contracts.append(dataset.contract)
-    for dataset, contract in zip(datasets, contracts, strict=True):
-        differences = contracts[0].differences(contract)
-        if differences:
-            raise ValueError(
-                f"{datasets[0].root} and {dataset.root} cannot be mixed: {'; '.join(differences)}."
-            )
-    return contracts[0]
 
 
 def _check_fit(model: VLAConfig, datasets: list[Demonstrations]) -> None:

@@ -32,14 +32,14 @@ class Share:
 class Task(Protocol):
     """A model, its data and its loss.
 
-    `model` is what is trained. Nothing here may depend on how often it was called before: a resumed run asks
-    only for the steps that are left.
+    `model` is what is trained: its parameters that require a gradient. Nothing here may depend on how often
+    it was called before: a resumed run asks only for the steps that are left.
     """
 
     model: nn.Module
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the model to `device`; compute in `dtype` from now on (parameters stay float32)."""
+        """Move the model to `device`; compute in `dtype` from now on (trained parameters stay float32)."""
 
     def describe(self) -> dict[str, Any]:
         """What makes a different run, as JSON: data, model, seed. A changed one is not resumed."""
@@ -58,4 +58,7 @@ class Task(Protocol):
         """How many batches of `size` rows the validation split has; 0 for none."""
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Export the model with these weights into `folder`, atomically; `record` tells of the run."""
+        """Export the model with these weights into `folder`, atomically; `record` tells of the run.
+
+        `state` holds the trained parameters and the buffers; frozen parameters are what they were before.
+        """

@@ -93,6 +93,7 @@ class TokenizerTask(FrameTask):
         return self.model.loss(batch, generator, self.dtype)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
+        state = self.model.state_dict() | state  # the encoder may be frozen
         config, judged = self.config, {"held_out_frames": self._judged(state)}
         record = self.data.provenance() | record | judged
         if config.generated:

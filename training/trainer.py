@@ -29,10 +29,14 @@ from playloop.training.metrics import Averages, MetricLog, read_metrics
 from playloop.training.plot import plot_metrics
 from playloop.training.progress import Show, progress_bar
 from playloop.training.schedule import learning_rate
+from playloop.training.sharding import gather, recompute_blocks, shard_model, whole
 from playloop.training.task import Share, Task
 
 CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 """Settings that may differ between a run and its continuation: they do not change any result."""
+
+LATER = {"drop": None, "shard": False, "recompute": False}
+"""Settings that older runs did not have: at these values a run is what it was."""
 
 
 @dataclass
@@ -45,11 +49,14 @@ class TrainerConfig:
         rate: peak learning rate.
         warmup: steps of linear warm-up.
         floor: share of the peak at which the cosine ends.
+        drop: step from which the rate is a tenth of the peak, instead of the cosine; None: the cosine.
         decay: weight decay of matrices; vectors have none.
         betas: AdamW's.
-        clip: largest norm of the gradient.
-        average: decay of the moving average of the weights, which is what gets exported.
-        precision: "bf16" or "fp32", what the model computes in; parameters are always float32.
+        clip: largest norm of the gradient; infinity (`.inf`) for any.
+        average: decay of the moving average of the weights, which is what gets exported; 0 for none.
+        precision: "bf16" or "fp32", what the model computes in; trained parameters are always float32.
+        shard: spread weights, gradients and moments over the processes, see `training.sharding`.
+        recompute: keep no activations inside blocks, compute them again on the way back.
         seed: of the order of the data and all noise.
         log_every: steps between lines of metrics.
         validate_every: steps between validations.
@@ -63,11 +70,14 @@ class TrainerConfig:
     rate: float = 3e-4
     warmup: int = 500
     floor: float = 0.02
+    drop: int | None = None
     decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
     average: float = 0.999
     precision: Literal["bf16", "fp32"] = "bf16"
+    shard: bool = False
+    recompute: bool = False
     seed: int = 0
     log_every: int = 20
     validate_every: int = 500
@@ -103,6 +113,7 @@ class Trainer:
 
     def __init__(self, config: TrainerConfig, world: World):
         self.config, self.world = config, world
+        self.sharded = config.shard and world.ranks > 1
 
     def run(self, task: Task, folder: str | Path) -> bool:
         """Train, continuing what is in `folder`; True when all steps are done.
@@ -127,6 +138,10 @@ class Trainer:
         self.task, self.folder, self.step = task, folder, 0
         task.prepare(self.world.device, {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision])
         self.world.broadcast(task.model)
+        if config.recompute:
+            recompute_blocks(task.model)
+        if self.sharded:
+            shard_model(task.model, self.world)
         self.parameters = [p for p in task.model.parameters() if p.requires_grad]
         self.optimizer = self._make_optimizer()
         self.average = MovingAverage(task.model, config.average)
@@ -152,6 +167,7 @@ class Trainer:
 
     def _settings(self) -> dict[str, Any]:
         settings = {k: v for k, v in asdict(self.config).items() if k not in CHANGEABLE}
+        settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
         settings |= {"ranks": self.world.ranks, "task": self.task.describe()}
         return json.loads(json.dumps(settings))
 
@@ -167,8 +183,8 @@ class Trainer:
         self.step, self.seconds = state.scalars["step"], state.scalars["seconds"]
 
     def _save(self) -> None:
+        tensors = collect(self.task.model, self.average, self.optimizer, self.world.first)
         if self.world.first:
-            tensors = collect(self.task.model, self.average, self.optimizer)
             tensors |= {f"sums/{name}": value for name, value in self.averages.sums.items()}
             scalars = {
                 "step": self.step,
@@ -200,7 +216,7 @@ class Trainer:
 
     def _update(self, batch: dict[str, Tensor]) -> None:
         config, world, model = self.config, self.world, self.task.model
-        rate = learning_rate(self.step, config.steps, config.rate, config.warmup, config.floor)
+        rate = learning_rate(self.step, config.steps, config.rate, config.warmup, config.floor, config.drop)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         model.train()
@@ -208,8 +224,9 @@ class Trainer:
         noise = self._generator("noise", self.step, world.rank, device=world.device)
         loss, metrics = self.task.loss(self._move(batch), noise)
         loss.backward()
-        world.average_gradients(self.parameters)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.clip, foreach=True)
+        if not self.sharded:  # whose gradients are averaged on their way back
+            world.average_gradients(self.parameters)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.parameters, config.clip, foreach=True))
         self.optimizer.step()
         self.average.update(model, self.step)
         self.averages.add(world.average({"loss": loss.detach(), **metrics}) | {"gradient_norm": norm})
@@ -250,8 +267,9 @@ class Trainer:
         return {f"validation/{name}": value for name, value in means.take().items()}
 
     def _finish(self) -> None:
+        state = gather(self.average.state, self.world.first)
         if self.world.first:
-            state = {name: value.detach().cpu().clone() for name, value in self.average.state.items()}
+            state = {name: value.detach().cpu().clone() for name, value in state.items()}
             self.task.save(self.folder / "checkpoint", state, self._record())
             plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
         self.world.wait()

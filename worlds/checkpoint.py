@@ -6,12 +6,13 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
 from playloop.nn.folder import (
     WEIGHTS,
@@ -26,8 +27,13 @@ from playloop.nn.folder import (
 from playloop.nn.record import from_record, to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
+from playloop.tokenizers.minecraft import CompactActions
+from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
+
+if TYPE_CHECKING:
+    from playloop.worlds.mineworld.folder import MineWorldPlay
 
 TOKENIZER, WORLD, INVERSE = "frame tokenizer", "world model", "inverse-dynamics model"
 
@@ -91,6 +97,23 @@ class World:
     starts: Tensor
     start_actions: Tensor
     name: str
+
+    @property
+    def actions(self) -> CompactActions:
+        """Action vectors ↔ what the model takes."""
+        return CompactActions()
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
+        return resize(image, (self.tokenizer.config.height, self.tokenizer.config.width))
+
+    def check(self, sampler: SamplerConfig) -> None:
+        """Refuse what cannot be decoded.
+
+        Raises:
+            ValueError: says which setting.
+        """
+        sampler.check(self.model.config)
 
 
 def save_world(
@@ -163,6 +186,37 @@ def load_world(
     )
 
 
+def load_playable(folder: str | Path, device: str | torch.device = "cpu") -> World | MineWorldPlay:
+    """Read a world model of any kind that can be played, in the precision that its device computes fast in.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or of something else.
+    """
+    if not is_mineworld(folder):
+        return load_world(folder, device)
+    from playloop.worlds.mineworld.folder import load_mineworld
+
+    return load_mineworld(folder, device)
+
+
+def is_mineworld(folder: str | Path) -> bool:
+    """Whether a folder says that it holds a MineWorld.
+
+    Raises:
+        FileNotFoundError: it holds a published checkpoint as it came.
+        ValueError: what it says is damaged.
+    """
+    record = Path(folder) / "config.json"
+    if record.is_file():
+        return read_record(record).get("kind") == "MineWorld"
+    if found := sorted(path for place in (".", "checkpoints") for path in Path(folder, place).glob("*.ckpt")):
+        raise FileNotFoundError(
+            f"{folder} holds a published checkpoint; make it playable: playloop convert {found[0]} out=DIR"
+        )
+    return False
+
+
 def read_contract(folder: str | Path) -> tuple[Contract, str]:
     """The contract of the environment that a world model imitates, and the name of the model.
 
@@ -171,10 +225,17 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
         ValueError: a file is damaged or of something else.
     """
     folder = Path(folder)
-    read_config(folder, WORLD)
+    mineworld = is_mineworld(folder)
+    if not mineworld:
+        read_config(folder, WORLD)
     if not (folder / "contract.json").is_file():
         raise FileNotFoundError(f"{folder} lacks contract.json; copy it again")
-    return Contract.from_json(read_record(folder / "contract.json")), _name(folder)
+    contract = Contract.from_json(read_record(folder / "contract.json"))
+    if not mineworld:
+        return contract, _name(folder)
+    from playloop.worlds.mineworld.folder import play_name
+
+    return contract, play_name(folder)  # gigabytes are not read for it; loading checks them
 
 
 def _name(folder: Path) -> str:

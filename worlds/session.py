@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from playloop.worlds.cache import RingCache
 from playloop.worlds.checkpoint import World
 from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
+
+if TYPE_CHECKING:
+    from playloop.worlds.mineworld.folder import MineWorldPlay
 
 
 class Session(Protocol):
@@ -86,17 +89,24 @@ class EngineSession:
         return self.engine.decode_frame(self.cache, action, uniform, self.sampler)
 
 
-def open_session(world: World, sampler: SamplerConfig, backend: str = "auto") -> Session:
+def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: str = "auto") -> Session:
     """A session.
 
     Args:
         world: the model.
         sampler: how tokens are drawn.
         backend: "kernels" (numba, CPU), "torch", or "auto": kernels on a CPU where numba is installed.
+            A MineWorld is played in PyTorch everywhere.
 
     Raises:
         ValueError: no such backend, or not on this device; or the model cannot draw so.
     """
+    if not isinstance(world, World):
+        if backend not in ("torch", "auto"):
+            raise ValueError(f"backend={backend!r}: a MineWorld is played with torch or auto")
+        from playloop.worlds.mineworld.session import MineWorldSession
+
+        return MineWorldSession(world, sampler)
     on_cpu = world.model.head.weight.device.type == "cpu"
     compiled = importlib.util.find_spec("numba") is not None
     if backend == "auto":

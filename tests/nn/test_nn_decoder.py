@@ -62,6 +62,11 @@ def test_equals_hugging_face(theirs, ours, kind):
         wanted = theirs(inputs_embeds=x, attention_mask=bias[None, None].expand(2, 1, -1, -1))
         found = ours(x, Rotary(SIZES, 20, torch.float32, "cpu").at(torch.arange(PREFIX + BLOCK)), bias)
     torch.testing.assert_close(found, wanted.last_hidden_state, atol=2e-5, rtol=1e-5)
+    with torch.inference_mode():
+        few = ours(
+            x, Rotary(SIZES, 20, torch.float32, "cpu").at(torch.arange(PREFIX + BLOCK)), bias, wanted=3
+        )
+    torch.testing.assert_close(few, found[:, -3:], atol=1e-5, rtol=1e-5)
     if kind == "full":
         with torch.inference_mode():
             free = ours(x, Rotary(SIZES, 20, torch.float32, "cpu").at(torch.arange(PREFIX + BLOCK)))

@@ -1,0 +1,107 @@
+"""A published checkpoint of OpenVLA, OpenVLA-OFT or Discrete Diffusion VLA as an agent."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from playloop.agents.base import Agent
+from playloop.agents.dialect import DIALECTS, DialectAgent
+from playloop.agents.policy import PolicyAgent
+from playloop.nn.folder import file_hash
+from playloop.policies.checkpoint import override
+from playloop.policies.diffusion import RELEASED
+from playloop.policies.openvla.decoders import DecodingConfig
+from playloop.policies.openvla.images import SIZE
+from playloop.policies.openvla.open import open_policy
+from playloop.policies.openvla.policy import OpenVLAPolicy
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+READ = ("*.json", "*.safetensors", "*_checkpoint.pt")
+"""Files of a folder that decide what its policy does."""
+
+
+@dataclass
+class OpenVLAAgentConfig:
+    """Which checkpoint acts, and how. What is null is as published.
+
+    Args:
+        checkpoint: Hugging Face folder.
+        unnorm_key: data set whose statistics scale the actions; null: the only one.
+        family: "libero", "bridge" or "fractal"; null: the one whose data set it is. Policies of the latter
+            two are translated for SimplerEnv's robots, see `agents.dialect`.
+        execute: actions executed before the next decision; null: the whole chunk.
+        decoder: "autoregressive", "parallel", "l1" or "diffusion"; null: the checkpoint's own.
+        ids: "table", "words" or "actions", what a token may be; see `DecodingConfig`.
+        diffusion: fields of `DecoderConfig` that differ from the released decoder's.
+        images: fields of `EvaluationImages` that differ from the family's published pipeline.
+        stated: `images`, `chunk`, `proprio`, `decoders`, `attention`, where the folder does not tell.
+        step: of OFT's further files; null: the latest.
+        verify: "strict", "warn" or "off": what to do when a golden decision, which our fine-tuned checkpoints
+            carry along, is made differently.
+        batch: rows of a network call.
+        device: to run on.
+        dtype: float32, bfloat16 or float16; null: bfloat16, and float32 on the CPU.
+        threads: of PyTorch on the CPU, for the whole process, see `PolicyAgentConfig`.
+    """
+
+    checkpoint: str
+    unnorm_key: str | None = None
+    family: str | None = None
+    execute: int | None = None
+    decoder: str | None = None
+    ids: str | None = None
+    diffusion: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
+    stated: dict[str, Any] = field(default_factory=dict)
+    step: Any = None
+    verify: Literal["strict", "warn", "off"] = "strict"
+    batch: int = 1
+    device: str = "cpu"
+    dtype: str | None = None
+    threads: int = 1
+
+    def make(self) -> Agent:
+        """The agent, its checkpoint loaded.
+
+        Raises:
+            ValueError: the checkpoint is damaged or does not fit the settings.
+        """
+        torch.set_num_threads(self.threads)
+        policy = self.open()
+        agent = PolicyAgent(policy, self.execute or policy.chunk)
+        agent.origin = {"checkpoint_sha256": folder_hash(self.checkpoint), **policy.describe()}
+        for dialect in DIALECTS.values():
+            if policy.contract.family == dialect.name:
+                return DialectAgent(agent, dialect, (SIZE, SIZE), "lanczos")
+        return agent
+
+    def open(self) -> OpenVLAPolicy:
+        """The policy."""
+        dtype = self.dtype or ("float32" if torch.device(self.device).type == "cpu" else "bfloat16")
+        if dtype not in DTYPES:
+            raise ValueError(f"agent.dtype={dtype!r}: use one of {', '.join(DTYPES)}")
+        stated = {name: tuple(v) if isinstance(v, list) else v for name, v in self.stated.items()}
+        return open_policy(
+            self.checkpoint,
+            family=self.family,
+            unnorm_key=self.unnorm_key,
+            decoding=DecodingConfig(self.decoder, self.ids, override(RELEASED, self.diffusion)),  # type: ignore[arg-type]
+            pipeline=self.images,
+            batch=self.batch,
+            device=self.device,
+            dtype=DTYPES[dtype],
+            step=self.step,
+            verify=self.verify,
+            **stated,
+        )
+
+
+def folder_hash(folder: str | Path) -> str:
+    """One name for a checkpoint: SHA-256 over the files that decide what its policy does."""
+    files = sorted({path for pattern in READ for path in Path(folder).glob(pattern)})
+    return hashlib.sha256("\n".join(f"{path.name} {file_hash(path)}" for path in files).encode()).hexdigest()

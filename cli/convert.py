@@ -1,0 +1,54 @@
+"""playloop convert: make a folder that can be played of a published MineWorld checkpoint.
+
+Usage: playloop convert SOURCE [key=value …]
+
+SOURCE is a NAME.ckpt file of MineWorld, or the folder that holds it. Its tensors are checked by name and
+shape and counted; nothing that the file holds is run. The frame tokenizer is taken from the same file, or
+from vae/vae.ckpt beside it; the sizes from NAME.yaml there or under configs/, else the published ones that
+fit.
+
+Examples:
+  playloop convert checkpoints/300M_16f.ckpt out=runs/mineworld starts=scene.mp4
+  playloop play env=mineworld checkpoint=runs/mineworld"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.config import configure, make
+
+
+def run(arguments: Arguments) -> int:
+    """Convert; returns the exit status."""
+    arguments.allow()
+    sources = [word for word in arguments.words if "=" not in word]
+    config = configure("convert", [word for word in arguments.words if "=" in word], arguments)
+    if config is None:
+        return 0
+    if len(sources) != 1:
+        raise ValueError(f"give one checkpoint, not {len(sources)}: playloop convert NAME.ckpt out=DIR.")
+    settings = settings_of(config)
+    out = arguments.choose_out(config.out)
+
+    from playloop.worlds.mineworld.convert import convert
+
+    published = convert(sources[0], out, settings, arguments.command)
+    sizes = published.config
+    parts = {"transformer": published.weights, "tokenizer": published.tokenizer_weights}
+    for name, weights in parts.items():
+        count = sum(value.numel() for value in weights.values())
+        print(
+            f"{name}: {count / 1e6:.1f} M" if count >= 1e6 else f"{name}: {count:,}",
+            f"in {len(weights)} tensors",
+        )
+    print(f"context: {sizes.context} frames of {sizes.rows} x {sizes.columns} tokens")
+    print(f"Folder: {out}  (to play: playloop play env=mineworld checkpoint={out})")
+    return 0
+
+
+def settings_of(config: DictConfig) -> Any:
+    """The conversion's settings, without the folder."""
+    return make(DictConfig({name: value for name, value in config.items() if name != "out"}))

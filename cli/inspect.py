@@ -1,0 +1,56 @@
+"""playloop inspect: what is in a checkpoint, before anything is loaded.
+
+Usage: playloop inspect PATH
+
+PATH is a folder, a file or the name of a checkpoint that ships with the package: a published OpenVLA,
+OpenVLA-OFT or Discrete Diffusion VLA, a MineWorld, or a policy or world model of playloop. Prints sizes,
+types, files, statistics, tokens and conventions, and checks names, shapes and lengths on the way. Reads
+headers and JSON only, never the weights, and runs nothing that a file contains.
+
+Examples:
+  playloop inspect libero
+  playloop inspect checkpoints/openvla-7b-oft-finetuned-libero-object"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.checkpoints import find_checkpoint
+
+FORMATS = (
+    "playloop.policies.openvla.describe",
+    "playloop.worlds.mineworld.describe",
+    "playloop.policies.describe",
+    "playloop.worlds.describe",
+)
+"""Modules with `describe(path) -> list[tuple[str, str]] | None`; None: the path is of another format."""
+
+
+def run(arguments: Arguments) -> int:
+    """Print what is there; returns the exit status."""
+    arguments.allow()
+    if len(arguments.words) != 1:
+        raise ValueError(f"give one checkpoint, not {len(arguments.words)}: playloop inspect PATH.")
+    word = arguments.words[0]
+    lines = describe(Path(word) if Path(word).exists() else find_checkpoint(word))
+    width = max(len(label) for label, _ in lines)
+    print("\n".join(f"{label:<{width}}  {value}" for label, value in lines))
+    return 0
+
+
+def describe(path: Path) -> list[tuple[str, str]]:
+    """Lines of a label and a value, from the first format that knows the path.
+
+    Raises:
+        ValueError: no format does, or a file is damaged.
+    """
+    for name in FORMATS:
+        lines = importlib.import_module(name).describe(path)
+        if lines is not None:
+            return lines
+    raise ValueError(
+        f"{path} is no checkpoint that is known here: OpenVLA's is a folder with config.json and safetensors "
+        "files, MineWorld's a .ckpt file, playloop's a folder that playloop train wrote."
+    )

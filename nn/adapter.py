@@ -1,0 +1,178 @@
+"""Adapters as PEFT's files: `adapter_model.safetensors` and `adapter_config.json`.
+
+The layout is documented at huggingface.co/docs/peft/developer_guides/checkpoint: a tensor is called
+`base_model.model.<published layer>.lora_A.weight` [rank, in] or `….lora_B.weight` [out, rank].
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from playloop.nn.folder import read_record, staged, write_record
+from playloop.nn.lora import LoRAConfig, adapters
+from playloop.nn.slots import Slot, check_shapes, place, published
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+PREFIX = "base_model.model."
+
+PLAIN: dict[str, Any] = {
+    "peft_type": "LORA",
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "use_dora": False,
+    "use_rslora": False,
+    "lora_bias": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "modules_to_save": None,
+    "layers_to_transform": None,
+    "layer_replication": None,
+    "target_parameters": None,
+    "trainable_token_indices": None,
+}
+"""Settings under which an adapter is the product of two matrices and no more; absent ones mean the same."""
+
+
+def adapter_slots(model: nn.Module) -> dict[str, Slot]:
+    """PEFT's name → the place in an adapted model."""
+    slots = {}
+    for name, layer in adapters(model).items():
+        for number, part in enumerate(layer.parts):
+            rank = layer.config.rank
+            slots[f"{PREFIX}{part.name}.lora_A.weight"] = Slot(f"{name}.lora_a", number * rank, rank)
+            slots[f"{PREFIX}{part.name}.lora_B.weight"] = Slot(f"{name}.lora_b.{number}")
+    return slots
+
+
+def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
+    """Write a model's adapters, in float32; an older folder is replaced.
+
+    Args:
+        folder: to write.
+        model: that `nn.lora.adapt` has adapted.
+        base: where the model without adapters lies; PEFT wants to be told.
+
+    Raises:
+        ValueError: the model has no adapters.
+    """
+    layers = list(adapters(model).values())
+    if not layers:
+        raise ValueError("the model has no adapters; nn.lora.adapt makes them")
+    config = layers[0].config
+    record = {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": config.rank,
+        "lora_alpha": config.scale * config.rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "init_lora_weights": "gaussian",
+        "modules_to_save": None,
+        "target_modules": sorted(part.name for layer in layers for part in layer.parts),
+    }
+    tensors = {name: value.cpu() for name, value in published(model, adapter_slots(model)).items()}
+    with staged(Path(folder)) as partial:
+        save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
+        (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
+        write_record(partial / CONFIG, record)
+    return Path(folder)
+
+
+def read_adapter_config(folder: str | Path) -> LoRAConfig:
+    """Sizes of the adapters in a folder.
+
+    Raises:
+        FileNotFoundError: there is no adapter.
+        ValueError: it is of a kind that is more than a product of two matrices; names the setting.
+    """
+    record = _record(Path(folder))
+    for name, plain in PLAIN.items():
+        value = record.get(name, plain)
+        if value != plain and (value or plain):
+            raise ValueError(
+                f"{folder}/{CONFIG}: {name}={value!r}; only plain LoRA, {name}={plain!r}, is read"
+            )
+    try:
+        return LoRAConfig(int(record["r"]), float(record["lora_alpha"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{folder}/{CONFIG} has no usable r and lora_alpha ({error!r}); copy it again"
+        ) from error
+
+
+def read_adapter(
+    folder: str | Path, model: nn.Module, unused: Callable[[str], bool] = lambda name: False
+) -> None:
+    """Fill an adapted model from a folder, in place. Parts that the adapter leaves alone get B = 0.
+
+    Args:
+        folder: PEFT's.
+        model: adapted with `read_adapter_config(folder)`.
+        unused: whether a published layer is one that the model does not have because nothing reads it.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or its tensors are not those of the model.
+    """
+    folder = Path(folder)
+    record, found, slots = _record(folder), _tensors(folder), adapter_slots(model)
+    meant = _matcher(record.get("target_modules"), folder)
+    found = {name: value for name, value in found.items() if not unused(_layer(name))}
+    wanted = {name: slot for name, slot in slots.items() if meant(_layer(name))}
+    try:
+        check_shapes(model, wanted, {name: tuple(value.shape) for name, value in found.items()})
+    except ValueError as error:
+        raise ValueError(f"{folder}/{WEIGHTS} does not fit the model: {error}") from error
+    place(model, wanted, found.items())
+    with torch.no_grad():
+        parameters = dict(model.named_parameters())
+        for name in slots.keys() - wanted.keys():
+            if name.endswith(".lora_B.weight"):
+                slots[name].of(parameters[slots[name].parameter]).zero_()
+
+
+def _layer(name: str) -> str:
+    """The published layer of one of PEFT's names."""
+    return name.removeprefix(PREFIX).rsplit(".lora_", 1)[0]
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} holds no LoRA adapter: {' and '.join(missing)} missing; copy it again"
+        )
+    record = read_record(folder / CONFIG)
+    if not isinstance(record, dict):
+        raise ValueError(f"{folder}/{CONFIG} is no JSON object; copy it again")
+    return record
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder}/{WEIGHTS} is damaged ({error}); copy it again") from error
+
+
+def _matcher(targets: Any, folder: Path) -> Callable[[str], bool]:
+    """PEFT's rule for `target_modules`: a pattern for whole names, or a list of names or their ends."""
+    if isinstance(targets, str):
+        if targets == "all-linear":
+            return lambda name: True
+        pattern = re.compile(targets)
+        return lambda name: pattern.fullmatch(name) is not None
+    if not isinstance(targets, list) or not targets:
+        raise ValueError(f"{folder}/{CONFIG} has no target_modules; copy it again")
+    return lambda name: any(name == target or name.endswith(f".{target}") for target in targets)

@@ -1,0 +1,64 @@
+"""What a folder with one of our own policies is, told from headers and JSON: no weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from playloop.nn.folder import WEIGHTS, read_record
+from playloop.nn.shards import read_header
+from playloop.policies.checkpoint import FILES
+
+
+def describe(path: Path) -> list[tuple[str, str]] | None:
+    """Lines of a label and a value; None for something else than a policy that `playloop train` wrote.
+
+    Args:
+        path: its folder.
+
+    Raises:
+        ValueError: it is one, and damaged.
+        FileNotFoundError: it is one, and a file is missing.
+    """
+    if not (path / "config.json").is_file():
+        return None
+    record = read_record(path / "config.json")
+    if not isinstance(record, dict) or not {"model", "decoder", "instructions"} <= record.keys():
+        return None
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{path} is no complete checkpoint: {', '.join(missing)} missing; copy it again"
+        )
+    entries = read_header(path / WEIGHTS).values()
+    contract, model = read_record(path / "contract.json"), record["model"]
+    types = ", ".join(sorted({entry.dtype for entry in entries}))
+    return [
+        ("kind", "policy of playloop"),
+        ("parameters", f"{sum(entry.elements for entry in entries):,}"),
+        ("type", types),
+        ("transformer", f"{model['layers']} layers, width {model['width']}, {model['heads']} heads"),
+        ("cameras", ", ".join(model["cameras"])),
+        ("actions", f"chunks of {model['chunk']} with {len(contract['action_names'])} numbers"),
+        ("decoder", ", ".join(f"{k}={v}" for k, v in record["decoder"].items() if k != "_target_")),
+        ("environment", contract["family"]),
+        ("action means", contract["action"]),
+        ("picture", contract["image_convention"]),
+        *_statistics(read_record(path / "statistics.json")),
+        ("trained with", str(read_record(path / "training.json").get("command", "unknown"))),
+    ]
+
+
+def _statistics(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{part} {name}", _numbers(found[name]))
+        for part, found in record.items()
+        if isinstance(found, Mapping)
+        for name in ("q01", "q99")
+        if name in found
+    ]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,1 @@
+"""OpenVLA, OpenVLA-OFT and Discrete Diffusion VLA: published checkpoints, loaded exactly."""

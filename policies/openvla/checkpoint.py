@@ -1,0 +1,185 @@
+"""What an OpenVLA checkpoint is, read from its headers and JSON before any weight.
+
+Published files say nothing of pictures, chunk, state or decoding. This is inferred by the rules below where a
+rule is certain, and asked for otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from playloop.nn.folder import read_record
+from playloop.nn.shards import Entry, read_shards
+from playloop.policies.openvla import pickles
+from playloop.policies.openvla.attention import Mode
+from playloop.policies.openvla.config import Decoder, OpenVLAConfig, network_fields
+from playloop.policies.openvla.pickles import Step, choose_files, read_part
+from playloop.policies.openvla.statistics import read_statistics
+
+CONFIG = "config.json"
+
+
+class Unstated(ValueError):
+    """The files do not tell how a checkpoint is used; it must be stated."""
+
+
+class Benchmark(NamedTuple):
+    """How OFT and Discrete Diffusion VLA use a benchmark's observations and actions."""
+
+    images: int
+    chunk: int
+    state: bool  # whether every published checkpoint reads the robot's state
+
+
+BENCHMARKS = {
+    "libero": Benchmark(2, 8, True),
+    "bridge": Benchmark(1, 3, False),
+    "fractal": Benchmark(1, 8, False),
+    "aloha": Benchmark(3, 25, True),
+}
+"""By the beginning of a data set's name."""
+
+OFT_BRIDGE = Benchmark(1, 5, False)
+"""OFT's constants for Bridge; Discrete Diffusion VLA's paper has a chunk of 3."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of which no weights are in memory yet.
+
+    Args:
+        folder: where it is.
+        config: what it is.
+        entries: tensors of the safetensors files by their names there.
+        parts: OFT's further files, part → file.
+        states: their tensors, mapped from the files.
+    """
+
+    folder: Path
+    config: OpenVLAConfig
+    entries: dict[str, Entry]
+    parts: dict[str, Path]
+    states: dict[str, dict[str, Tensor]]
+
+
+def open_checkpoint(folder: str | Path, step: Step | None = None, **stated: Any) -> Checkpoint:
+    """Read headers and JSON of a checkpoint, and the names in OFT's pickles.
+
+    Args:
+        folder: Hugging Face's.
+        step: of OFT's files; None for the latest that every part has.
+        stated: see `read_config`.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or a file is missing.
+        ValueError: a file is damaged or of something else, or the checkpoint does not say how it is used.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"{folder} has no {CONFIG}; give the folder of an OpenVLA checkpoint")
+    parts = choose_files(folder, step)
+    states = {part: read_part(path) for part, path in parts.items()}
+    return Checkpoint(folder, read_config(folder, states, **stated), read_shards(folder), parts, states)
+
+
+def read_config(
+    folder: Path,
+    states: Mapping[str, Mapping[str, Tensor]],
+    *,
+    images: int | None = None,
+    chunk: int | None = None,
+    proprio: int | None = None,
+    decoders: tuple[Decoder, ...] | None = None,
+    attention: Mode | None = None,
+) -> OpenVLAConfig:
+    """The configuration that a folder's files state together.
+
+    What is given goes before the object "playloop" in the file, and that before the rules.
+
+    Args:
+        folder: of the checkpoint.
+        states: tensors of OFT's files by part.
+        images: pictures of an observation.
+        chunk: actions of a decision.
+        proprio: size of the robot's state; 0: the checkpoint was trained without it.
+        decoders: ways of decoding.
+        attention: what sees what.
+
+    Raises:
+        Unstated: the files leave a field open; says which to give.
+        ValueError: they contradict each other, or are of something else.
+    """
+    record = read_record(folder / CONFIG)
+    try:
+        if not isinstance(record, dict):
+            raise ValueError("it holds no object")
+        given = {
+            "images": images,
+            "chunk": chunk,
+            "proprio": proprio,
+            "decoders": decoders,
+            "attention": attention,
+        }
+        fields = network_fields(record) | {name: value for name, value in given.items() if value is not None}
+        fields.setdefault("decoders", _decoders(record, states))
+        if fields["decoders"] != ("autoregressive",):
+            fields = {"attention": "full"} | fields
+            told = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
+            if not {"images", "chunk", "proprio"} <= told:
+                fields = _of_benchmark(folder, pickles.HEAD in states) | fields
+        return OpenVLAConfig(**_with_states(fields, states))
+    except (ValueError, TypeError) as error:
+        kind = Unstated if isinstance(error, Unstated) else ValueError
+        raise kind(f"{folder / CONFIG}: {error}") from error
+
+
+def _decoders(record: Mapping[str, Any], states: Mapping[str, Any]) -> tuple[Decoder, ...]:
+    """What a checkpoint was trained for, as far as its files tell.
+
+    OFT's discrete checkpoints and those of Discrete Diffusion VLA consist of the same files, and the latter's
+    configuration may lack the fields that set it apart.
+    """
+    if pickles.HEAD in states:
+        return ("l1",)
+    if record.get("use_discrete_diffusion") or record.get("use_mask_token") or record.get("mask_token_id"):
+        return ("diffusion",)
+    return ("diffusion", "parallel") if states else ("autoregressive",)
+
+
+def _of_benchmark(folder: Path, l1: bool) -> dict[str, Any]:
+    """Pictures, chunk and whether there must be a state, from the names of the data sets."""
+    keys = sorted(read_statistics(folder))
+    found = {name for name in BENCHMARKS for key in keys if key.startswith(name)}
+    if len(found) != 1:
+        raise Unstated(f"give images, chunk and proprio, its data sets ({', '.join(keys)}) do not tell")
+    name = found.pop()
+    benchmark = OFT_BRIDGE if name == "bridge" and l1 else BENCHMARKS[name]
+    fields: dict[str, Any] = {"images": benchmark.images, "chunk": benchmark.chunk}
+    return fields | ({"proprio": None} if benchmark.state else {})
+
+
+def _with_states(fields: dict[str, Any], states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
+    """The fields that the shapes in OFT's files decide, and a check that no file is missing."""
+    fields = dict(fields, film=pickles.VISION in states, l1=pickles.HEAD in states)
+    if pickles.HEAD in states:
+        fields["action"] = _side(states[pickles.HEAD], "model.fc2.weight", 0)
+    size = _side(states[pickles.PROPRIO], "fc1.weight", 1) if pickles.PROPRIO in states else 0
+    wanted = fields.get("proprio", size)
+    if wanted != size and not (wanted is None and size):
+        raise ValueError(
+            f"{pickles.PROPRIO}--STEP_checkpoint.pt {f'reads {size} numbers' if size else 'is missing'}, "
+            f"and the checkpoint a state{f' of {wanted}' if wanted else ''}; download the file too, or give "
+            f"proprio={size} if it was trained so"
+        )
+    return fields | {"proprio": size or None}
+
+
+def _side(state: Mapping[str, Tensor], name: str, axis: int) -> int:
+    if name not in state or state[name].ndim != 2:
+        raise ValueError(f"a further file has no matrix {name} (but {min(state, default='nothing')} …)")
+    return state[name].shape[axis]

@@ -1,0 +1,170 @@
+"""What an OpenVLA checkpoint is, told from headers and JSON: no weights are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from playloop.nn.folder import read_record
+from playloop.nn.vit import ViTConfig
+from playloop.policies.openvla import pickles
+from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, Unstated, open_checkpoint
+from playloop.policies.openvla.config import Decoder, OpenVLAConfig
+from playloop.policies.openvla.families import family_of
+from playloop.policies.openvla.files import check_checkpoint
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.statistics import read_statistics
+from playloop.policies.openvla.vocabulary import GRIPPERS
+
+Lines = list[tuple[str, str]]
+
+NAMES: dict[tuple[Decoder, ...], str] = {
+    ("autoregressive",): "OpenVLA, tokens one after the other",
+    ("l1",): "OpenVLA-OFT, actions regressed (L1)",
+    ("parallel",): "OpenVLA-OFT, tokens in one pass",
+    ("diffusion",): "Discrete Diffusion VLA",
+    ("diffusion", "parallel"): "Discrete Diffusion VLA or OpenVLA-OFT with tokens: their files do not differ",
+}
+
+UNTOLD = "the files do not tell: give images, chunk and proprio when it is opened"
+
+SEEN = {
+    "causal": "causal",
+    "full": "full: every token sees every token, so no key of the prefix can be kept",
+    "block": "block-causal: the prefix does not see the actions, so its keys can be kept",
+}
+
+
+def describe(path: Path) -> Lines | None:
+    """Lines of a label and a value; None for something else than an OpenVLA.
+
+    Args:
+        path: a Hugging Face folder.
+
+    Raises:
+        ValueError: it is one, and damaged or incomplete.
+        FileNotFoundError: it is one, and a file is missing.
+    """
+    if not (path / CONFIG).is_file():
+        return None
+    record = read_record(path / CONFIG)
+    if not isinstance(record, dict) or record.get("model_type") != "openvla":
+        return None
+    checkpoint, told = _open(path)
+    with torch.device("meta"):
+        check_checkpoint(checkpoint, OpenVLA(checkpoint.config))
+    config = checkpoint.config
+    known = read_statistics(path)
+    return [
+        ("kind", NAMES.get(config.decoders, " or ".join(config.decoders))),
+        *_files(checkpoint),
+        *_sizes(config),
+        *_inputs(config, told),
+        *_tokens(path, config),
+        *(line for key in sorted(known) for line in _statistics(path, key, known[key])),
+    ]
+
+
+def _open(path: Path) -> tuple[Checkpoint, bool]:
+    """The checkpoint, and whether its files tell pictures and chunk."""
+    try:
+        return open_checkpoint(path), True
+    except Unstated:
+        state = {} if pickles.PROPRIO in pickles.steps_of(path) else {"proprio": 0}
+        return open_checkpoint(path, images=1, chunk=1, **state), False
+
+
+def _files(checkpoint: Checkpoint) -> Lines:
+    entries = checkpoint.entries.values()
+    types = Counter[str]()
+    for entry in entries:
+        types[entry.dtype] += entry.elements
+    sizes = sum(entry.end - entry.start for entry in entries)
+    files = len({entry.file for entry in entries})
+    lines = [
+        ("parameters", f"{sum(types.values()):,}, with the parts that nothing reads"),
+        ("type", ", ".join(f"{name} ({count:,})" for name, count in types.most_common())),
+        ("weights", f"{files} files, {sizes:,} bytes of tensors"),
+    ]
+    for part, steps in pickles.steps_of(checkpoint.folder).items():
+        numbers = sum(value.numel() for value in checkpoint.states[part].values())
+        listed = ", ".join(map(str, steps))
+        lines.append(
+            (part, f"{numbers:,} parameters, steps {listed}: {checkpoint.parts[part].name} is taken")
+        )
+    return lines
+
+
+def _sizes(config: OpenVLAConfig) -> Lines:
+    sizes = config.llama
+    stack = f"{sizes.layers} layers, width {sizes.width}, {sizes.heads} heads on {sizes.groups} of keys"
+    towers = zip(("DINOv2", "SigLIP"), config.towers, strict=True)
+    return [
+        *((name, _tower(tower)) for name, tower in towers),
+        ("projector", f"{config.features} to {4 * config.features} to {sizes.width} twice"),
+        ("language model", f"{stack}, MLP {sizes.hidden}, eps {sizes.eps:g}, theta {sizes.theta:g}"),
+    ]
+
+
+def _tower(tower: ViTConfig) -> str:
+    front = f", {tower.front} tokens in front" if tower.front else ""
+    return (
+        f"{tower.blocks} blocks of which {tower.built} are read, width {tower.width}, {tower.heads} heads, "
+        f"MLP {tower.hidden}{front}"
+    )
+
+
+def _inputs(config: OpenVLAConfig, told: bool) -> Lines:
+    side = config.image
+    return [
+        ("pictures", f"{config.images} of {side} x {side}, {config.patches} tokens" if told else UNTOLD),
+        ("state", "not read" if config.proprio is None else f"{config.proprio} numbers, one token"),
+        ("instruction", "prompt and FiLM" if config.film else "prompt"),
+        ("attention", SEEN[config.attention]),
+        ("actions", f"chunks of {config.chunk} with {config.action} numbers" if told else UNTOLD),
+    ]
+
+
+def _tokens(path: Path, config: OpenVLAConfig) -> Lines:
+    first, last = config.words - config.bins, config.words - 1
+    lines = [
+        (
+            "bins",
+            f"{config.bins} edges on [-1, 1], {config.bins - 1} bins, ids {first} to {last} as values fall",
+        ),
+        ("vocabulary", f"{config.words} words in {config.vocabulary} rows"),
+    ]
+    if "diffusion" in config.decoders:
+        lines.append(("mask", f"id {config.mask}"))
+    has_tokenizer = (path / "tokenizer.json").is_file()
+    return [*lines, ("tokenizer", "tokenizer.json" if has_tokenizer else "MISSING: copy tokenizer.json too")]
+
+
+def _statistics(path: Path, key: str, record: Mapping[str, Any]) -> Lines:
+    lines = [("data set", key)]
+    for part in ("action", "proprio"):
+        found = record.get(part)
+        if isinstance(found, Mapping):
+            lines += [(f"  {part} {name}", _numbers(found[name])) for name in ("q01", "q99") if name in found]
+            if not {"q01", "q99"} <= found.keys():
+                lines.append((f"  {part}", "MISSING q01 or q99"))
+    try:
+        family = family_of(key)
+    except ValueError:
+        return [*lines, ("  conventions", "of no environment that is known here")]
+    contract, images = family.contract(1), family.images.with_moments_of(path)
+    return [
+        *lines,
+        ("  environment", family.name),
+        ("  action means", contract.action),
+        ("  gripper", GRIPPERS[family.gripper].meaning),
+        ("  picture", f"{contract.image_convention}; then {images.describe()}"),
+    ]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

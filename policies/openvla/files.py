@@ -1,0 +1,197 @@
+"""Weights of an OpenVLA checkpoint in its published layout: a Hugging Face folder, and OFT's further files.
+
+Reading is strict: everything is checked by name, shape and length before the first weight is read, and
+weights are placed one at a time into a model that has no memory before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from playloop.nn.folder import staged, write_record
+from playloop.nn.shards import FLOATS, read_tensors, write_shards
+from playloop.nn.slots import Slot, check_shapes, place, published
+from playloop.policies.openvla import names, pickles
+from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, open_checkpoint
+from playloop.policies.openvla.config import OpenVLAConfig, network_record
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.pickles import Step
+from playloop.policies.openvla.statistics import DATASET_STATISTICS
+
+
+def read_openvla(
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    step: Step | None = None,
+    **stated: Any,
+) -> OpenVLA:
+    """A checkpoint's network, for evaluation.
+
+    Args:
+        folder: Hugging Face's.
+        device: for the weights.
+        dtype: of the weights.
+        step: see `open_checkpoint`.
+        stated: likewise.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: the checkpoint is damaged, incomplete or of something else; names the file and the fix.
+    """
+    checkpoint = open_checkpoint(folder, step, **stated)
+    with torch.device("meta"):
+        model = OpenVLA(checkpoint.config)
+    check_checkpoint(checkpoint, model)
+    model = model.to(dtype).to_empty(device=device)
+    place(model, _all_slots(checkpoint.config), _tensors(checkpoint))
+    return model.eval().requires_grad_(False)
+
+
+def check_checkpoint(checkpoint: Checkpoint, model: OpenVLA) -> None:
+    """Refuse a checkpoint whose tensors are not those of its configuration.
+
+    Args:
+        checkpoint: to check.
+        model: built from its configuration; may lie on the meta device.
+
+    Raises:
+        ValueError: a tensor is missing, unknown, of another shape or no floating-point number.
+    """
+    config, folder = checkpoint.config, checkpoint.folder
+    found: names.Shapes = {}
+    for name, entry in checkpoint.entries.items():
+        if names.is_rotary(name):
+            continue
+        if entry.dtype not in FLOATS:
+            raise ValueError(
+                f"{entry.file}: {name} has the type {entry.dtype}, not one of {', '.join(FLOATS)}"
+            )
+        if names.current(name) in found:
+            raise ValueError(f"{folder}: {names.current(name)} comes twice, as {name} too; download it again")
+        found[names.current(name)] = entry.shape
+    slots = names.vision_slots(config) | names.language_slots(config)
+    _check(model, slots, found, names.vision_unused(config), folder)
+    for part, state in checkpoint.states.items():
+        unused = names.vision_unused(config, film=True) if part == pickles.VISION else {}
+        path = checkpoint.parts[part]
+        _check(model, _part_slots(config, part), _shapes(state, path), unused, path)
+
+
+def _shapes(state: Mapping[str, Tensor], path: Path) -> names.Shapes:
+    try:
+        found = pickles.plain_shapes(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; download it again") from error
+    return {names.current(name): shape for name, shape in found.items()}
+
+
+def _check(
+    model: OpenVLA, slots: Mapping[str, Slot], found: names.Shapes, unused: names.Shapes, path: Path
+) -> None:
+    """`check_shapes`, with what nothing reads held against its own shapes, and the file named."""
+    wrong = [name for name in found.keys() & unused.keys() if tuple(found[name]) != unused[name]]
+    try:
+        if wrong:
+            first = min(wrong)
+            raise ValueError(f"{first} has the shape {tuple(found[first])}, not {unused[first]}")
+        check_shapes(model, slots, {name: shape for name, shape in found.items() if name not in unused})
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not fit its {CONFIG}: {error}; download the whole checkpoint again, from one source"
+        ) from error
+
+
+def _part_slots(config: OpenVLAConfig, part: str) -> dict[str, Slot]:
+    if part == pickles.PROPRIO:
+        return names.proprio_slots()
+    if part == pickles.HEAD:
+        return names.head_slots()
+    return names.vision_slots(config, film=True)
+
+
+def _all_slots(config: OpenVLAConfig) -> dict[str, Slot]:
+    """Of every tensor that is loaded, by part and name: two files may use one name."""
+    slots = names.language_slots(config)
+    if not config.film:
+        slots |= names.vision_slots(config)
+    for part in _parts_of(config):
+        slots |= {f"{part}/{name}": slot for name, slot in _part_slots(config, part).items()}
+    return slots
+
+
+def _parts_of(config: OpenVLAConfig) -> list[str]:
+    present = {
+        pickles.PROPRIO: config.proprio is not None,
+        pickles.HEAD: config.l1,
+        pickles.VISION: config.film,
+    }
+    return [part for part, there in present.items() if there]
+
+
+def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """Everything that is loaded, one tensor at a time."""
+    slots = _all_slots(checkpoint.config)
+    wanted = [name for name in checkpoint.entries if names.current(name) in slots]
+    for name, value in read_tensors(checkpoint.entries, wanted):
+        yield names.current(name), value
+    for part, state in checkpoint.states.items():
+        for name, value in pickles.merge_lora(state, checkpoint.folder):
+            full = f"{part}/{names.current(name)}"
+            if full in slots:
+                yield full, value
+
+
+def write_openvla(
+    folder: str | Path,
+    model: OpenVLA,
+    statistics: Mapping[str, Any],
+    tokenizer: str,
+    *,
+    step: Step = "latest",
+    limit: int = 5_000_000_000,
+    unused: Callable[[tuple[int, ...]], Tensor] = torch.zeros,
+) -> Path:
+    """The inverse of `read_openvla`, in the weights' own type; whole or not at all.
+
+    Args:
+        folder: to write; an older one is replaced.
+        model: whose weights.
+        statistics: data set → its record; goes into `config.json` and `dataset_statistics.json`.
+        tokenizer: content of `tokenizer.json`.
+        step: in the names of OFT's files.
+        limit: bytes of a shard.
+        unused: fills a shape, for parts that nothing here reads and the published code builds.
+    """
+    folder, config = Path(folder), model.config
+    dtype = model.table.weight.dtype
+    with staged(folder) as partial:
+        record = network_record(config) | {"norm_stats": statistics, "torch_dtype": str(dtype).split(".")[1]}
+        write_record(partial / CONFIG, record)
+        write_record(partial / DATASET_STATISTICS, statistics)
+        (partial / "tokenizer.json").write_text(json.dumps(json.loads(tokenizer), ensure_ascii=False))
+        tensors = published(model, names.vision_slots(config) | names.language_slots(config))
+        tensors |= _filled(names.vision_unused(config), unused, dtype)
+        write_shards(partial, tensors, limit)
+        for part in _parts_of(config):
+            state = published(model, _part_slots(config, part))
+            if part == pickles.VISION:
+                state |= _filled(names.vision_unused(config, film=True), unused, dtype)
+            else:  # both were wrapped by DistributedDataParallel when they were saved
+                state = {f"module.{name}": value for name, value in state.items()}
+            torch.save(
+                {n: v.cpu().clone() for n, v in state.items()}, partial / f"{part}--{step}_checkpoint.pt"
+            )
+    return folder
+
+
+def _filled(
+    shapes: names.Shapes, unused: Callable[[tuple[int, ...]], Tensor], dtype: torch.dtype
+) -> dict[str, Tensor]:
+    return {name: unused(shape).to(dtype) for name, shape in shapes.items()}

@@ -1,0 +1,178 @@
+"""A decision that a fine-tuned checkpoint carries along, so that a changed weight or program is noticed.
+
+Weights that were merged again on another machine have turned 93 % success into 0 without an error
+(openvla-oft, issue 151). The decision is made in float32, whatever type the weights have.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.policies.diffusion import RELEASED
+from playloop.policies.openvla.decoders import DecodingConfig, allowed_ids
+from playloop.policies.openvla.engine import encode
+from playloop.policies.openvla.families import FAMILIES
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.policy import OpenVLAPolicy
+from playloop.policies.openvla.prompt import PromptEncoder
+from playloop.policies.openvla.statistics import read_statistics, statistics_of
+from playloop.policies.openvla.vocabulary import GRIPPERS
+
+GOLDEN = "golden.npz"
+CHECKED = ("scores", "tokens", "chunk")
+
+TOLERANCE = 1e-3
+"""Largest difference of a score or action, as a share of the largest: a hundred times what other float32
+kernels change."""
+
+Verify = Literal["strict", "warn", "off"]
+
+
+def write_golden(
+    folder: str | Path, model: OpenVLA, observation: Mapping[str, Any], family: str, key: str
+) -> None:
+    """Add an observation and what the model decides to a checkpoint's folder.
+
+    Args:
+        folder: of the checkpoint, complete but for this.
+        model: read from it, or what was written to it.
+        observation: `images` uint8 [H, W, 3] by camera, `state` float32 [P], `instruction`.
+        family: of the environment, see `families`.
+        key: data set whose statistics scale the actions.
+    """
+    policy = judge(folder, model, family, key)
+    images = {f"images.{name}": np.asarray(observation["images"][name]) for name in policy.cameras}
+    inputs = {
+        "state": np.asarray(observation["state"], np.float32),
+        "instruction": observation["instruction"],
+    }
+    stated = {"family": family, "key": key}
+    decided = decision(policy, observation)
+    arrays: dict[str, Any] = {n: np.array(v) for n, v in (images | inputs | stated | decided).items()}
+    np.savez_compressed(Path(folder) / GOLDEN, allow_pickle=False, **arrays)
+
+
+def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict") -> None:
+    """Decide again and compare; nothing happens where a folder has no golden decision.
+
+    Args:
+        folder: of the checkpoint.
+        model: read from it, in any type and on any device.
+        verify: what to do about a difference: "strict" refuses, "warn" tells, "off" does not look.
+
+    Raises:
+        ValueError: the decision differs, or the file is damaged.
+    """
+    path = Path(folder) / GOLDEN
+    if verify == "off" or not path.is_file():
+        return
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            golden = {name: stored[name] for name in stored.files}
+        policy = judge(folder, model, str(golden["family"]), str(golden["key"]))
+        observation = {
+            "images": {name: golden[f"images.{name}"] for name in policy.cameras},
+            "state": golden["state"],
+            "instruction": str(golden["instruction"]),
+        }
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or of another checkpoint ({error}); copy it again") from error
+    found = differences(golden, decision(policy, observation))
+    if not found:
+        return
+    message = (
+        f"{folder} does not decide as it did when it was written ({'; '.join(found)}): weights, statistics, "
+        "tokenizer or code are not those it was written with; use them or copy it again"
+    )
+    if verify == "strict":
+        raise ValueError(message)
+    warnings.warn(message, stacklevel=3)
+
+
+def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> list[str]:
+    """In what two decisions differ, in words."""
+    found = []
+    for name in CHECKED:
+        before, after = golden.get(name), now.get(name)
+        if before is None or after is None or before.shape != after.shape:
+            if before is not after:
+                found.append(f"{name} have another shape")
+        elif name == "tokens":
+            if changed := int((before != after).sum()):
+                found.append(f"{changed} of {before.size} tokens differ")
+        else:
+            drift = float(np.abs(before - after).max() / max(1.0, float(np.abs(before).max())))
+            if not drift <= TOLERANCE:
+                found.append(f"{name} differ by {drift:.2g} of the largest")
+    return found
+
+
+def judge(folder: str | Path, model: OpenVLA, family: str, key: str) -> OpenVLAPolicy:
+    """The checkpoint as a policy in float32, all settings as published, but nothing drawn.
+
+    Raises:
+        ValueError: no such family or key.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r}: choose from {', '.join(FAMILIES)}")
+    chosen, known = FAMILIES[family], read_statistics(folder)
+    if key not in known:
+        raise ValueError(f"the statistics have no data set {key!r}")
+    return OpenVLAPolicy(
+        model,
+        chosen.contract(model.config.images),
+        PromptEncoder(folder),
+        chosen.images.with_moments_of(folder).changed({"size": model.config.image}),
+        statistics_of(known, key, epsilon=model.config.decoders != ("autoregressive",)),
+        GRIPPERS[chosen.gripper],
+        DecodingConfig(diffusion=replace(RELEASED, sample="argmax", temperature=0.0)),
+        dtype=torch.float32,
+    )
+
+
+@torch.inference_mode()
+def decision(policy: OpenVLAPolicy, observation: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Scores of the first pass, float32 [L, ids] (of a regression the values), tokens [L] and actions."""
+    with exact_products():
+        seen = dict(observation)
+        prefix = encode(policy.model, *policy.inputs([seen], [policy.prompts(seen["instruction"])]))
+        scores = first_scores(policy.model, prefix)[0].cpu().numpy()
+        _, chunks, info = policy([None], [seen], [torch.Generator().manual_seed(0)])
+    found = {"scores": scores, "chunk": chunks[0]}
+    return found | ({"tokens": info["tokens"][0]} if "tokens" in info else {})
+
+
+def first_scores(model: OpenVLA, prefix: Tensor) -> Tensor:
+    """What the first pass says of every action token: prefix [B, P, D] → [B, L, ids]."""
+    config = model.config
+    kind = config.decoders[0]
+    if kind == "autoregressive":
+        block = model.embed(torch.full((len(prefix), 0), 0, device=prefix.device))
+    elif kind == "diffusion":
+        block = model.block(torch.full((len(prefix), config.tokens), config.mask, device=prefix.device))
+    else:
+        block = model.blank(len(prefix))
+    states = model(prefix, block.to(prefix.dtype), model.layout(prefix, block.shape[1]))
+    if kind == "l1":
+        return model.act(states[:, : config.tokens])
+    return model.logits(states[:, : config.tokens], allowed_ids("actions", config))
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """float32 products in float32 on NVIDIA's GPUs, too: TF32 would keep ten bits of the factors."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,263 @@
+"""The networks of OpenVLA, OpenVLA-OFT and Discrete Diffusion VLA (arXiv 2406.09246, 2502.19645, 2508.20072).
+
+One sequence serves all three: `<s>`, the patches of every picture, the robot's state if it is read, the rest
+of the prompt; then a block of action tokens. What comes out at a token predicts the token after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.nn.decoder import Llama, StaticCache
+from playloop.nn.layers import Linear
+from playloop.nn.vit import FiLM, ViT
+from playloop.policies.openvla.action_head import ActionHead, Projector, ProprioProjector
+from playloop.policies.openvla.attention import Layout, Mode
+from playloop.policies.openvla.config import OpenVLAConfig
+
+
+class OpenVLA(nn.Module):
+    """Vision transformers, projectors, language model and heads; decoding belongs to whoever uses it.
+
+    Everything is computed in the type of the images that `see` is given.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: OpenVLAConfig):
+        super().__init__()
+        self.config = config
+        width = config.llama.width
+        self.towers = nn.ModuleList(ViT(tower) for tower in config.towers)
+        film = (FiLM(width, tower) for tower in config.towers)
+        self.films = nn.ModuleList(film) if config.film else None
+        self.projector = Projector(config.features, width)
+        self.proprio = None if config.proprio is None else ProprioProjector(config.proprio, width)
+        self.table = nn.Embedding(config.vocabulary, width)
+        self.llama = Llama(config.llama)
+        self.head = Linear(width, config.vocabulary, bias=False)
+        self.action_head = ActionHead(width, config.action) if config.l1 else None
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Of the weights."""
+        return self.table.weight.device
+
+    def see(self, images: Tensor, words: Tensor | None = None) -> Tensor:
+        """Pictures → tokens of the language model, [B, images * patches of one, D].
+
+        Args:
+            images: [B, images, 3 * towers, S, S], each tower's channels normalised for it, DINOv2 first.
+            words: ids of the whole prompt, int64 [B, L], which modulate the towers where the checkpoint has
+                FiLM. As in OFT, the end of the sequence counts as a word.
+
+        Raises:
+            ValueError: a shape is another one, or words are missing.
+        """
+        config = self.config
+        wanted = config.images, config.channels, config.image, config.image
+        if tuple(images.shape[1:]) != wanted:
+            raise ValueError(f"images have the shape {tuple(images.shape)}, not {('B', *wanted)}")
+        if (words is None) == config.film:
+            raise ValueError(f"this checkpoint {'needs' if config.film else 'does not take'} words to see")
+        condition = None if words is None else self.condition(words).to(images.dtype)
+        features = []
+        for number, tower in enumerate(cast(list[ViT], list(self.towers))):
+            pictures = images[:, :, 3 * number : 3 * number + 3].flatten(0, 1)  # [B * I, 3, S, S]
+            modulations = None
+            if condition is not None and self.films is not None:
+                repeated = condition.repeat_interleave(config.images, 0)
+                modulations = self.films[number](repeated)
+            features.append(tower(pictures, modulations))
+        return self.projector(torch.cat(features, -1)).view(len(images), config.patches, -1)
+
+    def condition(self, words: Tensor) -> Tensor:
+        """The mean embedding of a prompt and the end of the sequence, fillers left out: [B, L] → [B, D]."""
+        ids = F.pad(words, (0, 1), value=self.config.eos)
+        real = (ids != self.config.padding)[..., None]
+        return (self.table(ids) * real).sum(1) / real.sum(1)
+
+    def prefix(self, patches: Tensor, proprio: Tensor | None, prompt: Tensor) -> Tensor:
+        """Everything before the actions, [B, P, D]: `<s>`, patches, state, the rest of the prompt.
+
+        Args:
+            patches: as `see` returns them.
+            proprio: normalised state [B, proprio]; None exactly where the checkpoint does not read it.
+            prompt: ids, int64 [B, L]: `<s>` first, 29871 last; shorter rows carry fillers after `<s>`.
+
+        Raises:
+            ValueError: the state is missing, superfluous or of another size.
+        """
+        self._check_proprio(proprio)
+        embedded = self.embed(prompt).to(patches.dtype)
+        state = []
+        if proprio is not None and self.proprio is not None:
+            state = [self.proprio(proprio.to(patches.dtype))[:, None]]
+        return torch.cat([embedded[:, :1], patches, *state, embedded[:, 1:]], 1)
+
+    def check_prompts(self, prompt: Tensor) -> None:
+        """Refuse prompts, int64 [B, L], that `prefix` would take apart at the wrong place; waits for a GPU.
+
+        Raises:
+            ValueError: one does not begin with `<s>`.
+        """
+        if not bool((prompt[:, 0] == self.config.bos).all()):
+            raise ValueError(f"every prompt must begin with the id {self.config.bos}; fillers come after it")
+
+    def _check_proprio(self, proprio: Tensor | None) -> None:
+        size = self.config.proprio
+        if size is None and proprio is not None:
+            raise ValueError("this checkpoint has no proprio projector: give no state")
+        if size is not None and (proprio is None or proprio.shape[1:] != (size,)):
+            found = "none is given" if proprio is None else f"it has the shape {tuple(proprio.shape)}"
+            raise ValueError(f"this checkpoint reads a state of {size} numbers, [B, {size}]; {found}")
+
+    def padding(self, prompt: Tensor) -> Tensor | None:
+        """Which tokens of the prefix are fillers, bool [B, P]; None if none is.
+
+        Args:
+            prompt: ids, int64 [B, L], as `prefix` takes them.
+        """
+        fillers = prompt == self.config.padding
+        if not bool(fillers.any()):
+            return None
+        inserted = self.config.patches + (self.config.proprio is not None)
+        real = fillers.new_zeros(len(prompt), inserted)
+        return torch.cat([fillers[:, :1], real, fillers[:, 1:]], 1)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Ids, int64 […] → rows of the table, […, D]."""
+        return self.table(ids)
+
+    def block(self, ids: Tensor) -> Tensor:
+        """Action ids [B, N] and the end of the sequence, embedded: [B, N + 1, D]."""
+        return self.embed(F.pad(ids, (0, 1), value=self.config.eos))
+
+    def blank(self, batch: int) -> Tensor:
+        """A block whose actions are zeros, as OFT's parallel decoders read it: [B, tokens + 1, D]."""
+        end = self.table.weight[self.config.eos].expand(batch, 1, -1)
+        return torch.cat([end.new_zeros(batch, self.config.tokens, end.shape[-1]), end], 1)
+
+    def logits(self, hidden: Tensor, ids: slice | Tensor | None = None) -> Tensor:
+        """Scores of the chosen ids only, float32: hidden […, D] → […, ids].
+
+        Args:
+            hidden: states as `forward` returns them.
+            ids: rows of the head, a contiguous range (nothing is copied) or int64 [n]; None for all.
+        """
+        weight = self.head.weight if ids is None else self.head.weight[ids]
+        return F.linear(hidden, weight.to(hidden.dtype)).float()
+
+    def act(self, hidden: Tensor) -> Tensor:
+        """OFT's regression: states [B, chunk * action, D] → normalised actions [B, chunk, action], float32.
+
+        Raises:
+            ValueError: the checkpoint has no action head, or there are more or fewer states.
+        """
+        if self.action_head is None:
+            raise ValueError(f"this checkpoint has no action head; decode with {self.config.decoders}")
+        if hidden.shape[1] != self.config.tokens:
+            raise ValueError(f"{hidden.shape[1]} states; the head reads {self.config.tokens}")
+        return self.action_head(hidden).float()
+
+    def layout(
+        self,
+        prefix: Tensor,
+        block: int,
+        mode: Mode | None = None,
+        padding: Tensor | None = None,
+        length: int | None = None,
+    ) -> Layout:
+        """Positions and bias for a prefix [B, P, D] and a block of so many tokens.
+
+        Args:
+            prefix: gives length, type and device.
+            block: tokens of it.
+            mode: what sees what; None: as the checkpoint was trained.
+            padding: see `padding`.
+            length: places of a cache; None: those of the prefix and block.
+        """
+        mode = self.config.attention if mode is None else mode
+        sizes, places = self.config.llama, prefix.shape[1]
+        if padding is not None:
+            return Layout.of(sizes, mode, places, block, prefix.dtype, prefix.device, padding, length)
+        # Kept: making one waits for the device, and tables are the same for every prompt of a length.
+        inference = torch.is_inference_mode_enabled()
+        key = mode, places, block, length, prefix.dtype, prefix.device, inference
+        if key not in self._layouts:
+            self._layouts[key] = Layout.of(
+                sizes, mode, places, block, prefix.dtype, prefix.device, None, length
+            )
+        return self._layouts[key]
+
+    def forward(self, prefix: Tensor, block: Tensor, layout: Layout) -> Tensor:
+        """One joint pass over the whole sequence → states [B, 1 + N, D].
+
+        State i predicts the block's token i, for the prefix's last token predicts the first; the last state
+        predicts what would come after the block.
+
+        Args:
+            prefix: [B, P, D].
+            block: [B, N, D], N may be 0.
+            layout: of just this sequence.
+
+        Raises:
+            ValueError: the layout is of another sequence.
+        """
+        layout.check(prefix, block)
+        count = layout.prefix + layout.block
+        x = torch.cat([prefix, block], 1)
+        bias = layout.bias_of(0, count, count)
+        return self.llama(x, layout.turn(0, count), bias, wanted=layout.block + 1)
+
+    def prefill(self, prefix: Tensor, block: Tensor, layout: Layout) -> tuple[Tensor, StaticCache]:
+        """`forward` that keeps keys and values: its states, and a cache of `layout.length` places.
+
+        Raises:
+            ValueError: the layout is of another sequence, or of attention "full", whose keys last one pass.
+        """
+        layout.check(prefix, block)
+        self._check_cacheable(layout)
+        count = layout.prefix + layout.block
+        cache = StaticCache.empty(self.config.llama, len(prefix), layout.length, prefix.dtype, prefix.device)
+        places = torch.arange(count, device=prefix.device)
+        bias = layout.bias_of(0, count, layout.length)
+        x = torch.cat([prefix, block], 1)
+        wanted = layout.block + 1
+        return self.llama(x, layout.turn(0, count), bias, cache, places, wanted), cache
+
+    def extend(self, x: Tensor, start: int, cache: StaticCache, layout: Layout) -> Tensor:
+        """More tokens over a cache, whose places they take: x [B, n, D] → their states [B, n, D].
+
+        Args:
+            x: embedded tokens. "block": the prefix's last token and the whole block, again in every round.
+                "causal": any tokens that follow those in the cache.
+            start: place of the first of them. "block": P - 1.
+            cache: as `prefill` returns it; changed.
+            layout: the one that the cache was made with.
+
+        Raises:
+            ValueError: the tokens do not fit the layout.
+        """
+        self._check_cacheable(layout)
+        count = x.shape[1]
+        again = layout.prefix - 1, layout.block + 1
+        if layout.mode == "block" and (start, count) != again:
+            raise ValueError(f"{count} tokens from place {start}; a block has {again[1]} from {again[0]}")
+        if not 0 <= start <= start + count <= layout.length:
+            raise ValueError(f"{count} tokens from place {start} leave a cache of {layout.length}")
+        places = torch.arange(start, start + count, device=x.device)
+        bias = layout.bias_of(start, count, layout.length)
+        return self.llama(x, layout.turn(start, count), bias, cache, places)
+
+    def _check_cacheable(self, layout: Layout) -> None:
+        if layout.mode == "full":
+            raise ValueError(
+                'attention="full": all keys depend on the actions, so none can be kept; use forward'
+            )

@@ -1,0 +1,93 @@
+"""From a Hugging Face folder to a policy: which data set, which environment, and whether all of it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from playloop.policies.openvla.checkpoint import open_checkpoint
+from playloop.policies.openvla.config import OpenVLAConfig
+from playloop.policies.openvla.decoders import DecodingConfig
+from playloop.policies.openvla.families import Family, choose_family, family_of
+from playloop.policies.openvla.files import read_openvla
+from playloop.policies.openvla.golden import Verify, verify_golden
+from playloop.policies.openvla.pickles import Step
+from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
+from playloop.policies.openvla.prompt import PromptEncoder
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.vocabulary import GRIPPERS
+
+STATED = ("images", "chunk", "proprio", "decoders", "attention")
+"""What a published folder may leave open, see `checkpoint.read_config`."""
+
+
+def open_policy(
+    folder: str | Path,
+    *,
+    family: str | None = None,
+    unnorm_key: str | None = None,
+    decoding: DecodingConfig | None = None,
+    pipeline: Mapping[str, Any] | None = None,
+    batch: int = 1,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    step: Step | None = None,
+    verify: Verify = "strict",
+    **stated: Any,
+) -> OpenVLAPolicy:
+    """A Hugging Face folder as a policy.
+
+    Args:
+        folder: of a checkpoint of OpenVLA, OpenVLA-OFT or Discrete Diffusion VLA.
+        family: "libero", "bridge" or "fractal"; None: the one whose data set it is.
+        unnorm_key: data set whose statistics scale the actions; None: the only one, or the family's only one.
+        decoding: None for the checkpoint's own decoder as published.
+        pipeline: fields of `EvaluationImages` that differ from the family's published pipeline; its moments
+            are those that the folder states.
+        batch: rows of a network call.
+        device: to run on.
+        dtype: of weights and computation.
+        step: of OFT's further files; None for the latest.
+        verify: what to do when a golden decision that the folder carries along is made differently.
+        stated: `images`, `chunk`, `proprio`, `decoders`, `attention`, where the files do not tell; see
+            `checkpoint.read_config`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or the checkpoint does not fit the family.
+    """
+    if unknown := stated.keys() - STATED:
+        raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
+    known = read_statistics(folder)
+    chosen, key = _choose(known, family, unnorm_key)
+    # everything that small files can tell is checked before the weights are read
+    config = open_checkpoint(folder, step, **stated).config
+    _check_state(config, chosen)
+    contract = chosen.contract(config.images)
+    statistics = statistics_of(known, key, epsilon=config.decoders != ("autoregressive",))
+    check_parts(config, contract, statistics)
+    (decoding or DecodingConfig()).of(config)
+    images = chosen.images.with_moments_of(folder).changed({"size": config.image} | dict(pipeline or {}))
+    prompts = PromptEncoder(folder)
+    model = read_openvla(folder, device, dtype, step, **stated)
+    verify_golden(folder, model, verify)
+    gripper = GRIPPERS[chosen.gripper]
+    return OpenVLAPolicy(model, contract, prompts, images, statistics, gripper, decoding, batch, dtype)
+
+
+def _choose(known: dict[str, Any], family: str | None, unnorm_key: str | None) -> tuple[Family, str]:
+    """Family and data set, one from the other where only one is stated."""
+    chosen, wanted = choose_family(family, list(known), unnorm_key)
+    key = choose_key(known, wanted)
+    return chosen or family_of(key), key
+
+
+def _check_state(config: OpenVLAConfig, family: Family) -> None:
+    if config.proprio is not None and not family.state:
+        raise ValueError(
+            f"the checkpoint reads the robot's state, and how {family.name}'s was given to it is not "
+            "published; only LIBERO's is known"
+        )

@@ -1,0 +1,144 @@
+"""OpenVLA-OFT's further files, `{part}--{step}_checkpoint.pt`: torch pickles, read without running them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from playloop.nn.folder import read_record
+from playloop.nn.pickles import read_pickle
+
+PROPRIO, HEAD, VISION = "proprio_projector", "action_head", "vision_backbone"
+PARTS = (PROPRIO, HEAD, VISION)
+FOREIGN = "noisy_action_projector"
+"""Belongs to OFT's continuous diffusion head, which is not built here."""
+
+Step = int | str
+"""Training step of a file, or "latest"."""
+
+
+def steps_of(folder: Path) -> dict[str, dict[Step, Path]]:
+    """Part → step → file, of the parts that the folder has; numbers ascend, "latest" comes last."""
+    found: dict[str, dict[Step, Path]] = {}
+    for path in folder.glob("*--*checkpoint.pt"):
+        match = re.fullmatch(r"(\w+)--(?:(\d+)|latest)_checkpoint\.pt", path.name)
+        if match and match[1] in (*PARTS, FOREIGN):
+            step: Step = "latest" if match[2] is None else int(match[2])
+            found.setdefault(match[1], {})[step] = path
+    return {
+        part: dict(sorted(files.items(), key=lambda item: _order(item[0]))) for part, files in found.items()
+    }
+
+
+def _order(step: Step) -> tuple[bool, int]:
+    return isinstance(step, str), step if isinstance(step, int) else 0
+
+
+def choose_files(folder: Path, step: Step | None = None) -> dict[str, Path]:
+    """One file for each part that the folder has, all of one step.
+
+    Args:
+        folder: of the checkpoint.
+        step: which; None for the latest that every part has.
+
+    Raises:
+        ValueError: the parts have no such step in common, or belong to a head that is not built here.
+    """
+    step = int(step) if isinstance(step, str) and step.isdigit() else step
+    found = steps_of(folder)
+    if FOREIGN in found:
+        raise ValueError(
+            f"{folder} holds a {FOREIGN}: OFT's continuous diffusion head is not built here; use an L1 or a "
+            "discrete checkpoint"
+        )
+    if not found:
+        if step is not None:
+            raise ValueError(f"{folder} has no files of step {step}; leave the step out")
+        return {}
+    common = set.intersection(*(set(files) for files in found.values()))
+    listed = "; ".join(f"{part}: {', '.join(map(str, files))}" for part, files in found.items())
+    if not common or (step is not None and step not in common):
+        wanted = "no step" if step is None else f"step {step} not"
+        raise ValueError(f"{folder} has {wanted} for every part ({listed}); give a step that all have")
+    chosen = max(common, key=_order) if step is None else step
+    return {part: files[chosen] for part, files in found.items()}
+
+
+def read_part(path: Path) -> dict[str, Tensor]:
+    """A part's tensors by name, without DataParallel's `module.`.
+
+    Raises:
+        ValueError: see `nn.pickles.read_pickle`; or a tensor is no floating-point one.
+    """
+    tensors = {name.removeprefix("module."): value for name, value in read_pickle(path).items()}
+    wrong = [name for name, value in tensors.items() if not value.is_floating_point()]
+    if wrong:
+        raise ValueError(f"{path}: {wrong[0]} is {tensors[wrong[0]].dtype}, and weights are floating-point")
+    return tensors
+
+
+def lora_scale(folder: Path, rank: int) -> float:
+    """What a LoRA product is multiplied with: alpha / rank, alpha from `lora_adapter`, else OFT's rule."""
+    record = folder / "lora_adapter" / "adapter_config.json"
+    if record.is_file():
+        found = read_record(record)
+        if found.get("r") != rank:
+            raise ValueError(f"{record} has rank {found.get('r')}, the weights {rank}; they are of two runs")
+        return float(found["lora_alpha"]) / rank
+    return min(rank, 16) / rank
+
+
+def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name of a state with LoRA's factors merged, see `merge_lora`.
+
+    Raises:
+        ValueError: a factor lacks its partner or its layer, or does not fit them.
+    """
+    factors = {name for name in state if ".lora_" in name}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in state.keys() - factors:
+        shapes[_plain(name)] = tuple(state[name].shape)
+        if not name.endswith(BASE):
+            continue
+        down, up = (state.get(factor) for factor in _factors(name))
+        rows, columns = shapes[_plain(name)]
+        if down is None or up is None or (up.shape, down.shape[1:]) != ((rows, len(down)), (columns,)):
+            raise ValueError(f"{_plain(name)} lacks one of LoRA's factors, or they have another shape")
+        factors -= set(_factors(name))
+    if factors:
+        raise ValueError(f"{min(factors)} adapts no layer")
+    return shapes
+
+
+def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Plain layers of a state that was saved from inside PEFT, as FiLM's file is, one at a time.
+
+    Args:
+        state: by name, with PEFT's `base_layer`, `lora_A.default` and `lora_B.default`; see `plain_shapes`.
+        folder: of the checkpoint, which may tell LoRA's scale.
+
+    Yields:
+        Names and values; an adapted layer is its base and the scaled product of its factors, in float32.
+    """
+    for name, value in state.items():
+        if ".lora_" in name:
+            continue
+        if name.endswith(BASE):
+            down, up = (state[factor].float() for factor in _factors(name))
+            value = value.float() + lora_scale(folder, len(down)) * (up @ down)
+        yield _plain(name), value
+
+
+BASE = ".base_layer.weight"
+
+
+def _plain(name: str) -> str:
+    return name.replace(".base_layer.", ".")
+
+
+def _factors(name: str) -> tuple[str, str]:
+    layer = name.removesuffix(BASE)
+    return f"{layer}.lora_A.default.weight", f"{layer}.lora_B.default.weight"

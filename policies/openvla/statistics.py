@@ -1,0 +1,108 @@
+"""The statistics that an OpenVLA checkpoint carries: of which data set, and their scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playloop.nn.folder import read_record
+from playloop.tokenizers.normalizer import EPSILON, QuantileNormalizer
+
+DATASET_STATISTICS = "dataset_statistics.json"
+SUFFIX = "_no_noops"
+"""Of LIBERO's data sets without pauses; some published checkpoints leave it out of the key."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Of one data set.
+
+    Args:
+        key: its name, "libero_object_no_noops" for instance.
+        action: [-1, 1] ↔ the robot's numbers; grippers pass through.
+        proprio: the robot's state → [-1, 1], None where the checkpoint holds nothing of it.
+    """
+
+    key: str
+    action: QuantileNormalizer
+    proprio: QuantileNormalizer | None = None
+
+
+def read_statistics(folder: str | Path) -> dict[str, Any]:
+    """Key → a data set's record. `dataset_statistics.json` goes before `norm_stats` in `config.json`.
+
+    Raises:
+        ValueError: there are none, or a file is damaged.
+    """
+    folder = Path(folder)
+    own = folder / DATASET_STATISTICS
+    if own.is_file():
+        found, place = read_record(own), own
+    elif (folder / "config.json").is_file():
+        found, place = read_record(folder / "config.json").get("norm_stats"), folder / "config.json"
+    else:
+        raise ValueError(f"{folder} has neither {DATASET_STATISTICS} nor config.json; copy them too")
+    if not isinstance(found, dict) or not found:
+        raise ValueError(
+            f"{place} holds no statistics, without which actions have no scale; copy the "
+            f"{DATASET_STATISTICS} of the training run into the folder"
+        )
+    return found
+
+
+def choose_key(known: dict[str, Any], wanted: str | None) -> str:
+    """The data set to take: the one that is asked for, with or without `_no_noops`, or the only one.
+
+    Raises:
+        ValueError: it is unknown, or several could be meant; lists them.
+    """
+    listed = ", ".join(sorted(known))
+    if wanted is None:
+        if len(known) == 1:
+            return next(iter(known))
+        raise ValueError(f"unnorm_key: the checkpoint knows several data sets, choose one of {listed}")
+    other = wanted.removesuffix(SUFFIX) if wanted.endswith(SUFFIX) else wanted + SUFFIX
+    for name in (wanted, other):
+        if name in known:
+            return name
+    raise ValueError(f"unnorm_key={wanted!r} is none of the checkpoint's data sets: {listed}")
+
+
+def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statistics:
+    """One data set's, checked.
+
+    Args:
+        known: from `read_statistics`.
+        key: one of its keys.
+        epsilon: whether 1e-8 is added to the span, as OpenVLA-OFT and what builds on it do; the original
+            OpenVLA does not.
+
+    Raises:
+        ValueError: q01, q99 or the action's mask is missing, or they differ in length.
+    """
+    record = known[key]
+    action = record.get("action") if isinstance(record, dict) else None
+    if not isinstance(action, dict):
+        raise ValueError(f"the statistics of {key} have no action; copy {DATASET_STATISTICS} again")
+    added = EPSILON if epsilon else 0.0
+    normalizer = _normalizer(f"{key}.action", action, ("q01", "q99", "mask"), added)
+    proprio = record.get("proprio")
+    if not proprio:
+        return Statistics(key, normalizer)
+    return Statistics(key, normalizer, _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON))
+
+
+def _normalizer(
+    name: str, record: dict[str, Any], wanted: tuple[str, ...], epsilon: float
+) -> QuantileNormalizer:
+    missing = [field for field in wanted if field not in record]
+    if missing:
+        raise ValueError(
+            f"the statistics {name} lack {' and '.join(missing)}: another version or normalisation; "
+            f"use the {DATASET_STATISTICS} that the training wrote"
+        )
+    try:
+        return QuantileNormalizer.from_statistics(record, epsilon=epsilon)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the statistics {name} are damaged: {error}") from error

@@ -1,0 +1,130 @@
+"""A published folder as an agent, from the command that a user types to the simulator and back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
+from openvla_tiny import TOWERS
+
+from playloop.agents.dialect import DialectAgent
+from playloop.agents.openvla import OpenVLAAgentConfig, folder_hash
+from playloop.agents.policy import PolicyAgent
+from playloop.cli.main import main
+from playloop.envs.episode import Episode
+from playloop.envs.libero import LiberoConfig
+from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.openvla.synthetic import write_synthetic
+
+LIBERO = pytest.mark.skipif(
+    find_spec("libero") is None, reason="LIBERO is not installed: pip install 'playloop[libero]'"
+)
+
+
+def written(folder, kind="diffusion", **changes):
+    return write_synthetic(folder, 5, kind, towers=TOWERS, **changes)
+
+
+@LIBERO
+def test_the_command_drives_libero_and_its_results_say_how(tmp_path):
+    folder, out = written(tmp_path / "checkpoint"), tmp_path / "out"
+    words = ["suite=libero_object", "agent=openvla", f"agent.checkpoint={folder}", "inits=1", "task=0"]
+    more = ["agent.diffusion.rounds=2", "execute=4", "horizon=12", "workers=0", "videos=none", f"out={out}"]
+    assert main(["eval", *words, *more]) == 0
+    (episode,) = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    assert (episode["steps"], episode["decisions"], episode["error"]) == (12, 3, None)
+    run = json.loads((out / "summary.json").read_text())["run"]
+    told = run["agent_provenance"]
+    assert told["checkpoint_sha256"] == folder_hash(folder) and told["decoder"] == "diffusion"
+    assert told["diffusion"]["rounds"] == 2 and told["unnorm_key"] == "libero_object_no_noops"
+
+
+def recorded():
+    """A LIBERO scene as the environment shows it, with both cameras' declared sizes."""
+    stored = resources.files("playloop.envs") / "reference/libero_object-task00-init000-seed0.npz"
+    with stored.open("rb") as file, np.load(file) as archive:
+        scene = archive["image"].repeat(2, 0).repeat(2, 1)
+    state = np.array([-0.1, 0.0, 0.4, 3.1, 0.1, -0.1, 0.04, -0.04], np.float32)
+    cameras = LiberoConfig().contract().cameras
+    text = "pick up the alphabet soup and place it in the basket"
+    return {"images": dict.fromkeys(cameras, scene), "state": state, "instruction": text}
+
+
+@LIBERO
+@pytest.mark.parametrize(("kind", "chunk"), [("openvla", 1), ("oft", 8), ("parallel", 8)])
+def test_every_kind_decides_on_a_recorded_scene(tmp_path, kind, chunk):
+    agent = OpenVLAAgentConfig(str(written(tmp_path / kind, kind)), batch=2).make()
+    assert isinstance(agent, PolicyAgent) and agent.reads == {"images"} and agent.rows == 2
+    agent.prepare(LiberoConfig().contract())
+    begun = agent.begin(Episode("libero_object", 0, 0))
+    _, (plan,) = agent.act([begun], [recorded()], [np.random.default_rng(0)])
+    assert plan.actions.shape == (chunk, 7) and np.isfinite(plan.actions).all()
+    assert set(plan.actions[:, -1]) <= {-1.0, 1.0}
+    shorter = OpenVLAAgentConfig(str(tmp_path / kind), execute=1).make()
+    _, (first,) = shorter.act([begun], [recorded()], [np.random.default_rng(0)])
+    assert np.allclose(first.actions, plan.actions[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("key", "suite"), [("bridge_orig", "bridge"), ("fractal20220817_data", "fractal")])
+def test_simpler_env_s_robots_get_a_translated_policy(tmp_path, key, suite):
+    agent = OpenVLAAgentConfig(str(written(tmp_path / suite, "openvla", key=key))).make()
+    assert isinstance(agent, DialectAgent)
+    contract = SimplerConfig(suite, shading="fast").contract()
+    agent.prepare(contract)
+    (camera,) = contract.cameras
+    picture = np.random.default_rng(0).integers(0, 256, (*contract.cameras[camera], 3), np.uint8)
+    seen = {
+        "images": {camera: picture},
+        "state": np.zeros(7, np.float32),
+        "instruction": "put carrot on plate",
+    }
+    begun = agent.begin(Episode(suite, 0, 0))
+    _, (plan,) = agent.act([begun], [seen], [np.random.default_rng(0)])
+    assert plan.actions.shape == (1, 7) and np.isfinite(plan.actions).all()
+    assert plan.actions[0, 6] == 0.0 if suite == "fractal" else plan.actions[0, 6] in (-1.0, 1.0)
+    assert agent.provenance()["unnorm_key"] == key and agent.provenance()["dialect"]
+
+
+@LIBERO
+def test_a_bridge_checkpoint_is_refused_on_libero_before_the_first_step(tmp_path, capsys):
+    folder = written(tmp_path / "bridge", "openvla", key="bridge_orig")
+    words = ["suite=libero_object", "agent=openvla", f"agent.checkpoint={folder}", "inits=1", "task=0"]
+    assert main(["eval", *words, "workers=0", f"out={tmp_path}/out"]) == 2
+    error = capsys.readouterr().err
+    assert "bridge_dataset" in error and "libero" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"diffusion": {"round": 3}}, "no decoder field"),
+        ({"images": {"blur": 1}}, "is no step"),
+        ({"dtype": "int8"}, "agent.dtype='int8'"),
+        ({"execute": 9}, "a chunk has 8 actions"),
+        ({"decoder": "l1"}, "trained for diffusion"),
+        ({"unnorm_key": "libero_goal"}, "libero_object_no_noops"),
+        ({"stated": {"picture": 1}}, "picture cannot be stated"),
+        ({"step": 7}, "step 7"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path_factory, changes, wanted):
+    home = tmp_path_factory.getbasetemp() / "bad_settings"
+    folder = home if home.exists() else written(home)
+    with pytest.raises(ValueError, match=wanted):
+        OpenVLAAgentConfig(str(folder), **changes).make()
+
+
+def test_the_hash_is_of_what_decides(tmp_path):
+    folder = written(tmp_path / "c", "openvla")
+    before = folder_hash(folder)
+    (folder / "README.md").write_text("words")
+    assert folder_hash(folder) == before
+    (folder / "preprocessor_config.json").write_text("{}")
+    assert folder_hash(folder) != before

@@ -1,0 +1,195 @@
+"""Adapters change what they should: against transformers with merged weights, and PEFT's files and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaModel
+
+from playloop.nn.adapter import CONFIG, WEIGHTS, read_adapter, read_adapter_config, write_adapter
+from playloop.nn.decoder import Llama, LlamaSizes, Rotary
+from playloop.nn.lora import LoRAConfig, LoRALinear, adapt, adapters, merge, without_adapters
+from playloop.nn.slots import llama_slots, place
+
+SIZES = LlamaSizes(width=32, layers=2, heads=4, groups=2, hidden=48)
+SLOTS = llama_slots(SIZES, "", "")
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TOKENS = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(3))
+
+
+def reference() -> LlamaModel:
+    torch.manual_seed(0)
+    return LlamaModel(
+        LlamaConfig(
+            vocab_size=8,
+            hidden_size=SIZES.width,
+            num_hidden_layers=SIZES.layers,
+            num_attention_heads=SIZES.heads,
+            num_key_value_heads=SIZES.groups,
+            intermediate_size=SIZES.hidden,
+            rms_norm_eps=SIZES.eps,
+            attn_implementation="eager",
+        )
+    ).eval()
+
+
+def ours(theirs: LlamaModel) -> Llama:
+    model = Llama(SIZES)
+    state = {name: value for name, value in theirs.state_dict().items() if "embed" not in name}
+    place(model, SLOTS, state.items())
+    return model
+
+
+def run(model: Llama) -> torch.Tensor:
+    rotary = Rotary(SIZES, 5, torch.float32, "cpu").at(torch.arange(5))
+    hidden = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    with torch.no_grad():
+        return model(TOKENS, rotary, torch.zeros(5, 5).masked_fill(hidden, float("-inf")))
+
+
+def run_theirs(model: LlamaModel) -> torch.Tensor:
+    with torch.no_grad():
+        return model(inputs_embeds=TOKENS).last_hidden_state
+
+
+def random_adapter(folder, rank: int = 4, alpha: float = 6.0, only: tuple[str, ...] = LAYERS) -> None:
+    """An adapter as PEFT writes it, of random numbers."""
+    generator = torch.Generator().manual_seed(1)
+    tensors = {}
+    for name, value in reference().state_dict().items():
+        if (layer := name.removesuffix(".weight")).endswith(only):
+            for part, shape in (("A", (rank, value.shape[1])), ("B", (value.shape[0], rank))):
+                key = f"base_model.model.{layer}.lora_{part}.weight"
+                tensors[key] = 0.3 * torch.randn(shape, generator=generator)
+    folder.mkdir()
+    save_file(tensors, folder / WEIGHTS)
+    record = {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": alpha,
+        "target_modules": list(only),
+        "bias": "none",
+    }
+    (folder / CONFIG).write_text(json.dumps(record | {"use_dora": False, "rank_pattern": {}}))
+
+
+def adapted(folder) -> Llama:
+    model = ours(reference())
+    adapt(model, SLOTS, read_adapter_config(folder), torch.Generator().manual_seed(7))
+    read_adapter(folder, model)
+    return model
+
+
+@pytest.mark.parametrize("only", [LAYERS, ("q_proj", "v_proj")])
+def test_published_adapter_does_what_merging_into_the_published_weights_does(tmp_path, only):
+    random_adapter(tmp_path / "adapter", only=only)
+    stored, theirs = load_file(tmp_path / "adapter" / WEIGHTS), reference()
+    with torch.no_grad():
+        for name, value in theirs.named_parameters():
+            key = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+            if f"{key}A.weight" in stored:
+                value += 6.0 / 4 * stored[f"{key}B.weight"] @ stored[f"{key}A.weight"]
+    model = adapted(tmp_path / "adapter")
+    wanted, base = run_theirs(theirs), run_theirs(reference())
+    assert (wanted - base).abs().max() > 0.1
+    assert torch.allclose(run(model), wanted, atol=2e-5)
+    with without_adapters(model):
+        assert torch.allclose(run(model), base, atol=2e-5)
+    assert torch.allclose(run(model), wanted, atol=2e-5)
+    merge(model)
+    assert not adapters(model) and [name for name, _ in model.named_parameters()] == [
+        name for name, _ in Llama(SIZES).named_parameters()
+    ]
+    assert torch.allclose(run(model), wanted, atol=2e-5)
+
+
+def test_files_come_back_bit_for_bit(tmp_path):
+    random_adapter(tmp_path / "adapter")
+    write_adapter(tmp_path / "again", adapted(tmp_path / "adapter"), base="openvla/openvla-7b")
+    one, two = (load_file(tmp_path / name / WEIGHTS) for name in ("adapter", "again"))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert read_adapter_config(tmp_path / "again") == LoRAConfig(4, 6.0)
+    third = adapted(tmp_path / "again")
+    assert torch.equal(run(third), run(adapted(tmp_path / "adapter")))
+
+
+def test_new_adapters_change_nothing_and_alone_are_trained():
+    model = ours(reference()).to(torch.bfloat16)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapt(model, SLOTS, LoRAConfig(rank=8), torch.Generator().manual_seed(0))
+    layer = model.get_submodule("blocks.0.attention.project")
+    assert isinstance(layer, LoRALinear) and layer.config.scale == 1.0
+    assert LoRAConfig().scale == 0.5  # OpenVLA's: rank 32, alpha 16
+    assert layer.lora_a.std().item() == pytest.approx(1 / 8, rel=0.1) and layer.lora_a.mean().abs() < 0.02
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    assert all("lora_" in name and value.dtype == torch.float32 for name, value in trained.items())
+    assert len(trained) == 2 * (4 + 7)  # four products of seven published layers a block
+    merge(model)
+    after = model.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+    assert after["blocks.0.mlp.inner.weight"].dtype == torch.bfloat16
+
+
+def test_merging_adds_in_float32_and_rounds_once():
+    layer = ours(reference()).to(torch.bfloat16)
+    adapt(layer, SLOTS, LoRAConfig(rank=2), torch.Generator().manual_seed(0))
+    product = layer.get_submodule("blocks.1.mlp.outer")
+    assert isinstance(product, LoRALinear)
+    torch.nn.init.normal_(product.lora_b[0], std=0.01, generator=torch.Generator().manual_seed(1))
+    exact = product.weight.double() + (product.lora_b[0].double() @ product.lora_a.double())
+    error = (product.merged().weight.double() - exact).abs()
+    assert (error <= 1.001 * 2**-8 * exact.abs() + 1e-9).all()  # half a step of bfloat16: rounded once
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("use_dora", True, "use_dora=True; only plain LoRA"),
+        ("modules_to_save", ["lm_head"], "modules_to_save"),
+        ("rank_pattern", {"q_proj": 8}, "rank_pattern"),
+        ("peft_type", "IA3", "peft_type='IA3'"),
+        ("r", None, "no usable r"),
+    ],
+)
+def test_adapters_of_other_kinds_are_refused(tmp_path, setting, value, sentence):
+    random_adapter(tmp_path / "adapter")
+    path = tmp_path / "adapter" / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | {setting: value}))
+    with pytest.raises(ValueError, match=sentence):
+        read_adapter_config(tmp_path / "adapter")
+
+
+def test_damage_is_told(tmp_path):
+    random_adapter(tmp_path / "adapter")
+    config = read_adapter_config(tmp_path / "adapter")
+    model = ours(reference())
+    adapt(model, SLOTS, config, torch.Generator())
+    path = tmp_path / "adapter" / WEIGHTS
+    tensors = load_file(path)
+    first = min(tensors)
+    for changed, sentence in (
+        ({n: v for n, v in tensors.items() if n != first}, f"missing, {first}"),
+        (
+            tensors | {"base_model.model.other.lora_A.weight": torch.zeros(1)},
+            "unknown, base_model.model.other",
+        ),
+        (tensors | {first: torch.zeros(3, 3)}, "another shape"),
+    ):
+        save_file(changed, path)
+        with pytest.raises(ValueError, match=sentence):
+            read_adapter(tmp_path / "adapter", model)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(ValueError, match="damaged"):
+        read_adapter(tmp_path / "adapter", model)
+    with pytest.raises(FileNotFoundError, match=r"adapter_config\.json"):
+        read_adapter(tmp_path, model)
+    with pytest.raises(ValueError, match="parts are missing"):
+        adapt(
+            ours(reference()),
+            {n: s for n, s in SLOTS.items() if "k_proj" not in n},
+            config,
+            torch.Generator(),
+        )

@@ -1,0 +1,188 @@
+"""Tokens, statistics and prompts: what ids and numbers mean, with inverses and clear refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from playloop.policies.openvla.prompt import PromptEncoder
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
+from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
+
+VOCABULARY = ActionVocabulary()
+LIBERO = GRIPPERS["robosuite"]
+
+
+def published_decode(ids):
+    """The published arithmetic, in NumPy."""
+    edges = np.linspace(-1, 1, 256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    return centres[np.clip(32000 - np.asarray(ids) - 1, 0, 254)]
+
+
+def test_every_id_of_the_table_decodes_as_published():
+    ids = torch.arange(32064)[: 32064 // 7 * 7]
+    assert np.array_equal(VOCABULARY.decode(ids).flatten().numpy(), published_decode(ids))
+    ends = VOCABULARY.decode(torch.tensor([31744, 31745, 0, 1, 29871, 32000, 32063])).flatten().tolist()
+    assert np.allclose(ends, [0.99608] * 5 + [-0.99608] * 2, atol=1e-5)
+
+
+def test_values_become_ids_as_published_and_come_back():
+    values = np.random.default_rng(0).uniform(-1.2, 1.2, (5, 8, 7))
+    wanted = 32000 - np.digitize(np.clip(values, -1, 1), np.linspace(-1, 1, 256))
+    ids = VOCABULARY.encode(torch.from_numpy(values))
+    assert np.array_equal(ids.numpy(), wanted.reshape(5, 56))
+    back = VOCABULARY.decode(ids).numpy()
+    assert back.shape == (5, 8, 7) and np.abs(back - np.clip(values, -1, 1)).max() <= 1 / 255 + 1e-12
+    all_ids = torch.arange(31745, 32000)[:252]
+    assert torch.equal(VOCABULARY.encode(VOCABULARY.decode(all_ids)), all_ids)
+
+
+def test_meaningless_ids_are_counted():
+    found = VOCABULARY.strange(torch.tensor([31743, 31744, 31999, 32000, 2]))
+    assert found.tolist() == [True, False, False, True, True]
+    for size in (VOCABULARY.decode, lambda ids: VOCABULARY.encode(ids[None].double())):
+        with pytest.raises(ValueError, match="7"):
+            size(torch.zeros(8, dtype=torch.int64))
+
+
+def test_libero_s_gripper_closes_with_plus_one():
+    targets = VOCABULARY.encode(torch.tensor([[0.0] * 7, [1.0] * 7]))
+    assert targets.tolist() == [31872] * 7 + [31744] * 7  # the two ids that training ever shows
+    decoded = VOCABULARY.decode(targets)[:, -1]
+    assert LIBERO.command(decoded).tolist() == [1.0, -1.0]
+    published = -np.sign(2 * published_decode([31872, 31744]) - 1)
+    assert LIBERO.command(decoded).tolist() == published.tolist()
+    commands = torch.tensor([1.0, -1.0])
+    assert torch.equal(LIBERO.command(LIBERO.target(commands)), commands.double())
+    assert LIBERO.target(commands).tolist() == [0.0, 1.0]
+
+
+def test_a_data_set_s_opening_is_given_on():
+    values = torch.tensor([0.0, 0.3, 0.996])
+    assert torch.equal(GRIPPERS["opening"].target(GRIPPERS["opening"].command(values)), values.double())
+
+
+# -- statistics ----------------------------------------------------------------------------------------
+
+ACTION = {"q01": [-0.5, -1.0, 0.0], "q99": [0.5, 3.0, 1.0], "mask": [True, True, False]}
+PROPRIO = {"q01": [0.0, -2.0], "q99": [1.0, 2.0]}
+RECORD = {"action": ACTION, "proprio": PROPRIO}
+
+
+def test_the_folder_s_own_statistics_go_first(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"norm_stats": {"base": RECORD}}))
+    assert list(read_statistics(tmp_path)) == ["base"]
+    (tmp_path / "dataset_statistics.json").write_text(json.dumps({"own": RECORD}))
+    assert list(read_statistics(tmp_path)) == ["own"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"norm_stats": {}}'])
+def test_a_folder_without_statistics_is_refused(tmp_path, content):
+    with pytest.raises(ValueError, match=r"config\.json"):
+        read_statistics(tmp_path)
+    (tmp_path / "config.json").write_text(content.replace("[]", "{}"))
+    with pytest.raises(ValueError, match=r"config\.json"):
+        read_statistics(tmp_path)
+    (tmp_path / "dataset_statistics.json").write_text(content.replace('{"norm_stats": {}}', "[]"))
+    with pytest.raises(ValueError, match=r"dataset_statistics\.json"):
+        read_statistics(tmp_path)
+
+
+def test_keys_are_found_with_or_without_their_ending():
+    known = {"libero_goal_no_noops": 1, "libero_10": 2}
+    assert (
+        choose_key(known, "libero_goal")
+        == choose_key(known, "libero_goal_no_noops")
+        == "libero_goal_no_noops"
+    )
+    assert choose_key(known, "libero_10_no_noops") == "libero_10"
+    assert choose_key({"bridge_orig": 1}, None) == "bridge_orig"
+    for wanted in (None, "libero_object"):
+        with pytest.raises(ValueError, match="libero_10, libero_goal_no_noops"):
+            choose_key(known, wanted)
+
+
+@pytest.mark.parametrize(("epsilon", "added"), [(True, 1e-8), (False, 0.0)])
+def test_actions_are_scaled_as_published(epsilon, added):
+    scale = statistics_of({"own": RECORD}, "own", epsilon=epsilon).action
+    values = np.random.default_rng(0).uniform(-1, 1, (4, 3))
+    low, high = np.array(ACTION["q01"]), np.array(ACTION["q99"])
+    wanted = np.where(ACTION["mask"], 0.5 * (values + 1) * (high - low + added) + low, values)
+    assert np.array_equal(scale.restore(torch.from_numpy(values)).numpy(), wanted)
+    again = scale.normalize(scale.restore(torch.from_numpy(values)))
+    assert np.allclose(again.numpy(), values, atol=1e-12)
+
+
+def test_states_are_scaled_and_clipped_as_published():
+    proprio = statistics_of({"own": RECORD}, "own", epsilon=False).proprio
+    values = np.array([[0.25, -1.0], [7.0, -9.0]])
+    low, high = np.array(PROPRIO["q01"]), np.array(PROPRIO["q99"])
+    wanted = np.clip(2 * (values - low) / (high - low + 1e-8) - 1, -1, 1)
+    assert np.array_equal(proprio.normalize(torch.from_numpy(values)).numpy(), wanted)
+    assert statistics_of({"own": {"action": ACTION}}, "own", epsilon=True).proprio is None
+
+
+@pytest.mark.parametrize("lacking", ["q01", "q99", "mask"])
+def test_incomplete_statistics_are_refused(lacking):
+    record = {"action": {name: value for name, value in ACTION.items() if name != lacking}}
+    with pytest.raises(ValueError, match=f"own.action lack {lacking}"):
+        statistics_of({"own": record}, "own", epsilon=True)
+    for bad in (
+        ACTION | {lacking: [True]},
+        ACTION | {lacking: ["x"] * 3 if lacking != "mask" else [True] * 4},
+    ):
+        with pytest.raises(ValueError, match=r"own\.action are damaged"):
+            statistics_of({"own": {"action": bad}}, "own", epsilon=True)
+    with pytest.raises(ValueError, match="no action"):
+        statistics_of({"own": {}}, "own", epsilon=True)
+
+
+# -- prompts -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tokenizer")
+    (path / "tokenizer.json").write_text(synthetic_tokenizer())
+    return path
+
+
+def test_a_prompt_is_transformers_tokens_between_begin_and_space(folder):
+    from transformers import PreTrainedTokenizerFast
+
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    encode = PromptEncoder(folder)
+    for text in ("Pick up the BLACK bowl", "öffne die Tür"):
+        ids = encode(text)
+        wanted = theirs(f"In: What action should the robot take to {text.lower()}?\nOut:")["input_ids"]
+        assert ids[0] == 1 and ids[-1] == 29871 and ids[:-1] == wanted
+        assert not any(31744 <= number < 32000 for number in ids), "a word reads as an action"
+    assert encode("Open The Drawer") == encode("open the drawer") != encode("close the drawer")
+
+
+def test_begin_and_space_are_added_once(folder, tmp_path):
+    record = json.loads((folder / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record | {"post_processor": None}))
+    assert PromptEncoder(tmp_path)("go") == PromptEncoder(folder)("go")
+    ids = PromptEncoder(folder)("go")
+    assert ids.count(1) == 1 and ids[-2:] != [29871, 29871]
+
+
+def test_bad_tokenizers_and_instructions_are_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing"):
+        PromptEncoder(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="is no tokenizer"):
+        PromptEncoder(tmp_path)
+    from tokenizers import Tokenizer, models
+
+    (tmp_path / "tokenizer.json").write_text(Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).to_str())
+    with pytest.raises(ValueError, match="no token 29871"):
+        PromptEncoder(tmp_path)
+    with pytest.raises(ValueError, match="is empty"):
+        PromptEncoder(folder)(" ")

@@ -1,0 +1,329 @@
+"""Published MineWorld files: found, checked, refused, converted and described."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "demos"))
+
+from playloop.cli.main import main
+from playloop.envs.minecraft import place_of
+from playloop.nn.folder import write_record
+from playloop.nn.pickles import read_pickle
+from playloop.nn.slots import place, published
+from playloop.tokenizers.vq import VQTokenizer
+from playloop.worlds.mineworld.convert import ConvertConfig, convert
+from playloop.worlds.mineworld.describe import describe
+from playloop.worlds.mineworld.files import GridMismatch, read_published
+from playloop.worlds.mineworld.folder import load_mineworld
+from playloop.worlds.mineworld.model import PRESETS, MineWorld
+from playloop.worlds.mineworld.starts import read_starts, resize_linear
+from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, vq_record, write_synthetic
+
+GRID = {"rows": 2, "columns": 4}
+SETTINGS = ConvertConfig(**GRID, frames=2)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_synthetic(tmp_path_factory.mktemp("published") / "release")
+
+
+@pytest.fixture
+def copied(source, tmp_path):
+    shutil.copytree(source.parents[1], tmp_path / "release")
+    return tmp_path / "release" / "checkpoints" / source.name
+
+
+def rewrite(path, change):
+    """Change what a checkpoint holds."""
+    content = torch.load(path, weights_only=True)
+    change(content["state_dict"])
+    torch.save(content, path)
+
+
+def test_a_checkpoint_becomes_a_folder_with_the_same_numbers(source, tmp_path, capsys):
+    out = tmp_path / "mine"
+    words = [str(source.parents[1]), f"out={out}", "rows=2", "columns=4", "frames=2", "dtype=keep"]
+    assert main(["convert", *words]) == 0
+    printed = capsys.readouterr().out
+    stored = torch.load(source, weights_only=True)["state_dict"]
+    transformer = {name: value for name, value in stored.items() if name.startswith("transformer.")}
+    assert f"transformer: {sum(v.numel() for v in transformer.values()):,} in {len(transformer)}" in printed
+    kept = load_file(out / "model.safetensors")
+    assert kept.keys() == transformer.keys()
+    assert all(torch.equal(kept[name], value) for name, value in transformer.items())
+    world = load_mineworld(out)
+    found = published(world.model, world.model.slots())
+    assert all(torch.equal(found[name], value) for name, value in transformer.items())
+    for name, value in world.tokenizer.state_dict().items():
+        assert torch.equal(value, stored[f"tokenizer.model.{name}"])
+    assert world.model.config == TINY and world.tokenizer.config == TINY_VQ
+    assert world.contract.cameras == {"pov": (32, 64)} and world.contract.control_hz == 20
+    assert world.starts.shape == (1, 1, 8) and world.start_actions.shape == (1, 0, 11)
+    assert json.loads((out / "training.json").read_text())["command"].startswith("playloop convert")
+
+
+@pytest.mark.parametrize(("kept", "wanted"), [("float16", torch.float16), ("keep", torch.bfloat16)])
+def test_the_precision_on_disk_is_chosen(tmp_path, kept, wanted):
+    source = write_synthetic(tmp_path / "release", dtype=torch.bfloat16)
+    convert(source, tmp_path / "out", replace(SETTINGS, dtype=kept))
+    for part in (tmp_path / "out", tmp_path / "out" / "tokenizer"):
+        assert {value.dtype for value in load_file(part / "model.safetensors").values()} == {wanted}
+    world = load_mineworld(tmp_path / "out", dtype=torch.bfloat16)
+    assert world.model.dtype == world.tokenizer.dtype == torch.bfloat16
+
+
+def test_the_tokenizer_may_lie_beside_the_transformer(tmp_path):
+    source = write_synthetic(tmp_path / "release", inside=False)
+    found = read_published(source, **GRID)
+    inside = read_published(write_synthetic(tmp_path / "other"), **GRID)
+    assert found.tokenizer_weights.keys() == inside.tokenizer_weights.keys()
+    assert all(torch.equal(v, inside.tokenizer_weights[k]) for k, v in found.tokenizer_weights.items())
+    (source.parent / "vae" / "vae.ckpt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"vae\.ckpt is not there"):
+        read_published(source, **GRID)
+
+
+def test_a_bare_dictionary_and_the_old_format_are_read(copied):
+    state = torch.load(copied, weights_only=True)["state_dict"]
+    state["transformer.model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.zeros(4)
+    torch.save(state, copied.with_suffix(".bin"), _use_new_zipfile_serialization=False)
+    copied.unlink()
+    found = read_published(copied.parents[1], **GRID)
+    assert found.path == copied.with_suffix(".bin") and found.config == TINY
+
+
+def test_without_a_yaml_file_the_published_sizes_are_taken(tmp_path):
+    """At full size, but of one number each: the files hold their shapes."""
+    for name in ("700M_32f", "1200M_16f"):
+        with torch.device("meta"):
+            model, vq = MineWorld(PRESETS[name]), VQTokenizer(replace(TINY_VQ, codes=8192))
+        state = {key: torch.zeros(1).expand(v.shape) for key, v in published(model, model.slots()).items()}
+        state |= {f"tokenizer.model.{k}": torch.zeros(1).expand(v.shape) for k, v in vq.state_dict().items()}
+        path = tmp_path / name / f"{name}.ckpt"
+        (path.parent / "vae").mkdir(parents=True)
+        torch.save({"state_dict": state}, path)
+        write_record(path.parent / "vae" / "config.json", vq_record(replace(TINY_VQ, codes=8192)))
+        found = read_published(path, shapes=True)
+        assert found.config == PRESETS[name]
+        assert sum(v.numel() for v in found.weights.values()) == sum(p.numel() for p in model.parameters())
+        lines = dict(describe(path))
+        assert name in lines["model"] and "14 x 24 tokens" in lines["frame"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda s: s.pop("transformer.lm_head.weight"), r"1 tensors are missing, transformer\.lm_head"),
+        (lambda s: s.pop("tokenizer.model.quant_conv.bias"), r"missing, quant_conv\.bias"),
+        (lambda s: s.update({"transformer.model.layers.2.x": torch.zeros(1)}), "1 are unknown"),
+        (lambda s: s.update({"tokenizer.model.encoder.x": torch.zeros(1)}), r"unknown, encoder\.x"),
+        (
+            lambda s: s.update({"transformer.lm_head.weight": torch.zeros(3, 32)}),
+            r"\(3, 32\), not \(118, 32\)",
+        ),
+        (lambda s: s.update({"transformer.lm_head.weight": torch.zeros(118, 32).int()}), "floating-point"),
+        (lambda s: [s.pop(k) for k in list(s) if k.startswith("transformer.")], "is no MineWorld"),
+    ],
+)
+def test_tensors_must_be_exactly_those(copied, change, complaint):
+    rewrite(copied, change)
+    with pytest.raises(ValueError, match=complaint):
+        read_published(copied, **GRID)
+
+
+def test_what_training_leaves_behind_is_no_mistake(copied):
+    extra = {
+        "tokenizer.model.loss.x": torch.zeros(2),
+        "ema.decay": torch.zeros(1),
+        "discriminator.y": torch.zeros(1),
+    }
+    rewrite(copied, lambda state: state.update(extra))
+    assert read_published(copied, **GRID).config == TINY
+
+
+class Evil:
+    def __reduce__(self):
+        return (Path("/tmp/playloop-was-here").touch, ())
+
+
+class Worse:
+    def __reduce__(self):
+        import os
+
+        return (os.system, ("touch /tmp/playloop-was-here",))
+
+
+@pytest.mark.parametrize("bad", [Evil, Worse])
+@pytest.mark.parametrize("new", [True, False])
+def test_a_file_that_runs_code_is_refused(copied, bad, new, capsys):
+    content = torch.load(copied, weights_only=True)
+    torch.save({**content, "hyper_parameters": bad()}, copied, _use_new_zipfile_serialization=new)
+    assert main(["convert", str(copied), "rows=2", "columns=4", f"out={copied}.out"]) == 2
+    assert "wants to run code" in capsys.readouterr().err
+    assert not Path("/tmp/playloop-was-here").exists() and not Path(f"{copied}.out").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
+def test_a_truncated_file_is_refused(copied, share):
+    data = copied.read_bytes()
+    copied.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match="is damaged"):
+        read_published(copied, **GRID)
+
+
+def test_a_record_that_is_shorter_than_its_tensor_is_refused(copied, tmp_path):
+    """The pickle promises more numbers than the archive holds."""
+    with zipfile.ZipFile(copied) as old, zipfile.ZipFile(tmp_path / "new", "w") as new:
+        for item in old.infolist():
+            data = old.read(item)
+            new.writestr(item.filename, data[: len(data) // 2] if item.filename.endswith("data/0") else data)
+    shutil.move(tmp_path / "new", copied)
+    with pytest.raises(ValueError, match="is damaged"):
+        read_published(copied, **GRID)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    (tmp_path / "a.ckpt").write_text("hello")
+    torch.save([1, 2], tmp_path / "b.ckpt")
+    for name, complaint in (("a", "damaged"), ("b", "holds a list")):
+        with pytest.raises(ValueError, match=complaint):
+            read_pickle(tmp_path / f"{name}.ckpt")
+    with pytest.raises(ValueError, match=r"several models; name one: a\.ckpt, b\.ckpt"):
+        read_published(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no \.ckpt"):
+        read_published(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="not there"):
+        read_published(tmp_path / "c.ckpt")
+
+
+def test_configurations_are_checked(copied):
+    with pytest.raises(GridMismatch, match=r"no multiple of 347.*rows= and columns="):
+        read_published(copied)
+    yaml = copied.parents[1] / "configs" / "tiny_4f.yaml"
+    text = yaml.read_text()
+    yaml.write_text(text.replace("num_hidden_layers: 2", "num_hidden_layers: 3"))
+    with pytest.raises(ValueError, match=r"does not fit its configuration: 9 tensors are missing.*config="):
+        read_published(copied, **GRID)
+    yaml.write_text(text.replace("hidden_size: 32\n", ""))
+    with pytest.raises(ValueError, match=r"lacks a part of model\.params"):
+        read_published(copied, **GRID)
+    yaml.unlink()
+    with pytest.raises(ValueError, match="none of the published sizes"):
+        read_published(copied, **GRID)
+    record = copied.parent / "vae" / "config.json"
+    held = json.loads(record.read_text())
+    for key, value in (("mid_block_add_attention", True), ("vq_embed_dim", 7), ("norm_type", "spatial")):
+        record.write_text(json.dumps({**held, key: value}))
+        with pytest.raises(ValueError, match=f"another network.*{key}"):
+            read_published(copied, **GRID)
+    record.write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        read_published(copied, **GRID)
+
+
+def test_numbers_that_float16_cannot_hold_are_refused(copied, tmp_path):
+    rewrite(copied, lambda state: state["transformer.model.norm.weight"].fill_(1e6))
+    with pytest.raises(ValueError, match=r"norm\.weight holds a number.*dtype=keep"):
+        convert(copied, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+    convert(copied, tmp_path / "out", replace(SETTINGS, dtype="keep"))
+
+
+def test_a_damaged_folder_is_refused(source, tmp_path):
+    out = tmp_path / "out"
+    convert(source, out, SETTINGS)
+    weights = out / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ValueError, match=r"is not the file that config\.json names"):
+        load_mineworld(out)
+    convert(source, out, SETTINGS)
+    (out / "starts.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks starts\.npz"):
+        load_mineworld(out)
+    convert(source, out, SETTINGS)
+    record = json.loads((out / "config.json").read_text())
+    record["model"]["layers"] = 1
+    (out / "config.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="do not fit the configuration"):
+        load_mineworld(out)
+
+
+def test_beginnings_come_from_a_picture(source, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "start.png")
+    convert(source, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "start.png"), dtype="keep"))
+    world = load_mineworld(tmp_path / "out")
+    wanted = world.tokenizer.encode(torch.from_numpy(world.resize(picture))[None])
+    assert torch.equal(world.starts, wanted[None]) and len(wanted.unique()) > 2
+    for words, complaint in (("nowhere.png", "not there"), (str(source), "no image or clip")):
+        with pytest.raises((FileNotFoundError, ValueError), match=complaint):
+            convert(source, tmp_path / "x", replace(SETTINGS, starts=words))
+
+
+def test_pictures_shrink_as_opencv_does_it():
+    cv2 = pytest.importorskip("cv2")
+    image = np.random.default_rng(1).integers(0, 256, (360, 640, 3), np.uint8)
+    ours = resize_linear(image, (224, 384))
+    theirs = cv2.resize(image, (384, 224), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert np.array_equal(resize_linear(image, (360, 640)), image)
+
+
+def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    convert(source, out, SETTINGS)
+    lines = dict(describe(out))
+    assert lines["kind"] == "MineWorld, ready to play" and lines["made of"] == source.name
+    assert lines["frame"] == "32 x 64 pixels, 2 x 4 tokens" and lines["beginnings"] == "1 of 1 frames"
+    count = sum(p.numel() for p in TINY.make().parameters())
+    assert lines["model"] == f"sizes of its own: {count:,} in F16"
+    assert "rows= and columns=" in dict(describe(source))["grid"]
+    (tmp_path / "config.json").write_text('{"kind": "world model"}')
+    assert describe(tmp_path) is None and describe(tmp_path / "config.json") is None
+    torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "x.ckpt")
+    assert describe(tmp_path / "x.ckpt") is None
+
+
+def test_place_is_strict_about_start_queries(tmp_path):
+    """Trained start queries are a tensor of our own; a published file has none."""
+    model = replace(TINY, start_queries=True).make()
+    weights = published(model, model.slots())
+    assert weights["start_queries"].shape == (1, 32)
+    with pytest.raises(ValueError, match="missing, start_queries"):
+        place(model, model.slots(), [item for item in weights.items() if item[0] != "start_queries"])
+
+
+def test_a_recording_gives_frames_and_their_actions(tmp_path):
+    from vpt_files import line, noise, write_pair
+
+    lines = [line(keys=["w"] if k % 3 else ["a"], gui=4 <= k < 6) for k in range(14)]
+    pictures = [noise((80, 160), seed=k) for k in range(14)]
+    write_pair(tmp_path, "scene", lines, pictures)
+    frames, actions = read_starts(tmp_path / "scene.mp4", 3)
+    assert frames.shape == (3, 3, 80, 160, 3) and actions.shape == (3, 2, 25)
+    for clip, first in enumerate((0, 6, 9)):
+        for k in range(3):
+            assert np.abs(frames[clip, k].astype(int) - pictures[first + k]).mean() < 12
+            if k < 2:
+                held = "forward" if (first + k) % 3 else "left"
+                assert actions[clip, k, place_of(held)] == 1 and actions[clip, k].sum() == 1
+    lines = [line(gui=True)] * 14
+    write_pair(tmp_path, "menu", lines, pictures)
+    with pytest.raises(ValueError, match="3 frames in a row outside of menus"):
+        read_starts(tmp_path / "menu.mp4", 3)

@@ -1,0 +1,214 @@
+"""A published checkpoint from the file to frames under held keys: convert, session, environment, page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from conformance import check_env
+from PIL import Image
+
+from playloop.cli.checkpoints import find_checkpoint
+from playloop.cli.main import main
+from playloop.envs.episode import FRESH, Episode
+from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.envs.world import WorldEnvConfig
+from playloop.rollouts.play.stage import Part, Stage
+from playloop.worlds.checkpoint import is_mineworld, load_playable, load_world, read_contract
+from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.synthetic import write_synthetic
+from playloop.worlds.session import open_session
+
+AHEAD, STILL = action_vector({"forward": 1, "camera": [0.0, 10.0]}), np.zeros(ACTION_SIZE, np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mineworld")
+    source = write_synthetic(root / "release")
+    image = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    Image.fromarray(image).save(root / "start.png")
+    words = [str(source), f"out={root / 'out'}", f"starts={root / 'start.png'}"]
+    assert main(["convert", *words, "rows=2", "columns=4", "frames=2"]) == 0
+    return root / "out"
+
+
+@pytest.fixture(scope="module")
+def world(folder):
+    return load_playable(folder)
+
+
+def play(env, action, seed, steps=9):
+    """Frames of more steps than the context of four holds."""
+    env.begin(Episode("world", 0, FRESH, seed))
+    frames = [env.observe()["images"]["pov"]]
+    for _ in range(steps):
+        env.advance(action)
+        frames.append(env.observe()["images"]["pov"])
+    return np.stack(frames)
+
+
+def test_it_keeps_the_contract_of_an_environment(folder):
+    check_env(WorldEnvConfig(str(folder), inits=1, threads=0).make, steps=6)
+
+
+@pytest.mark.parametrize("sampler", [SamplerConfig(), MineWorldSampler(rules="demo", window=2)])
+def test_held_keys_change_the_frames(folder, sampler):
+    env = WorldEnvConfig(str(folder), sampler=sampler, threads=0).make()
+    one = play(env, AHEAD, 1)
+    env.warm_up()
+    assert one.shape == (10, 32, 64, 3) and np.array_equal(one, play(env, AHEAD, 1))
+    assert np.array_equal(one[0], play(env, STILL, 1)[0])
+    assert not np.array_equal(one, play(env, STILL, 1)) and not np.array_equal(one, play(env, AHEAD, 2))
+    assert all((before != after).any() for before, after in pairwise(one))
+
+
+def test_it_goes_on_from_pictures(folder):
+    env = WorldEnvConfig(str(folder), threads=0).make()
+    env.begin(Episode("world", 0, 0))
+    clip = np.random.default_rng(1).integers(0, 256, (6, 72, 128, 3), np.uint8)
+    env.start_from(clip, np.stack([AHEAD] * 5))
+    wanted = env.world.tokenizer.decode(
+        env.world.tokenizer.encode(torch.from_numpy(env.world.resize(clip[-1]))[None])
+    )
+    assert np.array_equal(env.observe()["images"]["pov"], wanted[0].numpy())
+    assert len(env.session.frames) == 4 and len(env.session.actions) == 3
+    assert torch.equal(env.session.actions[0], torch.from_numpy(env.world.actions.encode(AHEAD)))
+    assert not env.advance(STILL).terminated
+
+
+def test_sampling_changes_live_and_is_checked(folder):
+    env = WorldEnvConfig(str(folder), threads=0).make()
+    env.sampling(0.0, 1.0)
+    assert np.array_equal(play(env, AHEAD, 1, 4), play(env, AHEAD, 2, 4))
+    with pytest.raises(ValueError, match="top_p=0"):
+        env.sampling(1.0, 0.0)
+
+
+def draws(seed, world):
+    return np.random.default_rng(seed).random(world.tokenizer.tokens)
+
+
+@pytest.mark.parametrize("rules", ["clean", "demo"])
+def test_when_the_context_is_full_the_latest_frames_are_read_in_again(world, rules):
+    sampler = MineWorldSampler(keep=2, rules=rules)
+    session = open_session(world, sampler)
+    actions = [torch.from_numpy(world.actions.encode(vector)) for vector in (AHEAD, STILL)]
+    frames = [world.starts[0, 0]]
+    session.write(frames[0], None)
+    for number in range(9):
+        frames.append(session.step(actions[number % 2], draws(number, world)))
+        held = len(session.frames)
+        assert held == (number + 2 if number < 3 else 3 + (number - 3) % 2)
+    # Frames 0 to 3 fill the context: 4 and 5 were made of 2 and 3 and what followed.
+    other = open_session(world, sampler)
+    other.write(frames[2], None)
+    other.write(frames[3], actions[0])
+    for number in (3, 4):
+        assert torch.equal(other.step(actions[number % 2], draws(number, world)), frames[number + 1])
+    # With `keep` near the context nothing is lost at first: the two sessions differ from then on alone.
+    longer = open_session(world, replace(sampler, keep=3))
+    longer.write(frames[0], None)
+    found = [longer.step(actions[number % 2], draws(number, world)) for number in range(3)]
+    assert all(torch.equal(one, two) for one, two in zip(found, frames[1:4], strict=True))
+
+
+def test_a_session_begins_anew(world):
+    session = open_session(world, MineWorldSampler(rules="demo"))
+    action = torch.from_numpy(world.actions.encode(AHEAD))
+    first = []
+    for _ in range(2):
+        session.begin()
+        session.write(world.starts[0, 0], None)
+        first.append([session.step(action, draws(seed, world)) for seed in range(3)])
+    assert all(torch.equal(one, two) for one, two in zip(*first, strict=True))
+
+
+def test_a_session_refuses_what_has_no_meaning(world):
+    session, action = open_session(world, SamplerConfig()), torch.zeros(11, dtype=torch.int64)
+    with pytest.raises(ValueError, match="no frame to go on from"):
+        session.step(action, draws(0, world))
+    with pytest.raises(ValueError, match="follows no action"):
+        session.write(world.starts[0, 0], action)
+    session.write(world.starts[0, 0], None)
+    with pytest.raises(ValueError, match="follows an action"):
+        session.write(world.starts[0, 0], None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [
+        ({"window": 5}, "window=5 must lie between 1"),
+        ({"level": 1}, "level=1"),
+        ({"rules": "odd"}, "rules=odd"),
+        ({"placeholder": "first"}, "placeholder=first"),
+        ({"keep": 0}, "keep=0"),
+        ({"temperature": -1.0}, "temperature"),
+    ],
+)
+def test_settings_are_checked_before_the_first_step(world, choice, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        open_session(world, MineWorldSampler(**choice))
+
+
+def test_folders_say_what_they_are(folder, tmp_path):
+    assert is_mineworld(folder) and not is_mineworld(tmp_path)
+    contract, name = read_contract(folder)
+    assert contract.family == "minerl" and name == load_playable(folder).name
+    with pytest.raises(ValueError, match="holds a MineWorld, and a world model is wanted"):
+        load_world(folder)
+    with pytest.raises(ValueError, match="backend='kernels'"):
+        open_session(load_playable(folder), SamplerConfig(), "kernels")
+    release = write_synthetic(tmp_path / "release")
+    for reads in (read_contract, load_playable):
+        with pytest.raises(FileNotFoundError, match="playloop convert"):
+            reads(tmp_path / "release")
+    with pytest.raises(FileNotFoundError, match="playloop convert"):
+        find_checkpoint(str(release))
+
+
+def test_it_is_played_on_the_stage_of_the_page(folder):
+    config = WorldEnvConfig(str(folder), inits=1, threads=0)
+    stage, images = Stage([Part("world", "world model", config)]), frozenset({"images"})
+    try:
+        assert stage.build().cameras == {"pov": (32, 64)} and len(stage.worlds) == 1
+        stage.warm_up(Episode("world", 0, FRESH, 0), STILL)
+        stage.begin(Episode("world", 0, FRESH, 0), images)
+        before = stage.views()[0].image.copy()
+        for _ in range(6):
+            assert not stage.advance(stage.within(AHEAD), {}, images).over
+        assert (stage.views()[0].image != before).any()
+        stage.worlds[0].start_from(np.zeros((1, 90, 160, 3), np.uint8))
+    finally:
+        stage.close()
+
+
+def test_the_command_line_evaluates_in_it(folder, tmp_path, capsys):
+    words = ["env=mineworld", f"checkpoint={folder}", "agent=explorer", "inits=1", "workers=0", "horizon=6"]
+    assert main(["eval", *words, "videos=0", "env.sampler.window=2", f"out={tmp_path / 'run'}"]) == 0
+    [line] = (tmp_path / "run" / "episodes.jsonl").read_text().splitlines()
+    assert json.loads(line)["error"] is None
+    assert main(["eval", *words, "env.sampler.rules=none", f"out={tmp_path / 'bad'}"]) != 0
+    assert "rules=none must be clean, offline or demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "give one checkpoint, not 0"),
+        (["a", "b"], "give one checkpoint, not 2"),
+        (["nowhere.ckpt"], "nowhere.ckpt is not there"),
+        (["x", "dtype=int8"], "dtype=int8: there are float16"),
+        (["x", "rows=0"], "at least 1"),
+        (["x", "starts=nowhere.png"], "starts=nowhere.png is not there"),
+        (["x", "row=3"], 'did you mean "rows"'),
+    ],
+)
+def test_bad_words_are_one_sentence(words, complaint, capsys):
+    assert main(["convert", *words]) == 2
+    assert complaint in capsys.readouterr().err

@@ -1,0 +1,278 @@
+"""Fine-tune a checkpoint of OpenVLA's family on recorded demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.demos.dataset import Demonstrations
+from playloop.nn.folder import file_hash
+from playloop.nn.record import to_record
+from playloop.policies.openvla.checkpoint import CONFIG, open_checkpoint
+from playloop.policies.openvla.config import OpenVLAConfig
+from playloop.policies.openvla.families import choose_family
+from playloop.policies.openvla.files import read_openvla
+from playloop.policies.openvla.prompt import PromptEncoder
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
+from playloop.rollouts.provenance import git_commit, hardware, versions
+from playloop.training.data import Stacked
+from playloop.training.openvla_data import matching_family, pad_prompts, published_record, student_config
+from playloop.training.openvla_images import prepared_frames
+from playloop.training.openvla_model import AdapterConfig, export_student, load_student
+from playloop.training.openvla_objectives import Objective, ObjectiveConfig
+from playloop.training.rows import common_contract, describe_data, split_rows
+from playloop.training.task import Share
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass
+class OpenVLATaskConfig:
+    """What is fine-tuned, on what, and how.
+
+    Args:
+        data: folders of data sets recorded under one contract; their rows are taken together.
+        openvla: Hugging Face folder of the checkpoint to begin with.
+        objective: what is minimised.
+        adapter: what is trained.
+        teacher: checkpoint that is followed in "distill"; None: the first one without adapters.
+        images: pictures of an observation, the family's first cameras; None: as many as the checkpoint reads,
+            and all of them for one that acts token by token.
+        state: whether the robot's state is read; None: as the checkpoint does, and for one that acts token by
+            token if it is known how.
+        statistics: data set of the checkpoint's whose statistics scale actions and state; None: those of the
+            rows that are trained on, but in "distill" the teacher's, for its tokens mean nothing otherwise.
+        key: name of the rows' own statistics in the export; it must begin with the family's. None: made of
+            the data set's name.
+        frozen: "bf16" or "fp32", type of the frozen weights; the export is bfloat16 either way.
+        validation: share of the episodes of every data set that is held out.
+        seed: of the split and new weights.
+        processes: prepare pictures with so many when that has to be done.
+        on_corrupt: "refuse" or "skip", as in `Demonstrations`.
+        cache: folder of the prepared pictures; the data sets' own if not given.
+        command: how the run was started; written into the checkpoint.
+    """
+
+    data: list[str]
+    openvla: str
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    teacher: str | None = None
+    images: int | None = None
+    state: bool | None = None
+    statistics: str | None = None
+    key: str | None = None
+    frozen: Literal["bf16", "fp32"] = "bf16"
+    validation: float = 0.05
+    seed: int = 0
+    processes: int = 2
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    cache: str | None = None
+    command: str = ""
+
+    def make(self) -> OpenVLATask:
+        """The task; pictures are prepared if they are missing.
+
+        Raises:
+            FileNotFoundError: the checkpoint or a data set is missing.
+            ValueError: the parts do not fit together.
+        """
+        return OpenVLATask(self)
+
+
+class OpenVLATask:
+    """A `Task`: adapters beside a frozen OpenVLA, and rows of demonstrations."""
+
+    def __init__(self, config: OpenVLATaskConfig):
+        self.config = config
+        _check_settings(config)
+        # A student that follows its own checkpoint may not change what its teacher computes with.
+        follows = config.objective.name == "distill" and config.teacher is None
+        self.adapter = replace(config.adapter, heads=config.adapter.heads and not follows)
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
+        self.family = matching_family(self.datasets)
+        self.rows = split_rows(self.datasets, config.validation, config.seed)
+        base = open_checkpoint(config.openvla).config
+        self.student = student_config(
+            base, config.objective, self.family, self.datasets, config.images, config.state
+        )
+        contract = self.family.contract(self.student.images)
+        if differences := contract.differences(common_contract(self.datasets)):
+            raise ValueError(
+                f"{self.datasets[0].root} was not recorded as {self.family.name}'s checkpoints act: "
+                f"{'; '.join(differences)}"
+            )
+        self.cameras = tuple(contract.cameras)
+        self._read_columns()
+        self.images = self.family.images.with_moments_of(config.openvla).changed({"size": self.student.image})
+        self.frames = self._open_frames()
+        self.model = self._objective()
+
+    def _read_columns(self) -> None:
+        def column(name: str) -> np.ndarray:
+            return np.concatenate([dataset.column(name) for dataset in self.datasets])
+
+        self.states = column("observation.state").astype(np.float64)  # [N, P]
+        target = GRIPPERS[self.family.gripper].target
+        actions = torch.from_numpy(column("action_chunk").astype(np.float64))  # [N, chunk, A]
+        actions[..., -1] = target(actions[..., -1])
+        self.record = self._statistics(actions[:, 0].numpy())
+        statistics = statistics_of(self.record, next(iter(self.record)), epsilon=True)
+        values = statistics.action.normalize(actions)
+        self.columns = {
+            "values": values.float().numpy(),
+            "ids": ActionVocabulary(self.student.action).encode(values).numpy(),
+        }
+        if self.student.proprio is not None:
+            if statistics.proprio is None:
+                raise ValueError(f"{statistics.key} has no statistics of the state; set state=false")
+            normalized = statistics.proprio.normalize(torch.from_numpy(self.states))
+            self.columns["proprio"] = normalized.float().numpy()
+        self._read_prompts()
+
+    def _statistics(self, actions: np.ndarray) -> dict[str, Any]:
+        """Name → record, of one data set: the rows' own or the checkpoint's. Actions [N, A]."""
+        config = self.config
+        if config.statistics is None and config.objective.name != "distill":
+            learned, episodes = self.rows["train"], sum(len(dataset.episodes) for dataset in self.datasets)
+            key = config.key or f"{self.family.keys[0]}_{self.datasets[0].root.name}"
+            return {key: published_record(actions[learned], self.states[learned], episodes)}
+        known = read_statistics(config.teacher or config.openvla)
+        key = choose_key(known, choose_family(self.family.name, list(known), config.statistics)[1])
+        return {key: known[key]}
+
+    def _read_prompts(self) -> None:
+        encoder = PromptEncoder(self.config.openvla)
+        self.texts = [text for dataset in self.datasets for text in dataset.tasks]
+        starts = np.cumsum([0, *(len(dataset.tasks) for dataset in self.datasets)])
+        numbers = [d.column("task_index") + s for d, s in zip(self.datasets, starts, strict=False)]
+        self.prompts, self.text = [encoder(text) for text in self.texts], np.concatenate(numbers)
+
+    def _open_frames(self) -> dict[str, Stacked]:
+        config = self.config
+        read = partial(prepared_frames, images=self.images, processes=config.processes, folder=config.cache)
+        return {
+            name: Stacked([read(dataset, f"observation.images.{name}") for dataset in self.datasets])
+            for name in self.cameras
+        }
+
+    def _objective(self) -> Objective:
+        config, dtype = self.config, DTYPES[self.config.frozen]
+        model = load_student(config.openvla, self.student, self.adapter, config.seed, dtype)
+        teacher = None
+        if config.teacher is not None:
+            teacher = read_openvla(config.teacher, "cpu", dtype)
+            _check_teacher(teacher.config, self.student)
+        return Objective(model, config.objective, teacher, self.images.means, self.images.stds)
+
+    # --------------------------------------------------------------------------------------------- task
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.model.to(device)
+        self.dtype = dtype
+
+    def describe(self) -> dict[str, Any]:
+        config = self.config
+        made = {name: getattr(config, name) for name in ("frozen", "validation", "seed")}
+        made |= {"data": [dataset.identity for dataset in self.datasets], "student": to_record(self.student)}
+        made |= {"objective": to_record(config.objective), "adapter": to_record(self.adapter)}
+        made |= {"statistics": self.record, "images": self.images.describe()}
+        made |= {"openvla": checkpoint_identity(config.openvla)}
+        return made | {"teacher": config.teacher and checkpoint_identity(config.teacher)}
+
+    def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
+        """Keys: see `openvla_objectives.Batch`."""
+        rows = self.rows[split]
+        if split == "train":
+            chosen = torch.randint(len(rows), (share.size,), generator=generator)
+        else:  # evenly spaced over the held-out rows, each at most once
+            batches = self.validation_batches(share.size)
+            chosen = (torch.arange(share.size) * batches + step) * len(rows) // (share.size * batches)
+        return self.gather(rows[share.of(chosen).numpy()])
+
+    def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The rows with these numbers over all data sets."""
+        pictures = np.stack([self.frames[name].gather(rows) for name in self.cameras], 1)
+        batch = {name: torch.from_numpy(values[rows]) for name, values in self.columns.items()}
+        prompts = [self.prompts[number] for number in self.text[rows]]
+        batch["prompt"] = pad_prompts(prompts, self.student.padding)
+        return batch | {"images": torch.from_numpy(pictures)}
+
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.model(batch, generator, self.dtype)
+
+    def validation_batches(self, size: int) -> int:
+        """At most eight: more would cost time and tell little more."""
+        return min(8, -(-len(self.rows["validation"]) // size))
+
+    def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """The checkpoint is read once more and the trained parts put in; what is sharded stays so."""
+        config = self.config
+        dtype = DTYPES[config.frozen]
+        export_student(
+            folder,
+            load_student(config.openvla, self.student, self.adapter, config.seed, dtype),
+            {name.removeprefix("model."): value for name, value in state.items()},
+            Path(config.openvla),
+            self.record,
+            self._observation(int(self.rows["train"][0])),
+            self.family.name,
+            self._provenance() | record,
+        )
+
+    def _observation(self, row: int) -> dict[str, Any]:
+        starts = np.cumsum([0, *(dataset.length for dataset in self.datasets)])
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        dataset, inside = self.datasets[number], row - int(starts[number])
+        return {
+            "images": {name: dataset.frame(f"observation.images.{name}", inside) for name in self.cameras},
+            "state": self.states[row].astype(np.float32),
+            "instruction": self.texts[self.text[row]],
+        }
+
+    def _provenance(self) -> dict[str, Any]:
+        counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
+        asked = {
+            "command": self.config.command,
+            "seed": self.config.seed,
+            "data": describe_data(self.datasets),
+            "objective": to_record(self.config.objective),
+            "adapter": to_record(self.adapter),
+            "base": checkpoint_identity(self.config.openvla),
+            "images": self.images.describe(),
+        }
+        return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
+
+
+def _check_settings(config: OpenVLATaskConfig) -> None:
+    if not config.data:
+        raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+    if config.frozen not in DTYPES:
+        raise ValueError(f"frozen={config.frozen!r}: use bf16 or fp32.")
+    if config.teacher is not None and config.objective.name != "distill":
+        raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
+
+
+def _check_teacher(teacher: OpenVLAConfig, student: OpenVLAConfig) -> None:
+    for name in ("images", "proprio", "vocabulary", "mask", "image"):
+        if getattr(teacher, name) != getattr(student, name):
+            raise ValueError(
+                f"the teacher has {name}={getattr(teacher, name)}, the student {getattr(student, name)}; "
+                "they must read the same"
+            )
+
+
+def checkpoint_identity(folder: str | Path) -> Mapping[str, Any]:
+    """What tells one checkpoint from another without reading all of its weights."""
+    folder = Path(folder)
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
+    sizes |= {path.name: path.stat().st_size for path in sorted(folder.glob("*_checkpoint.pt"))}
+    return {"name": folder.name, "config": file_hash(folder / CONFIG), "bytes": sizes}

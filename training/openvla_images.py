@@ -1,0 +1,166 @@
+"""Pictures as OpenVLA is trained on them: prepared once as in evaluation, then changed at random.
+
+The changes are those of OpenVLA's fine-tuning (openvla/openvla and dlimp), with TensorFlow's definitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from playloop.demos.dataset import Demonstrations
+from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
+
+
+@dataclass
+class TrainingImages:
+    """Random changes to a picture, in this order; each picture has its own.
+
+    Args:
+        area: that a square crop at a random place keeps; it is resized to the whole again.
+        brightness: largest offset, of a range of 1.
+        contrast: factors of the distance from each channel's mean, from … to.
+        saturation: factors of it, from … to.
+        hue: largest turn, 1 is the whole circle.
+    """
+
+    area: float = CROP_AREA
+    brightness: float = 0.2
+    contrast: tuple[float, float] = (0.8, 1.2)
+    saturation: tuple[float, float] = (0.8, 1.2)
+    hue: float = 0.05
+
+    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 [N, S, S, 3] → [N, 3, S, S], 0 … 1 in steps of 1 / 255; `generator` is on their device."""
+        draws = torch.rand(6, len(pictures), 1, 1, 1, generator=generator, device=pictures.device)
+        x = pictures.permute(0, 3, 1, 2).float() / 255
+        x = crop(x, self.area, draws[0].flatten(), draws[1].flatten())
+        x = (x + self.brightness * (2 * draws[2] - 1)).clamp(0, 1)
+        mean = x.mean((-2, -1), keepdim=True)
+        x = (mean + (x - mean) * _between(self.contrast, draws[3])).clamp(0, 1)
+        hue, saturation, value = to_hsv(x)
+        saturation = (saturation * _between(self.saturation, draws[4, :, :, 0])).clamp(0, 1)
+        hue = hue + self.hue * (2 * draws[5, :, :, 0] - 1)
+        return quantised(to_rgb(hue % 1, saturation, value))
+
+
+def _between(limits: Sequence[float], draw: Tensor) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * draw
+
+
+def centred(pictures: Tensor, area: float) -> Tensor:
+    """The middle of pictures, as in evaluation: uint8 [N, S, S, 3] → [N, 3, S, S] from 0 to 1."""
+    middle = torch.full((len(pictures),), 0.5, device=pictures.device)
+    return quantised(crop(pictures.permute(0, 3, 1, 2).float() / 255, area, middle, middle))
+
+
+def crop(x: Tensor, area: float, down: Tensor, right: Tensor) -> Tensor:
+    """A square of that area, resized bilinearly to the whole; corners stay corners, as in `crop_and_resize`.
+
+    Args:
+        x: [N, C, S, S].
+        area: 0 … 1.
+        down: place between the uppermost (0) and the lowest (1), [N].
+        right: likewise.
+    """
+    side = area**0.5
+    theta = x.new_zeros(len(x), 2, 3)  # from −1 … 1 of the result to −1 … 1 of the source
+    theta[:, 0, 0] = theta[:, 1, 1] = side
+    theta[:, 0, 2], theta[:, 1, 2] = (1 - side) * (2 * right - 1), (1 - side) * (2 * down - 1)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=True)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=True)
+
+
+def quantised(x: Tensor) -> Tensor:
+    """To 255 steps as TensorFlow stores pictures: times 255.5, cut off."""
+    return (x.clamp(0, 1) * 255.5).floor().clamp(max=255) / 255
+
+
+def to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """RGB [N, 3, H, W] → hue, saturation and value from 0 to 1, [N, H, W] each."""
+    value, spread = x.amax(1), x.amax(1) - x.amin(1)
+    red, green, blue = x.unbind(1)
+    safe = spread.clamp_min(1e-12)
+    sector = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    return (sector / 6) % 1 * (spread > 0), spread / value.clamp_min(1e-12), value
+
+
+def to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """The inverse of `to_hsv`: [N, 3, H, W]."""
+    sectors = torch.tensor([5.0, 3.0, 1.0], device=hue.device)[:, None, None]  # red, green, blue
+    away = (sectors + 6 * hue[:, None]) % 6
+    share = torch.minimum(away, 4 - away).clamp(0, 1)
+    return value[:, None] * (1 - saturation[:, None] * share)
+
+
+def prepared_frames(
+    dataset: Demonstrations, camera: str, images: EvaluationImages, processes: int, folder: str | None
+) -> np.ndarray:
+    """A camera's pictures of all rows after the steps that are the same every time, uint8 [N, S, S, 3].
+
+    Made once and kept; memory-mapped.
+
+    Args:
+        dataset: whose rows.
+        camera: a video feature.
+        images: steps of evaluation; its crop is left out.
+        processes: that prepare at a time when it has to be made.
+        folder: where the array lies; the data set's `cache` if not given.
+
+    Raises:
+        KeyError: the data set has no such camera.
+    """
+    if camera not in dataset.cameras:
+        raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
+    images = replace(images, crop=None)
+    steps = hashlib.sha256(images.describe().encode()).hexdigest()[:8]
+    home = Path(folder) if folder else dataset.root / "cache"
+    path = home / f"{camera}-openvla-{steps}-{dataset.identity}.npy"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            shape = (dataset.length, images.size, images.size, 3)
+            np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
+            bounds = list(zip(dataset.starts[:-1].tolist(), dataset.starts[1:].tolist(), strict=True))
+            skipped = "skip" if dataset.skipped else "refuse"
+            _run([(str(dataset.root), skipped, camera, images, b, partial) for b in bounds], processes)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+Job = tuple[str, str, str, EvaluationImages, tuple[int, int], Path]
+
+
+def _run(jobs: list[Job], processes: int) -> None:
+    if processes <= 1:
+        for job in jobs:
+            _prepare_episode(job)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_prepare_episode, jobs))
+
+
+def _prepare_episode(job: Job) -> None:
+    root, skipped, camera, images, (start, stop), target = job
+    dataset = Demonstrations(root, "skip" if skipped == "skip" else "refuse")
+    array = np.lib.format.open_memmap(target, mode="r+")
+    for row in range(start, stop):
+        array[row] = images.pixels(dataset.frame(camera, row))
+    dataset.close()

@@ -1,0 +1,190 @@
+"""An OpenVLA checkpoint made ready for fine-tuning, and what came of it in the published layout."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
+from playloop.nn.folder import staged, write_record
+from playloop.nn.lora import LoRAConfig, adapt, merge
+from playloop.nn.slots import Slot
+from playloop.policies.openvla import names
+from playloop.policies.openvla.action_head import ActionHead, ProprioProjector
+from playloop.policies.openvla.config import OpenVLAConfig
+from playloop.policies.openvla.files import read_openvla, write_openvla
+from playloop.policies.openvla.golden import write_golden
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.prompt import TOKENIZER
+
+ADAPTER = "lora_adapter"
+TARGETS = ("vision_backbone", "projector", "language_model")
+COPIED = (
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+)
+"""Files of a checkpoint that fine-tuning leaves as they are; its Python files are not taken along."""
+
+
+@dataclass
+class AdapterConfig:
+    """What of a checkpoint is trained.
+
+    Args:
+        rank: of the adapters.
+        alpha: see `LoRAConfig`.
+        targets: published parts whose linear layers get adapters; the table of tokens and the head never do.
+        start: folder of an adapter to go on from; it decides rank and alpha.
+        heads: train the projector of the robot's state and the action head, whole; never where a model
+            follows itself.
+    """
+
+    rank: int = 32
+    alpha: float | None = None
+    targets: list[str] = field(default_factory=lambda: list(TARGETS))
+    start: str | None = None
+    heads: bool = True
+
+    def lora(self) -> LoRAConfig:
+        """Sizes of the adapters."""
+        return read_adapter_config(self.start) if self.start else LoRAConfig(self.rank, self.alpha)
+
+
+def adapted_slots(config: OpenVLAConfig, targets: Sequence[str]) -> dict[str, Slot]:
+    """Published tensors beside which adapters are put.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    if unknown := set(targets) - set(TARGETS):
+        raise ValueError(f"adapter.targets: {min(unknown)!r} is no part; choose from {', '.join(TARGETS)}")
+    slots = names.vision_slots(config) | names.language_slots(config)
+    del slots[f"{names.LANGUAGE}lm_head.weight"]
+    return {name: slot for name, slot in slots.items() if name.split(".")[0] in targets}
+
+
+def load_student(
+    folder: str | Path, config: OpenVLAConfig, adapter: AdapterConfig, seed: int, dtype: torch.dtype
+) -> OpenVLA:
+    """A checkpoint on the CPU, frozen in `dtype`, with float32 parts to train; the same for equal arguments.
+
+    Args:
+        folder: of the checkpoint.
+        config: what it becomes; sizes are the checkpoint's own.
+        adapter: what is trained.
+        seed: of new weights.
+        dtype: of the frozen weights.
+
+    Raises:
+        ValueError: the adapter does not fit, or the checkpoint is of a kind that is not fine-tuned here.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    model = refit(read_openvla(folder, "cpu", dtype), config, generator)
+    adapt(model, adapted_slots(config, adapter.targets), adapter.lora(), generator)
+    if adapter.start:
+        unused = names.vision_unused(config)
+        read_adapter(adapter.start, model, lambda name: f"{name}.weight" in unused)
+    if adapter.heads:
+        for part in (model.proprio, model.action_head):
+            if part is not None:
+                part.float().requires_grad_(True)
+    return model
+
+
+def refit(model: OpenVLA, config: OpenVLAConfig, generator: torch.Generator) -> OpenVLA:
+    """The same networks with other inputs and outputs, in place; what is missing is new.
+
+    Raises:
+        ValueError: sizes differ, or the instruction modulates the vision transformers.
+    """
+    before = model.config
+    if before.film or config.film:
+        raise ValueError("fine-tuning of checkpoints with FiLM is not supported; use one without")
+    for name in ("towers", "llama", "vocabulary", "action"):
+        if getattr(before, name) != getattr(config, name):
+            raise ValueError(
+                f"{name} is {getattr(before, name)} in the checkpoint, not {getattr(config, name)}"
+            )
+    width, dtype = config.llama.width, model.table.weight.dtype
+    if config.proprio != before.proprio:
+        made = None if config.proprio is None else ProprioProjector(config.proprio, width)
+        model.proprio = made and _fresh(made, generator).to(dtype)
+    if config.l1 != before.l1:
+        model.action_head = (
+            _fresh(ActionHead(width, config.action), generator).to(dtype) if config.l1 else None
+        )
+    model.config = config
+    return model
+
+
+@torch.no_grad()
+def _fresh(module: Any, generator: torch.Generator) -> Any:
+    """PyTorch's initial weights of linear layers, drawn from a generator."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            bound = layer.in_features**-0.5
+            for parameter in layer.parameters(recurse=False):
+                parameter.uniform_(-bound, bound, generator=generator)
+    return module
+
+
+@torch.no_grad()
+def export_student(
+    folder: Path,
+    model: OpenVLA,
+    state: Mapping[str, Tensor],
+    base: Path,
+    statistics: Mapping[str, Any],
+    observation: Mapping[str, Any],
+    family: str,
+    training: Mapping[str, Any],
+) -> Path:
+    """Write merged weights in the published layout, the adapter beside them, and a golden decision.
+
+    Weights are stored in bfloat16, as published ones are: any type that they are read in holds them exactly.
+
+    Args:
+        folder: to write, whole or not at all; an older one is replaced.
+        model: as `load_student` gives it; used up.
+        state: its trained parameters.
+        base: checkpoint that was fine-tuned; tokenizer and the like are taken from it.
+        statistics: data set → record; the first is the golden decision's.
+        observation: for the golden decision.
+        family: of the environment, see `policies.openvla.families`.
+        training: for `training.json`.
+    """
+    _fill(model, state)
+    with staged(folder) as partial:
+        write_adapter(partial / ADAPTER, model, str(base))
+        merge(model)
+        model.to(torch.bfloat16)
+        tokenizer = (base / TOKENIZER).read_text(encoding="utf-8")
+        merged = write_openvla(partial / "merged", model, statistics, tokenizer)
+        for path in list(merged.iterdir()):
+            path.rename(partial / path.name)
+        merged.rmdir()
+        for name in COPIED:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, partial / name)
+        write_record(partial / "training.json", dict(training))
+        write_golden(partial, model.eval(), observation, family, next(iter(statistics)))
+    return folder
+
+
+def _fill(model: OpenVLA, state: Mapping[str, Tensor]) -> None:
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if wrong := trained.keys() ^ state.keys():
+        raise ValueError(f"the run trained other parameters than the model has: {min(wrong)}")
+    for name, parameter in trained.items():
+        parameter.copy_(state[name])

@@ -1,0 +1,76 @@
+"""Which rows of demonstrations a policy learns from, and under which conventions they were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from playloop.demos.dataset import Demonstrations
+from playloop.envs.contract import Contract
+from playloop.training.data import split_episodes
+
+
+def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int) -> dict[str, np.ndarray]:
+    """Numbers of the rows of "train" and "validation" over all data sets, int64, by episode.
+
+    Only rows that the expert chose itself (`expert` = 1) are taken.
+
+    Args:
+        datasets: whose rows are numbered one after the other.
+        validation: share of the episodes of every data set that is held out.
+        seed: of the choice.
+
+    Raises:
+        ValueError: there is no row to train on.
+    """
+    held, learned = [], []
+    for dataset in datasets:
+        generator = np.random.default_rng([seed, len(dataset.episodes)])
+        chosen = split_episodes(len(dataset.episodes), validation, generator)
+        held.append(chosen[dataset.episode_index])
+        expert = "expert" in dataset.features
+        learned.append(dataset.column("expert") == 1 if expert else np.ones(dataset.length, bool))
+    apart, useful = np.concatenate(held), np.concatenate(learned)
+    rows = {"train": np.flatnonzero(useful & ~apart), "validation": np.flatnonzero(useful & apart)}
+    if not len(rows["train"]):
+        raise ValueError("No row to train on: every row is marked expert = 0 or held out.")
+    return rows
+
+
+def common_contract(datasets: Sequence[Demonstrations]) -> Contract:
+    """The conventions under which all of the data sets were recorded.
+
+    Raises:
+        ValueError: one has none, or two differ.
+    """
+    contracts = []
+    for dataset in datasets:
+        if dataset.contract is None:
+            raise ValueError(
+                f"{dataset.root} has no meta/playloop.json with the environment's contract; a policy cannot "
+                "know its conventions. Add one, or record with `playloop record`."
+            )
+        contracts.append(dataset.contract)
+    for dataset, contract in zip(datasets, contracts, strict=True):
+        differences = contracts[0].differences(contract)
+        if differences:
+            raise ValueError(
+                f"{datasets[0].root} and {dataset.root} cannot be mixed: {'; '.join(differences)}."
+            )
+    return contracts[0]
+
+
+def describe_data(datasets: Sequence[Demonstrations]) -> list[dict[str, Any]]:
+    """What a checkpoint tells of its data sets."""
+    return [
+        {
+            "name": dataset.root.name,
+            "identity": dataset.identity,
+            "episodes": len(dataset.episodes),
+            "rows": dataset.length,
+            "recorded": {k: v for k, v in dataset.playloop.items() if k != "contract"},
+        }
+        for dataset in datasets
+    ]

@@ -1,0 +1,107 @@
+"""What a large model needs: its blocks' weights spread over processes, their activations computed again.
+
+Sharding is PyTorch's FSDP2 (`fully_shard`): each process keeps a slice of every parameter, a block is put
+together just before it computes, and gradients come back as the mean over the processes, sliced.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from playloop.training.distributed import World
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The repeated blocks of a model's stacks: what lies in a `ModuleList` called "blocks"."""
+    lists = [part for name, part in model.named_modules() if name.rpartition(".")[2] == "blocks"]
+    return [block for part in lists if isinstance(part, nn.ModuleList) for block in part]
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Keep of a block's activations only its inputs, and compute the others again on the way back, in place.
+
+    Blocks draw no random numbers, so that no state of generators has to be kept.
+
+    Raises:
+        ValueError: the model has no blocks.
+    """
+    blocks = blocks_of(model)
+    if not blocks:
+        raise ValueError("recompute=true: this model has no stack of blocks to compute again; leave it out.")
+    for block in blocks:
+        block.forward = partial(  # type: ignore[method-assign]
+            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+        )
+
+
+def shard_model(model: nn.Module, world: World) -> None:
+    """Spread the parameters over all processes, in place: every block is a unit, the rest is another.
+
+    The model has to be run by a call or by its `loss`, its blocks by a call. A unit may mix frozen parameters
+    of any type with trained ones of a single type.
+    """
+    from torch.distributed.device_mesh import init_device_mesh  # a second that other runs need not wait
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(world.device.type, (world.ranks,))
+    for block in blocks_of(model):
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)
+    if hasattr(model, "loss"):
+        register_fsdp_forward_method(model, "loss")
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters that are trained, and buffers: what a run changes. Views, by the names of `state_dict`."""
+    frozen = {
+        name
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if not parameter.requires_grad
+    }
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def is_sliced(value: Any) -> bool:
+    """Whether processes hold slices of it: only PyTorch's `DTensor` can be put together."""
+    return hasattr(value, "full_tensor")
+
+
+def local(value: Any) -> Tensor:
+    """This process's slice, a view; call it without gradients."""
+    return value.to_local() if is_sliced(value) else value
+
+
+def whole(value: Any) -> Tensor:
+    """The tensor that processes hold slices of, all of which have to ask; any other as it is."""
+    return value.full_tensor() if is_sliced(value) else value
+
+
+def gather(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """The tensors put together, sliced ones on the CPU; all processes have to ask.
+
+    Args:
+        tensors: the same names in every process.
+        keep: whether this process wants them; another gets none.
+    """
+    found = {}
+    for name, value in tensors.items():
+        together = whole(value)
+        if keep:
+            found[name] = together.cpu() if is_sliced(value) else together
+    return found
+
+
+@torch.no_grad()
+def fill(target: Any, value: Tensor) -> None:
+    """Copy a whole tensor, alike in all processes, into one that may be sliced."""
+    if is_sliced(target):
+        from torch.distributed.tensor import distribute_tensor
+
+        value = value.to(target.device)
+        value = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
+    target.copy_(value)

@@ -1,0 +1,47 @@
+"""What a folder with one of our own world models, tokenizers or inverse models is: no weights are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playloop.nn.folder import WEIGHTS, read_record
+from playloop.nn.shards import read_header
+from playloop.worlds.checkpoint import INVERSE, TOKENIZER, WORLD
+
+
+def describe(path: Path) -> list[tuple[str, str]] | None:
+    """Lines of a label and a value; None for something else.
+
+    Args:
+        path: a folder that `playloop train` wrote.
+
+    Raises:
+        ValueError: it is one, and damaged.
+        FileNotFoundError: it is one, and a file is missing.
+    """
+    if not (path / "config.json").is_file():
+        return None
+    record = read_record(path / "config.json")
+    kind = record.get("kind") if isinstance(record, dict) else None
+    if kind not in (WORLD, TOKENIZER, INVERSE):
+        return None
+    entries = read_header(path / WEIGHTS).values()
+    lines = [
+        ("kind", f"{kind} of playloop"),
+        ("parameters", f"{sum(entry.elements for entry in entries):,}"),
+        ("type", ", ".join(sorted({entry.dtype for entry in entries}))),
+        *((name, _text(value)) for name, value in record["model"].items() if name != "_target_"),
+    ]
+    if kind == WORLD:
+        contract = read_record(path / "contract.json")
+        lines += [("environment", contract["family"]), ("action means", contract["action"])]
+        found = describe(path / "tokenizer") or []
+        lines += [(f"tokenizer {label}", value) for label, value in found]
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={part}" for name, part in value.items() if name != "_target_")
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

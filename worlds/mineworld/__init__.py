@@ -1,0 +1,1 @@
+"""MineWorld: the published Minecraft world model, its files and its decoding."""

@@ -1,0 +1,114 @@
+"""`playloop convert` without its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.envs.minecraft import ACTION_SIZE
+from playloop.nn.folder import file_hash
+from playloop.nn.slots import Slot, place
+from playloop.tokenizers.vq import VQTokenizer
+from playloop.worlds.mineworld.files import Published, read_published
+from playloop.worlds.mineworld.folder import save_published
+from playloop.worlds.mineworld.starts import read_starts, resize_linear
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "keep": None}
+"""Names of the types that weights can be kept in."""
+GREY = 127
+
+
+@dataclass
+class ConvertConfig:
+    """Settings of `convert`.
+
+    Args:
+        config: the published YAML file; None looks for it beside the checkpoint, and without one takes the
+            published sizes that fit.
+        starts: an image or a clip to begin play with; a clip beside a .jsonl of the same name is a VPT
+            recording, whose actions are used. None leaves one grey frame, for play that goes on from other
+            pictures.
+        frames: of each beginning, where actions are known.
+        dtype: to keep the weights in, "keep" as they are; the release computes in float16.
+        rows: of a frame's grid of tokens.
+        columns: likewise.
+    """
+
+    config: str | None = None
+    starts: str | None = None
+    frames: int = 8
+    dtype: str = "float16"
+    rows: int = 14
+    columns: int = 24
+
+    def check(self) -> None:
+        """Refuse what cannot be done, before anything is read.
+
+        Raises:
+            ValueError: says which setting.
+            FileNotFoundError: a file is not there.
+        """
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype={self.dtype}: there are {', '.join(DTYPES)}")
+        if min(self.rows, self.columns, self.frames) < 1:
+            raise ValueError("rows, columns and frames must be at least 1")
+        if self.starts is not None and not Path(self.starts).is_file():
+            raise FileNotFoundError(f"starts={self.starts} is not there; give an image or a clip")
+
+
+def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, command: str = "") -> Published:
+    """Make a Playloop folder of a published MineWorld.
+
+    Args:
+        source: see `read_published`.
+        folder: to write.
+        settings: what to make of it.
+        command: the command line, for the record.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged or foreign, or settings do not fit.
+    """
+    settings.check()
+    published = read_published(source, settings.config, settings.rows, settings.columns)
+    if settings.frames >= published.config.context:
+        raise ValueError(f"frames={settings.frames} must be below the context, {published.config.context}")
+    starts = _starts(published, settings)
+    record = {
+        "command": command,
+        "source": published.path.name,
+        "source_sha256": file_hash(published.path),
+        "dtype": settings.dtype,
+        "starts": settings.starts,
+    }
+    save_published(Path(folder), published, DTYPES[settings.dtype], starts, record)
+    return published
+
+
+def _starts(published: Published, settings: ConvertConfig) -> tuple[Tensor, Tensor]:
+    """Tokens [S, T, N] and actions [S, T - 1, A] of the beginnings."""
+    size = published.tokenizer.height, published.tokenizer.width
+    if settings.starts is None:
+        images = np.full((1, 1, *size, 3), GREY, np.uint8)
+        vectors = np.zeros((1, 0, ACTION_SIZE), np.float32)
+    else:
+        images, vectors = read_starts(Path(settings.starts), settings.frames)
+    resized = np.stack([resize_linear(image, size) for image in images.reshape(-1, *images.shape[2:])])
+    tokenizer = _encoder(published)
+    tokens = torch.cat([tokenizer.encode(image[None]) for image in torch.from_numpy(resized)])
+    actions = torch.from_numpy(published.config.actions.encode(vectors))
+    return tokens.unflatten(0, images.shape[:2]), actions
+
+
+def _encoder(published: Published) -> VQTokenizer:
+    """The tokenizer in float32."""
+    with torch.device("meta"):
+        tokenizer = VQTokenizer(published.tokenizer)
+    tokenizer.to_empty(device="cpu")
+    slots = {name: Slot(name) for name, _ in tokenizer.named_parameters()}
+    place(tokenizer, slots, published.tokenizer_weights.items())
+    return tokenizer.eval()

@@ -1,0 +1,239 @@
+"""MineWorld's published files, read without running what they might hold.
+
+A transformer's file, NAME.ckpt, is a torch pickle with the weights under "state_dict" or bare, the frame
+tokenizer's among them; the tokenizer's own file, vae/vae.ckpt, lies beside it with a config.json in the form
+of diffusers' VQModel. Sizes are in a YAML file of the code's repository, configs/NAME.yaml.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from playloop.nn.pickles import read_pickle
+from playloop.nn.slots import Slot, check_shapes
+from playloop.tokenizers.vq import VQConfig, VQTokenizer
+from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorld, MineWorldConfig
+
+ENDINGS = (".ckpt", ".bin", ".pt", ".pth")
+INNER, OUTER = "tokenizer.model.", "model."
+"""Prefixes of the tokenizer's names, in the transformer's file and in its own."""
+TRAINING_ALONE = ("loss", "discriminator", "perceptual", "lpips")
+"""Beginnings of names that only the tokenizer's training needs."""
+YAML_PLACE = "model.params.transformer_config.params"
+YAML_NAMES = {
+    "width": "hidden_size",
+    "hidden": "intermediate_size",
+    "heads": "num_attention_heads",
+    "groups": "num_key_value_heads",
+    "layers": "num_hidden_layers",
+    "vocabulary": "vocab_size",
+    "theta": "rope_theta",
+    "eps": "rms_norm_eps",
+}
+VQ_FIXED = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "act_fn": "silu",
+    "norm_type": "group",
+    "mid_block_add_attention": False,
+    "lookup_from_codebook": True,
+    "down_block_types": "DownEncoderBlock2D",
+    "up_block_types": "UpDecoderBlock2D",
+}
+"""What a config.json may say and must not say otherwise: there is one such network here."""
+
+
+class GridMismatch(ValueError):
+    """The positions of a model are not those of whole frames of such a grid."""
+
+
+@dataclass
+class Published:
+    """A published MineWorld, checked whole; the tensors stay in the file until they are used.
+
+    Args:
+        path: of the transformer's file.
+        config: sizes of the transformer.
+        tokenizer: sizes of the frame tokenizer.
+        weights: of the transformer by published name.
+        tokenizer_weights: of the tokenizer, without prefix.
+    """
+
+    path: Path
+    config: MineWorldConfig
+    tokenizer: VQConfig
+    weights: dict[str, Tensor]
+    tokenizer_weights: dict[str, Tensor]
+
+
+def read_published(
+    source: str | Path,
+    config: str | Path | None = None,
+    rows: int = 14,
+    columns: int = 24,
+    shapes: bool = False,
+) -> Published:
+    """Find and check a published MineWorld.
+
+    Args:
+        source: the transformer's file, or a folder that holds one, itself or under "checkpoints".
+        config: the YAML file; None looks for it beside the file and under "configs", and without one takes
+            the published sizes that fit.
+        rows: of a frame's grid of tokens, which no file tells.
+        columns: likewise.
+        shapes: read no values, only what there is.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, foreign, or of other sizes; says what to do.
+    """
+    path = find_file(Path(source))
+    tensors = read_pickle(path, shapes)
+    weights = _chosen(tensors, PREFIX, PREFIX)
+    if not weights:
+        raise ValueError(f"{path} is no MineWorld: none of its {len(tensors)} tensors is called {PREFIX}…")
+    inner = _chosen(tensors, INNER)
+    found, place = (inner, path) if inner else _outer(path, shapes)
+    vq = replace(_vq_config(path), height=rows, width=columns)  # in tokens so far
+    vq = replace(vq, height=rows * vq.side, width=columns * vq.side)
+    sizes = _sizes(path, config, weights, vq, (rows, columns))
+    with torch.device("meta"):
+        model, tokenizer = MineWorld(sizes), VQTokenizer(vq)
+    _check(model, model.slots(), weights, path)
+    _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, place)
+    return Published(path, sizes, vq, weights, found)
+
+
+def find_file(source: Path) -> Path:
+    """The transformer's file that `source` is or holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: there are several.
+    """
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source} is not there; give a MineWorld .ckpt file or its folder")
+    for folder in (source, source / "checkpoints"):
+        found = sorted(path for path in folder.glob("*") if path.suffix in ENDINGS[:2] and path.is_file())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"{folder} holds several models; name one: {', '.join(p.name for p in found)}")
+    raise FileNotFoundError(f"{source} holds no .ckpt file; give the file itself")
+
+
+def _chosen(tensors: Mapping[str, Tensor], prefix: str, put: str = "") -> dict[str, Tensor]:
+    """The tensors with a prefix, which is replaced, without what only training or tables are for."""
+    found = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        put + name: value
+        for name, value in found.items()
+        if not name.startswith(TRAINING_ALONE) and not name.endswith("rotary_emb.inv_freq")
+    }
+
+
+def _outer(path: Path, shapes: bool) -> tuple[dict[str, Tensor], Path]:
+    """The tokenizer from a file of its own."""
+    place = path.parent / "vae" / "vae.ckpt"
+    if not place.is_file():
+        raise FileNotFoundError(f"{path} holds no tokenizer ({INNER}…), and {place} is not there; add it")
+    found = _chosen(read_pickle(place, shapes), OUTER)
+    if not found:
+        raise ValueError(f"{place} holds no tensor called {OUTER}…; it is not MineWorld's tokenizer")
+    return found, place
+
+
+def _check(
+    model: torch.nn.Module, slots: Mapping[str, Slot], tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    whole = [name for name, value in tensors.items() if not value.is_floating_point()]
+    if whole:
+        raise ValueError(f"{path}: {whole[0]} is {tensors[whole[0]].dtype}, and weights are floating-point")
+    try:
+        check_shapes(model, slots, {name: tuple(value.shape) for name, value in tensors.items()})
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not fit its configuration: {error}. Copy it again, or give config=FILE.yaml of "
+            "this very model"
+        ) from error
+
+
+def _vq_config(path: Path) -> VQConfig:
+    """The tokenizer's sizes as vae/config.json has them; MineWorld's own without such a file."""
+    place = path.parent / "vae" / "config.json"
+    if not place.is_file():
+        return VQConfig()
+    try:
+        record = json.loads(place.read_text())
+        channels, latent = tuple(map(int, record["block_out_channels"])), int(record["latent_channels"])
+        sizes = [int(record[name]) for name in ("layers_per_block", "num_vq_embeddings", "norm_num_groups")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{place} is damaged or no VQModel's configuration ({error}); copy it again"
+        ) from error
+    strange = {
+        name: record[name] for name, value in VQ_FIXED.items() if _differs(record.get(name, value), value)
+    }
+    if (record.get("vq_embed_dim") or latent) != latent:
+        strange["vq_embed_dim"] = record["vq_embed_dim"]
+    if strange:
+        raise ValueError(f"{place} describes another network than MineWorld's tokenizer: {strange}")
+    return VQConfig(channels=channels, latent=latent, blocks=sizes[0], codes=sizes[1], groups=sizes[2])
+
+
+def _differs(found: Any, wanted: Any) -> bool:
+    return any(item != wanted for item in found) if isinstance(found, list) else found != wanted
+
+
+def _sizes(
+    path: Path,
+    config: str | Path | None,
+    weights: Mapping[str, Tensor],
+    vq: VQConfig,
+    grid: tuple[int, int],
+) -> MineWorldConfig:
+    """The transformer's sizes, from its YAML file or from the list of published ones."""
+    around = (path.with_suffix(".yaml"), *(p / "configs" / f"{path.stem}.yaml" for p in path.parents[:2]))
+    given = Path(config) if config is not None else next((p for p in around if p.is_file()), None)
+    if given is not None:
+        return _from_yaml(given, vq, grid)
+    embedding = weights.get(f"{PREFIX}model.embed_tokens.weight")
+    gate = weights.get(f"{PREFIX}model.layers.0.mlp.gate_proj.weight")
+    found = None if embedding is None or gate is None else (embedding.shape[-1], gate.shape[0])
+    fitting = [name for name, sizes in PRESETS.items() if (sizes.width, sizes.hidden) == found]
+    if not fitting:
+        raise ValueError(f"{path} has none of the published sizes; give config=FILE.yaml")
+    name = path.stem if path.stem in fitting else fitting[0]  # the context shows in the name alone
+    return replace(PRESETS[name], rows=grid[0], columns=grid[1], codes=vq.codes)
+
+
+def _from_yaml(path: Path, vq: VQConfig, grid: tuple[int, int]) -> MineWorldConfig:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; give config=FILE.yaml")
+    try:
+        found = OmegaConf.select(OmegaConf.load(path), YAML_PLACE)
+        numbers = {
+            ours: (float if ours in ("theta", "eps") else int)(found[theirs])
+            for ours, theirs in YAML_NAMES.items()
+        }
+        positions = int(found["max_position_embeddings"])
+    except Exception as error:  # a YAML parser's errors have no common class
+        raise ValueError(f"{path} lacks a part of {YAML_PLACE} ({type(error).__name__}: {error})") from error
+    config = MineWorldConfig(rows=grid[0], columns=grid[1], codes=vq.codes, **numbers)  # type: ignore[arg-type]
+    unit = config.tokens + config.actions.length
+    if positions % unit:
+        raise GridMismatch(
+            f"{path}: max_position_embeddings={positions} is no multiple of {unit}, a frame of {grid[0]} x "
+            f"{grid[1]} tokens and its action; give rows= and columns="
+        )
+    return replace(config, context=positions // unit)

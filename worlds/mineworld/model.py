@@ -1,0 +1,260 @@
+"""MineWorld's transformer: the next token of frames and actions that take turns (arXiv 2504.08388)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.nn.decoder import Cache, Llama, LlamaSizes, Rotary
+from playloop.nn.layers import Linear
+from playloop.nn.slots import Slot, llama_slots
+from playloop.tokenizers.minecraft import MineWorldActions
+from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule
+
+PREFIX = "transformer."
+"""Of the transformer's published names."""
+
+
+@dataclass
+class MineWorldConfig:
+    """Sizes of a MineWorld; the defaults are those of the 300M model.
+
+    Args:
+        rows: h, of a frame's grid of tokens.
+        columns: w.
+        codes: size of the frame tokenizer's codebook; the ids of actions follow them.
+        vocabulary: all ids, and the two that the published models leave unused.
+        width: of the stream.
+        layers: blocks.
+        heads: of queries.
+        groups: heads of keys and values.
+        hidden: width inside the MLPs.
+        context: frames that positions were trained for, the new one included.
+        eps: of the norms.
+        theta: base of the rotary positions.
+        start_queries: whether trained ones exist, see `FrameSchedule`; published models have none.
+    """
+
+    rows: int = 14
+    columns: int = 24
+    codes: int = 8192
+    vocabulary: int = 8262
+    width: int = 1024
+    layers: int = 20
+    heads: int = 16
+    groups: int = 4
+    hidden: int = 4096
+    context: int = 16
+    eps: float = 1e-5
+    theta: float = 10000.0
+    start_queries: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a frame."""
+        return self.rows * self.columns
+
+    @property
+    def actions(self) -> MineWorldActions:
+        """Action vectors ↔ tokens; turns of the camera keep their fractions of a degree."""
+        return MineWorldActions(self.codes)
+
+    @property
+    def positions(self) -> int:
+        """Positions that the context takes: `max_position_embeddings` of the release."""
+        return self.context * (self.tokens + MineWorldActions.length)
+
+    @property
+    def sizes(self) -> LlamaSizes:
+        """Of the stack."""
+        return LlamaSizes(self.width, self.layers, self.heads, self.groups, self.hidden, self.eps, self.theta)
+
+    def check(self) -> None:
+        """Refuse sizes that do not fit together.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        needed = self.actions.ids.stop
+        if self.vocabulary < needed:
+            raise ValueError(
+                f"vocabulary={self.vocabulary} does not hold {self.codes} codes and the actions: {needed}"
+            )
+        if self.context < 2:
+            raise ValueError(f"context={self.context} frames: a new one needs one before it")
+
+    def make(self, seed: int = 0) -> MineWorld:
+        """The network with new weights.
+
+        Raises:
+            ValueError: the sizes do not fit together.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = MineWorld(self)
+            model.initialise()
+            return model
+
+
+PRESETS = {
+    "300M_16f": MineWorldConfig(),
+    "700M_16f": MineWorldConfig(width=2048, heads=32),
+    "700M_32f": MineWorldConfig(width=2048, heads=32, context=32),
+    "1200M_16f": MineWorldConfig(width=2048, heads=32, hidden=8192),
+    "1200M_32f": MineWorldConfig(width=2048, heads=32, hidden=8192, context=32),
+}
+"""The published models by the name of their files: 321.0, 726.0 and 1229.3 M parameters."""
+
+
+class MineWorld(nn.Module):
+    """Frame t + 1 from the frames up to t and the actions up to a_t, as one sequence v_1 a_1 v_2 a_2 …
+
+    Every id has one embedding, frame or action; positions count through the sequence.
+
+    Raises:
+        ValueError: the sizes do not fit together.
+    """
+
+    def __init__(self, config: MineWorldConfig):
+        super().__init__()
+        config.check()
+        self.config = config
+        self.token = nn.Embedding(config.vocabulary, config.width)
+        self.llama = Llama(config.sizes)
+        self.head = Linear(config.width, config.vocabulary, bias=False)
+        self.start = (
+            nn.Parameter(torch.zeros(config.rows - 1, config.width)) if config.start_queries else None
+        )
+
+    def initialise(self) -> None:
+        """New weights as LLaMA's."""
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in, and what is computed in."""
+        return self.head.weight.dtype
+
+    def slots(self) -> dict[str, Slot]:
+        """The published names of all weights → their places here."""
+        own = {f"{PREFIX}model.embed_tokens.weight": Slot("token.weight")}
+        own[f"{PREFIX}lm_head.weight"] = Slot("head.weight")
+        own |= {"start_queries": Slot("start")} if self.start is not None else {}
+        return own | llama_slots(self.config.sizes, f"{PREFIX}model.", "llama.")
+
+    def visual(self, hidden: Tensor) -> Tensor:
+        """Logits of the frame's ids alone, no others are computed: hidden [..., D] → [..., codes]."""
+        return F.linear(hidden, self.head.weight[: self.config.codes].to(hidden.dtype))
+
+    def ask(self, rows: Tensor, ids: Tensor) -> Tensor:
+        """Start queries that open the rows [n], with placeholders of ids [B, n] → [B, n, D]."""
+        if self.start is None:
+            return self.token(ids)
+        return self.start[rows - 1].expand(len(ids), -1, -1)
+
+    def sequence(self, tokens: Tensor, actions: Tensor) -> Tensor:
+        """Frames int64 [B, T, N] and the actions between them int64 [B, T - 1, A] → [B, length]."""
+        units = torch.cat([tokens[:, :-1], actions], 2).flatten(1)
+        return torch.cat([units, tokens[:, -1]], 1)
+
+    def encode(
+        self,
+        x: Tensor,
+        clip: ClipSchedule,
+        cache: Cache | None = None,
+        places: int | None = None,
+        rotary: Rotary | None = None,
+    ) -> Tensor:
+        """All queries of a clip in one pass: x [B, queries, D] → [B, queries, D].
+
+        Args:
+            x: the sequence as vectors, then the start queries.
+            clip: who sees whom.
+            cache: takes the sequence's keys and values, from place 0.
+            places: that the cache has.
+            rotary: if there is one already.
+        """
+        table = rotary or Rotary(self.config.sizes, clip.length, x.dtype, x.device)
+        mask = clip.mask.to(x.device)
+        width = len(mask) if cache is None or places is None else places
+        mask = F.pad(mask, (0, width - clip.length))  # start queries and empty places are seen by nobody
+        bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, float("-inf"))
+        written = None if cache is None else torch.arange(clip.length, device=x.device)
+        return self.llama(x, table.at(clip.positions.to(x.device)), bias, cache, written)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        actions: Tensor,
+        schedule: FrameSchedule,
+        placeholder: str = "before",
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Logits of every token of the sequence but the first, given the truth before it.
+
+        The masks are those of decoding, so that this is what decoding computes step by step.
+
+        Args:
+            tokens: int64 [B, T, N].
+            actions: int64 [B, T - 1, A]; actions[:, t] was taken at frame t and leads to frame t + 1.
+            schedule: of every frame.
+            placeholder: what start queries hold where none are trained, see `MineWorldSampler`.
+            dtype: to compute in, if not the weights' own type.
+
+        Returns:
+            [B, length - 1, vocabulary]; where `ClipSchedule.counted` is False they tell nothing.
+        """
+        clip = clip_schedule(schedule, tokens.shape[1], asks=True)
+        x = self.token(self.sequence(tokens, actions))
+        if clip.starting and clip.frames > 1:
+            x = torch.cat([x, self._starts(tokens, clip, placeholder)], 1)
+        hidden = self.encode(x.to(dtype or self.dtype), clip)
+        return self.head(hidden[:, clip.readers.to(hidden.device)])
+
+    def loss(
+        self,
+        batch: dict[str, Tensor],
+        schedule: FrameSchedule,
+        placeholder: str = "before",
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy over the tokens of frames and actions alike.
+
+        Args:
+            batch: "tokens" int64 [B, T, N] and "actions" int64 [B, T - 1, A].
+            schedule: whose masks are trained.
+            placeholder: see `forward`.
+            dtype: to compute in.
+
+        Returns:
+            The loss; metrics: accuracy of the frames' tokens and of the actions'.
+        """
+        tokens, actions = batch["tokens"], batch["actions"]
+        logits = self(tokens, actions, schedule, placeholder, dtype)
+        targets = self.sequence(tokens, actions)[:, 1:]
+        counted = clip_schedule(schedule, tokens.shape[1], asks=True).counted.to(targets.device)
+        loss = F.cross_entropy(logits[:, counted].flatten(0, 1).float(), targets[:, counted].flatten())
+        right, visual = logits.detach().argmax(-1) == targets, targets < self.config.codes
+        return loss, {
+            "accuracy": right[visual & counted].float().mean(),
+            "accuracy_actions": right[~visual].float().mean(),
+        }
+
+    def _starts(self, tokens: Tensor, clip: ClipSchedule, placeholder: str) -> Tensor:
+        """The start queries of all frames but the first, [B, (T - 1) * rows, D]."""
+        if placeholder not in ("before", "above"):
+            raise ValueError(f"placeholder={placeholder} must be before or above")
+        rows = torch.tensor(clip.starting, device=tokens.device)
+        ends, opened = placeholder_places(clip.unit, rows)
+        ids = tokens[:, :-1, ends] if placeholder == "before" else tokens[:, 1:, opened]
+        return self.ask(rows.repeat(clip.frames - 1), ids.flatten(1))
+
+
+def placeholder_places(schedule: FrameSchedule, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """For the rows [n]: the token at which the row above ends, and the one there that lets the row begin."""
+    return rows * schedule.columns - 1, (rows - 1) * schedule.columns + schedule.grid.window - 1
