@@ -13,6 +13,7 @@ from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.nn.folder import file_hash
+from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.openvla.decoders import DecodingConfig
@@ -45,7 +46,7 @@ class OpenVLAAgentConfig:
             carry along, is made differently.
         batch: rows of a network call.
         device: to run on.
-        dtype: float32, bfloat16 or float16; null: bfloat16, and float32 on the CPU.
+        dtype: float32, bfloat16 or float16; null: bfloat16, float32 on a CPU that does not multiply in it.
         threads: of PyTorch on the CPU, for the whole process, see `PolicyAgentConfig`.
     """
 
@@ -82,9 +83,8 @@ class OpenVLAAgentConfig:
 
     def open(self) -> OpenVLAPolicy:
         """The policy."""
-        dtype = self.dtype or ("float32" if torch.device(self.device).type == "cpu" else "bfloat16")
-        if dtype not in DTYPES:
-            raise ValueError(f"agent.dtype={dtype!r}: use one of {', '.join(DTYPES)}")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(f"agent.dtype={self.dtype!r}: use one of {', '.join(DTYPES)}")
         stated = {name: tuple(v) if isinstance(v, list) else v for name, v in self.stated.items()}
         return open_policy(
             self.checkpoint,
@@ -94,7 +94,7 @@ class OpenVLAAgentConfig:
             pipeline=self.images,
             batch=self.batch,
             device=self.device,
-            dtype=DTYPES[dtype],
+            dtype=DTYPES[self.dtype] if self.dtype else native(self.device),
             step=self.step,
             verify=self.verify,
             **stated,

@@ -64,7 +64,7 @@ def test_a_checkpoint_becomes_a_folder_with_the_same_numbers(source, tmp_path, c
     kept = load_file(out / "model.safetensors")
     assert kept.keys() == transformer.keys()
     assert all(torch.equal(kept[name], value) for name, value in transformer.items())
-    world = load_mineworld(out)
+    world = load_mineworld(out, dtype=torch.float32)
     found = published(world.model, world.model.slots())
     assert all(torch.equal(found[name], value) for name, value in transformer.items())
     for name, value in world.tokenizer.state_dict().items():
@@ -268,7 +268,7 @@ def test_beginnings_come_from_a_picture(source, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "start.png")
     convert(source, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "start.png"), dtype="keep"))
-    world = load_mineworld(tmp_path / "out")
+    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
     wanted = world.tokenizer.encode(torch.from_numpy(world.resize(picture))[None])
     assert torch.equal(world.starts, wanted[None]) and len(wanted.unique()) > 2
     for words, complaint in (("nowhere.png", "not there"), (str(source), "no image or clip")):
