@@ -77,6 +77,22 @@ class StaticCache:
         return self.keys[layer], self.values[layer]
 
 
+@dataclass(frozen=True)
+class Recording:
+    """A cache that is filled by tokens which see each other and nothing else in it.
+
+    Args:
+        cache: that keeps them.
+    """
+
+    cache: Cache
+
+    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Puts them there and returns them."""
+        self.cache.write(layer, places, keys, values)
+        return keys, values
+
+
 class Rotary:
     """Cosines and sines of every position, computed in float32 and kept in the type that is computed in.
 

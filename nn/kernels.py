@@ -234,3 +234,13 @@ def draw(logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: floa
             if reached > target:
                 return k
     return last
+
+
+@fast
+def draw_rows(
+    logits: np.ndarray, uniform: np.ndarray, temperature: float, top_p: float, ids: np.ndarray
+) -> None:
+    """`draw` for every row of logits float32 [R, V], which are overwritten: ids int64 [R]."""
+    bits = np.zeros(logits.shape[1], np.int32)
+    for row in range(len(logits)):
+        ids[row] = draw(logits[row], bits, uniform[row], temperature, top_p)

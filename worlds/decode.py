@@ -51,8 +51,21 @@ def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:
     """Ids [B, n] from logits [B, n, V] with one uniform number [B, n] each."""
     if config.temperature <= 0:
         return logits.argmax(-1)
+    if logits.device.type == "cpu":
+        return _sample_compiled(logits, uniform, config)
     probabilities = (logits.float() / config.temperature).softmax(-1)
     return inverse_cdf(nucleus(probabilities, config.top_p), uniform)
+
+
+def _sample_compiled(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:
+    """The same rule in one compiled pass a row: what PyTorch needs a hundred small operations for."""
+    from playloop.nn.kernels import draw_rows
+
+    rows = logits.detach().to(torch.float32, copy=True).flatten(0, -2).contiguous()
+    ids = torch.empty(len(rows), dtype=torch.int64)
+    numbers = uniform.to(torch.float64).flatten().contiguous()
+    draw_rows(rows.numpy(), numbers.numpy(), config.temperature, config.top_p, ids.numpy())
+    return ids.view(uniform.shape)
 
 
 @dataclass

@@ -152,7 +152,9 @@ class OpenVLA(nn.Module):
             ids: rows of the head, a contiguous range (nothing is copied) or int64 [n]; None for all.
         """
         weight = self.head.weight if ids is None else self.head.weight[ids]
-        return F.linear(hidden, weight.to(hidden.dtype)).float()
+        # As one matrix: of a slice of rows, torch would copy the weights for every product.
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        return F.linear(rows, weight.to(hidden.dtype)).float().unflatten(0, hidden.shape[:-1])
 
     def act(self, hidden: Tensor) -> Tensor:
         """OFT's regression: states [B, chunk * action, D] → normalised actions [B, chunk, action], float32.

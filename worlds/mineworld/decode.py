@@ -160,7 +160,7 @@ def prefill(
     for buffer in (*state.cache.keys, *state.cache.values):
         buffer.zero_()
     x = model.token(model.sequence(tokens, actions)).to(state.dtype)
-    model.encode(x, clip, state.cache, state.length, state.rotary)
+    model.encode(x, clip, state.cache, state.rotary)
     state.base.fill_(clip.length)
     state.frame.copy_(tokens[:, -1])
     state.first.copy_(tokens[:, 0])

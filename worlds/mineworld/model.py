@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.nn.decoder import Cache, Llama, LlamaSizes, Rotary
+from playloop.nn.decoder import Cache, Llama, LlamaSizes, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.slots import Slot, llama_slots
 from playloop.tokenizers.minecraft import MineWorldActions
@@ -167,7 +167,6 @@ class MineWorld(nn.Module):
         x: Tensor,
         clip: ClipSchedule,
         cache: Cache | None = None,
-        places: int | None = None,
         rotary: Rotary | None = None,
     ) -> Tensor:
         """All queries of a clip in one pass: x [B, queries, D] → [B, queries, D].
@@ -175,17 +174,17 @@ class MineWorld(nn.Module):
         Args:
             x: the sequence as vectors, then the start queries.
             clip: who sees whom.
-            cache: takes the sequence's keys and values, from place 0.
-            places: that the cache has.
+            cache: takes the sequence's keys and values, from place 0; what else it holds is not seen.
             rotary: if there is one already.
         """
         table = rotary or Rotary(self.config.sizes, clip.length, x.dtype, x.device)
         mask = clip.mask.to(x.device)
-        width = len(mask) if cache is None or places is None else places
-        mask = F.pad(mask, (0, width - clip.length))  # start queries and empty places are seen by nobody
+        if cache is None:
+            mask = F.pad(mask, (0, len(mask) - clip.length))  # start queries are seen by nobody
         bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, float("-inf"))
         written = None if cache is None else torch.arange(clip.length, device=x.device)
-        return self.llama(x, table.at(clip.positions.to(x.device)), bias, cache, written)
+        recording = None if cache is None else Recording(cache)
+        return self.llama(x, table.at(clip.positions.to(x.device)), bias, recording, written)
 
     def forward(
         self,
