@@ -24,14 +24,38 @@ def lowest_argmax(x: Tensor) -> Tensor:
     return torch.where(x == x.amax(dim=-1, keepdim=True), places, x.shape[-1] - 1).amin(-1)
 
 
+BLOCK = 256
+"""Ids of a large vocabulary that are summed before one of them is looked for."""
+
+
 def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """One draw of each distribution [..., V] with one uniform number [...] each.
 
-    In float64, so that the float32 `uniform` < 1 never reaches the total and no zero-probability id is drawn.
+    In float64, so that the float32 `uniform` < 1 never reaches the total; no id of probability zero is drawn.
+    Large vocabularies are walked in two steps, to a block and within it: sums of blocks are a small table.
     """
-    cumulative = probabilities.double().cumsum(-1)
-    reached = cumulative <= uniform.double()[..., None] * cumulative[..., -1:]
-    return reached.sum(-1).clamp_max(probabilities.shape[-1] - 1)
+    if probabilities.shape[-1] % BLOCK or probabilities.shape[-1] < 8 * BLOCK:
+        masses = probabilities.double()
+        return _walk(masses, uniform.double() * masses.sum(-1))[0]
+    blocks = probabilities.unflatten(-1, (-1, BLOCK))
+    masses = blocks.sum(-1, dtype=torch.float64)
+    block, left = _walk(masses, uniform.double() * masses.sum(-1))
+    chosen = blocks.gather(-2, block[..., None, None].expand(*block.shape, 1, BLOCK)).squeeze(-2)
+    return block * BLOCK + _walk(chosen.double(), left)[0]
+
+
+def _walk(masses: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place of masses [..., n] at which their running sum exceeds the target [...].
+
+    Returns:
+        The place, at most the last one that has any mass, and what of the target is left there.
+    """
+    sums = masses.cumsum(-1)
+    places = torch.arange(masses.shape[-1], device=masses.device)
+    last = torch.where(masses > 0, places, 0).amax(-1)
+    place = torch.minimum((sums <= target[..., None]).sum(-1), last)
+    before = (sums - masses).gather(-1, place[..., None]).squeeze(-1)
+    return place, target - before
 
 
 def rank_descending(scores: Tensor) -> Tensor:

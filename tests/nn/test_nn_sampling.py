@@ -42,3 +42,17 @@ def test_nucleus_is_that_of_a_sort(top_p):
     wanted = torch.zeros_like(probabilities, dtype=torch.bool)
     wanted.scatter_(-1, order, ordered.cumsum(-1) - ordered < top_p)
     assert torch.equal(nucleus(probabilities, top_p) > 0, wanted)
+
+
+def test_a_large_vocabulary_is_walked_to_the_same_ids():
+    generator = torch.Generator().manual_seed(3)
+    probabilities = torch.rand(40, 8192, generator=generator) ** 8
+    probabilities[:, 1000:5000] = 0.0
+    probabilities[:, -300:] = 0.0
+    uniform = torch.rand(40, generator=generator)
+    uniform[:2] = torch.tensor([0.0, 1 - 2**-24])
+    found = inverse_cdf(probabilities, uniform)
+    cumulative = probabilities.double().cumsum(-1)
+    wanted = (cumulative <= uniform.double()[:, None] * cumulative[:, -1:]).sum(-1)
+    assert torch.equal(found, wanted)
+    assert (probabilities.gather(1, found[:, None]) > 0).all()
