@@ -48,6 +48,8 @@ bridge: setup  ## the shipped policy of SimplerEnv's Bridge again, from nothing;
 	@$(IMITATE) data=[data/bridge,data/bridge2,data/bridge_handover,data/bridge_handover] \
 		training.task.start=runs/bridge/checkpoint out=runs/bridge_2 \
 		trainer.steps=1800 trainer.rate=5e-4 trainer.warmup=50 trainer.decay=0.1
+	@$(IMITATE) data=[data/bridge,data/bridge2,data/bridge_handover] training.task.start=runs/bridge_2/checkpoint \
+		out=runs/bridge_3 trainer.steps=1400 trainer.rate=5e-4 trainer.warmup=50 trainer.decay=0.1
 
 EXPLORE = .venv/bin/playloop record env=craft agent=explorer task=explore env.horizon=500
 TEACH = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu trainer.precision=bf16
