@@ -9,8 +9,10 @@ from conformance import assert_same, check_agent, check_env, play
 from scipy.spatial.transform import Rotation
 from simpler_assets import why_skip
 
+from playloop.agents.policy import PolicyAgentConfig
 from playloop.agents.random import RandomAgentConfig
 from playloop.agents.widowx import WidowXExpertConfig
+from playloop.cli.checkpoints import find_checkpoint
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.simpler.bridge import CAMERA, TASKS
 from playloop.envs.simpler.config import SimplerConfig
@@ -135,6 +137,12 @@ def test_the_expert_succeeds_and_partial_successes_are_told(task):
         "moved_wrong": False,
         "on_target": True,
     }
+
+
+def test_the_shipped_policy_drops_the_eggplant_into_the_basket():
+    agent = PolicyAgentConfig(str(find_checkpoint("bridge"))).make()
+    (result,) = Driver(SimplerConfig(), workers=0).run(agent, [Episode("bridge", EGGPLANT, 0)])
+    assert result.success and result.info["grasped"]
 
 
 def test_with_any_an_episode_ends_when_the_goal_has_held(env):
