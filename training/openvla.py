@@ -28,7 +28,13 @@ from playloop.training.openvla_data import matching_family, pad_prompts, publish
 from playloop.training.openvla_images import prepared_frames
 from playloop.training.openvla_model import AdapterConfig, export_student, load_student
 from playloop.training.openvla_objectives import Objective, ObjectiveConfig
-from playloop.training.rows import common_contract, describe_data, split_rows
+from playloop.training.rows import (
+    common_contract,
+    describe_data,
+    draw_rows,
+    split_rows,
+    validation_batches,
+)
 from playloop.training.task import Share
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -190,13 +196,7 @@ class OpenVLATask:
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: see `openvla_objectives.Batch`."""
-        rows = self.rows[split]
-        if split == "train":
-            chosen = torch.randint(len(rows), (share.size,), generator=generator)
-        else:  # evenly spaced over the held-out rows, each at most once
-            batches = self.validation_batches(share.size)
-            chosen = (torch.arange(share.size) * batches + step) * len(rows) // (share.size * batches)
-        return self.gather(rows[share.of(chosen).numpy()])
+        return self.gather(draw_rows(self.rows, split, step, generator, share))
 
     def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The rows with these numbers over all data sets."""
@@ -210,8 +210,7 @@ class OpenVLATask:
         return self.model(batch, generator, self.dtype)
 
     def validation_batches(self, size: int) -> int:
-        """At most eight: more would cost time and tell little more."""
-        return min(8, -(-len(self.rows["validation"]) // size))
+        return validation_batches(self.rows, size)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         """The checkpoint is read once more and the trained parts put in; what is sharded stays so."""

@@ -20,7 +20,13 @@ from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
 from playloop.training.data import Stacked
-from playloop.training.rows import common_contract, describe_data, split_rows
+from playloop.training.rows import (
+    common_contract,
+    describe_data,
+    draw_rows,
+    split_rows,
+    validation_batches,
+)
 from playloop.training.task import Share
 
 
@@ -139,13 +145,7 @@ class PolicyTask:
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images.<camera>", "state", "instruction", "actions" and, if it is learned, "target"."""
-        rows = self.rows[split]
-        if split == "train":
-            chosen = torch.randint(len(rows), (share.size,), generator=generator)
-        else:  # evenly spaced over the held-out rows, each at most once
-            batches = self.validation_batches(share.size)
-            chosen = (torch.arange(share.size) * batches + step) * len(rows) // (share.size * batches)
-        return self.gather(rows[share.of(chosen).numpy()])
+        return self.gather(draw_rows(self.rows, split, step, generator, share))
 
     def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The rows with these numbers over all data sets."""
@@ -163,8 +163,7 @@ class PolicyTask:
         return self.model.loss(batch, generator, self.dtype)
 
     def validation_batches(self, size: int) -> int:
-        """At most eight: more would cost time and tell little more."""
-        return min(8, -(-len(self.rows["validation"]) // size))
+        return validation_batches(self.rows, size)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         checkpoint.save(

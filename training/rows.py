@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from playloop.demos.dataset import Demonstrations
 from playloop.envs.contract import Contract
 from playloop.training.data import split_episodes
+from playloop.training.task import Share
 
 
 def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int) -> dict[str, np.ndarray]:
@@ -37,6 +39,34 @@ def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int)
     if not len(rows["train"]):
         raise ValueError("No row to train on: every row is marked expert = 0 or held out.")
     return rows
+
+
+def draw_rows(
+    rows: dict[str, np.ndarray], split: str, step: int, generator: torch.Generator, share: Share
+) -> np.ndarray:
+    """Numbers of this process's rows of batch `step`; a pure function of its arguments.
+
+    Training rows are drawn with replacement. Held-out ones are evenly spaced, each at most once.
+
+    Args:
+        rows: by split, from `split_rows`.
+        split: "train" or "validation".
+        step: number of the batch.
+        generator: seeded by the step, alike in all processes.
+        share: this process's part.
+    """
+    numbers, size = rows[split], share.size
+    if split == "train":
+        chosen = torch.randint(len(numbers), (size,), generator=generator)
+    else:
+        batches = validation_batches(rows, size)
+        chosen = (torch.arange(size) * batches + step) * len(numbers) // (size * batches)
+    return numbers[share.of(chosen).numpy()]
+
+
+def validation_batches(rows: dict[str, np.ndarray], size: int) -> int:
+    """Batches of `size` held-out rows, at most eight: more would cost time and tell little more."""
+    return min(8, -(-len(rows["validation"]) // size))
 
 
 def common_contract(datasets: Sequence[Demonstrations]) -> Contract:
