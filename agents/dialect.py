@@ -17,14 +17,18 @@ from playloop.agents.base import Agent, Plan
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.actions import Grip, absolute_gripper, axis_angle_of, relative_gripper
-from playloop.policies.resampling import fit_with_border, lanczos
+from playloop.policies.resampling import area, check_shrinks, fit_with_border, lanczos
 
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "opening")
 RESIZE: dict[str, tuple[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]]] = {
     "lanczos": ("Lanczos3 with antialiasing, the ratio not kept", lanczos),
     "border": ("bilinear, the ratio kept, a black border", fit_with_border),
+    "area": ("means of the covered pixels (OpenCV's INTER_AREA), the ratio not kept", area),
 }
-"""Name → how a picture is resized, in words and as a function. Octo and OpenVLA: lanczos; RT-1: border."""
+"""Name → how a picture is resized, in words and as a function.
+
+SimplerEnv's runners: lanczos for Octo, border for RT-1, area for OpenVLA and what was made of it.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class DialectConfig:
         policy: settings of the agent that is translated.
         dialect: "bridge" or "fractal".
         size: height and width of the pictures it gets.
-        resize: "lanczos" or "border".
+        resize: "lanczos", "border" or "area", see `RESIZE`.
     """
 
     policy: Any
@@ -114,6 +118,9 @@ class DialectAgent:
                 f"policies of {self.dialect.name} drive {self.dialect.robot}, the environment has "
                 f"{contract.family}; choose the suite or the agent.dialect that fits"
             )
+        if self.resize == "area":
+            for shown in contract.cameras.values():
+                check_shrinks(shown, self.size)
         self.inner.prepare(self.contract(contract))
 
     def provenance(self) -> dict[str, Any]:

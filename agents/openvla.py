@@ -12,11 +12,13 @@ import torch
 from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
+from playloop.nn.decoder import Kernels
 from playloop.nn.folder import file_hash
 from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.openvla.decoders import DecodingConfig
+from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.images import SIZE
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.policy import OpenVLAPolicy
@@ -39,7 +41,11 @@ class OpenVLAAgentConfig:
         decoder: "autoregressive", "parallel", "l1" or "diffusion"; null: the checkpoint's own.
         ids: "table", "words" or "actions", what a token may be; see `DecodingConfig`.
         diffusion: fields of `DecoderConfig` that differ from the released decoder's.
+        reuse: rounds of diffusion that use the prefix's keys of an earlier one again; see `DecodingConfig`.
         images: fields of `EvaluationImages` that differ from the family's published pipeline.
+        prompt: "question" or "bare", how it is told what to do, see `policies.openvla.prompt`; null: as the
+            family's published evaluator.
+        resize: "area", "lanczos" or "border", how SimplerEnv's pictures get their size; null: likewise.
         stated: `images`, `chunk`, `proprio`, `decoders`, `attention`, where the folder does not tell.
         step: of OFT's further files; null: the latest.
         verify: "strict", "warn" or "off": what to do when a golden decision, which our fine-tuned checkpoints
@@ -47,6 +53,8 @@ class OpenVLAAgentConfig:
         batch: rows of a network call.
         device: to run on.
         dtype: float32, bfloat16 or float16; null: bfloat16, float32 on a CPU that does not multiply in it.
+        weights: "int8" or "fp8": of the language model in eight bits; null: as they are.
+        kernels: "torch", or on a GPU "triton": who computes passes of few tokens.
         threads: of PyTorch on the CPU, for the whole process, see `PolicyAgentConfig`.
     """
 
@@ -57,13 +65,18 @@ class OpenVLAAgentConfig:
     decoder: str | None = None
     ids: str | None = None
     diffusion: dict[str, Any] = field(default_factory=dict)
+    reuse: int = 0
     images: dict[str, Any] = field(default_factory=dict)
+    prompt: str | None = None
+    resize: str | None = None
     stated: dict[str, Any] = field(default_factory=dict)
     step: Any = None
     verify: Literal["strict", "warn", "off"] = "strict"
     batch: int = 1
     device: str = "cpu"
     dtype: str | None = None
+    weights: Literal["int8", "fp8"] | None = None
+    kernels: Kernels = "torch"
     threads: int = 1
 
     def make(self) -> Agent:
@@ -76,9 +89,11 @@ class OpenVLAAgentConfig:
         policy = self.open()
         agent = PolicyAgent(policy, self.execute or policy.chunk)
         agent.origin = {"checkpoint_sha256": folder_hash(self.checkpoint), **policy.describe()}
-        for dialect in DIALECTS.values():
+        for name, dialect in DIALECTS.items():
             if policy.contract.family == dialect.name:
-                return DialectAgent(agent, dialect, (SIZE, SIZE), "lanczos")
+                resize = self.resize or FAMILIES[name].resize
+                assert resize is not None  # every translated family states it
+                return DialectAgent(agent, dialect, (SIZE, SIZE), resize)
         return agent
 
     def open(self) -> OpenVLAPolicy:
@@ -90,15 +105,23 @@ class OpenVLAAgentConfig:
             self.checkpoint,
             family=self.family,
             unnorm_key=self.unnorm_key,
-            decoding=DecodingConfig(self.decoder, self.ids, override(RELEASED, self.diffusion)),  # type: ignore[arg-type]
+            decoding=self._decoding(),
             pipeline=self.images,
+            prompt=self.prompt,
+            resize=self.resize,
             batch=self.batch,
             device=self.device,
             dtype=DTYPES[self.dtype] if self.dtype else native(self.device),
+            weights=self.weights,
+            kernels=self.kernels,
             step=self.step,
             verify=self.verify,
             **stated,
         )
+
+    def _decoding(self) -> DecodingConfig:
+        diffusion = override(RELEASED, self.diffusion)
+        return DecodingConfig(self.decoder, self.ids, diffusion, self.reuse)  # type: ignore[arg-type]
 
 
 def folder_hash(folder: str | Path) -> str:

@@ -24,6 +24,11 @@ def name_of(device: torch.device | str) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def short(number: float) -> str:
+    """For a narrow table: one digit behind the point below 100, none above."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
+
+
 def bandwidth(device: torch.device | str) -> float:
     """Bytes a second of reading, best of several passes over 256 MB."""
     data = torch.ones(64_000_000, device=device)

@@ -1,10 +1,11 @@
-"""MineWorld's frame as the release decodes it and by our session in one run, pixels included."""
+"""MineWorld's frame as the release decodes it and by our session in one run, for one player and several."""
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from playloop.benchmarks.machine import Cost, bandwidth, matrix_rate, name_of, timing, wait
+from playloop.benchmarks.machine import Cost, bandwidth, matrix_rate, name_of, short, timing, wait
 from playloop.benchmarks.plain_world import PlainMineWorld
+from playloop.nn.decoder import Kernels
+from playloop.nn.graphs import Captured
+from playloop.nn.quantize import Kind, quantize
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
+from playloop.worlds.mineworld.players import MineWorldPlayers
 from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.session import MineWorldSession
 
 SMALL = MineWorldConfig(width=256, layers=4, heads=8, groups=4, hidden=1024)
 SMALL_VQ = VQConfig(channels=(32, 32, 64, 64, 128))
@@ -30,13 +34,16 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float
 
 @dataclass
 class MineWorldBenchConfig:
-    """What is timed: one session, each frame decoded to pixels.
+    """What is timed: frames decoded to pixels, of one player and of several in one batch.
 
     Args:
         model: "small" or a published size ("300M_16f" and so on) with random weights, or a folder that
             `playloop convert` wrote.
         windows: of our diagonal decoding.
         plain: windows of the release's schedule, decoded as it does: its demo has 4, its command line 2.
+        players: of the batch that is timed beside one player; 1 leaves it out.
+        kernels: by which ours is timed: "torch", on a GPU "triton", too.
+        weights: "int8" or "fp8" times ours with such weights of the blocks, too.
         frames: timed for each.
         precision: "bf16", "fp16" or "fp32".
         threads: of PyTorch on the CPU.
@@ -47,6 +54,9 @@ class MineWorldBenchConfig:
     model: str = "small"
     windows: tuple[int, ...] = (1,)
     plain: tuple[int, ...] = (4, 2)
+    players: int = 1
+    kernels: tuple[Kernels, ...] = ("torch",)
+    weights: Kind | None = None
     frames: int = 16
     precision: str = "bf16"
     threads: int = 2
@@ -57,6 +67,8 @@ class MineWorldBenchConfig:
         """The bench; its model is built when it runs."""
         if self.precision not in PRECISIONS:
             raise ValueError(f"mineworld.precision={self.precision!r}: use {', '.join(PRECISIONS)}")
+        if self.players < 1:
+            raise ValueError(f"mineworld.players={self.players}: there must be at least one")
         return MineWorldBench(self)
 
 
@@ -69,7 +81,7 @@ class MineWorldBench:
 
     @torch.inference_mode()
     def run(self) -> dict[str, Any]:
-        """Time all ways, one after the other: each has a context of its own."""
+        """Time all ways, one after the other: each has contexts of its own."""
         config = self.config
         torch.set_num_threads(config.threads)
         self.world = self._world()
@@ -77,10 +89,13 @@ class MineWorldBench:
         rows = []
         for window in config.plain:
             rows.append(self._row(f"release, {window}", window, self._plain(window)))
-        for window in config.windows:
-            rows.append(self._row(f"ours, {window}", window, self._ours(window)))
+        small = None if config.weights is None else _eight_bits(self.world, config.weights)
+        for world, weights in ((self.world, None), *([] if small is None else [(small, config.weights)])):
+            for row in self._ours_rows(world, weights):
+                rows.append(row)
         for row in rows:
-            row["floor_ms"] = 1000 * row["passes"] * self._pass().floor(*speed) + row["pixels_ms"]
+            cost = self._pass(row["players"], 1 if row["weights"] else self.dtype.itemsize)
+            row["floor_ms"] = 1000 * row["passes"] * cost.floor(*speed) + row["pixels_ms"]
         numbers = sum(p.numel() for p in self.world.model.parameters()) / 1e6
         return {
             "rows": rows,
@@ -89,6 +104,7 @@ class MineWorldBench:
             "precision": config.precision,
             "device": name_of(self.device),
             "gb_per_second": speed[0] / 1e9,
+            "changed": None if small is None else self._changed(small),
         }
 
     def table(self, report: dict[str, Any]) -> Table:
@@ -98,32 +114,45 @@ class MineWorldBench:
         )
         caption = (
             f"milliseconds; {report['device']}, {report['gb_per_second']:.0f} GB/s measured; floor: weights "
-            "and keys once a pass, and the pixels; release: its tokens to these, without pixels"
-        )
+            "and keys once a pass, and the pixels; plain: the release's ids to these"
+        ) + "".join([*_together(report["rows"]), *_told(report)])
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        headings = ("", "passes", "p50", "p99", "fps", "tokens", "pixels", "floor", "to it", "release")
+        headings = ("", "passes", "p50", "p99", "fps", "ids", "pixels", "floor", "to it", "plain")
         for heading in headings:
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         first = report["rows"][0]["tokens_ms"]
         for row in report["rows"]:
             p50, floor = row["p50_ms"], row["floor_ms"]
-            numbers = [p50, row["p99_ms"], 1000 / p50, row["tokens_ms"], row["pixels_ms"], floor, p50 / floor]
-            cells = [row["way"], str(row["passes"]), *(f"{number:.1f}" for number in numbers)]
-            table.add_row(*cells, f"{first / row['tokens_ms']:.2f}x")
+            numbers = [p50, row["p99_ms"], row["fps"], row["tokens_ms"], row["pixels_ms"], floor, p50 / floor]
+            cells = [row["way"], str(row["passes"]), *(short(number) for number in numbers)]
+            table.add_row(*cells, f"{row['players'] * first / row['tokens_ms']:.2f}x")
         return table
 
     # ------------------------------------------------------------------------------------------------ ways
 
-    def _row(self, name: str, window: int, step: Callable[[], Tensor]) -> dict[str, Any]:
-        """Time frames, the context read in again whenever it is full, as in play."""
+    def _ours_rows(self, world: MineWorldPlay, weights: Kind | None) -> Iterator[dict[str, Any]]:
+        """By all kernels and windows, of one player and of several."""
+        for number, kernels in enumerate(self.config.kernels):
+            world.model.llama.use(kernels, self.dtype)
+            words = " ".join(["ours", *([weights] if weights else []), *([kernels] if number else [])])
+            for window in self.config.windows:
+                for count in dict.fromkeys((1, self.config.players)):
+                    name = f"{words}, {window}" if count == 1 else f"{count} x {words}, {window}"
+                    row = self._row(name, window, self._ours(world, window, count), count)
+                    yield row | {"weights": weights}
+        world.model.llama.use("torch", self.dtype)
+
+    def _row(self, name: str, window: int, step: Callable[[], Tensor], players: int = 1) -> dict[str, Any]:
+        """Time steps of all players, contexts read in again whenever they are full, as in play."""
         frames, pixels = [], []
+        decode = Captured(self.world.tokenizer.decode, self.config.graphs)
         for number in range(self.config.frames + 2):
             wait(self.device)
             began = time.perf_counter()
             tokens = step()
             wait(self.device)
             decoded = time.perf_counter()
-            self.world.tokenizer.decode(tokens[None].to(self.device)).cpu()
+            decode(tokens.to(self.device)).cpu()
             ended = time.perf_counter()
             if number >= 2:  # the first ones warm up
                 frames.append(ended - began)
@@ -133,7 +162,11 @@ class MineWorldBench:
         passes = MineWorldSampler(window=window).schedule(sizes.rows, sizes.columns, 11).forwards
         return {
             "way": name,
+            "players": players,
+            "weights": None,
             "passes": passes,
+            "fps": 1000 / times.p50,
+            "fps_all": players * 1000 / times.p50,
             "p50_ms": times.p50,
             "p99_ms": times.p99,
             "tokens_ms": timing([frame - pixel for frame, pixel in zip(frames, pixels, strict=True)]).p50,
@@ -154,17 +187,24 @@ class MineWorldBench:
                 held = held[-len(frames) :] or list(frames)
                 plain.begin(torch.stack(held), action.expand(len(held) - 1, -1))
             held.append(plain.step(action, generator).to(self.device))
-            return held[-1]
+            return held[-1][None]
 
         return step
 
-    def _ours(self, window: int) -> Callable[[], Tensor]:
-        sampler = MineWorldSampler(window=window)
-        session = MineWorldSession(self.world, sampler, graphs=self.config.graphs)
-        action, rng, count = self._action(), np.random.default_rng(0), self.world.model.config.tokens
-        for number, frame in enumerate(self._frames()):
-            session.write(frame, action if number else None)
-        return lambda: session.step(action, rng.random(count))
+    def _ours(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
+        """A step of players whose contexts are of several lengths: they fill up one after another."""
+        players = MineWorldPlayers(world, MineWorldSampler(window=window), count, self.config.graphs)
+        action, rng, frames = self._action(), np.random.default_rng(0), self._frames()
+        for player in range(count):
+            for number, frame in enumerate(frames[player % len(frames) :]):
+                players.write(player, frame, action if number else None)
+        actions, shape = dict.fromkeys(range(count), action), (count, self.world.model.config.tokens)
+
+        def step() -> Tensor:
+            found = players.step(actions, dict(enumerate(rng.random(shape))))
+            return torch.stack([found[player] for player in range(count)])
+
+        return step
 
     def _frames(self) -> Tensor:
         """As many as stay when a context is full, of noise."""
@@ -176,12 +216,32 @@ class MineWorldBench:
         actions = self.world.model.config.actions
         return torch.from_numpy(actions.encode(np.zeros(25, np.float32))).to(self.device)
 
-    def _pass(self) -> Cost:
-        """What a pass reads at least: all blocks, the frames' rows of the head, half of a full context."""
+    def _pass(self, players: int, size: int) -> Cost:
+        """What a pass reads at least: all blocks, the frames' rows of the head, half a full context each.
+
+        Args:
+            players: of the batch.
+            size: of a weight of the blocks in bytes.
+        """
         model, sizes = self.world.model, self.world.model.config
-        weights = sum(p.numel() for p in model.llama.parameters()) + sizes.codes * sizes.width
+        blocks, head = sum(p.numel() for p in model.llama.parameters()), sizes.codes * sizes.width
         keys = 2 * sizes.layers * sizes.groups * (sizes.width // sizes.heads) * sizes.positions
-        return Cost((weights + keys / 2) * self.dtype.itemsize, 2.0 * weights * 9)
+        read = blocks * size + (head + players * keys / 2) * self.dtype.itemsize
+        return Cost(read, 2.0 * (blocks + head) * 9 * players)
+
+    def _changed(self, small: MineWorldPlay) -> dict[str, float]:
+        """What eight bits change in the prediction of frames, given the truth before each token."""
+        sizes = self.world.model.config
+        frames = self.world.starts[0] if len(self.world.starts) else self._frames()
+        schedule = MineWorldSampler().schedule(sizes.rows, sizes.columns, len(self._action()))
+        actions = self._action().expand(1, len(frames) - 1, -1)
+        exact, found = (world.model(frames[None], actions, schedule) for world in (self.world, small))
+        ids = self.world.model.sequence(frames[None], actions)[:, 1:] < sizes.codes
+        one, other = (logits[ids][:, : sizes.codes].float().log_softmax(-1) for logits in (exact, found))
+        return {
+            "likeliest": float((one.argmax(-1) != other.argmax(-1)).float().mean()),
+            "nats": float((one.exp() * (one - other)).sum(-1).mean()),
+        }
 
     def _world(self) -> MineWorldPlay:
         config = self.config
@@ -193,6 +253,37 @@ class MineWorldBench:
         none = torch.zeros(0, 1, sizes.tokens, dtype=torch.int64)
         contract = minecraft_contract(vq)
         return MineWorldPlay(model, tokenizer, contract, none, none[:, :0], "random weights")
+
+
+def _together(rows: list[dict[str, Any]]) -> list[str]:
+    """What several players get of a batch, beside one alone."""
+    alone = {row["way"]: row["fps"] for row in rows}
+    return [
+        f"; {row['way']}: {row['fps']:.2f} frames/s for each of {row['players']} players, "
+        f"{row['fps_all']:.2f} for all, {alone[row['way'].split(' x ')[1]]:.2f} for one alone"
+        for row in rows
+        if row["players"] > 1
+    ]
+
+
+def _eight_bits(world: MineWorldPlay, weights: Kind) -> MineWorldPlay:
+    """The same model with eight bits in its blocks."""
+    with torch.device("meta"):
+        model = MineWorld(world.model.config)
+    for name, child in world.model.named_children():
+        setattr(model, name, child)
+    model.llama = copy.deepcopy(world.model.llama)
+    quantize(model.llama, weights)
+    return replace(world, model=model.eval().requires_grad_(False))
+
+
+def _told(report: dict[str, Any]) -> Iterator[str]:
+    """What eight bits change, in words."""
+    if changed := report["changed"]:
+        yield (
+            f"; in eight bits {changed['likeliest']:.1%} of the tokens have another likeliest id, and the "
+            f"predictions lie {changed['nats']:.4f} nats apart"
+        )
 
 
 def _random(make: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> Any:

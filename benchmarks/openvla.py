@@ -14,9 +14,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from playloop.benchmarks.machine import Cost, alternate, bandwidth, matrix_rate, name_of
+from playloop.benchmarks.machine import Cost, alternate, bandwidth, matrix_rate, name_of, short
 from playloop.benchmarks.plain_openvla import PlainDecoder
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.decoder import Kernels, LlamaSizes
 from playloop.nn.quantize import Kind, quantize
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, draw_noise
@@ -40,7 +40,9 @@ SMALL = OpenVLAConfig(
 FULL = OpenVLAConfig(attention="full", **LIBERO)
 MODELS = {"small": SMALL, "7b": FULL}
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
-WAYS = ("plain", "full", "block", "one")
+WAYS = ("plain", "full", "reuse", "block", "one")
+REUSE = 3
+"""Rounds after a whole one."""
 
 
 @dataclass
@@ -50,9 +52,11 @@ class OpenVLABenchConfig:
     Args:
         model: "small" or "7b" with random weights, which cost what trained ones do, or a checkpoint's folder.
         ways: "plain" as released: everything again in every round; "full": the same result by our engine;
-            "block": block-causal attention, the prefix cached; "one": all tokens in one pass.
+            "reuse": nearly the same, the prefix computed in every fourth round only; "block": block-causal
+            attention, the prefix cached; "one": all tokens in one pass.
         rounds: of the diffusion.
         weights: "int8" or "fp8" times "block" with such weights of the language model, too.
+        kernels: by which "reuse" and "block" are timed: "torch", on a GPU "triton", too.
         batch: robots.
         words: tokens of the prompt.
         precision: "bf16" or "fp32".
@@ -66,6 +70,7 @@ class OpenVLABenchConfig:
     ways: tuple[str, ...] = WAYS
     rounds: tuple[int, ...] = (12, 4)
     weights: Kind | None = None
+    kernels: tuple[Kernels, ...] = ("torch",)
     batch: int = 1
     words: int = 30
     precision: str = "bf16"
@@ -93,6 +98,7 @@ class Way:
         evaluations: passes through the language model.
         floor: seconds that it takes at least here.
         cost: what it reads and multiplies.
+        exact: name of the way that it would give the tokens of, were it exact.
     """
 
     name: str
@@ -100,6 +106,7 @@ class Way:
     evaluations: int
     floor: float
     cost: Cost
+    exact: str | None = None
 
 
 class OpenVLABench:
@@ -128,6 +135,7 @@ class OpenVLABench:
                 "gigabytes": way.cost.bytes / 1e9,
                 "tera_operations": way.cost.operations / 1e12,
                 "floor_ms": 1000 * way.floor,
+                "changed": None if way.exact is None else _changed(results[way.name], results[way.exact]),
             }
             for way in ways
         ]
@@ -139,37 +147,30 @@ class OpenVLABench:
             "precision": config.precision,
             "gb_per_second": self.speed[0] / 1e9,
             "tflop_per_second": self.speed[1] / 1e12,
-            "changed": self._changed(results),
         }
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
         title = f"a decision, {report['model']}, {report['batch']} rows, {report['precision']}"
         caption = (
-            f"{report['device']}: {report['gb_per_second']:.0f} GB/s and {report['tflop_per_second']:.2f} "
-            "Tflop/s measured; floor: what the bytes and operations take at these rates"
+            f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
+            f"{report['tflop_per_second']:.2f} Tflop/s measured; floor: what the bytes and operations take "
+            "at these rates; plain: its time to this; changed: tokens that are not the exact way's, which "
+            "says nothing of random weights"
         )
-        if report["changed"] is not None:
-            caption += f"; {report['changed']:.1%} of the tokens changed by {self.config.weights}"
-        table = Table(title=title, caption=caption, show_edge=False, pad_edge=False)
-        for heading in ("", "passes", "p50 ms", "p99 ms", "GB", "Tflop", "floor", "x floor", "x plain"):
+        table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading in ("", "passes", "p50", "p99", "GB", "Tflop", "floor", "to it", "plain", "changed"):
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         plain = {
             row["evaluations"]: row["p50_ms"] for row in report["rows"] if row["way"].startswith("plain")
         }
         for row in report["rows"]:
             base = plain.get(row["evaluations"])
-            table.add_row(
-                row["way"],
-                str(row["evaluations"]),
-                f"{row['p50_ms']:.1f}",
-                f"{row['p99_ms']:.1f}",
-                f"{row['gigabytes']:.2f}",
-                f"{row['tera_operations']:.3f}",
-                f"{row['floor_ms']:.1f}",
-                f"{row['p50_ms'] / row['floor_ms']:.1f}",
-                "" if base is None else f"{base / row['p50_ms']:.2f}",
-            )
+            p50, floor = row["p50_ms"], row["floor_ms"]
+            cells = [str(row["evaluations"]), *(short(value) for value in (p50, row["p99_ms"]))]
+            cells += [f"{row['gigabytes']:.2f}", f"{row['tera_operations']:.3f}", short(floor)]
+            cells += [f"{p50 / floor:.1f}", "" if base is None else f"{base / p50:.2f}x"]
+            table.add_row(row["way"], *cells, "" if row["changed"] is None else f"{row['changed']:.0%}")
         return table
 
     # ------------------------------------------------------------------------------------------------ ways
@@ -177,38 +178,48 @@ class OpenVLABench:
     def _plain(self) -> list[Way]:
         plain = PlainDecoder(self.model)
         return [
-            self._way(f"plain, {rounds}", partial(plain, *self.inputs, rounds), rounds, "full")
+            self._way(f"plain, {rounds}", partial(plain, *self.inputs, rounds), rounds, rounds)
             for rounds in self.config.rounds
         ]
 
     def _full(self) -> list[Way]:
         return self._diffusion("full", self.model)
 
+    def _reuse(self) -> list[Way]:
+        return self._cached("reuse", "full", None)
+
     def _block(self) -> list[Way]:
-        model = _shared(self.model, "block")
-        ways = self._diffusion("block", model)
-        if self.config.weights:
-            small = _shared(self.model, "block")
-            small.llama = copy.deepcopy(small.llama)
-            quantize(small.llama, self.config.weights)
-            ways += self._diffusion(f"block {self.config.weights}", small, 1)
+        ways = self._cached("block", "block", None)
+        return ways + (self._cached("block", "block", self.config.weights) if self.config.weights else [])
+
+    def _cached(self, name: str, attention: str, weights: Kind | None) -> list[Way]:
+        """By all kernels; the first ones, with the weights as they are, are the exact way of "block"."""
+        ways = []
+        for number, kernels in enumerate(self.config.kernels):
+            model = _variant(self.model, attention, weights, kernels)
+            words = [name, *([weights] if weights else []), *([kernels] if number else [])]
+            exact = "full" if name == "reuse" else "block" if len(words) > 1 else None
+            ways += self._diffusion(" ".join(words), model, 1 if weights else None, exact)
         return ways
 
     def _one(self) -> list[Way]:
         decoding = DecodingConfig(decoder="parallel").of(self.model.config)
         engine = Engine(self.model, decoding, self.config.graphs)
         noise = self._noise(RELEASED)
-        return [self._way("one", partial(engine, *self.inputs, noise), 1, "full")]
+        return [self._way("one", partial(engine, *self.inputs, noise), 1, 1)]
 
-    def _diffusion(self, name: str, model: OpenVLA, size: int | None = None) -> list[Way]:
-        mode, ways = model.config.attention, []
+    def _diffusion(
+        self, name: str, model: OpenVLA, size: int | None = None, exact: str | None = None
+    ) -> list[Way]:
+        ways, reuse = [], REUSE if name.startswith("reuse") else 0
         for rounds in self.config.rounds:
             decoder = replace(RELEASED, rounds=rounds)
-            decoding = DecodingConfig("diffusion", None, decoder).of(model.config)
+            decoding = DecodingConfig("diffusion", None, decoder, reuse).of(model.config)
             engine, noise = Engine(model, decoding, self.config.graphs), self._noise(decoder)
-            ways.append(
-                self._way(f"{name}, {rounds}", partial(engine, *self.inputs, noise), rounds, mode, size)
-            )
+            whole = -(-rounds // (reuse + 1)) if model.config.attention == "full" else 1
+            way = self._way(f"{name}, {rounds}", partial(engine, *self.inputs, noise), rounds, whole, size)
+            known = exact in self.config.ways
+            ways.append(replace(way, exact=f"{exact}, {rounds}" if known else None))
         return ways
 
     def _noise(self, decoder: DecoderConfig) -> Noise:
@@ -216,52 +227,48 @@ class OpenVLABench:
         noise = draw_noise(generators, decoder, self.model.config.tokens)
         return Noise(noise.order.to(self.device), noise.token.to(self.device))
 
-    def _changed(self, results: dict[str, Any]) -> float | None:
-        """Share of the tokens that eight-bit weights change, of all rounds."""
-        kind = self.config.weights
-        pairs = [
-            (results[f"block, {rounds}"].tokens, results[f"block {kind}, {rounds}"].tokens)
-            for rounds in self.config.rounds
-            if f"block {kind}, {rounds}" in results
-        ]
-        if not pairs:
-            return None
-        return sum(float((a != b).float().mean()) for a, b in pairs) / len(pairs)
-
     # ------------------------------------------------------------------------------------------------ cost
 
-    def _way(self, name: str, run: Callable[[], Any], rounds: int, mode: str, size: int | None = None) -> Way:
-        """With its floor: every pass reads the weights once and multiplies what it must."""
-        first, again = self._costs(mode, size)
-        passes = [first, *[again] * (rounds - 1)]
+    def _way(
+        self, name: str, run: Callable[[], Any], rounds: int, whole: int, size: int | None = None
+    ) -> Way:
+        """With its floor: every pass reads the weights once and multiplies what it must.
+
+        Args:
+            name: for the table.
+            run: it.
+            rounds: passes in all.
+            whole: of them, those over prefix and block; the others are over the block alone.
+            size: of a weight of the language model in bytes; None as it is computed in.
+        """
+        first, joint, cached = self._costs(size)
+        passes = [first, *[joint] * (whole - 1), *[cached] * (rounds - whole)]
         total = passes[0]
         for cost in passes[1:]:
             total = total + cost
         return Way(name, run, rounds, sum(cost.floor(*self.speed) for cost in passes), total)
 
-    def _costs(self, mode: str, size: int | None) -> tuple[Cost, Cost]:
-        """Of the first pass, pictures included, and of every other one."""
+    def _costs(self, size: int | None) -> tuple[Cost, Cost, Cost]:
+        """Of the first pass, pictures included, of another whole one, and of one over a cache."""
         model, config, itemsize = self.model, self.model.config, self.dtype.itemsize
         prefix = encode(model, *self.inputs)
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
         block = model.block(blank).to(prefix.dtype)
-        joint = model.layout(prefix, block.shape[1], "full")
+        layout = model.layout(prefix, block.shape[1], "full")
         seeing = _operations(lambda: encode(model, *self.inputs))
-        whole = _operations(lambda: model(prefix, block, joint))
+        whole = _operations(lambda: model(prefix, block, layout))
         stack = sum(p.numel() for p in model.llama.parameters()) * (size or itemsize)
         towers = [*model.towers.parameters(), *model.projector.parameters()]
         eyes = sum(p.numel() for p in towers) * itemsize
         head = config.words * config.llama.width
         ends = Cost(head * itemsize, 2.0 * head * blank.numel())
-        first = Cost(eyes + stack, seeing + whole) + ends
-        if mode == "full":
-            return first, Cost(stack, whole) + ends
         rows, places = block.shape[1] + 1, prefix.shape[1] + block.shape[1]
         sizes = config.llama
         keys = 2 * sizes.layers * places * sizes.groups * sizes.size * itemsize * len(prefix)
         products = 2.0 * sum(p.numel() for p in model.llama.parameters()) * rows * len(prefix)
         products += 4.0 * rows * places * sizes.width * sizes.layers * len(prefix)
-        return first, Cost(stack + keys, products) + ends
+        joint = Cost(stack, whole) + ends
+        return Cost(eyes, seeing) + joint, joint, Cost(stack + keys, products) + ends
 
 
 def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
@@ -280,13 +287,25 @@ def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
     return model
 
 
-def _shared(model: OpenVLA, attention: str) -> OpenVLA:
-    """The same weights, trained for another attention as it were."""
+def _variant(model: OpenVLA, attention: str, weights: Kind | None, kernels: Kernels) -> OpenVLA:
+    """The same weights, trained for another attention as it were, and computed otherwise."""
     with torch.device("meta"):
         other = OpenVLA(replace(model.config, attention=attention))  # type: ignore[arg-type]
     for name, child in model.named_children():
         setattr(other, name, child)
+    if weights is None:
+        other.llama = copy.copy(model.llama)  # whose parameters are shared
+    else:
+        other.llama = copy.deepcopy(model.llama)
+        quantize(other.llama, weights)
+    other.llama.use(kernels, model.table.weight.dtype)
     return other.eval()
+
+
+def _changed(found: Chosen, exact: Chosen) -> float:
+    """Share of the tokens that differ."""
+    assert found.tokens is not None and exact.tokens is not None
+    return float((found.tokens != exact.tokens).float().mean())
 
 
 def _inputs(

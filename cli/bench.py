@@ -8,7 +8,8 @@ Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value
             released, exactly and block-causal, beside the machine's floor
   decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
   world     a world model's frame in raster order and diagonally, beside the memory's floor; with
-            mineworld.model=… a MineWorld's, as released and by our schedule
+            mineworld.model=… a MineWorld's, as released and by our schedule, with
+            mineworld.players=N for several players in a batch, too
   craft     the voxel world: frames a second with numba and without, steps a second, on one core
   simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's own step
   play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures

@@ -10,21 +10,25 @@ continues; the result is that of an unbroken run.
 
 With world= a world model imagines clips of recordings that it was not trained on: distance to the true frames
 beside that of repeating the last one, drift over long dreams, and whether actions are followed. Its settings
-are those of configs/eval_world.yaml (`playloop eval world=x --print-config`).
+are those of configs/eval_world.yaml (`playloop eval world=x --print-config`). The folder may be a MineWorld
+that `playloop convert` made; VPT's recordings will do as data.
 
 Examples:
   playloop eval suite=libero_spatial inits=10 out=runs/spatial
   playloop eval suite=libero_object task=3 inits=[0,4] videos=all
   playloop eval env=robosuite task=Lift agent=random inits=5
   playloop eval checkpoint=runs/policy/checkpoint suite=libero_object out=runs/mine
-  playloop eval world=runs/world/checkpoint data=data/explore_test inverse=runs/inverse/checkpoint"""
+  playloop eval world=runs/world/checkpoint data=data/explore_test inverse=runs/inverse/checkpoint
+  playloop eval world=worlds/300M data=data/vpt_test sampler.rules=demo sampler.window=4 device=cuda"""
 
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
-from playloop.cli.config import configure, make, plain
+from playloop.cli.config import configure, make, parse, plain
 from playloop.cli.selection import select_episodes
+
+MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 
 
 def run(arguments: Arguments) -> int:
@@ -50,9 +54,21 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
+def sampler_of(words: list[str]) -> list[str]:
+    """What goes without saying where the words name a MineWorld: its sampler has settings of its own.
+
+    Raises:
+        FileNotFoundError: the folder holds a published checkpoint as it came.
+    """
+    from playloop.worlds.checkpoint import is_mineworld
+
+    [folder] = [word.value() for word in map(parse, words) if word.key_or_group == "world"][-1:]
+    return [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}"] if is_mineworld(str(folder)) else []
+
+
 def judge_world(arguments: Arguments) -> int:
     """Evaluate a world model; returns the exit status."""
-    config = configure("eval_world", arguments.words, arguments)
+    config = configure("eval_world", [*sampler_of(arguments.words), *arguments.words], arguments)
     if config is None:
         return 0
     if config.evaluation.inverse is not None:

@@ -4,7 +4,8 @@ Usage: playloop play [key=value …]
 
 Opens a page: W A S D and mouse, or the keys that the page shows for this environment. H hands the controls to
 the agent (agent=…) and takes them back, P pauses, "." is a single step, N begins a new episode, V records a
-data set that `playloop train` reads. With both env= and world=, the same actions drive both side by side.
+data set that `playloop train` reads. With both env= and world=, the same actions drive both side by side; a
+world is a folder of ours, or one that `playloop convert` made.
 
 Examples:
   playloop play
@@ -21,16 +22,22 @@ import os
 import secrets
 import sys
 import webbrowser
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
+from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints
 from playloop.cli.config import configure, make
 from playloop.cli.selection import task_number
 from playloop.envs.episode import FRESH, Episode
 
+if TYPE_CHECKING:
+    from playloop.envs.world import WorldEnvConfig
+
+INVERSES = {"craft": "craft-inverse"}
+"""Family of the frames → the shipped inverse-dynamics model that was trained on such."""
 LABELS = {"craft": "voxel world", "libero": "LIBERO", "toy": "toy table"}
 
 
@@ -115,14 +122,30 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
         env = patient(make(config.env), config.horizon)
         parts.append(Part("env", label(env), env))
     if config.world is not None:
-        checkpoint = str(find_checkpoint(str(config.world)))
-        from playloop.envs.world import WorldEnvConfig
-
-        inverse = str(find_checkpoint(str(config.inverse))) if config.inverse else None
-        world = patient(WorldEnvConfig(checkpoint, inverse=inverse), config.horizon)
+        world = patient(world_of(find_checkpoint(str(config.world)), config.inverse), config.horizon)
         parts.append(Part("world", label(world), world))
     check_together({part.name: part.config.contract() for part in parts})
     return tuple(parts)
+
+
+def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
+    """A world model of any kind as an environment, its frames drawn as it was released.
+
+    Args:
+        checkpoint: its folder.
+        inverse: a folder, the name of a shipped model, None, or "auto": the one for such frames, if there is.
+    """
+    from playloop.envs.world import WorldEnvConfig
+    from playloop.worlds.checkpoint import is_mineworld, read_contract
+
+    if inverse == FITTING:
+        inverse = INVERSES.get(read_contract(checkpoint)[0].family)
+    found = str(find_checkpoint(str(inverse))) if inverse else None
+    if not is_mineworld(checkpoint):
+        return WorldEnvConfig(str(checkpoint), inverse=found)
+    from playloop.worlds.mineworld.sampler import MineWorldSampler
+
+    return WorldEnvConfig(str(checkpoint), MineWorldSampler(), inverse=found)
 
 
 def label(env: Any) -> str:

@@ -1,11 +1,13 @@
 """playloop train: train a policy, a frame tokenizer or a world model on recorded demonstrations.
 
-Usage: playloop train [tokenizer=… | world=… | inverse=… | openvla=DIR] data=DIR out=DIR [key=value …]
+Usage: playloop train [tokenizer=… | world=… | inverse=… | mineworld=… | openvla=DIR] data=DIR out=DIR [key=…]
 
-Without one of the four a policy is trained. With openvla=DIR a checkpoint of OpenVLA's family is fine-tuned
-by adapters, for objective=diffusion, block, distill, parallel or l1. Writes metrics.jsonl, metrics.png and
-out/checkpoint, which `playloop eval` and `playloop play` take. Repeat a killed command with the same `out`
-and it continues with the same losses. On several GPUs the same command runs under torchrun.
+Without one of the five a policy is trained. With openvla=DIR a checkpoint of OpenVLA's family is fine-tuned
+by adapters, for objective=diffusion, block, distill, parallel or l1. With mineworld=DIR a MineWorld is
+fine-tuned; mineworld=300M_16f and the like are trained from nothing, around a given tokenizer. Writes
+metrics.jsonl, metrics.png and out/checkpoint, which `playloop eval` and `playloop play` take. Repeat a killed
+command with the same `out` and it continues with the same losses. On several GPUs the same command runs under
+torchrun.
 
 Examples:
   playloop train data=data/object out=runs/policy
@@ -13,12 +15,15 @@ Examples:
   playloop train tokenizer=craft data=data/explore out=runs/tokenizer training=cpu
   playloop train world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world
   playloop train openvla=openvla-7b data=data/object out=runs/openvla objective=diffusion
+  playloop train mineworld=checkpoints/700M data=data/vpt out=runs/mineworld start_queries=true
+  playloop train mineworld=300M_16f tokenizer=checkpoints/700M data=data/vpt out=new training=mineworld_new
   torchrun --nproc-per-node 4 -m playloop.cli.main train data=data/object out=runs/policy
   torchrun --nproc-per-node 8 -m playloop.cli.main train openvla=DIR data=DIR out=runs/openvla shard=true"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -26,7 +31,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
 
-KINDS = ("world", "inverse", "tokenizer", "openvla")
+KINDS = ("world", "inverse", "mineworld", "tokenizer", "openvla")
 """What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
 
 
@@ -62,7 +67,16 @@ def find_models(task: DictConfig) -> None:
         FileNotFoundError: one of them is neither a folder nor shipped.
     """
     for name in ("start", "generated", "tokenizer"):
-        if isinstance(task.get(name), str):
+        if isinstance(task.get(name), str) and not _is_size(task, name):
             folder = find_checkpoint(task[name])
             inner = folder / "tokenizer"  # a world model brings its own
             task[name] = str(inner if name == "tokenizer" and inner.is_dir() else folder)
+
+
+def _is_size(task: DictConfig, name: str) -> bool:
+    """Whether a MineWorld is to begin with new weights of published sizes, which no folder is named like."""
+    if name != "start" or not task._target_.endswith(".MineWorldTaskConfig"):
+        return False
+    from playloop.worlds.mineworld.model import PRESETS  # PyTorch: seconds that other kinds need not wait
+
+    return task.start in PRESETS and not Path(task.start).is_dir()

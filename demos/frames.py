@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -83,12 +84,26 @@ def _run(jobs: list[Job], processes: int) -> None:
 def _decode_episode(job: Job) -> None:
     path, fps, first, rows, target, start, size, cursors = job
     array = np.lib.format.open_memmap(target, mode="r+")
+    for row, image in enumerate(read_images(path, fps, range(first, first + rows), cursors)):
+        array[start + row] = resize(image, size)
+
+
+def read_images(
+    path: Path, fps: float, numbers: range, cursors: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Frames of a video, uint8 [H, W, 3] each.
+
+    Args:
+        path: the mp4.
+        fps: its frame rate.
+        numbers: of the frames, from the file's start.
+        cursors: where `draw_cursor` draws on each of them, float32 [n, 2]; None for nowhere.
+    """
     decoder = VideoDecoder(path, fps)
     try:
-        for row in range(rows):
-            image = decoder.frame(first + row)
-            image = image if cursors is None else draw_cursor(image, cursors[row])
-            array[start + row] = resize(image, size)
+        for row, number in enumerate(numbers):
+            image = decoder.frame(number)
+            yield image if cursors is None else draw_cursor(image, cursors[row])
     finally:
         decoder.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -31,8 +31,9 @@ class WorldEnvConfig:
         inits: stored beginnings, of those that the checkpoint has.
         horizon: frames of an episode.
         device: "cpu" or "cuda".
-        backend: "kernels", "torch" or "auto", see `worlds.session`.
+        backend: "kernels", "torch", "triton" or "auto", see `worlds.session`.
         threads: of PyTorch in the environment's process; 0 leaves them as they are.
+        weights: "int8" or "fp8": of a MineWorld in eight bits; None as they are.
         inverse: folder of an inverse-dynamics model, which reads the actions of clips to go on from; None for
             none: then only a clip's last frame counts.
     """
@@ -44,6 +45,7 @@ class WorldEnvConfig:
     device: str = "cpu"
     backend: str = "auto"
     threads: int = 1
+    weights: Literal["int8", "fp8"] | None = None
     inverse: str | None = None
 
     suite = SUITE
@@ -61,7 +63,7 @@ class WorldEnvConfig:
             cameras={camera: size},
             state_names=(),
             success_rule="always, at the end",
-            protocol=f"imagined by {name}",
+            protocol=f"imagined by {name}" + (f", its weights in {self.weights}" if self.weights else ""),
             restorable=False,
         )
 
@@ -86,7 +88,7 @@ class WorldEnv(PlayEnv):
             torch.set_num_threads(config.threads)
         self.config, self.contract = config, config.contract()
         self.horizon, self.render_mode = config.horizon, render_mode
-        self.world = load_playable(config.checkpoint, config.device)
+        self.world = load_playable(config.checkpoint, config.device, config.weights)
         self.session = open_session(self.world, config.sampler, config.backend)
         self.inverse = load_inverse(config.inverse, config.device) if config.inverse else None
         self.camera, self.size = next(iter(self.contract.cameras.items()))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from playloop.nn.llama import Keep, LlamaBlock, RMSNorm
+
+Kernels = Literal["torch", "triton"]
+"""Who computes passes of few tokens over a static cache: PyTorch, or on a GPU `playloop.nn.fused`."""
+FEW_TOKENS = 128
+"""Tokens of a pass, over all rows, up to which it takes longest to read the weights."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Cache(Protocol):
     """Where a stack keeps keys and values."""
 
     def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put keys and values [B, K, n, E] at the places [n]; returns the whole layer's, [B, K, S, E]."""
+        """Put keys and values [B, K, n, E] at the places, [n] or every row's own [B, n]; returns the whole
+        layer's, [B, K, S, E]."""
 
 
 @dataclass
@@ -72,9 +79,28 @@ class StaticCache:
 
     def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cache`."""
-        self.keys[layer].index_copy_(2, places, keys)
-        self.values[layer].index_copy_(2, places, values)
+        put(self.keys[layer], places, keys)
+        put(self.values[layer], places, values)
         return self.keys[layer], self.values[layer]
+
+    def rows(self, chosen: slice) -> StaticCache:
+        """Some rows of the batch, as views: what is written to them is written here."""
+        return StaticCache(*([buffer[chosen] for buffer in half] for half in (self.keys, self.values)))
+
+
+def put(buffer: Tensor, places: Tensor, values: Tensor) -> None:
+    """Write values [B, C, n, …] into a buffer [B, C, S, …], in place.
+
+    Args:
+        buffer: written to.
+        places: along S; [n] for all rows, which is the faster copy, or every row's own, [B, n].
+        values: what stands there afterwards.
+    """
+    if places.ndim == 1:
+        buffer.index_copy_(2, places, values)
+    else:
+        index = places.view(len(places), 1, -1, *[1] * (buffer.ndim - 3))
+        buffer.scatter_(2, index.expand_as(values), values)  # an expanded index takes no memory
 
 
 @dataclass(frozen=True)
@@ -109,7 +135,7 @@ class Rotary:
         self.cosines, self.sines = (f(angles).to(device, dtype) for f in (torch.cos, torch.sin))
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of positions [n]: cosines and sines [n, 1, E / 2]."""
+        """Of positions [n] or [B, n]: cosines and sines [n, 1, E / 2] or [B, n, 1, E / 2]."""
         return self.cosines[positions, None], self.sines[positions, None]
 
 
@@ -118,7 +144,7 @@ class Llama(nn.Module):
 
     def __init__(self, sizes: LlamaSizes):
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.kernels = sizes, cast(Kernels, "torch")
         self.blocks = nn.ModuleList(
             LlamaBlock(sizes.width, sizes.heads, sizes.groups, sizes.hidden, sizes.eps)
             for _ in range(sizes.layers)
@@ -128,6 +154,25 @@ class Llama(nn.Module):
     def layers(self) -> list[LlamaBlock]:
         """The blocks, typed."""
         return cast(list[LlamaBlock], list(self.blocks))
+
+    def use(self, kernels: Kernels, dtype: torch.dtype) -> None:
+        """Choose who computes passes of few tokens over a static cache, in `dtype`.
+
+        Raises:
+            ValueError: no such kernels, or they cannot compute this stack here; says what to use instead.
+        """
+        if kernels not in get_args(Kernels):
+            raise ValueError(f"kernels={kernels!r}: use {' or '.join(get_args(Kernels))}")
+        if kernels == "triton":
+            if importlib.util.find_spec("triton") is None:
+                raise ValueError(
+                    "kernels=triton: Triton is not installed; it comes with PyTorch's CUDA builds, "
+                    "or use kernels=torch"
+                )
+            from playloop.nn.fused.block import check_fused
+
+            check_fused(self, dtype)
+        self.kernels = kernels
 
     def forward(
         self,
@@ -142,12 +187,18 @@ class Llama(nn.Module):
 
         Args:
             x: tokens as vectors.
-            rotary: cosines and sines of their positions, [n, 1, E / 2].
+            rotary: cosines and sines of their positions, [n, 1, E / 2] or [B, n, 1, E / 2].
             bias: added to the scores, [n, S] or [B, 1, n, S], minus infinity hides a key; None hides nothing.
             cache: whose S keys are attended to, those of x among them; None: the n keys of x alone.
-            places: in the cache, of the first tokens of x, int64 [written]; the others are not kept.
+            places: in the cache, of the first tokens of x, int64 [written] or each row's own [B, written];
+                the others are not kept.
             wanted: see `LlamaBlock.forward`; the last block leaves the others out.
         """
+        few = x.shape[0] * x.shape[1] <= FEW_TOKENS
+        if self.kernels == "triton" and few and isinstance(cache, StaticCache) and places is not None:
+            from playloop.nn.fused.block import fused_llama
+
+            return fused_llama(self, x, rotary, bias, cache, places, wanted)
         for layer, block in enumerate(self.layers()):
             last = layer == self.sizes.layers - 1
             x = block(x, rotary, bias, _keeper(layer, cache, places), wanted if last else None)
@@ -158,5 +209,5 @@ def _keeper(layer: int, cache: Cache | None, places: Tensor | None) -> Keep | No
     """Writes a layer's keys and values at the places; None without a cache."""
     if cache is None or places is None:
         return None
-    written = len(places)
+    written = places.shape[-1]
     return lambda keys, values: cache.write(layer, places, keys[:, :, :written], values[:, :, :written])

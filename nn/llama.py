@@ -12,6 +12,9 @@ from playloop.nn.layers import Linear
 
 Keep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Puts keys and values into a cache and returns what lies there."""
+FEW_QUERIES, MANY_QUERIES = 64, 1024
+"""Up to the first, scores are a small matrix, and keys are shared rather than repeated for a GPU's fused
+kernel; beyond the second they would fill a CPU's memory."""
 
 
 class RMSNorm(nn.RMSNorm):
@@ -53,9 +56,13 @@ def attend_grouped(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor |
     Returns:
         [B, H, Q, E].
     """
-    if queries.device.type != "cpu":
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, enable_gqa=True)
     b, h, q, e = queries.shape
+    if q > (MANY_QUERIES if queries.device.type == "cpu" else FEW_QUERIES):
+        if bias is not None and h != keys.shape[1]:  # fused kernels take a bias or shared keys, not both
+            keys, values = (part.repeat_interleave(h // keys.shape[1], 1) for part in (keys, values))
+        return F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=bias, enable_gqa=h != keys.shape[1]
+        )
     # The heads of a group become rows of one product: the keys are read once instead of H / K times.
     packed = (queries * e**-0.5).reshape(b, keys.shape[1], -1, e)  # [B, K, H / K * Q, E]
     scores = (packed @ keys.transpose(-1, -2)).view(b, h, q, -1)

@@ -41,7 +41,8 @@ class QuantizedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, kind: Kind):
         super().__init__()
-        self.kind, self.bias = kind, linear.bias
+        self.kind: Kind = kind
+        self.bias = linear.bias
         weight, scale = (rows_to_int8 if kind == "int8" else rows_to_fp8)(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale.to(torch.bfloat16) if kind == "int8" else scale)
@@ -73,3 +74,8 @@ def quantize(module: nn.Module, kind: Kind) -> nn.Module:
         else:
             quantize(child, kind)
     return module
+
+
+def kind_of(module: nn.Module) -> Kind | None:
+    """What `quantize` made of a module; None if it was not."""
+    return next((part.kind for part in module.modules() if isinstance(part, QuantizedLinear)), None)

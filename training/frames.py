@@ -19,6 +19,9 @@ from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.training.data import Stacked, split_episodes
 from playloop.training.task import Share
 
+STARTS = 64
+"""Clips of the training data with which the finished model can begin to play."""
+
 
 @dataclass
 class FrameTaskConfig:
@@ -67,12 +70,12 @@ def held_out(episodes: int, share: float, seed: int) -> np.ndarray:
     return split_episodes(episodes, share, np.random.default_rng([seed, episodes]))
 
 
-class FrameData:
-    """Frames uint8 [N, h, w, 3] of all data sets one behind the other, and where episodes begin.
+class EpisodeData:
+    """The episodes of all data sets one behind the other, N rows; no picture is read.
 
     Args:
         config: which.
-        size: height and width of the frames.
+        size: height and width at which frames are learned.
 
     Raises:
         ValueError: no data set, or one without frames.
@@ -84,8 +87,7 @@ class FrameData:
             raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
         self.config, self.size = config, size
         self.datasets: list[Any] = [open_demonstrations(path, config.on_corrupt) for path in paths]
-        self.caches = [self._cache(dataset) for dataset in self.datasets]
-        self.frames = Stacked([cache.array for cache in self.caches])
+        self.cameras = [self._camera(dataset) for dataset in self.datasets]
         starts = np.cumsum([0, *(dataset.length for dataset in self.datasets)])
         self.starts = np.concatenate(
             [dataset.starts[:-1] + start for dataset, start in zip(self.datasets, starts, strict=False)]
@@ -94,11 +96,13 @@ class FrameData:
         split = config.validation, config.seed
         self.held_out = np.concatenate([held_out(len(d.episodes), *split) for d in self.datasets])
 
-    def _cache(self, dataset: Any) -> FrameCache:
+    def _camera(self, dataset: Any) -> str:
         if not dataset.cameras:
             raise ValueError(f"{dataset.root} has no video; a model of frames cannot learn from it.")
         camera = self.config.camera or dataset.cameras[0]
-        return FrameCache(dataset, camera, self.size, self.config.processes, self.config.cache)
+        if camera not in dataset.cameras:
+            raise ValueError(f"{dataset.root} has no camera {camera!r}; it has {', '.join(dataset.cameras)}")
+        return camera
 
     def actions(self) -> np.ndarray:
         """Action vectors of MineRL, float32 [N, 25].
@@ -116,9 +120,8 @@ class FrameData:
 
     def contract(self) -> Contract:
         """The first data set's, with the one camera that is learned, at the size at which it is learned."""
-        dataset = self.datasets[0]
-        camera = (self.config.camera or dataset.cameras[0]).removeprefix("observation.images.")
-        return replace(dataset.contract, cameras={camera: self.size})
+        camera = self.cameras[0].removeprefix("observation.images.")
+        return replace(self.datasets[0].contract, cameras={camera: self.size})
 
     def clips(self, split: str, length: int) -> np.ndarray:
         """First frames of all clips of `length` frames that lie within one episode of the split, int64 [n].
@@ -134,6 +137,11 @@ class FrameData:
         if not pieces and split == "train":
             raise ValueError(f"no episode has {length} frames; record longer ones or shorten the clip")
         return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, np.int64)
+
+    def beginnings(self, length: int) -> np.ndarray:
+        """Rows int64 [STARTS, length] of training clips that play can begin with, spread over the data."""
+        first = self.clips("train", length)
+        return first[np.arange(STARTS) * len(first) // STARTS][:, None] + np.arange(length)
 
     @property
     def identities(self) -> list[str]:
@@ -162,20 +170,32 @@ class FrameData:
         return asked | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
-class FrameTask:
-    """What the tasks of models of frames share; see `Task`.
+class FrameData(EpisodeData):
+    """The frames too, uint8 [N, h, w, 3]; caches of them are made if they are missing."""
+
+    def __init__(self, config: FrameTaskConfig, size: tuple[int, int]):
+        super().__init__(config, size)
+        self.caches = [
+            FrameCache(dataset, camera, size, config.processes, config.cache)
+            for dataset, camera in zip(self.datasets, self.cameras, strict=True)
+        ]
+        self.frames = Stacked([cache.array for cache in self.caches])
+
+
+class EpisodeTask:
+    """What the tasks of models of whole episodes share; see `Task`.
 
     A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
 
     Args:
         config: of the task; what it adds to `FrameTaskConfig` is named by `describe` of the task.
-        data: the frames.
+        data: the episodes.
         length: of the clips that are learned from, each named by its first row.
     """
 
     model: nn.Module
 
-    def __init__(self, config: FrameTaskConfig, data: FrameData, length: int):
+    def __init__(self, config: FrameTaskConfig, data: EpisodeData, length: int):
         self.data, self._config = data, config
         self.first = {split: data.clips(split, length) for split in ("train", "validation")}
 
@@ -200,3 +220,12 @@ class FrameTask:
     def validation_batches(self, size: int) -> int:
         """At most eight: more would cost time and tell little more."""
         return min(8, -(-len(self.first["validation"]) // size))
+
+
+class FrameTask(EpisodeTask):
+    """An `EpisodeTask` that reads the frames themselves."""
+
+    data: FrameData
+
+    def __init__(self, config: FrameTaskConfig, data: FrameData, length: int):
+        super().__init__(config, data, length)

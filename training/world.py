@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
 from playloop.training.rollout import imagine
 from playloop.training.task import Share
+from playloop.training.tokens import PIECE, kept_tokens, tokens_path
 from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
-
-STARTS = 64
-"""Frames of the training data from which the finished model can begin to play."""
 
 
 @dataclass(kw_only=True)
@@ -110,25 +108,15 @@ class WorldTask(FrameTask):
 
     def _starts(self) -> tuple[np.ndarray, np.ndarray]:
         """Tokens int16 [S, T, N] and actions [S, T - 1, 9] of clips to begin with, spread over the data."""
-        length = min(self.config.model.context, self.config.clip)
-        first = self.data.clips("train", length)
-        rows = first[np.arange(STARTS) * len(first) // STARTS][:, None] + np.arange(length)
+        rows = self.data.beginnings(min(self.config.model.context, self.config.clip))
         return self.tokens[rows], self.actions[rows[:, :-1]]
 
 
-def tokens_of(cache: Any, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
+def tokens_of(cache: FrameCache, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
     """The tokens of a cache's frames, int16 [n, N]; encoded once and kept beside the frames."""
-    folder = folder or cache.path.parent
-    path = folder / f"tokens-{tokenizer.encoding()}-{cache.path.stem}.npy"
-    if not path.exists():
-        pieces = [
-            tokenizer.encode(torch.from_numpy(cache[start : start + 256])).numpy()
-            for start in range(0, len(cache), 256)
-        ]
-        partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.npy")
-        np.save(partial, np.concatenate(pieces).astype(np.int16), allow_pickle=False)
-        os.replace(partial, path)
-    return np.load(path, allow_pickle=False)
+    pieces = (cache[start : start + PIECE] for start in range(0, len(cache), PIECE))
+    path = tokens_path(folder or cache.path.parent, tokenizer.encoding(), cache.path.stem)
+    return kept_tokens(path, len(cache), pieces, tokenizer)
 
 
 def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:

@@ -24,6 +24,7 @@ from playloop.nn.folder import (
     staged,
     write_record,
 )
+from playloop.nn.quantize import Kind
 from playloop.nn.record import from_record, to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
@@ -102,6 +103,16 @@ class World:
     def actions(self) -> CompactActions:
         """Action vectors ↔ what the model takes."""
         return CompactActions()
+
+    @property
+    def seen(self) -> int:
+        """Frames that a new one can follow from."""
+        return self.model.config.context
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Of decoding: those that the model was trained with."""
+        return self.model.config.windows
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
@@ -186,18 +197,27 @@ def load_world(
     )
 
 
-def load_playable(folder: str | Path, device: str | torch.device = "cpu") -> World | MineWorldPlay:
+def load_playable(
+    folder: str | Path, device: str | torch.device = "cpu", weights: Kind | None = None
+) -> World | MineWorldPlay:
     """Read a world model of any kind that can be played, in the precision that its device computes fast in.
+
+    Args:
+        folder: of the model.
+        device: to run on.
+        weights: "int8" or "fp8": of a MineWorld's blocks in eight bits.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else.
+        ValueError: a file is damaged or of something else, or a setting is of another kind of model.
     """
     if not is_mineworld(folder):
+        if weights is not None:
+            raise ValueError(f"weights={weights} is for a MineWorld; {folder} holds another world model")
         return load_world(folder, device)
     from playloop.worlds.mineworld.folder import load_mineworld
 
-    return load_mineworld(folder, device)
+    return load_mineworld(folder, device, weights=weights)
 
 
 def is_mineworld(folder: str | Path) -> bool:

@@ -47,10 +47,14 @@ class SamplerConfig:
             raise ValueError(f"level={self.level} must be 0 or more and lie below {len(sizes.corruption)}")
 
 
-def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:
-    """Ids [B, n] from logits [B, n, V] with one uniform number [B, n] each."""
+def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig, fused: bool = False) -> Tensor:
+    """Ids [B, n] from logits [B, n, V] with one uniform number [B, n] each; fused: by one kernel of a GPU."""
     if config.temperature <= 0:
         return logits.argmax(-1)
+    if fused:
+        from playloop.nn.fused.draw import draw_tokens
+
+        return draw_tokens(logits, uniform, config.temperature, config.top_p)
     if logits.device.type == "cpu":
         return _sample_compiled(logits, uniform, config)
     probabilities = (logits.float() / config.temperature).softmax(-1)

@@ -15,6 +15,7 @@ from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
 
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
+    from playloop.worlds.mineworld.players import MineWorldPlayers
 
 
 class Session(Protocol):
@@ -96,16 +97,15 @@ def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: 
         world: the model.
         sampler: how tokens are drawn.
         backend: "kernels" (numba, CPU), "torch", or "auto": kernels on a CPU where numba is installed.
-            A MineWorld is played in PyTorch everywhere.
+            A MineWorld is played in PyTorch everywhere, with "triton" by kernels for a GPU.
 
     Raises:
         ValueError: no such backend, or not on this device; or the model cannot draw so.
     """
     if not isinstance(world, World):
-        if backend not in ("torch", "auto"):
-            raise ValueError(f"backend={backend!r}: a MineWorld is played with torch or auto")
         from playloop.worlds.mineworld.session import MineWorldSession
 
+        choose_kernels(world, backend)
         return MineWorldSession(world, sampler)
     on_cpu = world.model.head.weight.device.type == "cpu"
     compiled = importlib.util.find_spec("numba") is not None
@@ -117,3 +117,28 @@ def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: 
         raise ValueError(f"backend={backend!r} is neither kernels nor torch nor auto")
     sampler.check(world.model.config)
     return EngineSession(world, sampler) if backend == "kernels" else TorchSession(world, sampler)
+
+
+def open_players(
+    world: MineWorldPlay, sampler: SamplerConfig, players: int, backend: str = "auto"
+) -> MineWorldPlayers:
+    """Sessions of so many players in a MineWorld, who step in one call; see `MineWorldPlayers`.
+
+    Raises:
+        ValueError: as `open_session`.
+    """
+    from playloop.worlds.mineworld.players import MineWorldPlayers
+
+    choose_kernels(world, backend)
+    return MineWorldPlayers(world, sampler, players)
+
+
+def choose_kernels(world: MineWorldPlay, backend: str) -> None:
+    """Have a MineWorld computed by PyTorch ("torch", "auto") or by kernels for a GPU ("triton").
+
+    Raises:
+        ValueError: no such backend, or not on this device.
+    """
+    if backend not in ("torch", "auto", "triton"):
+        raise ValueError(f"backend={backend!r}: a MineWorld is played with torch, triton or auto")
+    world.model.llama.use("triton" if backend == "triton" else "torch", world.model.dtype)

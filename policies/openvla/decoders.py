@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from playloop.nn.decoder import StaticCache
 from playloop.nn.sampling import lowest_argmax
 from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, decode
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
@@ -33,13 +35,18 @@ class DecodingConfig:
             None: as published, "words" for diffusion and "table" otherwise. Only "actions" rules out that a
             token decodes to an end of the range because it means nothing.
         diffusion: the rounds of the diffusion decoder.
+        reuse: rounds in which the prefix's keys of the last whole pass are used again though everything sees
+            everything: faster, and no longer what the checkpoint computes. 0 is exact.
     """
 
     decoder: Decoder | None = None
     ids: Ids | None = None
     diffusion: DecoderConfig = field(default_factory=lambda: RELEASED)
+    reuse: int = 0
 
     def __post_init__(self) -> None:
+        if self.reuse < 0:
+            raise ValueError(f"reuse={self.reuse}: rounds, 0 or more")
         if self.ids not in (None, "table", "words", "actions"):
             raise ValueError(f"ids={self.ids!r}: use table, words or actions")
 
@@ -55,17 +62,23 @@ class DecodingConfig:
                 f"decoder={kind!r}: the checkpoint was trained for {' or '.join(config.decoders)}; "
                 "others give actions without an error and without a meaning"
             )
+        if self.reuse and (kind != "diffusion" or config.attention != "full"):
+            raise ValueError(
+                f"reuse={self.reuse}: only rounds of diffusion in which everything sees everything compute "
+                f"the prefix again; {kind} with attention {config.attention!r} does not. Use 0"
+            )
         ids = self.ids or ("words" if kind == "diffusion" else "table")
-        return Decoding(kind, allowed_ids(ids, config), self.diffusion)
+        return Decoding(kind, allowed_ids(ids, config), self.diffusion, self.reuse)
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A decoder and the ids that its tokens may take, a contiguous range of the table."""
+    """A decoder, the ids that its tokens may take, a contiguous range of the table, and rounds of reuse."""
 
     decoder: Decoder
     ids: slice
     diffusion: DecoderConfig
+    reuse: int = 0
 
     @property
     def draws(self) -> bool:
@@ -108,7 +121,7 @@ def decode_chunk(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Nois
     """
     none = torch.zeros(len(prefix), dtype=torch.int64, device=prefix.device)
     if decoding.decoder == "diffusion":
-        found = diffuse(model, prefix, decoding.diffusion, noise, decoding.ids)
+        found = diffuse(model, prefix, decoding, noise)
         return Chosen(found.tokens, None, found.remasked, found.evaluations)
     if decoding.decoder == "autoregressive":
         return Chosen(autoregress(model, prefix, decoding.ids), None, none, model.config.tokens)
@@ -135,9 +148,10 @@ def autoregress(model: OpenVLA, prefix: Tensor, ids: slice) -> Tensor:
     return torch.cat(tokens, 1)
 
 
-def diffuse(model: OpenVLA, prefix: Tensor, config: DecoderConfig, noise: Noise, ids: slice) -> Decoded:
+def diffuse(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Noise) -> Decoded:
     """Rounds of masked tokens, [B, P, D] → ids [B, L]."""
-    predictors = block_pass(model, prefix)
+    config, ids = decoding.diffusion, decoding.ids
+    predictors = reused_pass(model, prefix, decoding.reuse) if decoding.reuse else block_pass(model, prefix)
     unknown = ids.stop - ids.start  # above what the logits can name
 
     def logits(tokens: Tensor) -> Tensor:
@@ -172,6 +186,27 @@ def block_pass(model: OpenVLA, prefix: Tensor) -> Callable[[Tensor], Tensor]:
         return model.extend(torch.cat([last, block(ids)], 1), start, cache, layout)[:, :length]
 
     return extend
+
+
+def reused_pass(model: OpenVLA, prefix: Tensor, reuse: int) -> Callable[[Tensor], Tensor]:
+    """`block_pass` of attention "full" that computes the prefix in every (reuse + 1)th call only.
+
+    In between the actions see the prefix as it was when it had seen earlier actions: an approximation.
+    """
+    length, calls = model.config.tokens, count()
+    layout = model.layout(prefix, length + 1)
+    last, start, held = prefix[:, -1:], prefix.shape[1] - 1, list[StaticCache]()
+
+    def predict(ids: Tensor) -> Tensor:
+        block = model.block(ids).to(prefix.dtype)
+        if next(calls) % (reuse + 1):
+            x = torch.cat([last, block], 1)
+            return model.extend(x, start, held[0], layout, approximate=True)[:, :length]
+        states, cache = model.prefill(prefix, block, layout, approximate=True)
+        held[:] = [cache]
+        return states[:, :length]
+
+    return predict
 
 
 def _blank_pass(model: OpenVLA, prefix: Tensor) -> Tensor:

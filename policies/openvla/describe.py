@@ -162,7 +162,7 @@ def _statistics(path: Path, key: str, record: Mapping[str, Any]) -> Lines:
         ("  environment", family.name),
         ("  action means", contract.action),
         ("  gripper", GRIPPERS[family.gripper].meaning),
-        ("  picture", f"{contract.image_convention}; then {images.describe()}"),
+        ("  picture", f"{contract.image_convention}; then {images.describe(*contract.cameras.values())}"),
     ]
 
 

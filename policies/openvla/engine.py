@@ -37,7 +37,6 @@ class Engine:
             prompts: ids, int64 [B, L], equally long.
             noise: of the diffusion decoder, on the device.
         """
-        self.model.check_prompts(prompts)
         tensors = (pictures, prompts, noise.order, noise.token, *([] if state is None else [state]))
         key = tuple((*tensor.shape, tensor.dtype) for tensor in tensors)
         if key not in self._captured:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from playloop.envs.arm import CAMERAS, arm_contract
 from playloop.envs.contract import Contract
 from playloop.envs.libero import IMAGE_SIZE
 from playloop.envs.simpler.bridge import bridge_contract
 from playloop.envs.simpler.fractal.env import fractal_contract
+from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
+from playloop.policies.openvla.prompt import BARE, QUESTION
 
 ANY = "any: what a policy is told does not depend on it"
 """Success rule and protocol of a contract that only a policy holds."""
@@ -23,56 +25,91 @@ class Family:
     Args:
         name: as settings name it.
         keys: how the names of its data sets begin.
-        contract: pictures of an observation → the environment's conventions with so many cameras.
+        conventions: pictures of an observation, and `resize` → the environment's contract.
         gripper: name in `vocabulary.GRIPPERS`.
         images: how a camera's picture reaches the network.
         state: whether it is known how a checkpoint is given the robot's state.
+        prompt: how a checkpoint that acts token by token is told what to do, name in `prompt.PROMPTS`.
+        resize: name in `agents.dialect.RESIZE`, of how pictures get their size before that; None: only
+            `images` resizes.
     """
 
     name: str
     keys: tuple[str, ...]
-    contract: Callable[[int], Contract]
+    conventions: Callable[[int, str | None], Contract]
     gripper: str
     images: EvaluationImages
     state: bool
+    prompt: str = QUESTION
+    resize: str | None = None
+
+    def contract(self, images: int) -> Contract:
+        """The environment's conventions, of so many pictures an observation.
+
+        Raises:
+            ValueError: it has fewer cameras.
+        """
+        return self.conventions(images, self.resize)
+
+    def prompt_of(self, config: OpenVLAConfig) -> str:
+        """How this checkpoint is told what to do, name in `prompt.PROMPTS`.
+
+        Checkpoints that give chunks come from OpenVLA-OFT's code, which asks the question wherever it acts.
+        """
+        return self.prompt if config.decoders == ("autoregressive",) else QUESTION
+
+    def resized(self, resize: str) -> Family:
+        """The same with pictures resized otherwise.
+
+        Raises:
+            ValueError: there is no such way, or nothing to choose.
+        """
+        from playloop.agents.dialect import RESIZE  # agents build on policies
+
+        if self.resize is None:
+            raise ValueError(
+                f"resize={resize!r}: {self.name}'s pictures are resized by `images` alone; leave it out"
+            )
+        if resize not in RESIZE:
+            raise ValueError(f"resize={resize!r}: use one of {', '.join(RESIZE)}")
+        return replace(self, resize=resize)
 
 
-def libero_contract(images: int) -> Contract:
-    """The third-person camera, then the wrist's."""
+def libero_contract(images: int, resize: str | None = None) -> Contract:
+    """The third-person camera, then the wrist's; nothing is resized before the checkpoint's own pipeline."""
     if images > len(CAMERAS):
         raise ValueError(f"LIBERO has {len(CAMERAS)} cameras, the checkpoint reads {images} pictures")
     return arm_contract("libero", IMAGE_SIZE, ANY, ANY, CAMERAS[:images])
 
 
-def _translated(dialect: str, robot: Callable[[str, str], Contract]) -> Callable[[int], Contract]:
-    def contract(images: int) -> Contract:
+def _translated(dialect: str, robot: Callable[[str, str], Contract]) -> Callable[[int, str | None], Contract]:
+    def contract(images: int, resize: str | None) -> Contract:
         from playloop.agents.dialect import DIALECTS, dialect_contract  # agents build on policies
 
         if images != 1:
             raise ValueError(f"SimplerEnv has one camera, the checkpoint reads {images} pictures")
-        return dialect_contract(DIALECTS[dialect], robot(ANY, ANY), (SIZE, SIZE), "lanczos")
+        return dialect_contract(DIALECTS[dialect], robot(ANY, ANY), (SIZE, SIZE), resize or "area")
 
     return contract
 
 
-SIMPLER_IMAGES = EvaluationImages(jpeg=False, crop=None)
-"""`agents.dialect` has resized the picture; SimplerEnv's evaluators take no further step."""
+def _simpler(name: str, robot: Callable[[str, str], Contract]) -> Family:
+    """A robot of SimplerEnv, as the runner in DelinQu/SimplerEnv-OpenVLA shows it to OpenVLA.
+
+    The picture is resized once, by `agents.dialect`; no crop, no JPEG, actions as they are un-normalised. No
+    runner was found in the repositories of OpenVLA-OFT and Discrete Diffusion VLA: others' of OFT resize
+    alike, crop nothing and ask the question.
+    """
+    images = EvaluationImages(jpeg=False, crop=None)
+    return Family(name, (name,), _translated(name, robot), "opening", images, False, BARE, "area")
+
 
 FAMILIES = {
     family.name: family
     for family in (
         Family("libero", ("libero",), libero_contract, "robosuite", EvaluationImages(), True),
-        Family(
-            "bridge", ("bridge",), _translated("bridge", bridge_contract), "opening", SIMPLER_IMAGES, False
-        ),
-        Family(
-            "fractal",
-            ("fractal",),
-            _translated("fractal", fractal_contract),
-            "opening",
-            SIMPLER_IMAGES,
-            False,
-        ),
+        _simpler("bridge", bridge_contract),
+        _simpler("fractal", fractal_contract),
     )
 }
 

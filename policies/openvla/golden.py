@@ -130,7 +130,7 @@ def judge(folder: str | Path, model: OpenVLA, family: str, key: str) -> OpenVLAP
     return OpenVLAPolicy(
         model,
         chosen.contract(model.config.images),
-        PromptEncoder(folder),
+        PromptEncoder(folder, chosen.prompt_of(model.config)),
         chosen.images.with_moments_of(folder).changed({"size": model.config.image}),
         statistics_of(known, key, epsilon=model.config.decoders != ("autoregressive",)),
         GRIPPERS[chosen.gripper],

@@ -35,7 +35,7 @@ class EvaluationImages:
     Args:
         rotate: turn by 180 degrees. Only robosuite's own pictures need it: our environment has done it.
         jpeg: through TensorFlow's JPEG encoder and decoder, as the data sets were; sides are multiples of 16.
-        size: of the network's pictures, to which the whole picture is resized.
+        size: of the network's pictures, to which the whole picture is resized if it has another.
         crop: area that the centre crop keeps, resized bilinearly to the same size; None crops nothing.
         means: of both normalisations.
         stds: likewise.
@@ -69,12 +69,12 @@ class EvaluationImages:
         image = lanczos(image, (self.size, self.size))
         return image if self.crop is None else centre_crop(image, self.crop)
 
-    def describe(self) -> str:
-        """The steps in words, for reports and results."""
+    def describe(self, given: tuple[int, int] | None = None) -> str:
+        """The steps in words, for reports and results; without resizing if pictures come in that size."""
         steps = [
             "rotated by 180 degrees" if self.rotate else "",
             "JPEG quality 95 with TensorFlow's fast decoder" if self.jpeg else "",
-            f"Lanczos3 with antialiasing to {self.size}",
+            f"Lanczos3 with antialiasing to {self.size}" if given != (self.size, self.size) else "",
             f"centre crop of {self.crop} of the area" if self.crop is not None else "",
             f"means {_listed(self.means)}, stds {_listed(self.stds)}",
         ]

@@ -102,7 +102,7 @@ class OpenVLA(nn.Module):
         return torch.cat([embedded[:, :1], patches, *state, embedded[:, 1:]], 1)
 
     def check_prompts(self, prompt: Tensor) -> None:
-        """Refuse prompts, int64 [B, L], that `prefix` would take apart at the wrong place; waits for a GPU.
+        """Refuse prompts, int64 [B, L], that `prefix` would take apart wrongly; on the host, not to wait.
 
         Raises:
             ValueError: one does not begin with `<s>`.
@@ -218,14 +218,22 @@ class OpenVLA(nn.Module):
         bias = layout.bias_of(0, count, count)
         return self.llama(x, layout.turn(0, count), bias, wanted=layout.block + 1)
 
-    def prefill(self, prefix: Tensor, block: Tensor, layout: Layout) -> tuple[Tensor, StaticCache]:
+    def prefill(
+        self, prefix: Tensor, block: Tensor, layout: Layout, approximate: bool = False
+    ) -> tuple[Tensor, StaticCache]:
         """`forward` that keeps keys and values: its states, and a cache of `layout.length` places.
 
+        Args:
+            prefix: embedded, [B, P, D].
+            block: embedded, [B, N, D].
+            layout: of both.
+            approximate: keep them of attention "full", too, where they are right for this block only.
+
         Raises:
-            ValueError: the layout is of another sequence, or of attention "full", whose keys last one pass.
+            ValueError: the layout is of another sequence, or of attention "full".
         """
         layout.check(prefix, block)
-        self._check_cacheable(layout)
+        self._check_cacheable(layout, approximate)
         count = layout.prefix + layout.block
         cache = StaticCache.empty(self.config.llama, len(prefix), layout.length, prefix.dtype, prefix.device)
         places = torch.arange(count, device=prefix.device)
@@ -234,7 +242,9 @@ class OpenVLA(nn.Module):
         wanted = layout.block + 1
         return self.llama(x, layout.turn(0, count), bias, cache, places, wanted), cache
 
-    def extend(self, x: Tensor, start: int, cache: StaticCache, layout: Layout) -> Tensor:
+    def extend(
+        self, x: Tensor, start: int, cache: StaticCache, layout: Layout, approximate: bool = False
+    ) -> Tensor:
         """More tokens over a cache, whose places they take: x [B, n, D] → their states [B, n, D].
 
         Args:
@@ -243,14 +253,15 @@ class OpenVLA(nn.Module):
             start: place of the first of them. "block": P - 1.
             cache: as `prefill` returns it; changed.
             layout: the one that the cache was made with.
+            approximate: as "block" over a cache of attention "full".
 
         Raises:
             ValueError: the tokens do not fit the layout.
         """
-        self._check_cacheable(layout)
+        self._check_cacheable(layout, approximate)
         count = x.shape[1]
         again = layout.prefix - 1, layout.block + 1
-        if layout.mode == "block" and (start, count) != again:
+        if layout.mode != "causal" and (start, count) != again:
             raise ValueError(f"{count} tokens from place {start}; a block has {again[1]} from {again[0]}")
         if not 0 <= start <= start + count <= layout.length:
             raise ValueError(f"{count} tokens from place {start} leave a cache of {layout.length}")
@@ -258,8 +269,8 @@ class OpenVLA(nn.Module):
         bias = layout.bias_of(start, count, layout.length)
         return self.llama(x, layout.turn(start, count), bias, cache, places)
 
-    def _check_cacheable(self, layout: Layout) -> None:
-        if layout.mode == "full":
+    def _check_cacheable(self, layout: Layout, approximate: bool) -> None:
+        if layout.mode == "full" and not approximate:
             raise ValueError(
                 'attention="full": all keys depend on the actions, so none can be kept; use forward'
             )

@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 
+from playloop.nn.decoder import Kernels
+from playloop.nn.quantize import Kind, quantize
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.golden import Verify, verify_golden
+from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
 from playloop.policies.openvla.prompt import PromptEncoder
@@ -31,9 +34,13 @@ def open_policy(
     unnorm_key: str | None = None,
     decoding: DecodingConfig | None = None,
     pipeline: Mapping[str, Any] | None = None,
+    prompt: str | None = None,
+    resize: str | None = None,
     batch: int = 1,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.bfloat16,
+    weights: Kind | None = None,
+    kernels: Kernels = "torch",
     step: Step | None = None,
     verify: Verify = "strict",
     **stated: Any,
@@ -45,15 +52,18 @@ def open_policy(
         family: "libero", "bridge" or "fractal"; None: the one whose data set it is.
         unnorm_key: data set whose statistics scale the actions; None: the only one, or the family's only one.
         decoding: None for the checkpoint's own decoder as published.
-        pipeline: fields of `EvaluationImages` that differ from the family's published pipeline; its moments
-            are those that the folder states.
+        pipeline: fields of `EvaluationImages` unlike the family's; moments are those that the folder states.
+        prompt: "question" or "bare", see `prompt.PROMPTS`; None: as the family's evaluator.
+        resize: how SimplerEnv's pictures get their size, see `agents.dialect.RESIZE`; None: likewise.
         batch: rows of a network call.
         device: to run on.
         dtype: of weights and computation.
+        weights: "int8" or "fp8" keeps those of the language model in eight bits, once the golden decision is
+            verified; None as they are.
+        kernels: of passes of few tokens, see `nn.decoder.Kernels`.
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
-        stated: `images`, `chunk`, `proprio`, `decoders`, `attention`, where the files do not tell; see
-            `checkpoint.read_config`.
+        stated: of `STATED`, where the files do not tell; see `checkpoint.read_config`.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -62,7 +72,7 @@ def open_policy(
     if unknown := stated.keys() - STATED:
         raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
     known = read_statistics(folder)
-    chosen, key = _choose(known, family, unnorm_key)
+    chosen, key = _choose(known, family, unnorm_key, resize)
     # everything that small files can tell is checked before the weights are read
     config = open_checkpoint(folder, step, **stated).config
     _check_state(config, chosen)
@@ -71,18 +81,29 @@ def open_policy(
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
     images = chosen.images.with_moments_of(folder).changed({"size": config.image} | dict(pipeline or {}))
-    prompts = PromptEncoder(folder)
+    prompts = PromptEncoder(folder, prompt or chosen.prompt_of(config))
     model = read_openvla(folder, device, dtype, step, **stated)
     verify_golden(folder, model, verify)
+    _settle(model, weights, kernels, dtype)
     gripper = GRIPPERS[chosen.gripper]
     return OpenVLAPolicy(model, contract, prompts, images, statistics, gripper, decoding, batch, dtype)
 
 
-def _choose(known: dict[str, Any], family: str | None, unnorm_key: str | None) -> tuple[Family, str]:
+def _choose(
+    known: dict[str, Any], family: str | None, unnorm_key: str | None, resize: str | None
+) -> tuple[Family, str]:
     """Family and data set, one from the other where only one is stated."""
-    chosen, wanted = choose_family(family, list(known), unnorm_key)
+    named, wanted = choose_family(family, list(known), unnorm_key)
     key = choose_key(known, wanted)
-    return chosen or family_of(key), key
+    chosen = named or family_of(key)
+    return chosen if resize is None else chosen.resized(resize), key
+
+
+def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch.dtype) -> None:
+    """How the language model keeps its weights, and who computes with them."""
+    if weights is not None:
+        quantize(model.llama, weights)
+    model.llama.use(kernels, dtype)
 
 
 def _check_state(config: OpenVLAConfig, family: Family) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.envs.contract import Contract
+from playloop.nn.quantize import kind_of
 from playloop.policies.diffusion import Noise, draw_noise
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import Chosen, DecodingConfig
@@ -165,11 +166,9 @@ class OpenVLAPolicy:
         if self.model.config.proprio is not None and self.statistics.proprio is not None:
             raw = np.stack([np.asarray(observation["state"], np.float64) for observation in observations])
             state = self.statistics.proprio.normalize(torch.from_numpy(raw)).to(self.device, self.dtype)
-        return (
-            torch.from_numpy(pictures).to(self.device, self.dtype),
-            state,
-            torch.tensor([*prompts], device=self.device),
-        )
+        words = torch.tensor([*prompts])
+        self.model.check_prompts(words)
+        return torch.from_numpy(pictures).to(self.device, self.dtype), state, words.to(self.device)
 
     def actions(self, chosen: Chosen) -> np.ndarray:
         """A decoded call as the environment's actions, float32 [B, chunk, A]."""
@@ -187,14 +186,21 @@ class OpenVLAPolicy:
         decoding = self.decoding
         found = {
             "unnorm_key": self.statistics.key,
-            "images": self.images.describe(),
+            "prompt": self.prompts.words,
+            "image_convention": self.contract.image_convention,
+            "images": self.images.describe(self.contract.cameras[self.cameras[0]]),
             "gripper": self.gripper.meaning,
             "cameras": list(self.cameras),
             "decoder": decoding.decoder,
             "ids": [decoding.ids.start, decoding.ids.stop],
             "attention": self.model.config.attention,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "kernels": self.model.llama.kernels,
         }
+        if kind := kind_of(self.model.llama):
+            found["weights"] = kind
+        if decoding.reuse:
+            found["approximate"] = f"{decoding.reuse} rounds of {decoding.reuse + 1} reuse the prefix's keys"
         return found | ({"diffusion": vars(decoding.diffusion)} if decoding.decoder == "diffusion" else {})
 
 

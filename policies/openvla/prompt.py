@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 TEMPLATE = "In: What action should the robot take to {instruction}?\nOut:"
+QUESTION, BARE = "question", "bare"
+PROMPTS: dict[str, tuple[str, Callable[[str], str]]] = {
+    QUESTION: (
+        TEMPLATE.encode("unicode_escape").decode(),
+        lambda text: TEMPLATE.format(instruction=text.lower()),
+    ),
+    BARE: ("{instruction}", str),
+}
+"""Name → how an instruction is put to the network, in words and as a function.
+
+All of them were trained on the question, which OpenVLA-OFT and Discrete Diffusion VLA ask in evaluation, too.
+SimplerEnv's runner gives OpenVLA the instruction alone, as it stands.
+"""
 BOS, SPACE = 1, 29871
 """`<s>`, and the lone "▁" that follows "Out:" in training: its state predicts the first action token."""
 TOKENIZER = "tokenizer.json"
@@ -17,13 +31,17 @@ class PromptEncoder:
 
     Args:
         folder: of the checkpoint.
+        prompt: name in `PROMPTS`.
 
     Raises:
         FileNotFoundError: it has no tokenizer.json.
-        ValueError: the file cannot be read.
+        ValueError: the file cannot be read, or there is no such prompt.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, prompt: str = QUESTION):
+        if prompt not in PROMPTS:
+            raise ValueError(f"prompt={prompt!r}: use one of {', '.join(PROMPTS)}")
+        self.words, self.prompt = PROMPTS[prompt]
         path = Path(folder) / TOKENIZER
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; copy it from the published checkpoint")
@@ -40,9 +58,8 @@ class PromptEncoder:
         Raises:
             ValueError: the instruction is empty.
         """
-        words = instruction.strip().lower()
-        if not words:
+        if not instruction.strip():
             raise ValueError("the instruction is empty; OpenVLA wants to be told what to do")
-        ids = self.tokenizer.encode(TEMPLATE.format(instruction=instruction.lower())).ids
+        ids = self.tokenizer.encode(self.prompt(instruction)).ids
         ids = ids if ids[:1] == [BOS] else [BOS, *ids]
         return ids if ids[-1] == SPACE else [*ids, SPACE]

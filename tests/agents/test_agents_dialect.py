@@ -13,7 +13,7 @@ from playloop.agents.dialect import ACTION_NAMES, DialectConfig, translate
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.actions import Grip, Scaling
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.resampling import fit_with_border, lanczos
+from playloop.policies.resampling import area, fit_with_border, lanczos
 
 ROBOT = SimplerConfig().contract()
 
@@ -129,7 +129,66 @@ def test_a_border_keeps_the_ratio():
     assert (tall[:, 12:37] == 9).all() and not tall[:, :12].any() and not tall[:, 37:].any()
 
 
-@pytest.mark.parametrize("resize", [lanczos, fit_with_border])
+SIZES = [
+    ((480, 640), (224, 224)),  # SimplerEnv's Bridge
+    ((512, 640), (224, 224)),  # and Fractal
+    ((448, 448), (224, 224)),
+    ((480, 640), (480, 224)),
+    ((90, 120), (30, 24)),
+    ((97, 61), (96, 60)),
+    ((61, 13), (1, 1)),
+]
+
+
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_areas_are_opencv_s(source, target):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(sum(source))
+    for channels in (1, 2, 3, 4):
+        image = rng.integers(0, 256, (*source, channels), np.uint8)
+        wanted = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(area(image, target), wanted.reshape(*target, channels))
+
+
+def test_random_areas_are_opencv_s():
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        source = rng.integers(1, 80, 2)
+        target = rng.integers(1, source + 1)
+        image = rng.integers(0, 256, (*source, 3), np.uint8)
+        wanted = cv2.resize(image, target[::-1].tolist(), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(area(image, tuple(target.tolist())), wanted)
+
+
+@pytest.mark.parametrize("size", [(12, 17), (10, 20), (15, 20), (30, 7)])
+def test_an_area_is_the_mean_of_what_it_covers(size):
+    """The integral over each target's rectangle, in float64."""
+    image = np.random.default_rng(4).integers(0, 256, (30, 40, 3), np.uint8)
+
+    def covered(source, target):
+        edges = np.linspace(0, source, target + 1)
+        low = np.maximum(edges[:-1, None], np.arange(source))
+        high = np.minimum(edges[1:, None], np.arange(1, source + 1))
+        return np.maximum(high - low, 0) * target / source
+
+    means = np.einsum("ah,bw,hwc->abc", covered(30, size[0]), covered(40, size[1]), image.astype(float))
+    assert np.abs(area(image, size) - means).max() < 0.501
+
+
+def test_areas_do_not_grow_and_that_is_said_before_the_first_step():
+    with pytest.raises(ValueError, match="only shrinks; use resize=lanczos"):
+        area(np.zeros((30, 40, 3), np.uint8), (31, 20))
+    with pytest.raises(ValueError, match="480 x 640 cannot be made 500 x 500"):
+        agent(np.zeros(7), size=(500, 500), resize="area").prepare(ROBOT)
+    made = agent(np.zeros(7), resize="area")
+    made.prepare(ROBOT)
+    (told,) = made.inner.contract.cameras.values()
+    assert told == (224, 224) and "INTER_AREA" in made.inner.contract.image_convention
+    assert made.provenance()["resize"] == "area"
+
+
+@pytest.mark.parametrize("resize", [lanczos, fit_with_border, area])
 def test_only_pictures_are_resized(resize):
     with pytest.raises(ValueError, match="uint8"):
         resize(np.zeros((4, 4, 3)), (2, 2))

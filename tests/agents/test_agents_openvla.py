@@ -22,6 +22,7 @@ from playloop.envs.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.policies.openvla.synthetic import write_synthetic
+from playloop.policies.resampling import area, lanczos
 
 LIBERO = pytest.mark.skipif(
     find_spec("libero") is None, reason="LIBERO is not installed: pip install 'playloop[libero]'"
@@ -72,24 +73,52 @@ def test_every_kind_decides_on_a_recorded_scene(tmp_path, kind, chunk):
     assert np.allclose(first.actions, plan.actions[:1], atol=1e-5)
 
 
+def simpler_scene(contract):
+    """An observation of SimplerEnv's robot: noise of the camera's declared size."""
+    (camera,) = contract.cameras
+    picture = np.random.default_rng(0).integers(0, 256, (*contract.cameras[camera], 3), np.uint8)
+    seen = {"state": np.zeros(7, np.float32), "instruction": "put carrot on plate"}
+    return seen | {"images": {camera: picture}}
+
+
 @pytest.mark.parametrize(("key", "suite"), [("bridge_orig", "bridge"), ("fractal20220817_data", "fractal")])
 def test_simpler_env_s_robots_get_a_translated_policy(tmp_path, key, suite):
     agent = OpenVLAAgentConfig(str(written(tmp_path / suite, "openvla", key=key))).make()
     assert isinstance(agent, DialectAgent)
     contract = SimplerConfig(suite, shading="fast").contract()
     agent.prepare(contract)
-    (camera,) = contract.cameras
-    picture = np.random.default_rng(0).integers(0, 256, (*contract.cameras[camera], 3), np.uint8)
-    seen = {
-        "images": {camera: picture},
-        "state": np.zeros(7, np.float32),
-        "instruction": "put carrot on plate",
-    }
     begun = agent.begin(Episode(suite, 0, 0))
-    _, (plan,) = agent.act([begun], [seen], [np.random.default_rng(0)])
+    _, (plan,) = agent.act([begun], [simpler_scene(contract)], [np.random.default_rng(0)])
     assert plan.actions.shape == (1, 7) and np.isfinite(plan.actions).all()
     assert plan.actions[0, 6] == 0.0 if suite == "fractal" else plan.actions[0, 6] in (-1.0, 1.0)
     assert agent.provenance()["unnorm_key"] == key and agent.provenance()["dialect"]
+
+
+def test_simpler_env_s_pictures_and_prompts_are_its_runner_s_unless_told_otherwise(tmp_path):
+    """What reaches the network: pixels and ids, and what the result says of them."""
+    folder = written(tmp_path / "bridge", "openvla", key="bridge_orig")
+    contract = SimplerConfig("bridge", shading="fast").contract()
+    seen = simpler_scene(contract)
+    (picture,) = seen["images"].values()
+    told, sizes = {}, {}
+    for name, settings in {"runner": {}, "before": {"resize": "lanczos", "prompt": "question"}}.items():
+        agent = OpenVLAAgentConfig(str(folder), **settings).make()
+        agent.prepare(contract)
+        policy, shown = agent.inner.policy, []
+        read = policy.inputs
+        policy.inputs = lambda rows, ids, read=read, shown=shown: shown.append((rows, ids)) or read(rows, ids)
+        agent.act([agent.begin(Episode("bridge", 0, 0))], [seen], [np.random.default_rng(0)])
+        [(rows, [ids])] = shown
+        (small,) = rows[0]["images"].values()
+        wanted = area(picture, (224, 224)) if name == "runner" else lanczos(picture, (224, 224))
+        full = policy.images.changed({"size": 224})  # of the released checkpoints
+        assert np.array_equal(small, wanted) and np.array_equal(full.pixels(small), wanted)
+        told[name], sizes[name] = agent.provenance(), len(ids)
+    assert sizes["runner"] < sizes["before"]
+    assert told["runner"]["resize"] == "area" and told["runner"]["prompt"] == "{instruction}"
+    assert "INTER_AREA" in told["runner"]["image_convention"]
+    assert "Lanczos3" in told["before"]["image_convention"]
+    assert told["before"]["resize"] == "lanczos" and "What action" in told["before"]["prompt"]
 
 
 @LIBERO
@@ -106,6 +135,8 @@ def test_a_bridge_checkpoint_is_refused_on_libero_before_the_first_step(tmp_path
     [
         ({"diffusion": {"round": 3}}, "no decoder field"),
         ({"images": {"blur": 1}}, "is no step"),
+        ({"prompt": "loud"}, "prompt='loud'"),
+        ({"resize": "area"}, "libero's pictures"),
         ({"dtype": "int8"}, "agent.dtype='int8'"),
         ({"execute": 9}, "a chunk has 8 actions"),
         ({"decoder": "l1"}, "trained for diffusion"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,9 @@ from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import alone, session_config, url
 from playloop.envs.episode import FRESH, Episode
+from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.synthetic import write_synthetic
 
 
 def session(*words):
@@ -51,6 +55,38 @@ def test_a_world_without_an_environment_is_played_alone():
     assert alone(["env=null", "agent=null"]) == ["~env"]
     assert alone(["world=craft", "env=craft"]) == ["world=craft", "env=craft"]
     assert alone(["world=null"]) == ["world=null"] and alone([]) == []
+
+
+@pytest.fixture(scope="module")
+def mineworld(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli_play")
+    source = write_synthetic(root / "release")
+    assert main(["convert", str(source), f"out={root / 'world'}", "rows=2", "columns=4"]) == 0
+    return root / "world"
+
+
+def test_a_default_inverse_model_reads_only_frames_that_it_was_trained_on(mineworld):
+    (shipped,) = session("world=craft").parts
+    assert (
+        Path(shipped.config.inverse).name == "craft-inverse" and type(shipped.config.sampler) is SamplerConfig
+    )
+    (found,) = session(f"world={mineworld}").parts
+    assert found.config.inverse is None and found.config.contract().family == "minerl"
+    assert session("world=craft", "inverse=null").parts[0].config.inverse is None
+    (asked,) = session(f"world={mineworld}", "inverse=craft-inverse").parts
+    assert asked.config.inverse == shipped.config.inverse
+
+
+def test_a_mineworld_draws_as_released_however_it_is_named(mineworld):
+    (world,) = session(f"world={mineworld}").parts
+    (env,) = session("env=mineworld", f"checkpoint={mineworld}").parts
+    assert world.config.sampler == env.config.sampler == MineWorldSampler()
+    assert world.config.sampler.top_p == 0.8 and world.label == env.label == "world model"
+
+
+def test_a_mineworld_is_played_beside_the_voxel_world(mineworld):
+    real, dreamed = session("env=craft", f"world={mineworld}").parts
+    assert (real.config.contract().family, dreamed.config.contract().family) == ("craft", "minerl")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from playloop.nn.decoder import Llama, LlamaSizes, Rotary, StaticCache
+from playloop.nn import llama
+from playloop.nn.decoder import Llama, LlamaSizes, Recording, Rotary, StaticCache, put
+from playloop.nn.llama import attend_grouped
 from playloop.nn.slots import check_shapes, llama_slots, place, published
 
 SIZES = LlamaSizes(width=48, layers=3, heads=6, groups=2, hidden=80, eps=1e-5, theta=10000.0)
@@ -88,6 +90,45 @@ def test_static_cache_gives_the_same(ours):
     torch.testing.assert_close(found, whole[:, PREFIX:], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 7, 4), (3, 2, 7)])
+def test_places_of_all_rows_or_of_each(shape):
+    rng = torch.Generator().manual_seed(3)
+    buffer, values = torch.randn(shape, generator=rng), torch.randn(3, 2, 3, *shape[3:], generator=rng)
+    for places in (torch.tensor([4, 0, 6]), torch.tensor([[4, 0, 6], [1, 2, 3], [6, 5, 0]])):
+        wanted, found = buffer.clone(), buffer.clone()
+        for row in range(3):
+            for number, there in enumerate(places.expand(3, 3)[row].tolist()):
+                wanted[row, :, there] = values[row, :, number]
+        put(found, places, values)
+        assert torch.equal(found, wanted)
+        few = buffer.clone()
+        put(few, places, values[:, :1, :1].expand_as(values))  # values may be a view that repeats itself
+        assert (few != buffer).sum() == (found != buffer).sum()
+
+
+def test_rows_at_places_of_their_own(ours):
+    """Rows with prefixes of several lengths, a block behind each, against each row alone."""
+    rotary, length = Rotary(SIZES, 20, torch.float32, "cpu"), PREFIX + BLOCK
+    cache = StaticCache.empty(SIZES, 3, length, torch.float32, "cpu")
+    x = torch.randn(3, length, SIZES.width, generator=torch.Generator().manual_seed(4))
+    lengths = [PREFIX, 4, 1]
+    with torch.inference_mode():
+        for row, before in enumerate(lengths):
+            one = slice(row, row + 1)
+            places = torch.arange(before)
+            ours(x[one, :before], rotary.at(places), None, Recording(cache.rows(one)), places)
+        places = torch.tensor(lengths)[:, None] + torch.arange(BLOCK)  # [3, BLOCK]
+        seen = torch.arange(length) <= places[..., None]
+        block = torch.stack([x[row, before : before + BLOCK] for row, before in enumerate(lengths)])
+        found = ours(block, rotary.at(places), bias_of(seen)[:, None], cache, places)
+        for row, before in enumerate(lengths):
+            whole = torch.ones(before + BLOCK, before + BLOCK, dtype=torch.bool).tril()
+            whole[:before, :before] = True
+            alone = x[row : row + 1, : before + BLOCK]
+            wanted = ours(alone, rotary.at(torch.arange(before + BLOCK)), bias_of(whole))
+            torch.testing.assert_close(found[row], wanted[0, before:], atol=1e-5, rtol=1e-5)
+
+
 def test_slots_are_inverted(ours, theirs, slots):
     found, wanted = published(ours, slots), weights(theirs)
     assert found.keys() == wanted.keys()
@@ -111,3 +152,15 @@ def test_wrong_tensors_are_named(theirs, slots):
         place(model, slots, [(n, v) for n, v in good.items() if n != name])
     with pytest.raises(ValueError, match="shape"):
         place(model, slots, [(n, v[:1] if n == name else v) for n, v in good.items()])
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_many_queries_are_attended_to_without_a_matrix_of_scores(monkeypatch, hidden):
+    rng = torch.Generator().manual_seed(0)
+    queries, keys, values = (torch.randn(2, heads, 70, 8, generator=rng) for heads in (4, 2, 2))
+    seen = torch.rand(2, 1, 70, 70, generator=rng) > 0.5
+    bias = torch.zeros(seen.shape).masked_fill(~seen, float("-inf")) if hidden else None
+    plain = attend_grouped(queries, keys, values, bias)
+    monkeypatch.setattr(llama, "MANY_QUERIES", 64)
+    monkeypatch.delattr(torch.Tensor, "softmax")
+    torch.testing.assert_close(attend_grouped(queries, keys, values, bias), plain)

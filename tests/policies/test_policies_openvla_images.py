@@ -136,6 +136,7 @@ def test_steps_can_be_left_out_and_say_so():
     assert np.array_equal(plain.pixels(image), lanczos(image, (224, 224)))
     assert np.array_equal(plain.pixels(lanczos(image, (224, 224))), plain.pixels(image)), "a no-op at 224"
     assert "JPEG" not in plain.describe() and "JPEG" in EvaluationImages().describe()
+    assert "Lanczos3" in plain.describe((256, 256)) and "Lanczos3" not in plain.describe((224, 224))
     small = EvaluationImages(size=28)
     assert small(image).shape == (6, 28, 28) and "to 28" in small.describe()
 

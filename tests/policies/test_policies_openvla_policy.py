@@ -10,6 +10,7 @@ import pytest
 import torch
 from conformance import check_policy
 from openvla_tiny import TOWERS
+from tokenizers import Tokenizer
 
 from playloop.agents.dialect import DIALECTS, dialect_contract
 from playloop.envs.libero import LiberoConfig
@@ -130,14 +131,42 @@ def test_a_data_set_s_checkpoint_has_its_dialect_s_conventions(tmp_path, key, su
     folder = written(tmp_path / suite, "openvla", key=key)
     policy = policy_of(folder)
     robot = SimplerConfig(suite, shading="fast").contract()
-    told = dialect_contract(DIALECTS[suite], robot, (224, 224), "lanczos")
-    assert policy.contract.differences(told) == []
+    for resize in ("area", "lanczos", "border"):
+        told = dialect_contract(DIALECTS[suite], robot, (224, 224), resize)
+        as_told = policy_of(folder, resize=resize).contract
+        assert as_told.differences(told) == [] and (as_told == policy.contract) == (resize == "area")
     assert policy.contract.differences(LiberoConfig().contract())[0].startswith("family")
     shown = observation(size=(224, 224), cameras=policy.cameras)
     _, chunks, info = policy([None], [shown], seeds(0))
     assert not policy.images.jpeg and policy.images.crop is None
     value = policy.vocabulary.decode(torch.from_numpy(info["tokens"]))[0, 0, -1].item()
     assert chunks[0, 0, -1] == np.float32(value), "the opening is given on"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "prompt"),
+    [
+        ("openvla", "bridge_orig", "bare"),
+        ("openvla", "fractal20220817_data", "bare"),
+        ("openvla", "libero_object_no_noops", "question"),
+        ("parallel", "bridge_orig", "question"),
+        ("diffusion", "fractal20220817_data", "question"),
+    ],
+)
+def test_a_checkpoint_is_told_what_to_do_as_its_evaluator_tells_it(tmp_path, kind, key, prompt):
+    """SimplerEnv's runner hands OpenVLA the instruction as it stands; its processor ends it as any prompt."""
+    small = {} if kind == "openvla" else {"images": 1, "proprio": None}
+    folder = written(tmp_path / "c", kind, key=key, **small)
+    policy = policy_of(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    plain = tokenizer.encode("put Carrot on plate").ids
+    asked = tokenizer.encode("In: What action should the robot take to put carrot on plate?\nOut:").ids
+    wanted = {"bare": [*plain, 29871], "question": [*asked, 29871]}
+    assert plain[0] == asked[0] == 1 and 29871 not in (plain[-1], asked[-1])
+    assert policy.prompts("put Carrot on plate") == wanted[prompt]
+    assert ("What action" in policy.describe()["prompt"]) == (prompt == "question")
+    (other,) = {"bare", "question"} - {prompt}
+    assert policy_of(folder, prompt=other).prompts("put Carrot on plate") == wanted[other]
 
 
 def test_results_say_how_it_decides(folders):
@@ -156,6 +185,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folders, tmp_path):
         ("trained for diffusion", {"decoding": DecodingConfig(decoder="l1")}),
         ("batch=0", {"batch": 0}),
         ("is no step", {"pipeline": {"blur": 3}}),
+        ("prompt='loud': use one of question, bare", {"prompt": "loud"}),
+        ("leave it out", {"resize": "area"}),
     ):
         with pytest.raises(ValueError, match=wanted):
             policy_of(folder, **changes)
@@ -163,6 +194,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folders, tmp_path):
         policy_of(written(tmp_path / "jaco", "openvla", key="jaco_play"))
     with pytest.raises(ValueError, match="one camera"):
         policy_of(written(tmp_path / "two", "parallel", key="bridge_orig", proprio=None))
+    with pytest.raises(ValueError, match="resize='nearest': use one of lanczos, border, area"):
+        policy_of(tmp_path / "two", resize="nearest")
     assert policy_of(tmp_path / "jaco", family="libero").contract.family == "libero"
 
 

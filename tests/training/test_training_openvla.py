@@ -207,7 +207,7 @@ def check_cached_decoding(policy, task) -> torch.Tensor:
         prefix = encode(policy.model, *policy.inputs([seen], [policy.prompts(seen["instruction"])]))
         config = replace(RELEASED, rounds=4)
         noise, ids = draw_noise([seeded(2)], config, 28), policy.decoding.ids
-        cached = diffuse(model, prefix, config, noise, ids)
+        cached = diffuse(model, prefix, replace(policy.decoding, diffusion=config), noise)
 
         def scores(tokens: torch.Tensor) -> torch.Tensor:
             block = model.block(torch.where(tokens == ids.stop, 32001, tokens))

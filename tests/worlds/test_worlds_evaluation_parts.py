@@ -44,7 +44,7 @@ def world(chain):
 
 @pytest.fixture(scope="module")
 def material(world, recordings):
-    return Material(CONFIG, world.model.config, recordings, Frames(world.tokenizer))
+    return Material(CONFIG, world, recordings, Frames(world.tokenizer))
 
 
 # ------------------------------------------------------------------------------------------------- clips
@@ -284,7 +284,7 @@ def test_a_recording_of_another_game_is_told(recordings, monkeypatch):
     dataset = next(iter(recordings.datasets.values()))
     state = dataset.column("observation.state").copy()
     monkeypatch.setitem(dataset._columns, "observation.state", state + 1)
-    brancher = Brancher(recordings, SIZE)
+    brancher = Brancher(recordings, CompactActions())
     with pytest.raises(ValueError, match="goes another way"):
         brancher.branch(recordings.choose(1, 3)[0], 2)
 

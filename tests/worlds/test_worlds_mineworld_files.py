@@ -276,6 +276,38 @@ def test_beginnings_come_from_a_picture(source, tmp_path):
             convert(source, tmp_path / "x", replace(SETTINGS, starts=words))
 
 
+@pytest.mark.parametrize(
+    ("stated", "context", "frames"), [(None, 16, 8), (None, 9, 8), (None, 4, 3), (None, 2, 1), (15, 16, 15)]
+)
+def test_a_beginning_leaves_room_in_the_context(stated, context, frames):
+    assert ConvertConfig(frames=stated).frames_in(context) == frames
+
+
+def test_a_beginning_without_room_is_refused():
+    for stated, context in ((None, 1), (16, 16), (17, 16)):
+        with pytest.raises(ValueError, match=f"below the context, which holds {context} frames"):
+            ConvertConfig(frames=stated).frames_in(context)
+
+
+def test_beginnings_of_a_recording_are_as_long_as_the_context_allows(source, tmp_path):
+    """Without a word about frames: three of a context of four."""
+    from vpt_files import line, noise, write_pair
+
+    write_pair(tmp_path, "scene", [line(keys=["w"])] * 10, [noise((360, 640))] * 10)
+    words = [
+        str(source),
+        f"out={tmp_path / 'out'}",
+        f"starts={tmp_path / 'scene.mp4'}",
+        "rows=2",
+        "columns=4",
+    ]
+    assert main(["convert", *words]) == 0
+    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
+    assert world.model.config.context == 4 and world.starts.shape == (3, 3, 8)
+    assert world.start_actions.shape == (3, 2, 11)
+    assert main(["convert", *words, "frames=4"]) == 2
+
+
 def test_pictures_shrink_as_opencv_does_it():
     cv2 = pytest.importorskip("cv2")
     image = np.random.default_rng(1).integers(0, 256, (360, 640, 3), np.uint8)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.episode import Episode
 from playloop.envs.minecraft import action_vector
-from playloop.tokenizers.minecraft import CompactActions
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
 from playloop.worlds.evaluation.clips import Clip, Recordings
 
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -32,11 +31,10 @@ BRANCHES: dict[str, dict[str, Any]] = {
 """What is held, each for all frames of a branch; angles in degrees a frame."""
 
 
-def branch_actions() -> np.ndarray:
-    """The branches as action vectors [k, 25]; angles are ones that a compact action has, so that the game and
-    the model are told the same."""
-    compact = CompactActions()
-    return compact.decode(compact.encode(np.stack([action_vector(keys) for keys in BRANCHES.values()])))
+def branch_actions(form: CompactActions | MineWorldActions) -> np.ndarray:
+    """The branches as action vectors [k, 25]; angles are ones that the model's form of an action has, so that
+    the game and the model are told the same."""
+    return form.decode(form.encode(np.stack([action_vector(keys) for keys in BRANCHES.values()])))
 
 
 @dataclass
@@ -61,14 +59,14 @@ class Brancher:
 
     Args:
         recordings: of the voxel world.
-        size: of the frames.
+        form: of the actions that the model takes.
 
     Raises:
         ValueError: the recordings do not say which episodes they are.
     """
 
-    def __init__(self, recordings: Recordings, size: tuple[int, int]):
-        self.recordings, self.size = recordings, size
+    def __init__(self, recordings: Recordings, form: CompactActions | MineWorldActions):
+        self.recordings, self.actions = recordings, branch_actions(form)
         self.env = Craft(game_config(recordings.contract))
         for dataset in recordings.datasets.values():
             if "episodes" not in dataset.playloop:
@@ -96,7 +94,7 @@ class Brancher:
             raise ValueError(
                 f"{dataset.root}: this version of the game goes another way than it was recorded."
             )
-        branches = [self._hold(action, count) for action in branch_actions()]
+        branches = [self._hold(action, count) for action in self.actions]
         return Point(clip, np.stack(frames), actions[clip.start :], np.stack(branches))
 
     def _hold(self, action: np.ndarray, count: int) -> np.ndarray:
@@ -109,7 +107,7 @@ class Brancher:
         return np.stack(frames)
 
     def _picture(self) -> np.ndarray:
-        return resize(next(iter(self.env.observe()["images"].values())), self.size)
+        return self.recordings.picture(next(iter(self.env.observe()["images"].values())))
 
 
 def game_config(contract: Contract) -> CraftConfig:

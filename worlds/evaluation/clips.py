@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +61,7 @@ class Recordings:
         camera: "" for every data set's first.
         on_corrupt: "refuse" or "skip".
         trained: what the model's `training.json` says: episodes that it was trained on are left out.
+        resized: makes a frame of any other size, uint8 [H, W, 3], one of that size; None for `demos.resize`.
 
     Raises:
         ValueError: a data set does not have MineRL's actions, or no video.
@@ -72,10 +74,12 @@ class Recordings:
         camera: str = "",
         on_corrupt: Literal["refuse", "skip"] = "refuse",
         trained: dict[str, Any] | None = None,
+        resized: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         opened = [open_demonstrations(path, on_corrupt) for path in paths]
         self.datasets = {dataset.identity: dataset for dataset in opened}
         self.size, self.camera = size, camera
+        self._resized = resized or partial(resize, size=size)
         for dataset in opened:
             if dataset.contract is None or dataset.contract.action_names != ACTION_NAMES:
                 raise ValueError(f"{dataset.root} was not recorded with the actions of MineRL.")
@@ -138,9 +142,11 @@ class Recordings:
         """uint8 [T, H, W, 3]."""
         dataset = self.datasets[clip.source]
         images = dataset.frames(self.camera or dataset.cameras[0], self.rows(clip))
-        if images.shape[1:3] == self.size:
-            return images
-        return np.stack([resize(image, self.size) for image in images])
+        return images if images.shape[1:3] == self.size else np.stack([self.picture(one) for one in images])
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """A frame of the game, uint8 [H, W, 3], as the model's tokenizer is to see it."""
+        return image if image.shape[:2] == self.size else self._resized(image)
 
     def actions(self, clip: Clip) -> np.ndarray:
         """Action vectors between the frames, float32 [T - 1, 25]; [t] leads from frame t to frame t + 1."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from playloop.nn.quantize import Kind
+from playloop.worlds.checkpoint import World
 from playloop.worlds.decode import SamplerConfig
+
+if TYPE_CHECKING:
+    from playloop.worlds.mineworld.folder import MineWorldPlay
 
 
 @dataclass
@@ -19,7 +24,7 @@ class WorldEvaluationConfig:
         sampler: how frames are drawn; its window is the one that everything but the comparison of windows
             is measured with.
         windows: decoding windows that are compared on the same clips with the same draws; None for all that
-            the model was trained with.
+            the model was trained with. A MineWorld has no others than the sampler's then.
         drift_clips: how many long dreams.
         drift_frames: frames of each; as many as the recordings allow.
         branches: states from which the game and the model branch into single actions (voxel world only).
@@ -33,7 +38,8 @@ class WorldEvaluationConfig:
         on_corrupt: "refuse" or "skip".
         seed: of the draws.
         device: "cpu" or "cuda".
-        backend: "kernels", "torch" or "auto", see `worlds.session`.
+        backend: "kernels", "torch", "triton" or "auto", see `worlds.session`.
+        weights: "int8" or "fp8": of a MineWorld in eight bits; None as they are.
         batch: clips at a time in PyTorch.
         threads: of PyTorch; 0 leaves them as they are.
         strips: clips that the report shows.
@@ -58,28 +64,29 @@ class WorldEvaluationConfig:
     seed: int = 0
     device: str = "cpu"
     backend: str = "auto"
+    weights: Kind | None = None
     batch: int = 16
     threads: int = 1
     strips: int = 6
 
-    def check(self, model: Any) -> None:
-        """Refuse what cannot be measured on a model with these sizes (`WorldConfig`).
+    def check(self, world: World | MineWorldPlay) -> None:
+        """Refuse what cannot be measured on a world model.
 
         Raises:
             ValueError: a setting is out of range; says which.
         """
         counts = {name: getattr(self, name) for name in ("clips", "horizon", "branch_frames", "batch")}
-        counts |= {"context": self.seen(model), "drift_frames": self.drift_frames}
+        counts |= {"context": self.seen(world), "drift_frames": self.drift_frames}
         if bad := [f"{name}={value}" for name, value in counts.items() if value < 1]:
             raise ValueError(f"{', '.join(bad)} must be at least 1.")
-        for window in self.compared(model):
-            replace(self.sampler, window=window).check(model)
+        for window in self.compared(world):
+            world.check(replace(self.sampler, window=window))
 
-    def seen(self, model: Any) -> int:
+    def seen(self, world: World | MineWorldPlay) -> int:
         """True frames before what is imagined."""
-        return model.context if self.context is None else self.context
+        return world.seen if self.context is None else self.context
 
-    def compared(self, model: Any) -> list[int]:
+    def compared(self, world: World | MineWorldPlay) -> list[int]:
         """Windows that are compared, that of the sampler first."""
-        others = model.windows if self.windows is None else self.windows
+        others = world.windows if self.windows is None else self.windows
         return list(dict.fromkeys([self.sampler.window, *others]))

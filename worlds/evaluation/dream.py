@@ -20,7 +20,8 @@ class Start:
 
     Args:
         tokens: of the true frames, int64 [T, N].
-        actions: compact, int64 [T - 1 + F, G]: between the true frames, then one for each imagined frame.
+        actions: as the model takes them, int64 [T - 1 + F, G]: between the true frames, then one for each
+            imagined frame.
         uniform: all the randomness there is, float64 [F, N].
     """
 

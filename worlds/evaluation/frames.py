@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from playloop.tokenizers.frames import FrameTokenizer
+from playloop.tokenizers.vq import VQTokenizer
 
 BATCH = 32
 """Frames at a time; a constant, so that a frame is decoded the same way wherever it comes from."""
@@ -18,7 +19,7 @@ class Frames:
         tokenizer: on any device.
     """
 
-    def __init__(self, tokenizer: FrameTokenizer):
+    def __init__(self, tokenizer: FrameTokenizer | VQTokenizer):
         self.tokenizer = tokenizer
         self.device = next(tokenizer.parameters()).device
 

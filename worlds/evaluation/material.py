@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from playloop.tokenizers.minecraft import CompactActions
+from playloop.worlds.checkpoint import World
 from playloop.worlds.evaluation.branching import BRANCHES, Brancher, Point, branch_actions
 from playloop.worlds.evaluation.clips import Clip, Recordings
 from playloop.worlds.evaluation.config import WorldEvaluationConfig
 from playloop.worlds.evaluation.dream import Start
 from playloop.worlds.evaluation.frames import Frames
-from playloop.worlds.model import WorldConfig
+
+if TYPE_CHECKING:
+    from playloop.worlds.mineworld.folder import MineWorldPlay
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,21 @@ class Material:
 
     Args:
         config: how many of what.
-        model: sizes of the world model.
+        world: the model.
         recordings: where clips come from.
         frames: the frame tokenizer.
     """
 
     def __init__(
-        self, config: WorldEvaluationConfig, model: WorldConfig, recordings: Recordings, frames: Frames
+        self,
+        config: WorldEvaluationConfig,
+        world: World | MineWorldPlay,
+        recordings: Recordings,
+        frames: Frames,
     ):
         self.config, self.recordings, self.frames = config, recordings, frames
-        self.context, self.windows = config.seen(model), config.compared(model)
-        self.compact = CompactActions()
+        self.context, self.windows = config.seen(world), config.compared(world)
+        self.actions = world.actions
         self.clips = recordings.choose(config.clips, self.context + config.horizon)
         self.drift_frames = min(config.drift_frames, recordings.longest() - self.context)
         self.drifts = recordings.choose(config.drift_clips, self.context + self.drift_frames)
@@ -65,7 +72,7 @@ class Material:
             return "branches=0"
         clips = self.recordings.choose(self.config.branches, self.context)
         try:
-            brancher = Brancher(self.recordings, self.frames.size)
+            brancher = Brancher(self.recordings, self.actions)
             self.points = {clip: brancher.branch(clip, self.config.branch_frames) for clip in clips}
         except ValueError as error:
             return str(error)
@@ -73,8 +80,8 @@ class Material:
 
     @cached_property
     def branch_actions(self) -> np.ndarray:
-        """Compact actions of the branches, int64 [k, G]."""
-        return self.compact.encode(branch_actions())
+        """Actions of the branches as the model takes them, int64 [k, G]."""
+        return self.actions.encode(branch_actions(self.actions))
 
     def jobs(self) -> Iterator[Job]:
         """Everything to imagine; jobs of one shape follow one another."""
@@ -92,14 +99,14 @@ class Material:
     def start(self, clip: Clip) -> Start:
         """The beginning of a clip whose frames behind the context are to be imagined."""
         frames = self.recordings.frames(clip)[: self.context]
-        actions = self.compact.encode(self.recordings.actions(clip))
+        actions = self.actions.encode(self.recordings.actions(clip))
         return Start(self.frames.encode(frames), actions, self._draws(clip, clip.frames - self.context))
 
     def branch(self, clip: Clip, number: int) -> Start:
         """The beginning of a branch into the action with this number, which is held."""
         point, count = self.points[clip], self.config.branch_frames
         held = np.repeat(self.branch_actions[number][None], count, 0)
-        actions = np.concatenate([self.compact.encode(point.actions), held])
+        actions = np.concatenate([self.actions.encode(point.actions), held])
         return Start(self.frames.encode(point.frames), actions, self._draws(clip, count, "branch", number))
 
     def _draws(self, clip: Clip, count: int, *purpose: object) -> np.ndarray:

@@ -17,10 +17,11 @@ from rich.console import Console
 from playloop.nn.folder import read_record
 from playloop.rollouts.files import write_json
 from playloop.rollouts.provenance import provenance
-from playloop.worlds.checkpoint import World, load_inverse, load_world, weights_hash
+from playloop.worlds.checkpoint import World, load_inverse, load_playable, weights_hash
 from playloop.worlds.evaluation.clips import Recordings
 from playloop.worlds.evaluation.config import WorldEvaluationConfig
 from playloop.worlds.evaluation.dream import Dreamer
+from playloop.worlds.evaluation.dream_mineworld import MineWorldDreamer
 from playloop.worlds.evaluation.frames import Frames
 from playloop.worlds.evaluation.judge import Judge
 from playloop.worlds.evaluation.material import Job, Material
@@ -29,6 +30,7 @@ from playloop.worlds.evaluation.progress import DreamProgress
 from playloop.worlds.evaluation.report import write_report
 from playloop.worlds.evaluation.store import DreamStore
 from playloop.worlds.evaluation.table import result_tables
+from playloop.worlds.mineworld.folder import MineWorldPlay
 
 
 def evaluate_world(
@@ -59,15 +61,17 @@ def evaluate_world(
     out, console = Path(out), console or Console(stderr=True)
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = load_world(world, config.device)
-    config.check(loaded.model.config)
+    loaded = load_playable(world, config.device, config.weights)
+    config.check(loaded)
+    dreamer = open_dreamer(loaded, config)
     read = load_inverse(config.inverse, config.device).infer if config.inverse else None
     measures = Measures(config)
     frames = Frames(loaded.tokenizer)
     trained = read_record(Path(world) / "training.json")
-    recordings = Recordings(paths, frames.size, config.camera, config.on_corrupt, trained)
-    material = Material(config, loaded.model.config, recordings, frames)
-    dreamer = Dreamer(loaded, config.sampler, config.backend, config.batch)
+    recordings = Recordings(
+        paths, frames.size, config.camera, config.on_corrupt, trained, resized=loaded.resize
+    )
+    material = Material(config, loaded, recordings, frames)
     store = DreamStore(out, identity(config, world, loaded, material, dreamer))
     try:
         session = imagine_missing(material, dreamer, store, console)
@@ -84,8 +88,19 @@ def evaluate_world(
     return summary
 
 
+def open_dreamer(world: World | MineWorldPlay, config: WorldEvaluationConfig) -> Dreamer | MineWorldDreamer:
+    """Who imagines with a world model.
+
+    Raises:
+        ValueError: no such backend for it here.
+    """
+    if isinstance(world, World):
+        return Dreamer(world, config.sampler, config.backend, config.batch)
+    return MineWorldDreamer(world, config.sampler, config.backend, config.batch, config.weights)
+
+
 def imagine_missing(
-    material: Material, dreamer: Dreamer, store: DreamStore, console: Console
+    material: Material, dreamer: Dreamer | MineWorldDreamer, store: DreamStore, console: Console
 ) -> dict[str, Any] | None:
     """Imagine what the store lacks; returns how long that took, None if nothing was missing."""
     jobs = list(material.jobs())
@@ -116,7 +131,11 @@ def batches(jobs: list[Job], size: int) -> list[list[Job]]:
 
 
 def identity(
-    config: WorldEvaluationConfig, world: str | Path, loaded: World, material: Material, dreamer: Dreamer
+    config: WorldEvaluationConfig,
+    world: str | Path,
+    loaded: World | MineWorldPlay,
+    material: Material,
+    dreamer: Dreamer | MineWorldDreamer,
 ) -> dict[str, Any]:
     """All that can change an imagined token."""
     sampler = {name: value for name, value in asdict(config.sampler).items() if name != "window"}
@@ -136,7 +155,7 @@ def identity(
     }
 
 
-def facts(world: World, material: Material) -> dict[str, Any]:
+def facts(world: World | MineWorldPlay, material: Material) -> dict[str, Any]:
     """What was judged on what."""
     config, recordings = material.config, material.recordings
     data = [

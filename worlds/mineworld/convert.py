@@ -20,6 +20,8 @@ from playloop.worlds.mineworld.starts import read_starts, resize_linear
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "keep": None}
 """Names of the types that weights can be kept in."""
 GREY = 127
+FRAMES = 8
+"""Of a beginning, where nothing else is stated and the context holds more."""
 
 
 @dataclass
@@ -32,7 +34,8 @@ class ConvertConfig:
         starts: an image or a clip to begin play with; a clip beside a .jsonl of the same name is a VPT
             recording, whose actions are used. None leaves one grey frame, for play that goes on from other
             pictures.
-        frames: of each beginning, where actions are known.
+        frames: of each beginning, where actions are known; None: `FRAMES`, or as many as leave room for one
+            more in the context.
         dtype: to keep the weights in, "keep" as they are; the release computes in float16.
         rows: of a frame's grid of tokens.
         columns: likewise.
@@ -40,7 +43,7 @@ class ConvertConfig:
 
     config: str | None = None
     starts: str | None = None
-    frames: int = 8
+    frames: int | None = None
     dtype: str = "float16"
     rows: int = 14
     columns: int = 24
@@ -54,10 +57,23 @@ class ConvertConfig:
         """
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype}: there are {', '.join(DTYPES)}")
-        if min(self.rows, self.columns, self.frames) < 1:
+        if min(self.rows, self.columns) < 1 or (self.frames is not None and self.frames < 1):
             raise ValueError("rows, columns and frames must be at least 1")
         if self.starts is not None and not Path(self.starts).is_file():
             raise FileNotFoundError(f"starts={self.starts} is not there; give an image or a clip")
+
+    def frames_in(self, context: int) -> int:
+        """Frames of a beginning where the model's context holds so many.
+
+        Raises:
+            ValueError: the context has no room for a frame after them.
+        """
+        frames = min(FRAMES, context - 1) if self.frames is None else self.frames
+        if not 1 <= frames < context:
+            raise ValueError(
+                f"frames={frames} must be at least 1 and below the context, which holds {context} frames"
+            )
+        return frames
 
 
 def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, command: str = "") -> Published:
@@ -75,9 +91,7 @@ def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, com
     """
     settings.check()
     published = read_published(source, settings.config, settings.rows, settings.columns)
-    if settings.frames >= published.config.context:
-        raise ValueError(f"frames={settings.frames} must be below the context, {published.config.context}")
-    starts = _starts(published, settings)
+    starts = _starts(published, settings, settings.frames_in(published.config.context))
     record = {
         "command": command,
         "source": published.path.name,
@@ -89,14 +103,14 @@ def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, com
     return published
 
 
-def _starts(published: Published, settings: ConvertConfig) -> tuple[Tensor, Tensor]:
-    """Tokens [S, T, N] and actions [S, T - 1, A] of the beginnings."""
+def _starts(published: Published, settings: ConvertConfig, frames: int) -> tuple[Tensor, Tensor]:
+    """Tokens [S, T, N] and actions [S, T - 1, A] of the beginnings; `frames` long where actions are known."""
     size = published.tokenizer.height, published.tokenizer.width
     if settings.starts is None:
         images = np.full((1, 1, *size, 3), GREY, np.uint8)
         vectors = np.zeros((1, 0, ACTION_SIZE), np.float32)
     else:
-        images, vectors = read_starts(Path(settings.starts), settings.frames)
+        images, vectors = read_starts(Path(settings.starts), frames)
     resized = np.stack([resize_linear(image, size) for image in images.reshape(-1, *images.shape[2:])])
     tokenizer = _encoder(published)
     tokens = torch.cat([tokenizer.encode(image[None]) for image in torch.from_numpy(resized)])

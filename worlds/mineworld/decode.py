@@ -1,7 +1,8 @@
 """A frame of MineWorld in `FrameSchedule.forwards` passes over a static cache.
 
-Every pass has the same shapes in every frame, and where it stands is a number on the device: no pass waits
-for the host, so that a frame can be captured as one CUDA graph and replayed.
+Every pass has the same shapes in every frame, and where each row of the batch stands is a number on the
+device: no pass waits for the host, so that a frame can be captured as one CUDA graph and replayed, whatever
+the rows are busy with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from playloop.nn.decoder import Rotary, StaticCache
+from playloop.nn.decoder import Rotary, StaticCache, put
 from playloop.worlds.decode import sample
 from playloop.worlds.mineworld.model import MineWorld, placeholder_places
 from playloop.worlds.mineworld.sampler import CLEAN, MineWorldSampler
@@ -21,12 +22,13 @@ from playloop.worlds.mineworld.schedule import FrameSchedule, clip_schedule
 
 @dataclass
 class DecodeState:
-    """What a session keeps, tensors of one size that are written in place.
+    """What sessions keep, one a row: tensors of one size that are written in place.
 
     Args:
         cache: keys and values of the whole context.
         rotary: of its positions.
-        base: place of the next unit's first token, int64 [1]; the last frame's last token is just before it.
+        base: place of the next unit's first token, int64 [B]; the last frame's last token is just before it.
+            0 where a row holds no frame.
         frame: tokens of the last frame, int64 [B, N].
         first: of the first frame that the context began with, likewise.
     """
@@ -46,9 +48,14 @@ class DecodeState:
         return cls(
             StaticCache.empty(config.sizes, batch, config.positions, dtype, device),
             Rotary(config.sizes, config.positions, dtype, device),
-            torch.zeros(1, dtype=torch.int64, device=device),
+            torch.zeros(batch, dtype=torch.int64, device=device),
             *frames,
         )
+
+    def rows(self, chosen: slice) -> DecodeState:
+        """Some rows, as views: what is done to them is done here."""
+        parts = (part[chosen] for part in (self.base, self.frame, self.first))
+        return DecodeState(self.cache.rows(chosen), self.rotary, *parts)
 
     @property
     def length(self) -> int:
@@ -116,10 +123,13 @@ class FrameTables:
         return cls(steps, own, slots, torch.arange(state.length, device=device))
 
     def bias(self, base: Tensor) -> Tensor:
-        """Of every query against the whole cache, [queries + 1, places], for a unit that begins at `base`."""
-        past = torch.zeros_like(self.places, dtype=self.own.dtype)
-        past.masked_fill_(self.places >= base, float("-inf"))
-        return past.repeat(len(self.own), 1).index_copy_(1, base + self.slots, self.own)
+        """Of every query against the whole cache, [B, queries + 1, places]; each row's unit begins at its
+        `base` [B]."""
+        past = torch.zeros(len(base), len(self.places), dtype=self.own.dtype, device=base.device)
+        past.masked_fill_(self.places >= base[:, None], float("-inf"))
+        whole = past[:, None].repeat(1, len(self.own), 1)
+        put(whole, _shared(base[:, None] + self.slots), self.own.expand(len(base), -1, -1))
+        return whole
 
 
 def _tables(schedule: FrameSchedule, number: int, device: torch.device) -> StepTables:
@@ -145,7 +155,7 @@ def _tables(schedule: FrameSchedule, number: int, device: torch.device) -> StepT
 def prefill(
     model: MineWorld, state: DecodeState, tokens: Tensor, actions: Tensor, schedule: FrameSchedule
 ) -> None:
-    """Begin anew with frames that exist, in one pass.
+    """Begin anew with frames that exist, in one pass; `state.rows` begins with some rows alone.
 
     What was in the cache is zero afterwards: under compat rules places are seen before they are written.
 
@@ -174,33 +184,61 @@ def decode_frame(
     uniform: Tensor,
     tables: FrameTables,
     sampler: MineWorldSampler,
+    moves: Tensor | None = None,
 ) -> Tensor:
     """The next frame's tokens, int64 [B, N]; `state` moves on by one unit.
 
     Args:
         model: the weights.
-        state: holds at least one frame and room for this one: the caller counts, this function cannot.
+        state: every row that moves holds at least one frame and room for this one: the caller counts, this
+            function cannot.
         action: int64 [B, A], taken at the last frame.
         uniform: one number in [0, 1) for every token, float32 [B, N]: all the randomness there is.
         tables: of the sampler's schedule.
         sampler: how tokens are drawn, and which placeholders are fed.
+        moves: rows that take this step, bool [B]; None for all. The others are computed, too, for nothing:
+            they stay where they are, and their tokens mean nothing. They may hold no frame, or have no room;
+            one without room must be read in again before it moves.
     """
-    tokens, bias = torch.zeros_like(state.frame), tables.bias(state.base)
+    base = state.base
+    if moves is not None:
+        base = base.clamp(1, state.length - len(tables.slots))
+    tokens, bias = torch.zeros_like(state.frame), tables.bias(base)
+    if sampler.rules != CLEAN:
+        _clear(state, _shared(base[:, None] + tables.slots))
     for number, step in enumerate(tables.steps):
         x = _inputs(model, state, step, tokens, action if number == 0 else None, sampler)
-        positions = state.base + step.slots
+        positions = base[:, None] + step.slots  # [B, n]
         hidden = model.llama(
             x.to(state.dtype),
             state.rotary.at(positions),
-            bias[step.masks],
+            bias.index_select(1, step.masks)[:, None],
             state.cache,
-            positions[: step.written],
+            _shared(positions[:, : step.written]),
         )
-        drawn = sample(model.visual(hidden[:, step.reading]), uniform[:, step.targets], sampler)
+        logits = model.visual(hidden[:, step.reading])
+        drawn = sample(logits, uniform[:, step.targets], sampler, model.llama.kernels == "triton")
         tokens.index_copy_(1, step.targets, drawn)
-    state.frame.copy_(tokens)
-    state.base += len(tables.slots)
+    if moves is None:
+        state.frame.copy_(tokens)
+        state.base += len(tables.slots)
+    else:
+        state.frame.copy_(torch.where(moves[:, None], tokens, state.frame))
+        state.base += moves * len(tables.slots)
     return tokens
+
+
+def _shared(places: Tensor) -> Tensor:
+    """Places [B, n] as `put` copies them fastest: one row's are those of all rows, [n]."""
+    return places[0] if len(places) == 1 else places
+
+
+def _clear(state: DecodeState, places: Tensor) -> None:
+    """Make the unit's places zeros: compat rules see them before they are written, and a row that stood still
+    or a run before a capture may have left something there."""
+    for buffer in (*state.cache.keys, *state.cache.values):
+        batch, groups, _, size = buffer.shape
+        put(buffer, places, buffer.new_zeros(1).expand(batch, groups, places.shape[-1], size))
 
 
 def _inputs(

@@ -76,6 +76,7 @@ def _converted(path: Path) -> list[tuple[str, str]]:
         ("kind", "MineWorld, ready to play"),
         ("made of", str(training.get("source", "unknown"))),
         *_sizes(config, vq, counts, kinds),
+        *([("start queries", "trained")] if config.start_queries else []),
         ("beginnings", f"{clips} of {frames} frames"),
         ("to play", f"playloop play env=mineworld checkpoint={path}"),
     ]

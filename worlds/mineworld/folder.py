@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from playloop.envs.contract import Contract
 from playloop.envs.minecraft import ACTION_NAMES
 from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, staged, write_record
 from playloop.nn.precision import native
+from playloop.nn.quantize import Kind, quantize
 from playloop.nn.record import from_record, to_record
 from playloop.nn.shards import read_header, read_tensors
 from playloop.nn.slots import Slot, check_shapes, place
+from playloop.nn.slots import published as weights_by_name
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.decode import SamplerConfig
@@ -56,6 +59,16 @@ class MineWorldPlay:
     def actions(self) -> MineWorldActions:
         """Action vectors ↔ tokens."""
         return self.model.config.actions
+
+    @property
+    def seen(self) -> int:
+        """Frames that a new one can follow from: the context holds the new one, too."""
+        return self.model.config.context - 1
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Of decoding: none stands out, every window can be asked for."""
+        return ()
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
@@ -110,10 +123,42 @@ def save_published(
     with staged(folder) as partial:
         _save_half(partial / "tokenizer", TOKENIZER, published.tokenizer, published.tokenizer_weights, dtype)
         _save_half(partial, MINEWORLD, published.config, published.weights, dtype)
-        write_record(partial / "training.json", training)
-        write_record(partial / "contract.json", minecraft_contract(published.tokenizer).to_json())
-        tokens, actions = (part.cpu().numpy().astype(np.int16) for part in starts)
-        np.savez_compressed(partial / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+        _save_rest(partial, minecraft_contract(published.tokenizer), starts, training)
+    return folder
+
+
+def save_mineworld(
+    folder: Path,
+    config: MineWorldConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Path,
+    dtype: torch.dtype | None,
+    contract: Contract,
+    starts: tuple[Tensor, Tensor],
+    training: dict[str, Any],
+) -> Path:
+    """Write a MineWorld that was trained here as a folder, whole or not at all; names are the published ones.
+
+    Args:
+        folder: to write; an older one of that name is replaced.
+        config: sizes.
+        state: all weights, by the names of `MineWorld.state_dict`.
+        tokenizer: folder of its frame tokenizer, which is copied.
+        dtype: to keep the weights in; None keeps each as it is.
+        contract: of the game whose recordings it was trained on, with the tokenizer's size of frames.
+        starts: tokens [S, T, N] and actions [S, T - 1, A] of clips to begin with.
+        training: command, data, seed, git …: anything JSON-able.
+
+    Raises:
+        ValueError: a weight is no number, or too large for `dtype`.
+    """
+    with torch.device("meta"):
+        model = MineWorld(config)
+    model.load_state_dict(state, assign=True)
+    with staged(folder) as partial:
+        shutil.copytree(tokenizer, partial / "tokenizer")
+        _save_half(partial, MINEWORLD, config, weights_by_name(model, model.slots()), dtype)
+        _save_rest(partial, contract, starts, training)
     return folder
 
 
@@ -135,8 +180,20 @@ def _save_half(
     write_record(folder / "config.json", record)
 
 
+def _save_rest(
+    folder: Path, contract: Contract, starts: tuple[Tensor, Tensor], training: dict[str, Any]
+) -> None:
+    write_record(folder / "training.json", training)
+    write_record(folder / "contract.json", contract.to_json())
+    tokens, actions = (part.cpu().numpy().astype(np.int16) for part in starts)
+    np.savez_compressed(folder / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+
+
 def load_mineworld(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    weights: Kind | None = None,
 ) -> MineWorldPlay:
     """Read a MineWorld to play it.
 
@@ -144,6 +201,7 @@ def load_mineworld(
         folder: that `playloop convert` wrote.
         device: to run on.
         dtype: to compute in; None for float16 on a GPU, as the release, and what a CPU multiplies fastest.
+        weights: "int8" or "fp8" keeps those of the transformer's blocks in eight bits; None as they are.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -158,6 +216,8 @@ def load_mineworld(
     with torch.device("meta"):
         model = MineWorld(config)
     _fill(model, model.slots(), folder, device, dtype)
+    if weights is not None:
+        quantize(model.llama, weights)
     with np.load(folder / "starts.npz", allow_pickle=False) as stored:
         starts, actions = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("tokens", "actions"))
     tokenizer = load_vq(folder / "tokenizer", device, dtype)

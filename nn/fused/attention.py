@@ -1,4 +1,4 @@
-"""Attention of a few queries to many keys on a GPU: the keys are split among all its processors (Triton).
+"""Attention of a few queries to many keys: the keys are split among all processors of a GPU.
 
 A decoding step has a handful of queries and thousands of keys. One program for each head would leave most of
 a GPU idle; here each takes a range of the keys for a whole group of query heads, which share what it reads,
@@ -14,6 +14,8 @@ from torch import Tensor
 
 KEYS = 64
 """Keys of one step of the loop."""
+MOST_ROWS = 64
+"""Rows of a program; more rows read the keys again."""
 PROGRAMS = 264
 """How many programs are wanted: two for each processor of an H100 or H200."""
 
@@ -24,9 +26,9 @@ def _ranges(
     rows, asked, places, steps, bias_batch, groups, scale,
     ROWS: tl.constexpr, SIZE: tl.constexpr, STEP: tl.constexpr, BIASED: tl.constexpr,
 ):  # fmt: skip
-    """One range of keys for one group: its own maximum, total and mixed values."""
+    """One range of keys for rows of one group: their own maximum, total and mixed values."""
     pair, part, parts = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
-    row, column, key = tl.arange(0, ROWS), tl.arange(0, SIZE), tl.arange(0, STEP)
+    row, column, key = tl.program_id(2) * ROWS + tl.arange(0, ROWS), tl.arange(0, SIZE), tl.arange(0, STEP)
     there = row < rows
     q = tl.load(queries + (pair * rows + row)[:, None] * SIZE + column[None], mask=there[:, None], other=0.0)
     top = tl.full([ROWS], float("-inf"), tl.float32)
@@ -59,55 +61,62 @@ def _ranges(
 
 @triton.jit
 def _join(
-    found, most, total, out, rows, parts,
+    found, most, total, out, rows, asked, parts, groups,
     PARTS: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    """One row's ranges weighed by their totals."""
+    """One row's ranges weighed by their totals, and put where the token's heads lie side by side."""
     pair, row = tl.program_id(0), tl.program_id(1)
     part, column = tl.arange(0, PARTS), tl.arange(0, SIZE)
     there = part < parts
     place = (pair * parts + part) * rows + row
     top = tl.load(most + place, mask=there, other=float("-inf"))
-    highest = tl.max(top, 0)
-    weight = tl.where(there, tl.exp(top - highest), 0.0)
+    weight = tl.where(there, tl.exp(top - tl.max(top, 0)), 0.0)
     mass = tl.sum(weight * tl.load(total + place, mask=there, other=0.0), 0)
     mixed = tl.load(found + place[:, None] * SIZE + column[None], mask=there[:, None], other=0.0)
     result = tl.sum(mixed * weight[:, None], 0) / mass
-    tl.store(out + (pair * rows + row) * SIZE + column, result)
+    share = rows // asked  # heads of a group
+    token = (pair // groups) * asked + row % asked
+    head = (pair % groups) * share + row // asked
+    tl.store(out + (token * groups * share + head) * SIZE + column, result.to(out.dtype.element_ty))
 
 
-def attend_split(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`nn.llama.attend_grouped` for few queries; every query must see at least one key.
+def attend_packed(
+    queries: Tensor, keys: Tensor, values: Tensor, asked: int, bias: Tensor | None = None
+) -> Tensor:
+    """Softmax attention in which groups of query heads share a head of keys and values.
+
+    Every query must see at least one key.
 
     Args:
-        queries: [B, H, Q, E]; E a power of two of at least 16, H / K * Q rows at most 128.
+        queries: [B * K, H / K * n, E], the heads of a group below each other; E a power of two, at least 16.
         keys: [B, K, S, E], contiguous.
-        values: [B, K, S, E], contiguous.
-        bias: [Q, S] or [B, 1, Q, S]; None hides nothing.
+        values: likewise.
+        asked: n, the tokens that ask.
+        bias: added to the scores, [n, S] or [B, 1, n, S], contiguous; None hides nothing.
 
     Returns:
-        [B, H, Q, E].
+        [B, n, H * E].
     """
-    b, h, q, e = queries.shape
-    groups, places = keys.shape[1], keys.shape[2]
-    rows = h // groups * q
-    packed = queries.reshape(b * groups, rows, e).contiguous()
+    pairs, rows, size = queries.shape
+    batch, groups, places = keys.shape[:3]
+    tile = min(MOST_ROWS, max(16, triton.next_power_of_2(rows)))
+    tiles = triton.cdiv(rows, tile)
     steps_in_all = triton.cdiv(places, KEYS)
-    parts = max(1, min(steps_in_all, PROGRAMS // (b * groups)))
+    parts = max(1, min(steps_in_all, PROGRAMS // (pairs * tiles)))
     steps = triton.cdiv(steps_in_all, parts)
     parts = triton.cdiv(steps_in_all, steps)
-    shape = b * groups, parts, rows
-    found = torch.empty(*shape, e, dtype=torch.float32, device=queries.device)
+    shape = pairs, parts, rows
+    found = torch.empty(*shape, size, dtype=torch.float32, device=queries.device)
     most, total = (torch.empty(shape, dtype=torch.float32, device=queries.device) for _ in range(2))
-    out = torch.empty_like(packed)
+    out = queries.new_empty(batch, asked, groups * (rows // asked) * size)
     shared = bias is None or bias.ndim == 2 or bias.shape[0] == 1
-    _ranges[(b * groups, parts)](
-        packed, keys, values, packed if bias is None else bias.contiguous(), found, most, total,
-        rows, q, places, steps, 0 if shared else q * places, groups, e**-0.5,
-        ROWS=max(16, triton.next_power_of_2(rows)), SIZE=e, STEP=KEYS, BIASED=bias is not None,
+    _ranges[(pairs, parts, tiles)](
+        queries, keys, values, queries if bias is None else bias, found, most, total,
+        rows, asked, places, steps, 0 if shared else asked * places, groups, size**-0.5,
+        ROWS=tile, SIZE=size, STEP=KEYS, BIASED=bias is not None, num_warps=4 if tile < 64 else 8,
     )  # fmt: skip
-    _join[(b * groups, rows)](
-        found, most, total, out, rows, parts,
-        PARTS=triton.next_power_of_2(parts), SIZE=e,
+    _join[(pairs, rows)](
+        found, most, total, out, rows, asked, parts, groups,
+        PARTS=triton.next_power_of_2(parts), SIZE=size,
     )  # fmt: skip
-    return out.view(b, h, q, e)
+    return out
