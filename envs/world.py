@@ -13,6 +13,7 @@ import torch
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
+from playloop.nn.graphs import Captured
 from playloop.worlds.checkpoint import load_inverse, load_playable, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.session import open_session
@@ -90,6 +91,7 @@ class WorldEnv(PlayEnv):
         self.horizon, self.render_mode = config.horizon, render_mode
         self.world = load_playable(config.checkpoint, config.device, config.weights)
         self.session = open_session(self.world, config.sampler, config.backend)
+        self.picture = Captured(self.world.tokenizer.decode)
         self.inverse = load_inverse(config.inverse, config.device) if config.inverse else None
         self.camera, self.size = next(iter(self.contract.cameras.items()))
         self.action_space = action_space()
@@ -147,9 +149,7 @@ class WorldEnv(PlayEnv):
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": np.zeros(0, np.float32), "instruction": TASK}
         if images:
-            observation["images"] = {
-                self.camera: self.world.tokenizer.decode(self.tokens[None])[0].cpu().numpy()
-            }
+            observation["images"] = {self.camera: self.picture(self.tokens[None])[0].cpu().numpy()}
         return observation
 
     def warm_up(self) -> None:

@@ -15,7 +15,6 @@ from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
 
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
-    from playloop.worlds.mineworld.players import MineWorldPlayers
 
 
 class Session(Protocol):
@@ -117,20 +116,6 @@ def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: 
         raise ValueError(f"backend={backend!r} is neither kernels nor torch nor auto")
     sampler.check(world.model.config)
     return EngineSession(world, sampler) if backend == "kernels" else TorchSession(world, sampler)
-
-
-def open_players(
-    world: MineWorldPlay, sampler: SamplerConfig, players: int, backend: str = "auto"
-) -> MineWorldPlayers:
-    """Sessions of so many players in a MineWorld, who step in one call; see `MineWorldPlayers`.
-
-    Raises:
-        ValueError: as `open_session`.
-    """
-    from playloop.worlds.mineworld.players import MineWorldPlayers
-
-    choose_kernels(world, backend)
-    return MineWorldPlayers(world, sampler, players)
 
 
 def choose_kernels(world: MineWorldPlay, backend: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conformance import check_env
+from no_host import without_host
 from PIL import Image
 
 from playloop.cli.checkpoints import find_checkpoint
@@ -18,10 +19,12 @@ from playloop.envs.episode import FRESH, Episode
 from playloop.envs.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.rollouts.play.stage import Part, Stage
+from playloop.tokenizers.frames import FrameTokenizer
+from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld, load_playable, load_world, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.synthetic import write_synthetic
+from playloop.worlds.mineworld.synthetic import TINY, write_synthetic
 from playloop.worlds.session import open_session
 
 AHEAD, STILL = action_vector({"forward": 1, "camera": [0.0, 10.0]}), np.zeros(ACTION_SIZE, np.float32)
@@ -212,3 +215,47 @@ def test_the_command_line_evaluates_in_it(folder, tmp_path, capsys):
 def test_bad_words_are_one_sentence(words, complaint, capsys):
     assert main(["convert", *words]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """With heads that a GPU's kernels can compute."""
+    root = tmp_path_factory.mktemp("larger")
+    source = write_synthetic(root / "release", config=replace(TINY, width=64))
+    assert main(["convert", str(source), f"out={root / 'out'}", "rows=2", "columns=4", "dtype=float32"]) == 0
+    return root / "out"
+
+
+def frames_of(folder, steps=4, **settings):
+    env = WorldEnvConfig(str(folder), inits=1, threads=0, **settings).make()
+    env.begin(Episode("world", 0, 0))
+    found = []
+    for _ in range(steps):
+        env.advance(AHEAD)
+        found.append(env.tokens)
+    return torch.stack(found)
+
+
+def test_tritons_kernels_dream_as_pytorchs(larger, monkeypatch):
+    pytest.importorskip("triton", reason="Triton is not installed; it comes with PyTorch's CUDA builds")
+    monkeypatch.setattr("playloop.worlds.mineworld.folder.native", lambda device: torch.float32)
+    found = frames_of(larger, 2, backend="triton")
+    assert torch.equal(found, frames_of(larger, 2)) and len(found.unique()) > 8
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_eight_bits_are_a_setting_that_results_name(larger, kind):
+    small, whole = (WorldEnvConfig(str(larger), weights=weights) for weights in (kind, None))
+    assert small.contract().protocol == f"{whole.contract().protocol}, its weights in {kind}"
+    same = (frames_of(larger, weights=kind) == frames_of(larger)).float().mean()
+    assert 0 < same < 1
+    with pytest.raises(ValueError, match=f"weights={kind} is for a MineWorld"):
+        load_playable(find_checkpoint("craft"), weights=kind)
+
+
+@pytest.mark.parametrize("decoded", [VQTokenizer, FrameTokenizer])
+def test_pixels_could_be_captured(folder, decoded):
+    craft = load_world(find_checkpoint("craft")).tokenizer
+    tokenizer = craft if decoded is FrameTokenizer else load_playable(folder).tokenizer
+    assert isinstance(tokenizer, decoded)
+    assert without_host(tokenizer.decode, torch.zeros(1, tokenizer.tokens, dtype=torch.int64)) > 20

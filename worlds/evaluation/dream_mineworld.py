@@ -1,4 +1,4 @@
-"""Imagining clips with a MineWorld: each clip is a player, and all of them step together."""
+"""Imagining clips with a MineWorld: each clip is a player, and on a GPU several step together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from playloop.worlds.evaluation.dream import Start
 from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.players import MineWorldPlayers
 from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.session import choose_kernels, open_players
+from playloop.worlds.session import choose_kernels
 
 
 class MineWorldDreamer:
-    """As `Dreamer`; what a clip becomes depends on its neighbours through rounding alone.
+    """As `Dreamer`. The batch has always as many rows, so that a clip is the same whatever else is imagined.
 
     Args:
         world: the model.
@@ -40,9 +40,8 @@ class MineWorldDreamer:
         weights: Kind | None = None,
     ):
         choose_kernels(world, backend)
-        self.world, self.sampler, self.batch = world, MineWorldSampler.of(sampler), batch
-        self._chosen, self._weights = backend, weights
-        self._players: MineWorldPlayers | None = None
+        self.world, self.sampler, self._weights = world, MineWorldSampler.of(sampler), weights
+        self.batch, self.players = batch, MineWorldPlayers(world, self.sampler, batch)
 
     @property
     def backend(self) -> str:
@@ -51,8 +50,8 @@ class MineWorldDreamer:
         return ", ".join((*parts, self._weights) if self._weights else parts)
 
     def dream(self, starts: Sequence[Start], window: int) -> list[np.ndarray]:
-        """The tokens of the imagined frames, int64 [F, N] for each start; all starts are of one shape."""
-        players = self._of(len(starts))
+        """The tokens of the imagined frames, int64 [F, N] for each of at most `batch` starts of one shape."""
+        players = self.players
         players.sampler = replace(self.sampler, window=window)
         known, count = len(starts[0].tokens), len(starts[0].uniform)
         actions = [torch.from_numpy(start.actions) for start in starts]
@@ -67,10 +66,3 @@ class MineWorldDreamer:
             moved = players.step(acted, drawn)
             found.append(torch.stack([moved[player] for player in range(len(starts))]))
         return list(torch.stack(found, 1).cpu().numpy())
-
-    def _of(self, count: int) -> MineWorldPlayers:
-        """So many players; made again only where their number changes, a row that idles costs as much."""
-        if self._players is None or len(self._players.contexts) != count:
-            self._players = None  # its contexts go before there is room for others
-            self._players = open_players(self.world, self.sampler, count, self._chosen)
-        return self._players

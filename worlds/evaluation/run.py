@@ -96,7 +96,9 @@ def open_dreamer(world: World | MineWorldPlay, config: WorldEvaluationConfig) ->
     """
     if isinstance(world, World):
         return Dreamer(world, config.sampler, config.backend, config.batch)
-    return MineWorldDreamer(world, config.sampler, config.backend, config.batch, config.weights)
+    # a CPU gains nothing by several at a time
+    batch = 1 if world.model.head.weight.device.type == "cpu" else config.batch
+    return MineWorldDreamer(world, config.sampler, config.backend, batch, config.weights)
 
 
 def imagine_missing(
