@@ -7,7 +7,7 @@ eval: setup  ## the shipped policy in the real LIBERO: 20 episodes, table, video
 	@.venv/bin/playloop eval $(ARGS)
 
 test: setup  ## all tests, those on the real simulator included
-	@.venv/bin/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 RECORD = .venv/bin/playloop record env.success_steps=10
 TRAIN = .venv/bin/playloop train training=cpu policy.draws=1 training.trainer.precision=bf16

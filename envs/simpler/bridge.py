@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode
+from playloop.envs.gl import choose_backend
 from playloop.envs.simpler import assets, placements
 from playloop.envs.simpler.overlay import composite
 from playloop.envs.simpler.shapes import box_around, corners_of, moved
@@ -258,6 +259,7 @@ def make_maniskill(environment: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            choose_backend()  # of MuJoCo's pictures: ManiSkill imports it, and the choice is made then
             import mani_skill.envs  # noqa: F401 (registers the tasks)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(

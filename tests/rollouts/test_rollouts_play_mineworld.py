@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from play_helpers import Client, playing, request, run
 
@@ -49,8 +50,11 @@ def address(folder):
 
 @pytest.fixture(scope="module")
 def env(folder):
-    """The same world in this process, to compare with."""
-    return WorldEnvConfig(str(folder), MineWorldSampler(), threads=0).make()
+    """The same world in this process, to compare with, on as many threads: a picture between two codes is
+    taken for the one or the other by rounding."""
+    threads = torch.get_num_threads()
+    yield WorldEnvConfig(str(folder), MineWorldSampler(), threads=1).make()
+    torch.set_num_threads(threads)
 
 
 def near(one: np.ndarray, other: np.ndarray) -> bool:

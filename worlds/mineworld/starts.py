@@ -25,7 +25,7 @@ def resize_linear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if image.shape[:2] == size:
         return image
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     scaled = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
     return scaled[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
 
