@@ -1,7 +1,7 @@
 # make eval and make test set everything up on a fresh Debian with Python 3.11 or newer, the first time.
 # ARGS is handed on: make eval ARGS="suite=libero_spatial inits=10".
 
-.PHONY: eval test train bridge world lint setup clean
+.PHONY: eval test train bridge world gpu lint setup clean
 
 eval: setup  ## the shipped policy in the real LIBERO: 20 episodes, table, videos, report
 	@.venv/bin/playloop eval $(ARGS)
@@ -70,6 +70,11 @@ world: setup  ## the shipped world model again, from nothing: four hours on two 
 		trainer.validate_every=100 trainer.checkpoint_every=50 trainer.decay=0.01
 	@$(TEACH) inverse=craft data=data/explore out=runs/inverse trainer.steps=2600 trainer.batch=128 trainer.rate=1e-3 \
 		trainer.warmup=150 trainer.average=0.995 trainer.validate_every=400 trainer.checkpoint_every=100 trainer.decay=0.1
+
+gpu: setup  ## on a GPU: decisions of OpenVLA's 7B and frames of MineWorld's three sizes, random weights
+	@.venv/bin/playloop bench decode openvla.model=7b openvla.device=cuda openvla.weights=fp8 openvla.kernels=[torch,triton]
+	@for size in 300M_16f 700M_16f 1200M_16f; do .venv/bin/playloop bench world mineworld.model=$$size \
+		mineworld.device=cuda mineworld.precision=fp16 mineworld.kernels=[torch,triton]; done
 
 lint: setup  ## ruff, sizes of files and functions, mypy
 	@.ci/lint

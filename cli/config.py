@@ -55,7 +55,32 @@ def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig |
         show(config)
         return None
     demand(config, verb)
+    check_devices(config)
     return config
+
+
+def check_devices(config: DictConfig) -> None:
+    """Refuse devices that are not there, before anything is loaded.
+
+    Raises:
+        ValueError: a setting names one; says which.
+    """
+    for key, value in flat(config).items():
+        if key.split(".")[-1] != "device" or not isinstance(value, str) or value in ("cpu", "auto"):
+            continue
+        if value.startswith("${"):  # another setting's, which is looked at there
+            continue
+        import torch  # seconds, which the usual devices need not wait
+
+        try:
+            kind = torch.device(value).type
+        except RuntimeError as error:
+            raise ValueError(f"{key}={value}: there is no such device; use cpu or cuda") from error
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"{key}={value}: torch {torch.__version__} sees no GPU; use {key}=cpu, or install its CUDA "
+                "build (pip install torch)"
+            )
 
 
 def make(node: DictConfig) -> Any:

@@ -17,6 +17,7 @@ from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.families import family_of
 from playloop.policies.openvla.files import check_checkpoint
 from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.prompt import PROMPTS
 from playloop.policies.openvla.statistics import read_statistics
 from playloop.policies.openvla.vocabulary import GRIPPERS
 
@@ -65,7 +66,7 @@ def describe(path: Path) -> Lines | None:
         *_sizes(config),
         *_inputs(config, told),
         *_tokens(path, config),
-        *(line for key in sorted(known) for line in _statistics(path, key, known[key])),
+        *(line for key in sorted(known) for line in _statistics(path, key, known[key], config)),
     ]
 
 
@@ -144,7 +145,7 @@ def _tokens(path: Path, config: OpenVLAConfig) -> Lines:
     return [*lines, ("tokenizer", "tokenizer.json" if has_tokenizer else "MISSING: copy tokenizer.json too")]
 
 
-def _statistics(path: Path, key: str, record: Mapping[str, Any]) -> Lines:
+def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLAConfig) -> Lines:
     lines = [("data set", key)]
     for part in ("action", "proprio"):
         found = record.get(part)
@@ -162,6 +163,7 @@ def _statistics(path: Path, key: str, record: Mapping[str, Any]) -> Lines:
         ("  environment", family.name),
         ("  action means", contract.action),
         ("  gripper", GRIPPERS[family.gripper].meaning),
+        ("  is told", PROMPTS[family.prompt_of(config)][0]),
         ("  picture", f"{contract.image_convention}; then {images.describe(*contract.cameras.values())}"),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
-from playloop.cli.config import demand, group_options, load, make, plain
+from playloop.cli.config import check_devices, demand, group_options, load, make, plain
 from playloop.envs.toy import ToyReachConfig
 
 TOY = ["env=toy", "agent=random"]
@@ -97,3 +97,22 @@ def test_what_only_the_user_knows_is_demanded():
 def test_unreadable_values_are_named():
     with pytest.raises(ValueError, match=r"seed=\[1 does not read as key=value"):
         load("eval", ["env=toy", "seed=[1"])
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("agent.device=gpu", r"agent.device=gpu: there is no such device; use cpu or cuda"),
+        (
+            "agent.device=cuda:1",
+            r"agent.device=cuda:1: torch .* sees no GPU; use agent.device=cpu, or",
+        ),
+    ],
+)
+def test_devices_that_are_not_there_are_refused_before_anything_is_loaded(monkeypatch, word, complaint):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=complaint):
+        check_devices(load("eval", ["env=libero", "agent=policy", word]))
+    check_devices(load("eval", ["env=libero", "agent=policy"]))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    check_devices(load("eval", ["env=libero", "agent=policy", "agent.device=cuda"]))
