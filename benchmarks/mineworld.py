@@ -208,7 +208,8 @@ class MineWorldBench:
 
     def _frames(self) -> Tensor:
         """As many as stay when a context is full, of noise."""
-        sizes, keep = self.world.model.config, MineWorldSampler().keep
+        sizes = self.world.model.config
+        keep = min(MineWorldSampler().keep, sizes.context - 1)
         generator = torch.Generator().manual_seed(0)
         return torch.randint(sizes.codes, (keep, sizes.tokens), generator=generator).to(self.device)
 

@@ -272,9 +272,12 @@ class OpenVLABench:
 
 
 def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
-    """A checkpoint, or random weights of its size made where they are used."""
+    """A checkpoint, timed in every way whatever it was trained for, or random weights of its size made where
+    they are used."""
     if config.model not in MODELS:
-        return read_openvla(Path(config.model), torch.device(config.device), dtype).eval()
+        model = read_openvla(Path(config.model), torch.device(config.device), dtype).eval()
+        model.config = replace(model.config, attention="full", decoders=LIBERO["decoders"])
+        return model
     with torch.device("meta"):
         model = OpenVLA(MODELS[config.model])
     model = model.to(dtype).to_empty(device=config.device).eval().requires_grad_(False)
