@@ -26,7 +26,7 @@ from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.training.data import Stacked
 from playloop.training.openvla_data import matching_family, pad_prompts, published_record, student_config
 from playloop.training.openvla_images import prepared_frames
-from playloop.training.openvla_model import AdapterConfig, export_student, load_student
+from playloop.training.openvla_model import AdapterConfig, check_film, export_student, load_student
 from playloop.training.openvla_objectives import Objective, ObjectiveConfig
 from playloop.training.rows import (
     common_contract,
@@ -54,6 +54,7 @@ class OpenVLATaskConfig:
             and all of them for one that acts token by token.
         state: whether the robot's state is read; None: as the checkpoint does, and for one that acts token by
             token if it is known how.
+        film: whether the instruction modulates the vision transformers (FiLM); None: as the checkpoint does.
         statistics: data set of the checkpoint's whose statistics scale actions and state; None: those of the
             rows that are trained on, but in "distill" the teacher's, for its tokens mean nothing otherwise.
         key: name of the rows' own statistics in the export; it must begin with the family's. None: made of
@@ -74,6 +75,7 @@ class OpenVLATaskConfig:
     teacher: str | None = None
     images: int | None = None
     state: bool | None = None
+    film: bool | None = None
     statistics: str | None = None
     key: str | None = None
     frozen: Literal["bf16", "fp32"] = "bf16"
@@ -108,8 +110,9 @@ class OpenVLATask:
         self.rows = split_rows(self.datasets, config.validation, config.seed)
         base = open_checkpoint(config.openvla).config
         self.student = student_config(
-            base, config.objective, self.family, self.datasets, config.images, config.state
+            base, config.objective, self.family, self.datasets, config.images, config.state, config.film
         )
+        check_film(base, self.student, self.adapter)
         contract = self.family.contract(self.student.images)
         if differences := contract.differences(common_contract(self.datasets)):
             raise ValueError(

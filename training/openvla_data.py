@@ -43,6 +43,7 @@ def student_config(
     datasets: Sequence[Demonstrations],
     images: int | None = None,
     state: bool | None = None,
+    film: bool | None = None,
 ) -> OpenVLAConfig:
     """What a checkpoint becomes: inputs and outputs of the data, decoder and attention of the objective.
 
@@ -53,6 +54,7 @@ def student_config(
         datasets: to train on.
         images: see `OpenVLATaskConfig`.
         state: likewise.
+        film: likewise.
 
     Raises:
         ValueError: the data sets' chunks or actions have another size.
@@ -70,6 +72,7 @@ def student_config(
         images=images or (len(datasets[0].cameras) if single else base.images),
         proprio=size if reads else None,
         chunk=chunk,
+        film=base.film if film is None else film,
         decoders=(kind,),
         l1=kind == "l1",
         attention=objective.attention,

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
 from playloop.nn.folder import staged, write_record
-from playloop.nn.lora import LoRAConfig, adapt, merge
+from playloop.nn.lora import LoRAConfig, adapt, adapters, merge
 from playloop.nn.slots import Slot
+from playloop.nn.vit import FiLM
 from playloop.policies.openvla import names
 from playloop.policies.openvla.action_head import ActionHead, ProprioProjector
 from playloop.policies.openvla.config import OpenVLAConfig
@@ -45,9 +46,10 @@ class AdapterConfig:
         rank: of the adapters.
         alpha: see `LoRAConfig`.
         targets: published parts whose linear layers get adapters; the table of tokens and the head never do.
-        start: folder of an adapter to go on from; it decides rank and alpha.
-        heads: train the projector of the robot's state and the action head, whole; never where a model
-            follows itself.
+        start: folder of an adapter to go on from; it decides rank and alpha. What was trained beside it is
+            not in it.
+        heads: train the projector of the robot's state, the action head and FiLM's layers, whole; never where
+            a model follows itself.
     """
 
     rank: int = 32
@@ -62,14 +64,14 @@ class AdapterConfig:
 
 
 def adapted_slots(config: OpenVLAConfig, targets: Sequence[str]) -> dict[str, Slot]:
-    """Published tensors beside which adapters are put.
+    """Published tensors beside which adapters are put, by their names in an adapter's file.
 
     Raises:
         ValueError: there is no such part.
     """
     if unknown := set(targets) - set(TARGETS):
         raise ValueError(f"adapter.targets: {min(unknown)!r} is no part; choose from {', '.join(TARGETS)}")
-    slots = names.vision_slots(config) | names.language_slots(config)
+    slots = names.vision_adapted(config) | names.language_slots(config)
     del slots[f"{names.LANGUAGE}lm_head.weight"]
     return {name: slot for name, slot in slots.items() if name.split(".")[0] in targets}
 
@@ -93,24 +95,52 @@ def load_student(
     model = refit(read_openvla(folder, "cpu", dtype), config, generator)
     adapt(model, adapted_slots(config, adapter.targets), adapter.lora(), generator)
     if adapter.start:
-        unused = names.vision_unused(config)
+        unused = names.adapted_unused(config)
         read_adapter(adapter.start, model, lambda name: f"{name}.weight" in unused)
     if adapter.heads:
-        for part in (model.proprio, model.action_head):
+        for part in (model.proprio, model.action_head, model.films):
             if part is not None:
                 part.float().requires_grad_(True)
     return model
 
 
+def check_film(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConfig) -> None:
+    """Refuse to drop FiLM's layers, and to make new ones that stay untrained or an adapter does not know.
+
+    Args:
+        base: the checkpoint's.
+        config: what it becomes.
+        adapter: what is trained.
+
+    Raises:
+        ValueError: says what to change.
+    """
+    if base.film and not config.film:
+        raise ValueError("film=false: this checkpoint's vision transformers need their FiLM; leave film out")
+    if base.film or not config.film:
+        return
+    if not adapter.heads:
+        raise ValueError(
+            "film=true makes new layers, which have to be trained: set adapter.heads=true; for "
+            "objective=distill name a teacher, since a student that follows itself trains adapters alone"
+        )
+    if adapter.start is not None:
+        raise ValueError(
+            "film=true makes new layers, and an adapter goes on only beside those it was trained with: begin "
+            "with the checkpoint that lies around it (openvla=…) and leave adapter.start out"
+        )
+
+
 def refit(model: OpenVLA, config: OpenVLAConfig, generator: torch.Generator) -> OpenVLA:
     """The same networks with other inputs and outputs, in place; what is missing is new.
 
+    New FiLM layers begin as OFT's do, as any linear layer: their weights are not 0, so that scales and shifts
+    are small and not absent.
+
     Raises:
-        ValueError: sizes differ, or the instruction modulates the vision transformers.
+        ValueError: sizes differ.
     """
     before = model.config
-    if before.film or config.film:
-        raise ValueError("fine-tuning of checkpoints with FiLM is not supported; use one without")
     for name in ("towers", "llama", "vocabulary", "action"):
         if getattr(before, name) != getattr(config, name):
             raise ValueError(
@@ -124,6 +154,9 @@ def refit(model: OpenVLA, config: OpenVLAConfig, generator: torch.Generator) -> 
         model.action_head = (
             _fresh(ActionHead(width, config.action), generator).to(dtype) if config.l1 else None
         )
+    if config.film and not before.film:
+        films = nn.ModuleList(FiLM(width, tower) for tower in config.towers)
+        model.films = _fresh(films, generator).to(dtype)
     model.config = config
     return model
 
@@ -167,10 +200,11 @@ def export_student(
     _fill(model, state)
     with staged(folder) as partial:
         write_adapter(partial / ADAPTER, model, str(base))
+        rank = next(iter(adapters(model).values())).config.rank
         merge(model)
         model.to(torch.bfloat16)
         tokenizer = (base / TOKENIZER).read_text(encoding="utf-8")
-        merged = write_openvla(partial / "merged", model, statistics, tokenizer)
+        merged = write_openvla(partial / "merged", model, statistics, tokenizer, rank=rank)
         for path in list(merged.iterdir()):
             path.rename(partial / path.name)
         merged.rmdir()

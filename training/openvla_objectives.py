@@ -22,6 +22,7 @@ from playloop.nn.lora import without_adapters
 from playloop.policies.masking import draw_masks
 from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import Decoder
+from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.images import MEANS, STDS, Moments
 from playloop.policies.openvla.model import OpenVLA
 from playloop.training.openvla_images import TrainingImages, centred
@@ -175,7 +176,7 @@ def predictors(model: OpenVLA, images: Tensor, batch: Batch, block: Tensor, mode
         block: action tokens and the end, embedded, [B, N + 1, D].
         mode: what sees what.
     """
-    prefix = model.prefix(model.see(images), batch.get("proprio"), batch["prompt"])
+    prefix = encode(model, images, batch.get("proprio"), batch["prompt"])
     layout = model.layout(prefix, block.shape[1], mode, model.padding(batch["prompt"]))
     return model(prefix, block.to(prefix.dtype), layout)[:, :-1]
 

@@ -155,6 +155,7 @@ def write_openvla(
     tokenizer: str,
     *,
     step: Step = "latest",
+    rank: int = 32,
     limit: int = 5_000_000_000,
     unused: Callable[[tuple[int, ...]], Tensor] = torch.zeros,
 ) -> Path:
@@ -166,6 +167,7 @@ def write_openvla(
         statistics: data set → its record; goes into `config.json` and `dataset_statistics.json`.
         tokenizer: content of `tokenizer.json`.
         step: in the names of OFT's files.
+        rank: of the adapters, without effect, that OFT's code expects in FiLM's file.
         limit: bytes of a shard.
         unused: fills a shape, for parts that nothing here reads and the published code builds.
     """
@@ -183,6 +185,7 @@ def write_openvla(
             state = published(model, _part_slots(config, part))
             if part == pickles.VISION:
                 state |= _filled(names.vision_unused(config, film=True), unused, dtype)
+                state = pickles.within_peft(state, rank)
             else:  # both were wrapped by DistributedDataParallel when they were saved
                 state = {f"module.{name}": value for name, value in state.items()}
             torch.save(

@@ -21,6 +21,8 @@ Shapes = dict[str, tuple[int, ...]]
 FEATURIZERS = ("featurizer", "fused_featurizer")
 LANGUAGE = "language_model."
 VISION = "vision_backbone."
+FILMS = "films."
+"""Where `OpenVLA` keeps FiLM's scales and shifts."""
 
 BLOCK = {
     "norm1": "norm_attention",
@@ -73,14 +75,9 @@ def tower_slots(config: ViTConfig, theirs: str, number: int, film: bool = False)
         their = f"{theirs}blocks.{block}."
         slots |= block_slots(config, their + "block." * film, f"{ours}blocks.{block}.")
         if film:
-            pairs = (
-                (their + "scale", f"films.{number}.scales.{block}"),
-                (
-                    their + "shift",
-                    f"films.{number}.shifts.{block}",
-                ),
-            )
-            slots |= linear_slots(pairs)
+            ours_beside = f"{FILMS}{number}."
+            pairs = (("scale", f"scales.{block}"), ("shift", f"shifts.{block}"))
+            slots |= linear_slots((their + a, ours_beside + b) for a, b in pairs)
     return slots
 
 
@@ -139,6 +136,28 @@ def vision_unused(config: OpenVLAConfig, film: bool = False) -> Shapes:
     for name, tower in zip(FEATURIZERS, config.towers, strict=True):
         shapes |= tower_unused(tower, f"{VISION}{name}.", config.llama.width if film else None)
     return shapes
+
+
+def adapted_prefix(config: OpenVLAConfig) -> str:
+    """What an adapter's file has before a vision transformer's layers, as FiLM's file calls them.
+
+    OFT wraps the vision transformers for FiLM after PEFT has adapted them, and the wrapper keeps them under
+    their old name: `vision_backbone.vision_backbone.featurizer.blocks.0.block.attn.qkv` is such a layer. PEFT
+    (0.11.1, OFT's pin) saves the factors by the names that they have then.
+    """
+    return VISION if config.film else ""
+
+
+def vision_adapted(config: OpenVLAConfig) -> dict[str, Slot]:
+    """Both vision transformers by the names in an adapter's file; FiLM's own layers are never adapted."""
+    prefix, slots = adapted_prefix(config), vision_slots(config, config.film)
+    return {prefix + name: slot for name, slot in slots.items() if not slot.parameter.startswith(FILMS)}
+
+
+def adapted_unused(config: OpenVLAConfig) -> Shapes:
+    """`vision_unused` by the names in an adapter's file."""
+    prefix = adapted_prefix(config)
+    return {prefix + name: shape for name, shape in vision_unused(config, config.film).items()}
 
 
 def language_slots(config: OpenVLAConfig) -> dict[str, Slot]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from playloop.nn.folder import read_record
@@ -100,12 +101,11 @@ def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     factors = {name for name in state if ".lora_" in name}
     shapes: dict[str, tuple[int, ...]] = {}
     for name in state.keys() - factors:
-        shapes[_plain(name)] = tuple(state[name].shape)
+        shape = shapes[_plain(name)] = tuple(state[name].shape)
         if not name.endswith(BASE):
             continue
         down, up = (state.get(factor) for factor in _factors(name))
-        rows, columns = shapes[_plain(name)]
-        if down is None or up is None or (up.shape, down.shape[1:]) != ((rows, len(down)), (columns,)):
+        if down is None or up is None or (down.shape, up.shape) != factor_shapes(shape, len(down)):
             raise ValueError(f"{_plain(name)} lacks one of LoRA's factors, or they have another shape")
         factors -= set(_factors(name))
     if factors:
@@ -113,11 +113,18 @@ def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def factor_shapes(weight: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of LoRA's A and B beside a weight [out, in, …]: A has a convolution's window, B one of 1 x 1."""
+    return (rank, *weight[1:]), (weight[0], rank, *(1 for _ in weight[2:]))
+
+
 def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Plain layers of a state that was saved from inside PEFT, as FiLM's file is, one at a time.
 
     Args:
         state: by name, with PEFT's `base_layer`, `lora_A.default` and `lora_B.default`; see `plain_shapes`.
+            Convolutions have factors, too: "all-linear" takes layers by the ends of their names, and
+            `patch_embed.proj` ends as the attention's `proj` does.
         folder: of the checkpoint, which may tell LoRA's scale.
 
     Yields:
@@ -128,11 +135,40 @@ def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str,
             continue
         if name.endswith(BASE):
             down, up = (state[factor].float() for factor in _factors(name))
-            value = value.float() + lora_scale(folder, len(down)) * (up @ down)
+            product = (up.flatten(1) @ down.flatten(1)).view(value.shape)
+            value = value.float() + lora_scale(folder, len(down)) * product
         yield _plain(name), value
 
 
+def within_peft(state: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """The inverse of `merge_lora`, for layers that are merged: OFT reads FiLM's file into adapted layers.
+
+    A new adapter lies beside every layer, as PEFT's "gaussian" makes it: B is 0, so that nothing is added to
+    the weight, exactly; A ~ N(0, 1 / rank), from a fixed seed, so that it can be trained.
+
+    Args:
+        state: plain layers of the vision transformers by their names in FiLM's file.
+        rank: of the factors; OFT must be told the same one (`lora_rank`).
+    """
+    generator, found = torch.Generator().manual_seed(0), {}
+    for name, value in state.items():
+        layer, _, part = name.rpartition(".")
+        weight = state.get(f"{layer}.weight")
+        if weight is None or weight.ndim < 2 or layer.endswith(UNADAPTED):
+            found[name] = value
+            continue
+        found[f"{layer}.base_layer.{part}"] = value
+        if part == "weight":
+            (down, up), shapes = _factors(f"{layer}{BASE}"), factor_shapes(tuple(value.shape), rank)
+            found[down] = (torch.randn(shapes[0], generator=generator) / rank).to(value.dtype)
+            found[up] = value.new_zeros(shapes[1])
+    return found
+
+
 BASE = ".base_layer.weight"
+
+UNADAPTED = (".scale", ".shift")
+"""FiLM's own layers, which OFT adds after PEFT has adapted the others."""
 
 
 def _plain(name: str) -> str:

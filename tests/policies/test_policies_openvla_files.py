@@ -135,9 +135,8 @@ def test_film_s_file_replaces_the_towers_and_lora_is_merged(tmp_path):
     state = torch.load(path, weights_only=True)
     layer = "vision_backbone.featurizer.blocks.1.block.attn.qkv"
     noise = torch.Generator().manual_seed(5)
-    base = state.pop(f"{layer}.weight")
+    base = state[f"{layer}.base_layer.weight"]
     down, up = torch.randn(32, 16, generator=noise), torch.randn(48, 32, generator=noise)
-    state |= {f"{layer}.base_layer.weight": base, f"{layer}.base_layer.bias": state.pop(f"{layer}.bias")}
     state |= {f"{layer}.lora_A.default.weight": down, f"{layer}.lora_B.default.weight": up}
     torch.save(state, path)
     merged = read_openvla(folder, dtype=torch.float32).towers[0].blocks[1].project

@@ -94,7 +94,8 @@ def by_hand(task, batch, given, attention) -> list[torch.Tensor]:
     images = task.model.pictures(batch["images"], seeded())
     for row, prompt in enumerate(batch["prompt"]):
         prompt = prompt[prompt != 32000][None]
-        prefix = model.prefix(model.see(images[row : row + 1]), batch["proprio"][row : row + 1], prompt)
+        seen = model.see(images[row : row + 1], prompt if model.config.film else None)
+        prefix = model.prefix(seen, batch["proprio"][row : row + 1], prompt)
         x = torch.cat([prefix, given[row : row + 1]], 1)
         size, start = x.shape[1], prefix.shape[1] - 1
         bias = torch.zeros(size, size)
@@ -109,8 +110,9 @@ def by_hand(task, batch, given, attention) -> list[torch.Tensor]:
     ("name", "attention"),
     [("diffusion", "full"), ("diffusion", "block"), ("parallel", "full"), ("l1", "full")],
 )
-def test_losses_by_hand(home, name, attention):
-    task = task_of(home, name, attention)
+@pytest.mark.parametrize("film", [False, True])
+def test_losses_by_hand(home, name, attention, film):
+    task = task_of(home, name, attention, film=film)
     disturb(task.model)
     task.model.eval()
     batch, model = task.gather(np.array([0, 4])), task.model.model
