@@ -23,10 +23,18 @@ class Captured:
         function: of tensors; returns a tensor or any structure of them.
         enabled: False runs it as it is, for comparison.
         state: tensors that it goes on from and changes; the runs before the capture leave them as they were.
+        beside: another one, whose graph's memory this one's may use too. They are never run at once, and what
+            either returned is not read any more when the other is called.
     """
 
-    def __init__(self, function: Callable[..., Any], enabled: bool = True, state: Sequence[Tensor] = ()):
-        self.function, self.enabled, self.state = function, enabled, tuple(state)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        enabled: bool = True,
+        state: Sequence[Tensor] = (),
+        beside: Captured | None = None,
+    ):
+        self.function, self.enabled, self.state, self.beside = function, enabled, tuple(state), beside
         self._graph: Any = None
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: Any = None
@@ -34,6 +42,11 @@ class Captured:
     def __call__(self, *tensors: Tensor) -> Any:
         if not self.enabled or tensors[0].device.type != "cuda":
             return self.function(*tensors)
+        # Buffers that were made in inference mode could not be written to outside of it.
+        with torch.cuda.device(tensors[0].device), torch.inference_mode():
+            return self._replay(tensors)
+
+    def _replay(self, tensors: tuple[Tensor, ...]) -> Any:
         if self._graph is None:
             self._capture(tensors)
         for buffer, tensor in zip(self._inputs, tensors, strict=True):
@@ -57,6 +70,7 @@ class Captured:
                 for tensor, value in zip(self.state, before, strict=True):
                     tensor.copy_(value)
         torch.cuda.current_stream().wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        graph, shared = torch.cuda.CUDAGraph(), None if self.beside is None else self.beside._graph
+        with torch.cuda.graph(graph, pool=None if shared is None else shared.pool()):
             self._outputs = self.function(*self._inputs)
+        self._graph = graph  # not before: a capture that failed is tried again

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["int8", "fp8"]
@@ -26,6 +27,14 @@ def rows_to_fp8(rows: Tensor) -> tuple[Tensor, Tensor]:
     """[N, K] → float8_e4m3 [N, K] and scales float32 [N, 1]."""
     scale = rows.float().abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
     return (rows.float() / scale).to(torch.float8_e4m3fn), scale
+
+
+def int8_product(rows: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """Rows bfloat16 [R, K] times weights int8 [N, K] with scales bfloat16 [N] → bfloat16 [R, N]."""
+    if rows.device.type == "cpu":
+        return torch._weight_int8pack_mm(rows.contiguous(), weight, scale)
+    # PyTorch's kernel for GPUs reads the weights again for every row, number by number; bfloat16 holds them.
+    return F.linear(rows, weight.to(rows.dtype)) * scale
 
 
 class QuantizedLinear(nn.Module):
@@ -50,7 +59,7 @@ class QuantizedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         if self.kind == "int8":
-            out = torch._weight_int8pack_mm(rows.to(torch.bfloat16).contiguous(), self.weight, self.scale)
+            out = int8_product(rows.to(torch.bfloat16), self.weight, self.scale)
         else:
             small, scale = rows_to_fp8(rows)
             out = torch._scaled_mm(

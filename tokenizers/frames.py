@@ -146,7 +146,8 @@ class FrameTokenizer(nn.Module):
         error = self._pixels(self.fsq.center(seen), dtype).float() - target
         whole = share[:, 0, 0] == 0
         metrics = {"psnr": psnr(error[whole]), "psnr_disturbed": psnr(error[~whole])}
-        metrics["codes_in_batch"] = torch.tensor(len(self.fsq.ids(digits.detach()).unique()) / self.codes)
+        used = len(self.fsq.ids(digits.detach()).unique()) / self.codes
+        metrics["codes_in_batch"] = torch.tensor(used, device=images.device)  # summed with the others there
         return error.abs().mean() + 2 * error.square().mean(), metrics
 
     def _loss_of_generated(

@@ -17,21 +17,32 @@ PROCESSORS = 132
 def _linear(
     x, weight, scale, gain, added, out, rows, width, eps,
     DEPTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STEP: tl.constexpr,
-    NORMED: tl.constexpr, GATED: tl.constexpr, ADDED: tl.constexpr, SCALED: tl.constexpr,
+    NORMED: tl.constexpr, FIRST: tl.constexpr, GATED: tl.constexpr, ADDED: tl.constexpr, SCALED: tl.constexpr,
 ):  # fmt: skip
-    """A tile of columns for a tile of rows; the norm's factor of a row comes out of the same loop."""
+    """A tile of columns for a tile of rows; a row's factor of the norm comes out of the same loop, unless it
+    has to be known first."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     there, inside = (row < rows)[:, None], (column < width)[:, None]
     total = tl.zeros([ROWS, COLUMNS], tl.float32)
     value = tl.zeros([ROWS, COLUMNS], tl.float32)
     squares = tl.zeros([ROWS], tl.float32)
+    before = tl.full([ROWS], 1.0, tl.float32)
+    if FIRST:
+        for start in range(0, DEPTH, STEP):
+            depth = start + tl.arange(0, STEP)
+            a = tl.load(x + row[:, None] * DEPTH + depth[None], mask=there, other=0.0).to(tl.float32)
+            squares += tl.sum(a * a, 1)
+        before = 1.0 / tl.sqrt(squares / DEPTH + eps)
     for start in range(0, DEPTH, STEP):
         depth = start + tl.arange(0, STEP)
         a = tl.load(x + row[:, None] * DEPTH + depth[None], mask=there, other=0.0)
         if NORMED:
             wide = a.to(tl.float32)
-            squares += tl.sum(wide * wide, 1)
+            if FIRST:
+                wide = wide * before[:, None]
+            else:
+                squares += tl.sum(wide * wide, 1)
             a = (wide * tl.load(gain + depth)[None].to(tl.float32)).to(a.dtype)
         w = tl.load(weight + column[:, None] * DEPTH + depth[None], mask=inside, other=0.0).to(a.dtype)
         total += tl.dot(a, tl.trans(w), input_precision="ieee")
@@ -43,7 +54,7 @@ def _linear(
         total *= tl.load(scale + column, mask=column < width, other=0.0).to(tl.float32)[None]
         if GATED:
             value *= tl.load(scale + width + column, mask=column < width, other=0.0).to(tl.float32)[None]
-    if NORMED:
+    if NORMED and not FIRST:
         factor = (1.0 / tl.sqrt(squares / DEPTH + eps))[:, None]
         total *= factor
         value *= factor
@@ -67,8 +78,8 @@ def linear_rows(
 ) -> Tensor:
     """x [R, D] → [R, N] = added + linear(norm(x)); gated: silu(first half) * second half.
 
-    The norm's factor is applied behind the product: its result differs from norm and product in turn by
-    rounding alone.
+    The norm's factor is applied behind the product, which differs from norm and product in turn by rounding
+    alone; in float16, whose range is small, before it.
 
     Args:
         x: contiguous; D a multiple of 16.
@@ -88,14 +99,15 @@ def linear_rows(
         x, weight, x if scale is None else scale, x if gain is None else gain,
         x if added is None else added, out, rows, width, eps,
         DEPTH=depth, ROWS=tile, COLUMNS=columns, STEP=_step(depth),
-        NORMED=gain is not None, GATED=gated, ADDED=added is not None, SCALED=scale is not None,
+        NORMED=gain is not None, FIRST=gain is not None and x.dtype == torch.float16,
+        GATED=gated, ADDED=added is not None, SCALED=scale is not None,
     )  # fmt: skip
     return out
 
 
 def _columns(width: int, gated: bool) -> int:
-    """Of a tile: as many as leave a tile to every processor."""
-    fair = triton.next_power_of_2(max(1, width // PROCESSORS + 1)) // 2
+    """Of a tile: so that there is about one for every processor; wider ones read x less often."""
+    fair = triton.next_power_of_2(triton.cdiv(width, PROCESSORS))
     return min(max(fair, 16), 32 if gated else 64)
 
 

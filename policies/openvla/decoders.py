@@ -202,8 +202,9 @@ def reused_pass(model: OpenVLA, prefix: Tensor, reuse: int) -> Callable[[Tensor]
         if next(calls) % (reuse + 1):
             x = torch.cat([last, block], 1)
             return model.extend(x, start, held[0], layout, approximate=True)[:, :length]
+        held.clear()  # the next cache takes its room: two of them are gigabytes
         states, cache = model.prefill(prefix, block, layout, approximate=True)
-        held[:] = [cache]
+        held.append(cache)
         return states[:, :length]
 
     return predict

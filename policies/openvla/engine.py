@@ -40,13 +40,16 @@ class Engine:
         tensors = (pictures, prompts, noise.order, noise.token, *([] if state is None else [state]))
         key = tuple((*tensor.shape, tensor.dtype) for tensor in tensors)
         if key not in self._captured:
-            self._captured[key] = Captured(self._decider(), self.graphs)
+            first = next(iter(self._captured.values()), None)  # caches and states of all shapes are gigabytes
+            self._captured[key] = Captured(self._decider(), self.graphs, beside=first)
         return _copied(self._captured[key](*tensors))
 
     def _decider(self) -> Callable[..., Chosen]:
+        model, decoding = self.model, self.decoding  # not this object: a circle would keep graphs' memory
+
         def decide(pictures: Tensor, prompts: Tensor, order: Tensor, token: Tensor, *state: Tensor) -> Chosen:
-            prefix = encode(self.model, pictures, state[0] if state else None, prompts)
-            return decode_chunk(self.model, prefix, self.decoding, Noise(order, token))
+            prefix = encode(model, pictures, state[0] if state else None, prompts)
+            return decode_chunk(model, prefix, decoding, Noise(order, token))
 
         return decide
 

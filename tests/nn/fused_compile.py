@@ -35,8 +35,8 @@ JOIN = dict.fromkeys(("found", "most", "total"), "*fp32") | {"out": HALF}
 JOIN |= dict.fromkeys(("rows", "asked", "parts", "groups"), "i32")
 
 
-def linear(rows, columns, depth, weight=HALF, normed=False, gated=False):
-    flags = {"NORMED": normed, "GATED": gated, "ADDED": not normed, "SCALED": weight != HALF}
+def linear(rows, columns, depth, weight=HALF, normed=False, gated=False, first=False):
+    flags = {"NORMED": normed, "FIRST": first, "GATED": gated, "ADDED": not normed, "SCALED": weight != HALF}
     sizes = {"DEPTH": depth, "ROWS": rows, "COLUMNS": columns, "STEP": 128}
     return "linear", "_linear", LINEAR | {"weight": weight}, sizes | flags, 4
 
@@ -48,10 +48,10 @@ def attention(rows, size):
 
 KERNELS = {
     "linear, MineWorld 300M, heads": linear(16, 16, 1024, normed=True),
-    "linear, MineWorld 300M, gate": linear(16, 16, 1024, normed=True, gated=True),
+    "linear, MineWorld 300M, gate": linear(16, 32, 1024, normed=True, gated=True, first=True),
     "linear, OpenVLA, heads": linear(64, 64, 4096, normed=True),
     "linear, OpenVLA, gate in fp8": linear(64, 32, 4096, "*fp8e4nv", normed=True, gated=True),
-    "linear, OpenVLA, outer in int8": linear(64, 16, 11008, "*i8"),
+    "linear, OpenVLA, outer in int8": linear(64, 32, 11008, "*i8"),
     "attention, MineWorld": attention(64, 64),
     "attention, OpenVLA": attention(64, 128),
     "join": ("attention", "_join", JOIN, {"PARTS": 64, "SIZE": 64}, 4),

@@ -70,6 +70,15 @@ def test_linear_is_norm_product_gate_and_sum(rows, gated):
     torch.testing.assert_close(found, product + added, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e-3, 300.0])
+def test_small_and_large_numbers_survive_the_norm_in_float16(size):
+    x, weight, gain = size * draw(3, 96), draw(40, 96, seed=1), 0.02 * draw(96, seed=2).abs()
+    found = linear_rows(x.half(), weight.half(), gain=gain.half(), eps=1e-12)
+    halves = [part.half().double() for part in (x, gain, weight)]
+    wanted = torch.nn.functional.rms_norm(halves[0], (96,), halves[1], 1e-12) @ halves[2].T
+    torch.testing.assert_close(found.double(), wanted, atol=2e-3, rtol=2e-3)
+
+
 def test_eight_bit_weights_are_scaled_behind_the_product():
     x, weight = draw(5, 64), draw(32, 64, seed=1)
     small, scale = rows_to_int8(weight)

@@ -6,7 +6,7 @@ from torch import nn
 
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock
-from playloop.nn.quantize import QuantizedLinear, quantize, rows_to_fp8, rows_to_int8
+from playloop.nn.quantize import QuantizedLinear, int8_product, quantize, rows_to_fp8, rows_to_int8
 
 
 def generator():
@@ -35,6 +35,19 @@ def test_products_are_close(kind, most):
     assert found.shape == wanted.shape and found.dtype == x.dtype
     error = (found - wanted).norm() / wanted.norm()
     assert 1e-4 < error < most
+
+
+def test_int8_products_need_no_kernel_of_their_own():
+    """On the meta device as on a GPU; what is computed there is computed here in float64."""
+    rows = torch.randn(7, 64, generator=generator()).bfloat16()
+    small, scale = rows_to_int8(torch.randn(48, 64, generator=generator()))
+    scale = scale.bfloat16()
+    exact = rows.double() @ small.double().T * scale.double()
+    written_out = nn.functional.linear(rows, small.bfloat16()) * scale
+    for found in (int8_product(rows, small, scale), written_out):
+        assert ((found - exact).norm() / exact.norm()) < 2**-8
+    found = int8_product(rows.to("meta"), small.to("meta"), scale.to("meta"))
+    assert found.shape == (7, 48) and found.dtype == torch.bfloat16
 
 
 def test_every_layer_of_a_block_is_replaced():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -47,6 +49,20 @@ def test_what_a_gpu_cannot_capture_is_seen():
     for wrong in (lambda: int(x[0]), lambda: x[x > 1], lambda: torch.tensor([1, 2]), lambda: bool(x.any())):
         with pytest.raises(AssertionError, match="waits for the host"), NoExchange(), NoHost():
             wrong()
+
+
+def test_an_engine_that_nobody_needs_gives_its_memory_back_at_once():
+    """A GPU's graphs hold gigabytes, and Python collects circles when it likes."""
+    model = model_of("parallel")
+    engine = Engine(model, DecodingConfig().of(model.config))
+    engine(*inputs(model, engine.decoding))
+    gone = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule
+from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
 
 GRIDS = [(3, 4, w, causal) for w in (1, 2, 3, 4) for causal in (False, True)]
 
@@ -128,3 +128,13 @@ def test_sizes_that_do_not_fit():
     for wrong in ({"rows": 0}, {"window": 0}, {"actions": 0}):
         with pytest.raises(ValueError, match=r"at least|must be"):
             FrameSchedule(**wrong)
+
+
+def test_a_mask_goes_to_a_device_once():
+    schedule = FrameSchedule(3, 4)
+    here = mask_on(clip_schedule(schedule, 3), torch.device("cpu"))
+    assert here is clip_schedule(schedule, 3).mask and not here.is_inference()
+    with torch.inference_mode():
+        there = mask_on(clip_schedule(schedule, 3), torch.device("meta"))
+    assert there is mask_on(clip_schedule(schedule, 3), torch.device("meta"))
+    assert there.shape == here.shape and not there.is_inference(), "training may use it, too"

@@ -12,7 +12,7 @@ from playloop.nn.decoder import Cache, Llama, LlamaSizes, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.slots import Slot, llama_slots
 from playloop.tokenizers.minecraft import MineWorldActions
-from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule
+from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
 
 PREFIX = "transformer."
 """Of the transformer's published names."""
@@ -178,7 +178,7 @@ class MineWorld(nn.Module):
             rotary: if there is one already.
         """
         table = rotary or Rotary(self.config.sizes, clip.length, x.dtype, x.device)
-        mask = clip.mask.to(x.device)
+        mask = mask_on(clip, x.device)
         if cache is None:
             mask = F.pad(mask, (0, len(mask) - clip.length))  # start queries are seen by nobody
         bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, float("-inf"))

@@ -196,3 +196,10 @@ def clip_schedule(unit: FrameSchedule, frames: int, asks: bool = False) -> ClipS
     with torch.inference_mode(False):  # training uses the tensors too, whoever asks first
         _ = clip.mask, clip.positions, clip.readers, clip.counted
     return clip
+
+
+@lru_cache(maxsize=4)
+def mask_on(clip: ClipSchedule, device: torch.device) -> Tensor:
+    """`ClipSchedule.mask` on a device, copied once: it is larger than anything else that a pass is given."""
+    with torch.inference_mode(False):
+        return clip.mask.to(device)
