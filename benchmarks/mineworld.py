@@ -283,7 +283,7 @@ def _told(report: dict[str, Any]) -> Iterator[str]:
     if changed := report["changed"]:
         yield (
             f"; in eight bits {changed['likeliest']:.1%} of the tokens have another likeliest id, and the "
-            f"predictions lie {changed['nats']:.4f} nats apart"
+            f"predictions lie {changed['nats']:.2g} nats apart"
         )
 
 
