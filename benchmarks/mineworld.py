@@ -96,6 +96,8 @@ class MineWorldBench:
         for row in rows:
             cost = self._pass(row["players"], 1 if row["weights"] else self.dtype.itemsize)
             row["floor_ms"] = 1000 * row["passes"] * cost.floor(*speed) + row["pixels_ms"]
+            row["gigabytes"] = row["passes"] * cost.bytes / 1e9
+            row["tera_operations"] = row["passes"] * cost.operations / 1e12
         numbers = sum(p.numel() for p in self.world.model.parameters()) / 1e6
         return {
             "rows": rows,
@@ -104,6 +106,7 @@ class MineWorldBench:
             "precision": config.precision,
             "device": name_of(self.device),
             "gb_per_second": speed[0] / 1e9,
+            "tflop_per_second": speed[1] / 1e12,
             "changed": None if small is None else self._changed(small),
         }
 
@@ -113,19 +116,27 @@ class MineWorldBench:
             f"a frame of MineWorld, {report['model']}: {report['parameters_m']:.1f} M, {report['precision']}"
         )
         caption = (
-            f"milliseconds; {report['device']}, {report['gb_per_second']:.0f} GB/s measured; floor: weights "
-            "and keys once a pass, and the pixels; plain: the release's ids to these"
+            f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
+            f"{report['tflop_per_second']:.2f} Tflop/s measured; n: passes; ids, GB, GF (Gflop): of the "
+            "tokens; px: of the pixels; floor: weights and keys once a pass, and the pixels; x: p50 to it; "
+            "plain: the release's ids to these"
         ) + "".join([*_together(report["rows"]), *_told(report)])
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        headings = ("", "passes", "p50", "p99", "fps", "ids", "pixels", "floor", "to it", "plain")
+        headings = ("", "n", "p50", "p99", "fps", "ids", "px", "GB", "GF", "floor", "x", "plain")
         for heading in headings:
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
         first = report["rows"][0]["tokens_ms"]
         for row in report["rows"]:
             p50, floor = row["p50_ms"], row["floor_ms"]
-            numbers = [p50, row["p99_ms"], row["fps"], row["tokens_ms"], row["pixels_ms"], floor, p50 / floor]
+            numbers = [p50, row["p99_ms"], row["fps"], row["tokens_ms"], row["pixels_ms"]]
             cells = [row["way"], str(row["passes"]), *(short(number) for number in numbers)]
-            table.add_row(*cells, f"{row['players'] * first / row['tokens_ms']:.2f}x")
+            cells += [
+                f"{row['gigabytes']:.2f}",
+                short(1000 * row["tera_operations"]),
+                short(floor),
+                short(p50 / floor),
+            ]
+            table.add_row(*cells, f"{row['players'] * first / row['tokens_ms']:.1f}x")
         return table
 
     # ------------------------------------------------------------------------------------------------ ways
