@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from playloop.benchmarks.machine import Cost, bandwidth, matrix_rate, name_of, short, timing, wait
+from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
 from playloop.nn.decoder import Kernels
 from playloop.nn.graphs import Captured
-from playloop.nn.quantize import Kind, quantize
+from playloop.nn.quantize import Kind
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
@@ -89,15 +89,18 @@ class MineWorldBench:
         rows = []
         for window in config.plain:
             rows.append(self._row(f"release, {window}", window, self._plain(window)))
-        small = None if config.weights is None else _eight_bits(self.world, config.weights)
+        small = None
+        if config.weights is not None:
+            small = replace(self.world, model=variant(self.world.model, self.dtype, config.weights))
         for world, weights in ((self.world, None), *([] if small is None else [(small, config.weights)])):
             for row in self._ours_rows(world, weights):
                 rows.append(row)
         for row in rows:
-            cost = self._pass(row["players"], 1 if row["weights"] else self.dtype.itemsize)
-            row["floor_ms"] = 1000 * row["passes"] * cost.floor(*speed) + row["pixels_ms"]
-            row["gigabytes"] = row["passes"] * cost.bytes / 1e9
-            row["tera_operations"] = row["passes"] * cost.operations / 1e12
+            size = 1 if row["weights"] else self.dtype.itemsize
+            passes = [self._pass(queries, row["players"], size) for queries in row.pop("queries")]
+            row["floor_ms"] = 1000 * sum(cost.floor(*speed) for cost in passes) + row["pixels_ms"]
+            row["gigabytes"] = sum(cost.bytes for cost in passes) / 1e9
+            row["tera_operations"] = sum(cost.operations for cost in passes) / 1e12
         numbers = sum(p.numel() for p in self.world.model.parameters()) / 1e6
         return {
             "rows": rows,
@@ -169,13 +172,13 @@ class MineWorldBench:
                 frames.append(ended - began)
                 pixels.append(ended - decoded)
         times = timing(frames)
-        sizes = self.world.model.config
-        passes = MineWorldSampler(window=window).schedule(sizes.rows, sizes.columns, 11).forwards
+        queries = self._queries(window)
         return {
             "way": name,
             "players": players,
             "weights": None,
-            "passes": passes,
+            "passes": len(queries),
+            "queries": queries,
             "fps": 1000 / times.p50,
             "fps_all": players * 1000 / times.p50,
             "p50_ms": times.p50,
@@ -228,10 +231,20 @@ class MineWorldBench:
         actions = self.world.model.config.actions
         return torch.from_numpy(actions.encode(np.zeros(25, np.float32))).to(self.device)
 
-    def _pass(self, players: int, size: int) -> Cost:
+    def _queries(self, window: int) -> list[int]:
+        """Tokens that each pass of a frame feeds or asks with."""
+        sizes = self.world.model.config
+        first, *others = (
+            MineWorldSampler(window=window).schedule(sizes.rows, sizes.columns, sizes.actions.length).steps
+        )
+        assert not first.fed, "the first pass feeds the last token of the frame before, and the action"
+        return [1 + sizes.actions.length, *(len(step.fed) + len(step.starts) for step in others)]
+
+    def _pass(self, queries: int, players: int, size: int) -> Cost:
         """What a pass reads at least: all blocks, the frames' rows of the head, half a full context each.
 
         Args:
+            queries: of a player.
             players: of the batch.
             size: of a weight of the blocks in bytes.
         """
@@ -239,7 +252,7 @@ class MineWorldBench:
         blocks, head = sum(p.numel() for p in model.llama.parameters()), sizes.codes * sizes.width
         keys = 2 * sizes.layers * sizes.groups * (sizes.width // sizes.heads) * sizes.positions
         read = blocks * size + (head + players * keys / 2) * self.dtype.itemsize
-        return Cost(read, 2.0 * (blocks + head) * 9 * players)
+        return Cost(read, 2.0 * (blocks + head) * queries * players)
 
     def _changed(self, small: MineWorldPlay) -> dict[str, float]:
         """What eight bits change in the prediction of frames, given the truth before each token."""
@@ -260,8 +273,8 @@ class MineWorldBench:
         if config.model not in MODELS:
             return load_mineworld(Path(config.model), self.device, self.dtype)
         sizes, vq = MODELS[config.model], SMALL_VQ if config.model == "small" else VQConfig()
-        model = _random(lambda: MineWorld(sizes), self.device, self.dtype)
-        tokenizer = _random(lambda: VQTokenizer(vq), self.device, self.dtype)
+        model = random_model(lambda: MineWorld(sizes), self.device, self.dtype)
+        tokenizer = random_model(lambda: VQTokenizer(vq), self.device, self.dtype)
         none = torch.zeros(0, 1, sizes.tokens, dtype=torch.int64)
         contract = minecraft_contract(vq)
         return MineWorldPlay(model, tokenizer, contract, none, none[:, :0], "random weights")
@@ -278,17 +291,6 @@ def _together(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _eight_bits(world: MineWorldPlay, weights: Kind) -> MineWorldPlay:
-    """The same model with eight bits in its blocks."""
-    with torch.device("meta"):
-        model = MineWorld(world.model.config)
-    for name, child in world.model.named_children():
-        setattr(model, name, child)
-    model.llama = copy.deepcopy(world.model.llama)
-    quantize(model.llama, weights)
-    return replace(world, model=model.eval().requires_grad_(False))
-
-
 def _told(report: dict[str, Any]) -> Iterator[str]:
     """What eight bits change, in words."""
     if changed := report["changed"]:
@@ -296,17 +298,3 @@ def _told(report: dict[str, Any]) -> Iterator[str]:
             f"; in eight bits {changed['likeliest']:.1%} of the tokens have another likeliest id, and the "
             f"predictions lie {changed['nats']:.2g} nats apart"
         )
-
-
-def _random(make: Callable[[], Any], device: torch.device, dtype: torch.dtype) -> Any:
-    """Random weights, made where they are used."""
-    with torch.device("meta"):
-        module: nn.Module = make()
-    module = module.to(dtype).to_empty(device=device).eval().requires_grad_(False)
-    generator = torch.Generator(device).manual_seed(0)
-    for parameter in module.parameters():
-        if parameter.ndim == 1:
-            parameter.fill_(1.0)
-        else:
-            parameter.normal_(0.0, 0.02, generator=generator)
-    return module

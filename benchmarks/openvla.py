@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +14,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from playloop.benchmarks.machine import Cost, alternate, bandwidth, matrix_rate, name_of, short
+from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.nn.decoder import Kernels, LlamaSizes
-from playloop.nn.quantize import Kind, quantize
+from playloop.nn.quantize import Kind
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, draw_noise
 from playloop.policies.openvla.config import OpenVLAConfig
@@ -196,7 +196,8 @@ class OpenVLABench:
         """By all kernels; the first ones, with the weights as they are, are the exact way of "block"."""
         ways = []
         for number, kernels in enumerate(self.config.kernels):
-            model = _variant(self.model, attention, weights, kernels)
+            model = variant(self.model, self.dtype, weights, kernels)
+            model.config = replace(model.config, attention=attention)  # as if trained for it
             words = [name, *([weights] if weights else []), *([kernels] if number else [])]
             exact = "full" if name == "reuse" else "block" if len(words) > 1 else None
             ways += self._diffusion(" ".join(words), model, 1 if weights else None, exact)
@@ -278,31 +279,7 @@ def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
         model = read_openvla(Path(config.model), torch.device(config.device), dtype).eval()
         model.config = replace(model.config, attention="full", decoders=LIBERO["decoders"])
         return model
-    with torch.device("meta"):
-        model = OpenVLA(MODELS[config.model])
-    model = model.to(dtype).to_empty(device=config.device).eval().requires_grad_(False)
-    generator = torch.Generator(config.device).manual_seed(0)
-    for parameter in model.parameters():
-        if parameter.ndim == 1:
-            parameter.fill_(1.0)
-        else:
-            parameter.normal_(0.0, 0.02, generator=generator)
-    return model
-
-
-def _variant(model: OpenVLA, attention: str, weights: Kind | None, kernels: Kernels) -> OpenVLA:
-    """The same weights, trained for another attention as it were, and computed otherwise."""
-    with torch.device("meta"):
-        other = OpenVLA(replace(model.config, attention=attention))  # type: ignore[arg-type]
-    for name, child in model.named_children():
-        setattr(other, name, child)
-    if weights is None:
-        other.llama = copy.copy(model.llama)  # whose parameters are shared
-    else:
-        other.llama = copy.deepcopy(model.llama)
-        quantize(other.llama, weights)
-    other.llama.use(kernels, model.table.weight.dtype)
-    return other.eval()
+    return random_model(lambda: OpenVLA(MODELS[config.model]), config.device, dtype)
 
 
 def _changed(found: Chosen, exact: Chosen) -> float:

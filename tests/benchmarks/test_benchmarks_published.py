@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from openvla_tiny import TOWERS
 
 from playloop.benchmarks.mineworld import MineWorldBenchConfig
+from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.openvla import OpenVLABenchConfig
 from playloop.cli.main import main
 from playloop.nn.decoder import LlamaSizes
+from playloop.nn.quantize import kind_of
 from playloop.policies.openvla.synthetic import write_synthetic
+from playloop.worlds.mineworld.model import MineWorld
+from playloop.worlds.mineworld.synthetic import TINY
 from playloop.worlds.mineworld.synthetic import write_synthetic as write_mineworld
 
 QUICK = {"precision": "fp32", "threads": 1}
@@ -28,7 +34,7 @@ def shown(bench, report):
     console.print(bench.table(report))
     text = console.export_text()
     assert "…" not in text, text
-    return text
+    return " ".join(text.split())
 
 
 def test_ways_of_deciding(tmp_path):
@@ -65,6 +71,16 @@ def test_ways_of_dreaming(tmp_path):
     assert 0 <= report["changed"]["likeliest"] < 0.5 and 0 < report["changed"]["nats"] < 0.1
     text = shown(bench, report)
     assert "for each of 2 players" in text and "in eight bits" in text
+
+
+@torch.no_grad()
+def test_a_variant_shares_all_but_what_is_computed_otherwise():
+    model = random_model(lambda: MineWorld(replace(TINY, start_queries=True)), "cpu", torch.float32)
+    small = variant(model, torch.float32, "int8")
+    assert kind_of(small.llama) == "int8" and kind_of(model.llama) is None
+    assert small.start is model.start and small.head is model.head
+    same = variant(model, torch.float32, None)
+    assert same.llama is not model.llama and same.llama.norm is model.llama.norm
 
 
 def test_settings_without_a_meaning_are_refused():

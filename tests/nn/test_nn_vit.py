@@ -11,6 +11,15 @@ from transformers import SiglipVisionModel as Siglip
 
 from playloop.nn.vit import FiLM, ViT, ViTConfig
 
+SETTINGS = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "image_size": 56,
+    "patch_size": 14,
+}
+"""Of both of transformers' networks."""
+
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -71,16 +80,7 @@ def from_siglip(theirs, config):
 @torch.no_grad()
 def test_it_computes_what_dinov2_with_registers_does():
     config = ViTConfig(32, 4, 4, 64, image=56, cls=True, registers=4, layer_scale=True)
-    settings = Dinov2WithRegistersConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        mlp_ratio=2,
-        image_size=56,
-        patch_size=14,
-        hidden_act="gelu",
-        layer_norm_eps=1e-6,
-    )
+    settings = Dinov2WithRegistersConfig(**SETTINGS, mlp_ratio=2, hidden_act="gelu", layer_norm_eps=1e-6)
     theirs = shake(Dinov2WithRegistersModel(settings))
     ours = from_dinov2(theirs, config)
     images = torch.randn(2, 3, 56, 56, generator=generator(1))
@@ -93,12 +93,8 @@ def test_it_computes_what_dinov2_with_registers_does():
 def test_it_computes_what_siglip_does():
     config = ViTConfig(32, 4, 4, 56, image=56)
     settings = SiglipVisionConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        **SETTINGS,
         intermediate_size=56,
-        image_size=56,
-        patch_size=14,
         hidden_act="gelu",
         layer_norm_eps=1e-6,
     )
@@ -113,12 +109,8 @@ def test_it_computes_what_siglip_does():
 def test_the_gelu_is_exact():
     config = ViTConfig(32, 4, 4, 56, image=56)
     settings = SiglipVisionConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        **SETTINGS,
         intermediate_size=56,
-        image_size=56,
-        patch_size=14,
         hidden_act="gelu_pytorch_tanh",
     )
     theirs = shake(Siglip(settings))
