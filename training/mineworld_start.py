@@ -40,7 +40,7 @@ def begin(
     """
     if start is not None and Path(start).is_dir():
         return _trained(Path(start), tokenizer, changes, start_queries)
-    if start in PRESETS:
+    if start is not None and start in PRESETS:
         return _new(start, tokenizer, changes, start_queries, seed)
     raise ValueError(
         f"{start} is neither the folder of a MineWorld nor the name of published sizes: {', '.join(PRESETS)}"

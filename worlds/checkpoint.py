@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
+from playloop.worlds.playable import Playable
 
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
@@ -79,25 +79,8 @@ def load_inverse(
     )
 
 
-@dataclass
-class World:
-    """A trained world model and all that playing in it takes.
-
-    Args:
-        model: frame tokens and actions → next frame's tokens.
-        tokenizer: frames ↔ tokens.
-        contract: of the environment that it imitates.
-        starts: tokens int64 [S, T, N] of clips that play can begin with.
-        start_actions: compact actions between their frames, int64 [S, T - 1, G].
-        name: of its weights and its tokenizer's.
-    """
-
-    model: WorldModel
-    tokenizer: FrameTokenizer
-    contract: Contract
-    starts: Tensor
-    start_actions: Tensor
-    name: str
+class World(Playable[WorldModel, FrameTokenizer]):
+    """A trained world model; its actions are compact."""
 
     @property
     def actions(self) -> CompactActions:
@@ -116,7 +99,7 @@ class World:
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
-        return resize(image, (self.tokenizer.config.height, self.tokenizer.config.width))
+        return resize(image, self.size)
 
     def check(self, sampler: SamplerConfig) -> None:
         """Refuse what cannot be decoded.

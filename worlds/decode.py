@@ -31,16 +31,24 @@ class SamplerConfig:
     window: int = 1
     level: int = 0
 
+    def check_draws(self) -> None:
+        """Refuse what no model can do.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
+            )
+
     def check(self, sizes: WorldConfig) -> None:
         """Refuse what a model with these sizes cannot do.
 
         Raises:
             ValueError: a setting is out of range; says which.
         """
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
-            )
+        self.check_draws()
         if self.window not in sizes.windows:
             raise ValueError(f"window={self.window} was not trained; this model has {list(sizes.windows)}")
         if not 0 <= self.level < len(sizes.corruption):

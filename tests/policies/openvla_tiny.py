@@ -6,7 +6,7 @@ import torch
 
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.model import OpenVLA
-from playloop.policies.openvla.synthetic import fill, synthetic_config
+from playloop.policies.openvla.synthetic import fill, synthetic_config, write_synthetic
 
 TOWERS = (
     ViTConfig(16, 3, 2, 24, image=28, cls=True, registers=4, layer_scale=True),
@@ -33,3 +33,8 @@ def inputs_of(config, batch=2, length=6, seed=1):
     words = torch.randint(3, 30000, (batch, length - 2), generator=noise)
     ends = torch.full((batch, 1), 1), torch.full((batch, 1), 29871)
     return images, proprio, torch.cat([ends[0], words, ends[1]], 1)
+
+
+def write(folder, kind="oft", seed=0, **changes):
+    """A published folder of such sizes."""
+    return write_synthetic(folder, seed, kind, towers=TOWERS, **changes)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
-from openvla_tiny import TOWERS
+from openvla_tiny import write
 
 from playloop.policies.openvla.checkpoint import Unstated, open_checkpoint
 from playloop.policies.openvla.files import read_openvla
-from playloop.policies.openvla.synthetic import write_synthetic
 
 STEP = "150000_checkpoint.pt"
-
-
-def write(folder, kind="oft", seed=0, **changes):
-    return write_synthetic(folder, seed, kind, towers=TOWERS, **changes)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("openvla") / "oft")
-
-
-@pytest.fixture
-def oft(written, tmp_path):
-    return shutil.copytree(written, tmp_path / "oft")
 
 
 def edit(folder, change):

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
-from openvla_tiny import TOWERS, inputs_of
+from openvla_tiny import inputs_of, write
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from playloop.nn.shards import read_shards
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.files import read_openvla, write_openvla
-from playloop.policies.openvla.synthetic import write_synthetic
 
 STEP = "150000_checkpoint.pt"
-
-
-def write(folder, kind="oft", seed=0, **changes):
-    return write_synthetic(folder, seed, kind, towers=TOWERS, **changes)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("openvla") / "oft")
-
-
-@pytest.fixture
-def oft(written, tmp_path):
-    return shutil.copytree(written, tmp_path / "oft")
 
 
 def state_of(model):

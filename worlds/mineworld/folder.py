@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +29,14 @@ from playloop.worlds.mineworld.files import Published
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.mineworld.starts import resize_linear
+from playloop.worlds.playable import Playable
 
 MINEWORLD, TOKENIZER = "MineWorld", "VQ tokenizer"
 """Kinds of folders."""
 
 
-@dataclass
-class MineWorldPlay:
-    """A MineWorld and all that playing in it takes; offers what `worlds.checkpoint.World` does.
-
-    Args:
-        model: frame and action tokens → next frame's tokens.
-        tokenizer: frames ↔ tokens.
-        contract: of the game that it imitates.
-        starts: tokens int64 [S, T, N] of clips that play can begin with.
-        start_actions: action tokens between their frames, int64 [S, T - 1, A].
-        name: of its weights and its tokenizer's.
-    """
-
-    model: MineWorld
-    tokenizer: VQTokenizer
-    contract: Contract
-    starts: Tensor
-    start_actions: Tensor
-    name: str
+class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
+    """A MineWorld, as `worlds.checkpoint.World`; its actions are tokens, int64 [S, T - 1, A]."""
 
     @property
     def actions(self) -> MineWorldActions:
@@ -72,7 +55,7 @@ class MineWorldPlay:
 
     def resize(self, image: np.ndarray) -> np.ndarray:
         """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
-        return resize_linear(image, (self.tokenizer.config.height, self.tokenizer.config.width))
+        return resize_linear(image, self.size)
 
     def check(self, sampler: SamplerConfig) -> None:
         """Refuse what cannot be decoded.

@@ -56,10 +56,7 @@ class MineWorldSampler(SamplerConfig):
         Raises:
             ValueError: a setting is out of range; says which.
         """
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
-            )
+        self.check_draws()
         if not 1 <= self.window <= columns:
             raise ValueError(f"window={self.window} must lie between 1 (diagonal) and {columns} (raster)")
         if self.level != 0:
