@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ class MineWorldBench:
             rows.append(self._row(f"release, {window}", window, self._plain(window)))
         small = None
         if config.weights is not None:
-            small = replace(self.world, model=variant(self.world.model, self.dtype, config.weights))
+            small = copy.copy(self.world)
+            small.model = variant(self.world.model, self.dtype, config.weights)
         for world, weights in ((self.world, None), *([] if small is None else [(small, config.weights)])):
             for row in self._ours_rows(world, weights):
                 rows.append(row)

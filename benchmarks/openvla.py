@@ -20,6 +20,7 @@ from playloop.nn.decoder import Kernels, LlamaSizes
 from playloop.nn.quantize import Kind
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, draw_noise
+from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import Chosen, DecodingConfig
 from playloop.policies.openvla.engine import Engine, encode
@@ -192,7 +193,7 @@ class OpenVLABench:
         ways = self._cached("block", "block", None)
         return ways + (self._cached("block", "block", self.config.weights) if self.config.weights else [])
 
-    def _cached(self, name: str, attention: str, weights: Kind | None) -> list[Way]:
+    def _cached(self, name: str, attention: Mode, weights: Kind | None) -> list[Way]:
         """By all kernels; the first ones, with the weights as they are, are the exact way of "block"."""
         ways = []
         for number, kernels in enumerate(self.config.kernels):
