@@ -93,6 +93,14 @@ def session_members(session):
     return found
 
 
+def recorded(out):
+    """Traces of successful episodes that are in the ledger; a kill just before may leave one that is not."""
+    ledger = out / "episodes.jsonl"
+    lines = ledger.read_text().split("\n")[:-1] if ledger.exists() else []  # the last may be half written
+    seeds = [result["seed"] for result in map(json.loads, lines) if result["success"]]
+    return [path for seed in seeds for path in out.glob(f"traces/*-seed{seed}.npz")]
+
+
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     """An unbroken recording, and one killed while states are recorded and again while images are drawn."""
@@ -100,8 +108,8 @@ def recordings(tmp_path_factory):
     whole = Run(folder / "whole")
     out = folder / "broken"
     first = Run(out)
-    first.kill_when(lambda: any(out.glob("traces/*.npz")), "the first trace")
-    traces = {path.name: path.stat().st_mtime_ns for path in out.glob("traces/*.npz")}
+    first.kill_when(lambda: recorded(out), "the first recorded episode")
+    traces = {path.name: path.stat().st_mtime_ns for path in recorded(out)}
     survivors = {"states": first.survivors(60)}
     second = Run(out)
     second.kill_when(lambda: any(out.glob("frames/*.mp4")), "the first frames")
