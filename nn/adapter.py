@@ -1,7 +1,8 @@
 """Adapters as PEFT's files: `adapter_model.safetensors` and `adapter_config.json`.
 
 The layout is documented at huggingface.co/docs/peft/developer_guides/checkpoint: a tensor is called
-`base_model.model.<published layer>.lora_A.weight` [rank, in] or `….lora_B.weight` [out, rank].
+`base_model.model.<published layer>.lora_A.weight` [rank, in] or `….lora_B.weight` [out, rank]; of a
+convolution A has the window and B one of 1 x 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) beside the linear layers of a frozen model.
+"""Low-rank adapters (LoRA, arXiv 2106.09685) beside the linear layers and convolutions of a frozen model.
 
 Published matrices may be parts of one fused product here (queries | keys | values, gate | value): every part
 has an adapter of its own, as a published adapter has. The files are PEFT's; see `nn/adapter.py`.
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.nn.layers import Linear
+from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.slots import Slot
 
 WEIGHT = ".weight"
@@ -57,15 +58,70 @@ class Part:
     rows: int
 
 
-class LoRALinear(Linear):
-    """A layer and, for each of its parts, scale * B @ A beside it; A and B are float32 whatever the layer is.
+class Adapter(nn.Module):
+    """What adapted layers share: for each of their parts scale * B @ A, float32 whatever the layer is."""
+
+    parts: tuple[Part, ...]
+    config: LoRAConfig
+    active: bool
+    lora_a: nn.Parameter
+    lora_b: nn.ParameterList
+
+    def _put(
+        self,
+        base: Linear | Conv2d,
+        parts: Sequence[Part],
+        config: LoRAConfig,
+        generator: torch.Generator,
+    ) -> None:
+        """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies."""
+        _check_parts(parts, len(base.weight))
+        self.parts, self.config, self.active = tuple(parts), config, True
+        device, rank, window = base.weight.device, config.rank, base.weight.shape[1:]
+        drawn = torch.randn(len(parts) * rank, *window, generator=generator) / rank
+        self.lora_a = nn.Parameter(drawn.to(device))  # [parts * rank, in, …]
+        ones = [1] * (base.weight.ndim - 2)
+        self.lora_b = nn.ParameterList(torch.zeros(part.rows, rank, *ones, device=device) for part in parts)
+
+    def delta(self) -> Tensor:
+        """What the adapters add to the weight, float32 [out, in, …]."""
+        pairs = zip(self.lora_a.split(self.config.rank), self.lora_b, strict=True)
+        product = torch.cat([b.flatten(1) @ a.flatten(1) for a, b in pairs])
+        return self.config.scale * product.unflatten(1, self.lora_a.shape[1:])
+
+    def merged(self) -> Linear | Conv2d:
+        """A plain layer with the adapters in its weight, added in float32, rounded to the weight's type."""
+        with torch.device("meta"):
+            layer = self._plain()
+        own: Any = self
+        weight = (own.weight.float() + self.delta()).to(own.weight.dtype).detach()
+        layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), own.bias
+        return layer
+
+    def _plain(self) -> Linear | Conv2d:
+        """A layer of the same sizes without adapters."""
+        raise NotImplementedError
+
+
+def _check_parts(parts: Sequence[Part], rows: int) -> None:
+    """Refuse parts that leave rows of a weight out or overlap."""
+    place = 0
+    for part in parts:
+        if part.start != place:
+            raise ValueError(f"{part.name} begins at row {part.start}, not at {place}: parts are missing")
+        place += part.rows
+    if place != rows:
+        raise ValueError(f"{parts[-1].name} ends at row {place}, the layer at {rows}")
+
+
+class LoRALinear(Adapter, Linear):
+    """A linear layer and the adapters of its parts.
 
     Args:
         base: whose weight and bias it takes over.
         parts: that make up its rows, in order.
         config: sizes of the adapters.
-        generator: on the CPU, for A; B is 0, so that nothing changes at first. A ~ N(0, 1 / rank), PEFT's
-            "gaussian".
+        generator: on the CPU, for A; B is 0, so that nothing changes at first.
 
     Raises:
         ValueError: the parts leave rows out or overlap.
@@ -73,84 +129,98 @@ class LoRALinear(Linear):
 
     def __init__(self, base: Linear, parts: Sequence[Part], config: LoRAConfig, generator: torch.Generator):
         with torch.device("meta"):
-            super().__init__(base.in_features, base.out_features, bias=base.bias is not None)
-        place = 0
-        for part in parts:
-            if part.start != place:
-                raise ValueError(f"{part.name} begins at row {part.start}, not at {place}: parts are missing")
-            place += part.rows
-        if place != base.out_features:
-            raise ValueError(f"{parts[-1].name} ends at row {place}, the layer at {base.out_features}")
-        self.parts, self.config, self.active = tuple(parts), config, True
+            Linear.__init__(self, base.in_features, base.out_features, bias=base.bias is not None)
         self.weight, self.bias = base.weight, base.bias
-        device, rank = base.weight.device, config.rank
-        drawn = torch.randn(len(parts) * rank, base.in_features, generator=generator) / rank
-        self.lora_a = nn.Parameter(drawn.to(device))  # [parts * rank, in]
-        self.lora_b = nn.ParameterList(torch.zeros(part.rows, rank, device=device) for part in parts)
+        self._put(base, parts, config, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        if not self.active:
-            return y
+        y = Linear.forward(self, x)
+        return y + self._beside(x) if self.active else y
+
+    def some(self, x: Tensor, rows: slice | Tensor) -> Tensor:
+        y = Linear.some(self, x, rows)
+        return y + self._beside(x)[..., rows] if self.active else y
+
+    def _beside(self, x: Tensor) -> Tensor:
         inner = self.config.scale * F.linear(x, self.lora_a.to(x.dtype))  # [..., parts * rank]
         pairs = zip(inner.split(self.config.rank, -1), self.lora_b, strict=True)
-        return y + torch.cat([F.linear(low, b.to(x.dtype)) for low, b in pairs], -1)
+        return torch.cat([F.linear(low, b.to(x.dtype)) for low, b in pairs], -1)
 
-    def delta(self) -> Tensor:
-        """What the adapters add to the weight, float32 [out, in]."""
-        pairs = zip(self.lora_a.split(self.config.rank), self.lora_b, strict=True)
-        return self.config.scale * torch.cat([b @ a for a, b in pairs])
+    def _plain(self) -> Linear:
+        return Linear(self.in_features, self.out_features, bias=self.bias is not None)
 
-    def merged(self) -> Linear:
-        """A plain layer with the adapters in its weight, added in float32, rounded to the weight's type."""
+
+class LoRAConv2d(Adapter, Conv2d):
+    """A convolution and its adapter: A has the layer's window, B one of 1 x 1, as PEFT's has.
+
+    Args: as `LoRALinear`.
+    """
+
+    def __init__(self, base: Conv2d, parts: Sequence[Part], config: LoRAConfig, generator: torch.Generator):
+        if base.groups != 1 or base.padding_mode != "zeros":
+            raise ValueError(f"{parts[0].name}: only plain convolutions are adapted")
         with torch.device("meta"):
-            layer = Linear(self.in_features, self.out_features, bias=self.bias is not None)
-        weight = (self.weight.float() + self.delta()).to(self.weight.dtype).detach()
-        layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), self.bias
-        return layer
+            Conv2d.__init__(self, **_sizes(base))
+        self.weight, self.bias = base.weight, base.bias
+        self._put(base, parts, config, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = Conv2d.forward(self, x)
+        if not self.active:
+            return y
+        low = F.conv2d(x, self.lora_a.to(x.dtype), None, self.stride, self.padding, self.dilation)
+        return y + self.config.scale * F.conv2d(low, self.lora_b[0].to(x.dtype))
+
+    def _plain(self) -> Conv2d:
+        return Conv2d(**_sizes(self))
+
+
+def _sizes(layer: Conv2d) -> dict[str, Any]:
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+    return {name: getattr(layer, name) for name in names} | {"bias": layer.bias is not None}
 
 
 def adapt(
     model: nn.Module, slots: Mapping[str, Slot], config: LoRAConfig, generator: torch.Generator
 ) -> None:
-    """Freeze a model and put adapters beside the linear layers that the slots fill, in place.
+    """Freeze a model and put adapters beside the layers that the slots fill, in place.
 
     Args:
         model: to adapt.
-        slots: by published name; those of biases, norms, tables and convolutions are passed over.
+        slots: by published name; those of biases, norms and tables are passed over.
         config: sizes of the adapters.
         generator: on the CPU. The layers are filled in the model's order.
 
     Raises:
-        ValueError: no slot lies in a linear layer, or a layer's parts do not make up its rows.
+        ValueError: no slot lies in such a layer, or a layer's parts do not make up its rows.
     """
-    grouped = linear_parts(model, slots)
+    grouped = layer_parts(model, slots)
     if not grouped:
-        raise ValueError("no published name lies in a linear layer: nothing can be adapted")
+        raise ValueError("no published name lies in a linear layer or convolution: nothing can be adapted")
     model.requires_grad_(False)
     for name in [name for name, _ in model.named_modules() if name in grouped]:
         layer = model.get_submodule(name)
-        assert isinstance(layer, Linear)
-        model.set_submodule(name, LoRALinear(layer, grouped[name], config, generator))
+        kind: Any = LoRALinear if isinstance(layer, Linear) else LoRAConv2d
+        model.set_submodule(name, kind(layer, grouped[name], config, generator))
 
 
-def linear_parts(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, list[Part]]:
-    """The published layers within each linear layer, by our layer's name and in the order of rows."""
+def layer_parts(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, list[Part]]:
+    """The published layers within each of ours, by our layer's name and in the order of rows."""
     grouped: dict[str, list[Part]] = {}
     modules = dict(model.named_modules())
     for name, slot in slots.items():
         owner = slot.parameter.removesuffix(WEIGHT)
         layer = modules.get(owner)
-        if not name.endswith(WEIGHT) or not isinstance(layer, Linear):
+        if not name.endswith(WEIGHT) or not isinstance(layer, Linear | Conv2d):
             continue
-        rows = layer.out_features if slot.rows is None else slot.rows
+        rows = len(layer.weight) if slot.rows is None else slot.rows
         grouped.setdefault(owner, []).append(Part(name.removesuffix(WEIGHT), slot.start, rows))
     return {owner: sorted(parts, key=lambda part: part.start) for owner, parts in grouped.items()}
 
 
-def adapters(model: nn.Module) -> dict[str, LoRALinear]:
+def adapters(model: nn.Module) -> dict[str, Adapter]:
     """The adapted layers of a model, by name."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, LoRALinear)}
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Adapter)}
 
 
 def merge(model: nn.Module) -> None:

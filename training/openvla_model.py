@@ -45,7 +45,8 @@ class AdapterConfig:
     Args:
         rank: of the adapters.
         alpha: see `LoRAConfig`.
-        targets: published parts whose linear layers get adapters; the table of tokens and the head never do.
+        targets: published parts whose layers get adapters, the language model's head and the patches'
+            convolutions among them: in OpenVLA's code PEFT's (0.11.1) "all-linear" takes these, too.
         start: folder of an adapter to go on from; it decides rank and alpha. What was trained beside it is
             not in it.
         heads: train the projector of the robot's state, the action head and FiLM's layers, whole; never where
@@ -72,7 +73,6 @@ def adapted_slots(config: OpenVLAConfig, targets: Sequence[str]) -> dict[str, Sl
     if unknown := set(targets) - set(TARGETS):
         raise ValueError(f"adapter.targets: {min(unknown)!r} is no part; choose from {', '.join(TARGETS)}")
     slots = names.vision_adapted(config) | names.language_slots(config)
-    del slots[f"{names.LANGUAGE}lm_head.weight"]
     return {name: slot for name, slot in slots.items() if name.split(".")[0] in targets}
 
 

@@ -151,10 +151,10 @@ class OpenVLA(nn.Module):
             hidden: states as `forward` returns them.
             ids: rows of the head, a contiguous range (nothing is copied) or int64 [n]; None for all.
         """
-        weight = self.head.weight if ids is None else self.head.weight[ids]
         # As one matrix: of a slice of rows, torch would copy the weights for every product.
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        return F.linear(rows, weight.to(hidden.dtype)).float().unflatten(0, hidden.shape[:-1])
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        scores = self.head(flat) if ids is None else self.head.some(flat, ids)
+        return scores.float().unflatten(0, hidden.shape[:-1])
 
     def act(self, hidden: Tensor) -> Tensor:
         """OFT's regression: states [B, chunk * action, D] → normalised actions [B, chunk, action], float32.

@@ -9,10 +9,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaModel
 
-from playloop.nn.adapter import CONFIG, WEIGHTS, read_adapter, read_adapter_config, write_adapter
+from playloop.nn.adapter import (
+    CONFIG,
+    WEIGHTS,
+    adapter_slots,
+    read_adapter,
+    read_adapter_config,
+    write_adapter,
+)
 from playloop.nn.decoder import Llama, LlamaSizes, Rotary
+from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.lora import LoRAConfig, LoRALinear, adapt, adapters, merge, without_adapters
-from playloop.nn.slots import llama_slots, place
+from playloop.nn.slots import Slot, llama_slots, place
 
 SIZES = LlamaSizes(width=32, layers=2, heads=4, groups=2, hidden=48)
 SLOTS = llama_slots(SIZES, "", "")
@@ -142,6 +150,45 @@ def test_merging_adds_in_float32_and_rounds_once():
     exact = product.weight.double() + (product.lora_b[0].double() @ product.lora_a.double())
     error = (product.merged().weight.double() - exact).abs()
     assert (error <= 1.001 * 2**-8 * exact.abs() + 1e-9).all()  # half a step of bfloat16: rounded once
+
+
+def test_a_convolution_is_adapted_as_peft_does():
+    generator = torch.Generator().manual_seed(2)
+    base = torch.nn.Sequential(Conv2d(3, 6, 4, stride=4), Conv2d(6, 5, 3, padding=1, bias=False))
+    images = torch.randn(2, 3, 8, 8, generator=generator)
+    wanted = base(images)
+    slots = {"stem.weight": Slot("0.weight"), "stem.bias": Slot("0.bias"), "next.weight": Slot("1.weight")}
+    adapt(base, slots, LoRAConfig(rank=2, alpha=3.0), generator)
+    assert torch.equal(base(images), wanted) and list(adapters(base)) == ["0", "1"]
+    down, up = torch.nn.Conv2d(3, 2, 4, 4, bias=False), torch.nn.Conv2d(2, 6, 1, bias=False)
+    tensors = {
+        "base_model.model.stem.lora_A.weight": down.weight,
+        "base_model.model.stem.lora_B.weight": up.weight,
+    }
+    place(base, {name: adapter_slots(base)[name] for name in tensors}, tensors.items())
+    with torch.no_grad():
+        first = base[0](images)
+        with without_adapters(base):
+            plain = base[0](images)
+        assert torch.allclose(first, plain + 3 / 2 * up(down(images)), atol=1e-5)
+        assert (first - plain).abs().max() > 0.05
+        found = base(images)
+        merge(base)
+        assert type(base[0]) is Conv2d and torch.allclose(base(images), found, atol=1e-5)
+
+
+def test_some_outputs_are_those_of_all():
+    generator = torch.Generator().manual_seed(2)
+    model = torch.nn.Sequential(Linear(6, 9))
+    adapt(model, {"head.weight": Slot("0.weight")}, LoRAConfig(rank=2), generator)
+    torch.nn.init.normal_(model[0].lora_b[0], generator=generator)
+    x = torch.randn(3, 6, generator=generator)
+    for rows in (slice(2, 5), torch.tensor([7, 0, 3])):
+        some = model[0].some(x, rows)
+        assert torch.allclose(some, model(x)[:, rows], atol=1e-6)
+        with without_adapters(model):
+            assert torch.allclose(model[0].some(x, rows), model(x)[:, rows], atol=1e-6)
+            assert not torch.allclose(some, model(x)[:, rows], atol=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from test_training_trainer import lines
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.train import run
+from playloop.nn.lora import merge
 from playloop.nn.shards import read_shards, read_tensors
 from playloop.policies.openvla.open import open_policy
 from playloop.training.openvla_model import AdapterConfig
@@ -122,20 +123,47 @@ def test_other_decoders_are_exported_with_their_golden_decision(home, tmp_path, 
         open_policy(tmp_path / "checkpoint")
 
 
-def test_an_adapter_is_gone_on_from(home, trained, tmp_path):
-    """One that PEFT wrote also has layers that nothing reads: a last block, and SigLIP's pooling."""
-    shutil.copytree(trained / "lora_adapter", tmp_path / "adapter")
-    stored = load_file(trained / "lora_adapter/adapter_model.safetensors")
-    unread = ("featurizer.blocks.1.attn.qkv", "fused_featurizer.attn_pool.kv")
-    more = {
-        f"base_model.model.vision_backbone.{layer}.lora_{part}.weight": torch.ones(shape)
-        for layer, rows in zip(unread, (24, 16), strict=True)
-        for part, shape in (("A", (4, 8)), ("B", (rows, 4)))
-    }
-    save_file(stored | more, tmp_path / "adapter/adapter_model.safetensors")
+def oft_adapter(base, folder, rank=4):
+    """One of random numbers, named as PEFT 0.11.1 names it for OFT's target_modules="all-linear".
+
+    It takes layers by the last part of their names: the patches' convolution goes with the attention's
+    `proj`, and the head stays in. Last blocks and SigLIP's pooling, which nothing reads, are adapted, too.
+    """
+    shapes = {name: entry.shape for name, entry in read_shards(base).items() if len(entry.shape) > 1}
+    matrices = {name for name in shapes if name.endswith(".weight") and "embed_tokens" not in name}
+    generator, factors = torch.Generator().manual_seed(1), {}
+    for name in sorted(matrices):
+        rows, *window = shapes[name]
+        pairs = {"A": (rank, *window), "B": (rows, rank, *(1 for _ in window[1:]))}
+        for part, shape in pairs.items():
+            key = f"base_model.model.{name.removesuffix('.weight')}.lora_{part}.weight"
+            factors[key] = 0.1 * torch.randn(shape, generator=generator)
+    folder.mkdir()
+    save_file(factors, folder / "adapter_model.safetensors")
+    targets = sorted({name.split(".")[-2] for name in matrices})
+    record = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "target_modules": targets, "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(record))
+    return factors
+
+
+def test_an_adapter_of_oft_s_own_run_is_gone_on_from(home, tmp_path):
+    factors = oft_adapter(home / "base", tmp_path / "adapter")
     task = task_of(
         home, "diffusion", "block", adapter=AdapterConfig(rank=99, start=str(tmp_path / "adapter"))
     )
-    layer = task.model.model.llama.blocks[0].attention.project
+    model = task.model.model
+    layer = model.llama.blocks[0].attention.project
     name = "base_model.model.language_model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    assert torch.equal(layer.lora_a[:4], stored[name]) and layer.config.rank == 4
+    assert torch.equal(layer.lora_a[:4], factors[name]) and layer.config.rank == 4
+    merge(model)
+    after = {
+        "language_model.lm_head": model.head.weight,
+        "vision_backbone.featurizer.patch_embed.proj": model.towers[0].patches.weight,
+        "vision_backbone.fused_featurizer.blocks.0.attn.proj": model.towers[1].blocks[0].out.weight,
+        "projector.fc2": model.projector.second.weight,
+    }
+    before = dict(read_tensors(read_shards(home / "base"), [f"{name}.weight" for name in after]))
+    for name, found in after.items():
+        a, b = (factors[f"base_model.model.{name}.lora_{part}.weight"].flatten(1) for part in "AB")
+        wanted = before[f"{name}.weight"].float() + 8 / 4 * (b @ a).view(found.shape)
+        assert torch.allclose(found, wanted, atol=1e-6) and (b @ a).abs().max() > 0.01, name
