@@ -19,6 +19,7 @@ VERBS = {
     "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
     "train": "train a policy on recorded demonstrations",
     "convert": "make a folder that can be played of a published MineWorld checkpoint",
+    "merge": "put the adapter of an OpenVLA-OFT run into the weights it was trained beside",
     "compare": "paired comparison of two evaluations",
     "agreement": "does SimplerEnv rank policies as the real robots did",
     "inspect": "what is in a checkpoint: sizes, files, statistics, conventions",

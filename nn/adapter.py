@@ -143,6 +143,33 @@ def read_adapter(
                 slots[name].of(parameters[slots[name].parameter]).zero_()
 
 
+def read_factors(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Every adapted layer's A [rank, in, …] and B [out, rank, …], by the layer's published name.
+
+    Args:
+        folder: PEFT's.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or a factor lacks its partner or has another rank than the settings.
+    """
+    folder = Path(folder)
+    rank, found = read_adapter_config(folder).rank, _tensors(folder)
+    layers = sorted({_layer(name) for name in found})
+    names = {layer: [f"{PREFIX}{layer}.lora_{part}.weight" for part in "AB"] for layer in layers}
+    if strange := found.keys() - {name for pair in names.values() for name in pair}:
+        raise ValueError(f"{folder}/{WEIGHTS}: {min(strange)} is no factor of LoRA; copy it again")
+    factors = {}
+    for layer, (a, b) in names.items():
+        if a not in found or b not in found:
+            raise ValueError(f"{folder}/{WEIGHTS}: {layer} lacks one of its two factors; copy it again")
+        down, up = found[a], found[b]
+        if down.ndim < 2 or up.ndim != down.ndim or (len(down), up.shape[1]) != (rank, rank):
+            raise ValueError(f"{folder}/{WEIGHTS}: {layer} has not the rank {rank} of {CONFIG}; copy both")
+        factors[layer] = down, up
+    return factors
+
+
 def _layer(name: str) -> str:
     """The published layer of one of PEFT's names."""
     return name.removeprefix(PREFIX).rsplit(".lora_", 1)[0]

@@ -77,17 +77,16 @@ class Adapter(nn.Module):
         """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies."""
         _check_parts(parts, len(base.weight))
         self.parts, self.config, self.active = tuple(parts), config, True
-        device, rank, window = base.weight.device, config.rank, base.weight.shape[1:]
-        drawn = torch.randn(len(parts) * rank, *window, generator=generator) / rank
+        device, shape, rank = base.weight.device, base.weight.shape, config.rank
+        drawn = torch.randn(factor_shapes(shape, len(parts) * rank)[0], generator=generator) / rank
         self.lora_a = nn.Parameter(drawn.to(device))  # [parts * rank, in, …]
-        ones = [1] * (base.weight.ndim - 2)
-        self.lora_b = nn.ParameterList(torch.zeros(part.rows, rank, *ones, device=device) for part in parts)
+        sizes = [factor_shapes((part.rows, *shape[1:]), rank)[1] for part in parts]
+        self.lora_b = nn.ParameterList(torch.zeros(size, device=device) for size in sizes)
 
     def delta(self) -> Tensor:
         """What the adapters add to the weight, float32 [out, in, …]."""
         pairs = zip(self.lora_a.split(self.config.rank), self.lora_b, strict=True)
-        product = torch.cat([b.flatten(1) @ a.flatten(1) for a, b in pairs])
-        return self.config.scale * product.unflatten(1, self.lora_a.shape[1:])
+        return self.config.scale * torch.cat([product(a, b) for a, b in pairs])
 
     def merged(self) -> Linear | Conv2d:
         """A plain layer with the adapters in its weight, added in float32, rounded to the weight's type."""
@@ -101,6 +100,16 @@ class Adapter(nn.Module):
     def _plain(self) -> Linear | Conv2d:
         """A layer of the same sizes without adapters."""
         raise NotImplementedError
+
+
+def product(down: Tensor, up: Tensor) -> Tensor:
+    """B @ A in the shape of the weight: A [rank, in, …] and B [out, rank, 1 …] → [out, in, …]."""
+    return (up.flatten(1) @ down.flatten(1)).unflatten(1, down.shape[1:])
+
+
+def factor_shapes(weight: Sequence[int], rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of A and B beside a weight [out, in, …]: A has a convolution's window, B one of 1 x 1."""
+    return (rank, *weight[1:]), (weight[0], rank, *(1 for _ in weight[2:]))
 
 
 def _check_parts(parts: Sequence[Part], rows: int) -> None:

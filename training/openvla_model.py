@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,23 +18,13 @@ from playloop.nn.vit import FiLM
 from playloop.policies.openvla import names
 from playloop.policies.openvla.action_head import ActionHead, ProprioProjector
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.files import read_openvla, write_openvla
+from playloop.policies.openvla.files import copy_companions, read_openvla, write_openvla
 from playloop.policies.openvla.golden import write_golden
 from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.pickles import ADAPTER
 from playloop.policies.openvla.prompt import TOKENIZER
 
-ADAPTER = "lora_adapter"
 TARGETS = ("vision_backbone", "projector", "language_model")
-COPIED = (
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "generation_config.json",
-)
-"""Files of a checkpoint that fine-tuning leaves as they are; its Python files are not taken along."""
 
 
 @dataclass
@@ -208,9 +197,7 @@ def export_student(
         for path in list(merged.iterdir()):
             path.rename(partial / path.name)
         merged.rmdir()
-        for name in COPIED:
-            if (base / name).is_file():
-                shutil.copyfile(base / name, partial / name)
+        copy_companions(base, partial)
         write_record(partial / "training.json", dict(training))
         write_golden(partial, model.eval(), observation, family, next(iter(statistics)))
     return folder

@@ -81,6 +81,11 @@ def open_checkpoint(folder: str | Path, step: Step | None = None, **stated: Any)
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
+        if (folder / pickles.ADAPTER).is_dir():
+            raise FileNotFoundError(
+                f"{folder} holds an adapter without weights: playloop merge BASE {folder} out=DIR puts it "
+                "into those of the checkpoint that it was trained beside"
+            )
         raise FileNotFoundError(f"{folder} has no {CONFIG}; give the folder of an OpenVLA checkpoint")
     parts = choose_files(folder, step)
     states = {part: read_part(path) for part, path in parts.items()}

@@ -7,6 +7,7 @@ weights are placed one at a time into a model that has no memory before.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,24 @@ from playloop.policies.openvla.config import OpenVLAConfig, network_record
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.statistics import DATASET_STATISTICS
+
+COMPANIONS = (
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "generation_config.json",
+)
+"""Files beside a checkpoint's weights that fine-tuning leaves as they are; its Python files stay behind."""
+
+
+def copy_companions(source: Path, target: Path) -> None:
+    """Take along those of `COMPANIONS` that a checkpoint has."""
+    for name in COMPANIONS:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
 
 
 def read_openvla(

@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from playloop.nn.folder import read_record
+from playloop.nn.lora import factor_shapes, product
 from playloop.nn.pickles import read_pickle
+
+ADAPTER = "lora_adapter"
+"""Folder of the adapter within that of a training run."""
 
 PROPRIO, HEAD, VISION = "proprio_projector", "action_head", "vision_backbone"
 PARTS = (PROPRIO, HEAD, VISION)
@@ -82,8 +86,8 @@ def read_part(path: Path) -> dict[str, Tensor]:
 
 
 def lora_scale(folder: Path, rank: int) -> float:
-    """What a LoRA product is multiplied with: alpha / rank, alpha from `lora_adapter`, else OFT's rule."""
-    record = folder / "lora_adapter" / "adapter_config.json"
+    """What a LoRA product is multiplied with: alpha / rank, alpha from its adapter, else OFT's rule."""
+    record = folder / ADAPTER / "adapter_config.json"
     if record.is_file():
         found = read_record(record)
         if found.get("r") != rank:
@@ -113,11 +117,6 @@ def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def factor_shapes(weight: tuple[int, ...], rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of LoRA's A and B beside a weight [out, in, …]: A has a convolution's window, B one of 1 x 1."""
-    return (rank, *weight[1:]), (weight[0], rank, *(1 for _ in weight[2:]))
-
-
 def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Plain layers of a state that was saved from inside PEFT, as FiLM's file is, one at a time.
 
@@ -135,8 +134,7 @@ def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str,
             continue
         if name.endswith(BASE):
             down, up = (state[factor].float() for factor in _factors(name))
-            product = (up.flatten(1) @ down.flatten(1)).view(value.shape)
-            value = value.float() + lora_scale(folder, len(down)) * product
+            value = value.float() + lora_scale(folder, len(down)) * product(down, up)
         yield _plain(name), value
 
 

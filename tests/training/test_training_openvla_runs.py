@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oft_adapter import ALPHA, write_oft_adapter
 from openvla_demos import disturb, seeded, settings, task_of, write_base, write_demos
 from safetensors.torch import load_file, save_file
 from test_training_trainer import lines
@@ -123,31 +124,8 @@ def test_other_decoders_are_exported_with_their_golden_decision(home, tmp_path, 
         open_policy(tmp_path / "checkpoint")
 
 
-def oft_adapter(base, folder, rank=4):
-    """One of random numbers, named as PEFT 0.11.1 names it for OFT's target_modules="all-linear".
-
-    It takes layers by the last part of their names: the patches' convolution goes with the attention's
-    `proj`, and the head stays in. Last blocks and SigLIP's pooling, which nothing reads, are adapted, too.
-    """
-    shapes = {name: entry.shape for name, entry in read_shards(base).items() if len(entry.shape) > 1}
-    matrices = {name for name in shapes if name.endswith(".weight") and "embed_tokens" not in name}
-    generator, factors = torch.Generator().manual_seed(1), {}
-    for name in sorted(matrices):
-        rows, *window = shapes[name]
-        pairs = {"A": (rank, *window), "B": (rows, rank, *(1 for _ in window[1:]))}
-        for part, shape in pairs.items():
-            key = f"base_model.model.{name.removesuffix('.weight')}.lora_{part}.weight"
-            factors[key] = 0.1 * torch.randn(shape, generator=generator)
-    folder.mkdir()
-    save_file(factors, folder / "adapter_model.safetensors")
-    targets = sorted({name.split(".")[-2] for name in matrices})
-    record = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "target_modules": targets, "bias": "none"}
-    (folder / "adapter_config.json").write_text(json.dumps(record))
-    return factors
-
-
 def test_an_adapter_of_oft_s_own_run_is_gone_on_from(home, tmp_path):
-    factors = oft_adapter(home / "base", tmp_path / "adapter")
+    factors = write_oft_adapter(home / "base", tmp_path / "adapter")
     task = task_of(
         home, "diffusion", "block", adapter=AdapterConfig(rank=99, start=str(tmp_path / "adapter"))
     )
@@ -165,5 +143,5 @@ def test_an_adapter_of_oft_s_own_run_is_gone_on_from(home, tmp_path):
     before = dict(read_tensors(read_shards(home / "base"), [f"{name}.weight" for name in after]))
     for name, found in after.items():
         a, b = (factors[f"base_model.model.{name}.lora_{part}.weight"].flatten(1) for part in "AB")
-        wanted = before[f"{name}.weight"].float() + 8 / 4 * (b @ a).view(found.shape)
+        wanted = before[f"{name}.weight"].float() + ALPHA / 4 * (b @ a).view(found.shape)
         assert torch.allclose(found, wanted, atol=1e-6) and (b @ a).abs().max() > 0.01, name

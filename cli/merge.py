@@ -1,0 +1,41 @@
+"""playloop merge: put the adapter of an OpenVLA-OFT training run into the weights that it was trained beside.
+
+Usage: playloop merge BASE RUN [key=value …]
+
+BASE is the folder of the checkpoint with which the training began, RUN the one that the training wrote:
+lora_adapter/, dataset_statistics.json, *_checkpoint.pt. The result is a checkpoint of its own, with a golden
+decision. Weights are merged file by file, so memory for one of them is enough; only the golden decision needs
+the whole model (golden=false leaves it out).
+
+Examples:
+  playloop merge checkpoints/openvla-7b runs/openvla-7b+libero_object+lora-r32 out=checkpoints/object
+  playloop eval suite=libero_object agent=openvla agent.checkpoint=checkpoints/object"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from playloop.cli.arguments import Arguments
+from playloop.cli.config import configure, make
+
+
+def run(arguments: Arguments) -> int:
+    """Merge; returns the exit status."""
+    arguments.allow()
+    folders = [word for word in arguments.words if "=" not in word]
+    config = configure("merge", [word for word in arguments.words if "=" in word], arguments)
+    if config is None:
+        return 0
+    if len(folders) != 2:
+        raise ValueError(f"give two folders, not {len(folders)}: playloop merge BASE RUN out=DIR.")
+    settings = make(DictConfig({name: value for name, value in config.items() if name != "out"}))
+    out = arguments.choose_out(config.out)
+
+    from playloop.policies.openvla.merge import merge_run
+
+    layers = merge_run(Path(folders[0]), Path(folders[1]), out, settings, arguments.command)
+    print(f"{layers} layers merged")
+    print(f"Folder: {out}  (what it is: playloop inspect {out})")
+    return 0
