@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -127,4 +128,8 @@ class OpenVLAAgentConfig:
 def folder_hash(folder: str | Path) -> str:
     """One name for a checkpoint: SHA-256 over the files that decide what its policy does."""
     files = sorted({path for pattern in READ for path in Path(folder).glob(pattern)})
-    return hashlib.sha256("\n".join(f"{path.name} {file_hash(path)}" for path in files).encode()).hexdigest()
+    with ThreadPoolExecutor() as pool:  # 15 GB at each start: as many cores as there are shards
+        lines = [
+            f"{path.name} {found}" for path, found in zip(files, pool.map(file_hash, files), strict=True)
+        ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
