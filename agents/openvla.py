@@ -26,7 +26,9 @@ from playloop.policies.openvla.policy import OpenVLAPolicy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 READ = ("*.json", "*.safetensors", "*_checkpoint.pt")
-"""Files of a folder that decide what its policy does."""
+"""Files of a folder that decide what its policy does, but for `RECORDS`."""
+RECORDS = ("training.json", "merge.json")
+"""How a checkpoint came about."""
 
 
 @dataclass
@@ -127,9 +129,9 @@ class OpenVLAAgentConfig:
 
 def folder_hash(folder: str | Path) -> str:
     """One name for a checkpoint: SHA-256 over the files that decide what its policy does."""
-    files = sorted({path for pattern in READ for path in Path(folder).glob(pattern)})
+    found = {path for pattern in READ for path in Path(folder).glob(pattern)}
+    files = sorted(path for path in found if path.name not in RECORDS)
     with ThreadPoolExecutor() as pool:  # 15 GB at each start: as many cores as there are shards
-        lines = [
-            f"{path.name} {found}" for path, found in zip(files, pool.map(file_hash, files), strict=True)
-        ]
+        hashes = pool.map(file_hash, files)
+        lines = [f"{path.name} {value}" for path, value in zip(files, hashes, strict=True)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -156,6 +156,7 @@ def test_the_hash_is_of_what_decides(tmp_path):
     folder = written(tmp_path / "c", "openvla")
     before = folder_hash(folder)
     (folder / "README.md").write_text("words")
+    (folder / "merge.json").write_text("{}")
     assert folder_hash(folder) == before
     (folder / "preprocessor_config.json").write_text("{}")
     assert folder_hash(folder) != before
