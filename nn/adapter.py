@@ -2,7 +2,8 @@
 
 The layout is documented at huggingface.co/docs/peft/developer_guides/checkpoint: a tensor is called
 `base_model.model.<published layer>.lora_A.weight` [rank, in] or `….lora_B.weight` [out, rank]; of a
-convolution A has the window and B one of 1 x 1.
+convolution A has the window and B one of 1 x 1. Where the head of a language model is adapted, PEFT adds its
+own weight, `….base_layer.weight`, which tells whether the adapter lies beside the model it was trained with.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ from playloop.nn.slots import Slot, check_shapes, place, published
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
+BASE = ".base_layer.weight"
 
 PLAIN: dict[str, Any] = {
     "peft_type": "LORA",
@@ -127,7 +129,12 @@ def read_adapter(
         ValueError: a file is damaged, or its tensors are not those of the model.
     """
     folder = Path(folder)
-    record, found, slots = _record(folder), _tensors(folder), adapter_slots(model)
+    record, (found, bases), slots = _record(folder), _tensors(folder), adapter_slots(model)
+    for layer in adapters(model).values():
+        for part in layer.parts:
+            if part.name in bases:
+                weight = layer.get_parameter("weight").narrow(0, part.start, part.rows)
+                check_base(part.name, weight, bases[part.name], folder)
     meant = _matcher(record.get("target_modules"), folder)
     found = {name: value for name, value in found.items() if not unused(_layer(name))}
     wanted = {name: slot for name, slot in slots.items() if meant(_layer(name))}
@@ -143,8 +150,22 @@ def read_adapter(
                 slots[name].of(parameters[slots[name].parameter]).zero_()
 
 
-def read_factors(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Every adapted layer's A [rank, in, …] and B [out, rank, …], by the layer's published name.
+class Factors(NamedTuple):
+    """What a file holds of one layer.
+
+    Args:
+        down: A, [rank, in, …].
+        up: B, [out, rank, …].
+        base: the layer's own weight, where it is stored, too.
+    """
+
+    down: Tensor
+    up: Tensor
+    base: Tensor | None = None
+
+
+def read_factors(folder: str | Path) -> dict[str, Factors]:
+    """Of every adapted layer, by its published name.
 
     Args:
         folder: PEFT's.
@@ -154,7 +175,7 @@ def read_factors(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
         ValueError: a file is damaged, or a factor lacks its partner or has another rank than the settings.
     """
     folder = Path(folder)
-    rank, found = read_adapter_config(folder).rank, _tensors(folder)
+    rank, (found, bases) = read_adapter_config(folder).rank, _tensors(folder)
     layers = sorted({_layer(name) for name in found})
     names = {layer: [f"{PREFIX}{layer}.lora_{part}.weight" for part in "AB"] for layer in layers}
     if strange := found.keys() - {name for pair in names.values() for name in pair}:
@@ -166,8 +187,21 @@ def read_factors(folder: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
         down, up = found[a], found[b]
         if down.ndim < 2 or up.ndim != down.ndim or (len(down), up.shape[1]) != (rank, rank):
             raise ValueError(f"{folder}/{WEIGHTS}: {layer} has not the rank {rank} of {CONFIG}; copy both")
-        factors[layer] = down, up
+        factors[layer] = Factors(down, up, bases.get(layer))
     return factors
+
+
+def check_base(layer: str, weight: Tensor, stored: Tensor, folder: Path) -> None:
+    """Refuse an adapter that was trained beside another weight than this one.
+
+    Raises:
+        ValueError: the weight that the adapter's file holds is another.
+    """
+    if weight.shape != stored.shape or not torch.equal(weight, stored.to(weight)):
+        raise ValueError(
+            f"{folder} was trained beside another checkpoint: {layer} is not the one in its file; give the "
+            "checkpoint that the training began with"
+        )
 
 
 def _layer(name: str) -> str:
@@ -187,11 +221,16 @@ def _record(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
+def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Factors by PEFT's names, and weights of layers by published ones."""
     try:
-        return load_file(folder / WEIGHTS)
+        found = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{folder}/{WEIGHTS} is damaged ({error}); copy it again") from error
+    bases = {
+        name.removeprefix(PREFIX).removesuffix(BASE): found[name] for name in found if name.endswith(BASE)
+    }
+    return {name: value for name, value in found.items() if not name.endswith(BASE)}, bases
 
 
 def _matcher(targets: Any, folder: Path) -> Callable[[str], bool]:

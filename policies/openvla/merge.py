@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from playloop.nn.adapter import read_adapter_config, read_factors
+from playloop.nn.adapter import Factors, check_base, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, staged, write_record
 from playloop.nn.lora import factor_shapes, product
 from playloop.nn.shards import INDEX, Entry, read_shards, read_tensors
@@ -31,8 +31,6 @@ from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import ADAPTER, choose_files, read_part
 from playloop.policies.openvla.prompt import TOKENIZER
 from playloop.policies.openvla.statistics import DATASET_STATISTICS, choose_key, read_statistics
-
-Factors = Mapping[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -96,10 +94,8 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
         except ValueError as error:  # nobody will find the scratch folder
             raise ValueError(str(error).replace(str(partial), str(run))) from error
         for path in sorted({entry.file for entry in entries.values()}):
-            inside = [name for name, entry in entries.items() if entry.file == path]
-            tensors = {n: merged(n, value, factors, scale) for n, value in read_tensors(entries, inside)}
-            save_file(tensors, partial / path.name, metadata={"format": "pt"})
-            (partial / path.name).chmod(0o644)  # safetensors gives it to the owner alone
+            inside = {name: entry for name, entry in entries.items() if entry.file == path}
+            _write_shard(partial / path.name, inside, factors, scale)
         with torch.device("meta"):
             check_checkpoint(open_checkpoint(partial), OpenVLA(network))
         write_record(partial / "merge.json", {"base": str(base), "run": str(run), "command": command})
@@ -118,13 +114,21 @@ def plain_layer(name: str) -> str:
     return "vision_backbone." + re.sub(r"(blocks\.\d+)\.block\.", r"\1.", name.removeprefix(wrapper))
 
 
-def merged(name: str, value: Tensor, factors: Factors, scale: float) -> Tensor:
+def merged(name: str, value: Tensor, factors: Mapping[str, Factors], scale: float) -> Tensor:
     """A tensor of the base, with its layer's product added in float32 and rounded once."""
     pair = factors.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
     if pair is None:
         return value
-    down, up = (factor.float() for factor in pair)
-    return (value.float() + scale * product(down, up)).to(value.dtype)
+    return (value.float() + scale * product(pair.down.float(), pair.up.float())).to(value.dtype)
+
+
+def _write_shard(
+    path: Path, entries: Mapping[str, Entry], factors: Mapping[str, Factors], scale: float
+) -> None:
+    """One file of the base, merged; its tensors are out of memory afterwards."""
+    tensors = {name: merged(name, value, factors, scale) for name, value in read_tensors(entries, entries)}
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors gives it to the owner alone
 
 
 def _check_folders(base: Path, run: Path, adapter: Path) -> None:
@@ -134,8 +138,10 @@ def _check_folders(base: Path, run: Path, adapter: Path) -> None:
         raise ValueError(f"{run} holds merged weights beside its adapter already: use it as it is")
 
 
-def _check_fit(factors: Factors, entries: Mapping[str, Entry], adapter: Path, base: Path) -> None:
-    for layer, (down, up) in factors.items():
+def _check_fit(
+    factors: Mapping[str, Factors], entries: Mapping[str, Entry], adapter: Path, base: Path
+) -> None:
+    for layer, (down, up, stored) in factors.items():
         entry, found = entries.get(f"{layer}.weight"), (tuple(down.shape), tuple(up.shape))
         if entry is None or factor_shapes(entry.shape, len(down)) != found:
             problem = "has no such layer" if entry is None else f"has {entry.shape} there"
@@ -143,6 +149,9 @@ def _check_fit(factors: Factors, entries: Mapping[str, Entry], adapter: Path, ba
                 f"{adapter} adapts {layer} by {found[0]} and {found[1]}, and {base} {problem}; give the "
                 "checkpoint that the training began with"
             )
+        if stored is not None:
+            (_, weight), *_ = read_tensors(entries, [f"{layer}.weight"])
+            check_base(layer, weight, stored, adapter)
 
 
 def _copy_others(base: Path, run: Path, adapter: Path, target: Path, config: MergeConfig) -> None:

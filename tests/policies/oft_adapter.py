@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from playloop.nn.shards import read_shards
+from playloop.nn.shards import read_shards, read_tensors
 
 ALPHA = 8
 
@@ -34,6 +34,9 @@ def write_oft_adapter(base: Path, folder: Path, rank: int = 4, film: bool = Fals
         for part, shape in pairs.items():
             values = 0.1 * torch.randn(shape, generator=generator)
             factors[f"base_model.model.{layer}.lora_{part}.weight"] = values
+    head = "language_model.lm_head"
+    (_, weight), *_ = read_tensors(read_shards(base), [f"{head}.weight"])
+    factors[f"base_model.model.{head}.base_layer.weight"] = weight.float()  # PEFT finds it among the targets
     folder.mkdir(parents=True)
     save_file(factors, folder / "adapter_model.safetensors")
     targets = sorted({name.split(".")[-2] for name in matrices})

@@ -140,10 +140,12 @@ def rename_data(run):
 
 
 HEAD = "base_model.model.language_model.lm_head.lora_A.weight"
+OWN = "base_model.model.language_model.lm_head.base_layer.weight"
 DAMAGE = {
     "partner": (change_factors(lambda t: t.pop(HEAD)), "lm_head lacks one of its two factors"),
     "rank": (change_factors(lambda t: t.update({HEAD: torch.zeros(3, 32)})), "has not the rank 4"),
     "width": (change_factors(lambda t: t.update({HEAD: torch.zeros(4, 31)})), "training began with"),
+    "base": (change_factors(lambda t: t[OWN].add_(0.1)), "was trained beside another checkpoint"),
     "stranger": (change_factors(lambda t: t.update({"x.magnitude": torch.zeros(1)})), "no factor of LoRA"),
     "data set": (rename_data, "give images, chunk and proprio"),
     "merged": (lambda run: (run / "model.safetensors").touch(), "merged weights beside its adapter already"),

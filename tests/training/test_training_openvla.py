@@ -13,15 +13,18 @@ from policy_demos import write_demos as write_other_demos
 
 from playloop.demos.dataset import Demonstrations
 from playloop.nn.decoder import Rotary
-from playloop.nn.lora import without_adapters
+from playloop.nn.lora import LoRAConfig, adapt, factor_shapes, without_adapters
 from playloop.policies.diffusion import RELEASED, decode, draw_noise
 from playloop.policies.masking import draw_masks
+from playloop.policies.openvla.config import OPENVLA_7B
 from playloop.policies.openvla.decoders import diffuse
 from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.images import EvaluationImages
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.names import adapted_unused
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.statistics import read_statistics
-from playloop.training.openvla_model import AdapterConfig
+from playloop.training.openvla_model import TARGETS, AdapterConfig, adapted_slots
 from playloop.training.task import Share
 
 
@@ -154,6 +157,18 @@ def test_adapters_and_the_projector_of_the_state_alone_get_gradients(home):
     for part in layers.split():
         assert any(f"model.{part}.lora_" in name for name in trained), part
     assert not any("table" in name for name in trained)
+
+
+def test_adapters_of_rank_32_are_as_many_as_openvla_s_training_prints():
+    """`trainable params: 110,828,288`: with the head, the patches' convolutions, and what nothing reads."""
+    with torch.device("meta"):
+        model = OpenVLA(OPENVLA_7B)
+    adapt(model, adapted_slots(OPENVLA_7B, TARGETS), LoRAConfig(rank=32), seeded())
+    count = sum(value.numel() for value in model.parameters() if value.requires_grad)
+    unread = [shape for name, shape in adapted_unused(OPENVLA_7B).items() if name.endswith(".weight")]
+    for shape in unread:
+        count += sum(torch.Size(s).numel() for s in factor_shapes(shape, 32)) if len(shape) > 1 else 0
+    assert count == 110_828_288
 
 
 def test_distillation_brings_the_block_causal_student_near_its_teacher(home, tmp_path):
