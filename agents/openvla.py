@@ -21,13 +21,14 @@ from playloop.policies.diffusion import RELEASED
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.images import SIZE
+from playloop.policies.openvla.merge import RECORD
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.policy import OpenVLAPolicy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 READ = ("*.json", "*.safetensors", "*_checkpoint.pt")
 """Files of a folder that decide what its policy does, but for `RECORDS`."""
-RECORDS = ("training.json", "merge.json")
+RECORDS = ("training.json", RECORD)
 """How a checkpoint came about."""
 
 

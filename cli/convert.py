@@ -13,6 +13,7 @@ Examples:
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -33,8 +34,10 @@ def run(arguments: Arguments) -> int:
     settings = settings_of(config)
     out = arguments.choose_out(config.out)
 
+    from playloop.nn.folder import check_target
     from playloop.worlds.mineworld.convert import convert
 
+    check_target(out, "training.json", "convert", Path(sources[0]))
     published = convert(sources[0], out, settings, arguments.command)
     sizes = published.config
     parts = {"transformer": published.weights, "tokenizer": published.tokenizer_weights}

@@ -33,9 +33,12 @@ def run(arguments: Arguments) -> int:
     settings = make(DictConfig({name: value for name, value in config.items() if name != "out"}))
     out = arguments.choose_out(config.out)
 
-    from playloop.policies.openvla.merge import merge_run
+    from playloop.nn.folder import check_target
+    from playloop.policies.openvla.merge import RECORD, merge_run
 
-    layers = merge_run(Path(folders[0]), Path(folders[1]), out, settings, arguments.command)
+    base, trained = (Path(folder) for folder in folders)
+    check_target(out, RECORD, "merge", base, trained)
+    layers = merge_run(base, trained, out, settings, arguments.command)
     print(f"{layers} layers merged")
     print(f"Folder: {out}  (what it is: playloop inspect {out})")
     return 0

@@ -22,6 +22,7 @@ WEIGHTS = "model.safetensors"
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well; an older one is replaced."""
+    folder = Path(os.path.abspath(folder))  # "." has no name of its own
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     partial.mkdir(parents=True)
     try:
@@ -34,6 +35,29 @@ def staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_target(folder: Path, record: str, verb: str, *sources: Path) -> None:
+    """Refuse to write a model where other things lie; `staged` would throw them away.
+
+    Args:
+        folder: to write. It may be there only if it is empty or came from the same command.
+        record: name of the JSON file in it whose "command" says so.
+        verb: of the command.
+        sources: files and folders that are read.
+
+    Raises:
+        ValueError: says what lies there.
+    """
+    target = folder.resolve()
+    for source in (path.resolve() for path in sources):
+        if target == source or target in source.parents:
+            raise ValueError(f"out={folder} would replace {source}, which is read; name a new folder")
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    made = read_record(target / record) if (target / record).is_file() else None
+    if not isinstance(made, dict) or not str(made.get("command")).startswith(f"playloop {verb} "):
+        raise ValueError(f"out={folder} is there and not of playloop {verb}; name a new folder, or remove it")
 
 
 def file_hash(path: Path) -> str:

@@ -32,6 +32,9 @@ from playloop.policies.openvla.pickles import ADAPTER, choose_files, read_part
 from playloop.policies.openvla.prompt import TOKENIZER
 from playloop.policies.openvla.statistics import DATASET_STATISTICS, choose_key, read_statistics
 
+RECORD = "merge.json"
+"""Where the weights come from."""
+
 
 @dataclass(frozen=True)
 class MergeConfig:
@@ -98,7 +101,7 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
             _write_shard(partial / path.name, inside, factors, scale)
         with torch.device("meta"):
             check_checkpoint(open_checkpoint(partial), OpenVLA(network))
-        write_record(partial / "merge.json", {"base": str(base), "run": str(run), "command": command})
+        write_record(partial / RECORD, {"base": str(base), "run": str(run), "command": command})
         if decider:
             _write_golden(partial, *decider)
     return len(factors)

@@ -169,3 +169,15 @@ def test_folders_are_named(base, capsys):
     assert "give two folders, not 1" in capsys.readouterr().err
     assert main(["merge", str(base / "x"), str(base)]) == 2
     assert "give the folder of a checkpoint" in capsys.readouterr().err
+
+
+def test_nothing_else_is_replaced(base, run, tmp_path, capsys):
+    for folder in (base, run[0], tmp_path):
+        before = sorted(folder.rglob("*"))
+        (tmp_path / "diary.txt").write_text("dear diary")
+        assert main(["merge", str(base), str(run[0]), f"out={folder}"]) == 2
+        assert "name a new folder" in capsys.readouterr().err
+        assert set(before) <= set(folder.rglob("*"))
+    out = f"out={tmp_path / 'out'}"
+    for _ in range(2):  # the same command again is welcome
+        assert main(["merge", str(base), str(run[0]), "golden=false", out]) == 0
