@@ -6,6 +6,7 @@ together on every layout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,10 +92,12 @@ class KeyMap(Protocol):
         """The next action, float32 [A]."""
 
 
-def keymap_for(contract: Contract, degrees_per_pixel: float, arm_speed: float) -> KeyMap:
-    """The map that fits a contract's action names."""
+def keymap_for(
+    contract: Contract, degrees_per_pixel: float, arm_speed: float, without: Sequence[str] = ()
+) -> KeyMap:
+    """The map that fits a contract's action names; `without` some of Minecraft's buttons."""
     if contract.action_names == ACTION_NAMES:
-        return MinecraftKeys(degrees_per_pixel)
+        return MinecraftKeys(degrees_per_pixel, frozenset(without))
     if len(contract.action_names) == 7 and contract.action_names[-1] == "gripper":
         return ArmKeys(arm_speed)
     return AxisKeys(contract.action_names)
@@ -121,15 +124,26 @@ _SLOTS = 9
 
 @dataclass(frozen=True)
 class MinecraftKeys:
-    """Minecraft's own keys; the mouse turns the view. The carry is the hotbar's slot, from 0."""
+    """Minecraft's own keys; the mouse turns the view. The carry is the hotbar's slot, from 0.
+
+    Args:
+        degrees_per_pixel: that the mouse moves.
+        without: buttons that have no key here.
+    """
 
     degrees_per_pixel: float = 0.15
+    without: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Button → its keys."""
+        return {name: keys for name, keys in _MINECRAFT.items() if name not in self.without}
 
     @property
     def layout(self) -> Layout:
         bindings = [
             Binding(("Mouse",), "look"),
-            *(Binding(keys, _WORDS.get(name, name)) for name, keys in _MINECRAFT.items()),
+            *(Binding(keys, _WORDS.get(name, name)) for name, keys in self.keys.items()),
             Binding((*(f"Digit{slot}" for slot in range(1, _SLOTS + 1)), "Wheel"), "hotbar"),
         ]
         buttons = ("Space", "ShiftLeft", "KeyR", "KeyE", "KeyQ", "KeyF", "Mouse2", "Mouse0")
@@ -144,7 +158,7 @@ class MinecraftKeys:
 
     def act(self, carry: int, held: Held) -> tuple[int, np.ndarray]:
         action = np.zeros(len(ACTION_NAMES), np.float32)
-        for name, keys in _MINECRAFT.items():
+        for name, keys in self.keys.items():
             action[place_of(name)] = bool(held.down.intersection(keys))
         slot = (carry + held.wheel) % _SLOTS
         for number in range(_SLOTS):

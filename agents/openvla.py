@@ -13,21 +13,24 @@ import torch
 from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
+from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.decoder import Kernels
 from playloop.nn.folder import file_hash
 from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
+from playloop.policies.checks import check_types
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.images import SIZE
 from playloop.policies.openvla.merge import RECORD
 from playloop.policies.openvla.open import open_policy
+from playloop.policies.openvla.pickles import ADAPTER
 from playloop.policies.openvla.policy import OpenVLAPolicy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-READ = ("*.json", "*.safetensors", "*_checkpoint.pt")
-"""Files of a folder that decide what its policy does, but for `RECORDS`."""
+READ = ("*.json", "*.safetensors", "*_checkpoint.pt", f"{ADAPTER}/{ADAPTER_CONFIG}")
+"""Files of a folder that decide what its policy does, but for `RECORDS`; the last scales FiLM's factors."""
 RECORDS = ("training.json", RECORD)
 """How a checkpoint came about."""
 
@@ -87,11 +90,12 @@ class OpenVLAAgentConfig:
         """The agent, its checkpoint loaded.
 
         Raises:
-            ValueError: the checkpoint is damaged or does not fit the settings.
+            ValueError: a setting is no possible one, or the checkpoint is damaged or does not fit them.
         """
+        self._check()
         torch.set_num_threads(self.threads)
         policy = self.open()
-        agent = PolicyAgent(policy, self.execute or policy.chunk)
+        agent = PolicyAgent(policy, self.execute)
         agent.origin = {"checkpoint_sha256": folder_hash(self.checkpoint), **policy.describe()}
         for name, dialect in DIALECTS.items():
             if policy.contract.family == dialect.name:
@@ -123,6 +127,12 @@ class OpenVLAAgentConfig:
             **stated,
         )
 
+    def _check(self) -> None:
+        check_types(self, "agent.")
+        for name in ("execute", "batch", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"agent.{name}={value}: use 1 or more")
+
     def _decoding(self) -> DecodingConfig:
         diffusion = override(RELEASED, self.diffusion)
         return DecodingConfig(self.decoder, self.ids, diffusion, self.reuse)  # type: ignore[arg-type]
@@ -134,5 +144,5 @@ def folder_hash(folder: str | Path) -> str:
     files = sorted(path for path in found if path.name not in RECORDS)
     with ThreadPoolExecutor() as pool:  # 15 GB at each start: as many cores as there are shards
         hashes = pool.map(file_hash, files)
-        lines = [f"{path.name} {value}" for path, value in zip(files, hashes, strict=True)]
+        lines = [f"{path.relative_to(folder)} {value}" for path, value in zip(files, hashes, strict=True)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

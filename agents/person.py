@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -20,10 +21,12 @@ class PersonConfig:
     Args:
         degrees_per_pixel: turn of the view for a pixel of mouse movement, where the mouse turns it.
         arm_speed: share of an arm's full speed that a held key commands; Shift gives all of it.
+        without: buttons of Minecraft that have no key, because they do nothing in what is played.
     """
 
     degrees_per_pixel: float = 0.15
     arm_speed: float = 0.5
+    without: Sequence[str] = ()
 
     def make(self) -> Person:
         """The agent."""
@@ -42,7 +45,8 @@ class Person:
         self._keys: KeyMap
 
     def prepare(self, contract: Contract) -> None:
-        self._keys = keymap_for(contract, self.config.degrees_per_pixel, self.config.arm_speed)
+        config = self.config
+        self._keys = keymap_for(contract, config.degrees_per_pixel, config.arm_speed, config.without)
 
     def layout(self) -> dict[str, Any]:
         """The map of the keys, JSON-able; see `Layout`."""

@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from playloop.benchmarks.machine import alternate, matrix_rate
+from playloop.benchmarks.machine import alternate, at_least_one, matrix_rate
 from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
 from playloop.policies.diffusion import Decoded, decode, draw_noise
@@ -34,6 +34,7 @@ class DecodeBenchConfig:
 
     def make(self) -> DecodeBench:
         """The bench, its checkpoint loaded."""
+        at_least_one("decode", repeats=self.repeats)
         return DecodeBench(self)
 
 

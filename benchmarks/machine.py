@@ -11,6 +11,22 @@ from typing import Any
 
 import torch
 
+from playloop.nn.quantize import Kind, rows_to_fp8
+
+MULTIPLIED: dict[Kind, torch.dtype] = {"int8": torch.bfloat16, "fp8": torch.float8_e4m3fn}
+"""In what `nn.quantize` multiplies with weights in eight bits."""
+
+
+def at_least_one(bench: str, **counts: int) -> None:
+    """Refuse a bench's settings that leave nothing to do.
+
+    Raises:
+        ValueError: one is below 1.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{bench}.{name}={count}: there must be at least one")
+
 
 def wait(device: torch.device | str) -> None:
     """Until the device has done what it was told."""
@@ -42,13 +58,26 @@ def bandwidth(device: torch.device | str) -> float:
 def matrix_rate(dtype: torch.dtype, device: torch.device | str) -> float:
     """Operations a second of a large square product, the best of several; two for a multiply-add.
 
-    Of noise: a GPU multiplies ones faster than anything else, for they take less power.
+    Of noise: a GPU multiplies ones faster than anything else, for they take less power. float8_e4m3 is
+    multiplied as `nn.quantize` does, with a scale for each row.
     """
     size = 8192 if torch.device(device).type == "cuda" else 768
     generator = torch.Generator(device).manual_seed(0)
     draw = partial(torch.randn, size, size, generator=generator, device=device)
-    left, right = (draw().to(dtype) for _ in range(2))
-    return 2.0 * size**3 / min(_times(lambda: left @ right, 10, device))
+    left, right = draw(), draw()
+    if dtype == torch.float8_e4m3fn:
+        (rows, scale_a), (outputs, scale_b) = rows_to_fp8(left), rows_to_fp8(right)
+        product = partial(
+            torch._scaled_mm,
+            rows,
+            outputs.T,
+            scale_a=scale_a,
+            scale_b=scale_b.T,
+            out_dtype=torch.bfloat16,
+        )
+    else:
+        product = partial(torch.matmul, left.to(dtype), right.to(dtype))
+    return 2.0 * size**3 / min(_times(product, 10, device))
 
 
 @dataclass(frozen=True)
@@ -58,20 +87,32 @@ class Cost:
     Args:
         bytes: read from memory.
         operations: multiplications and additions.
+        eight: of them, those with weights in eight bits.
     """
 
     bytes: float
     operations: float
+    eight: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.bytes + other.bytes, self.operations + other.operations)
+        return Cost(self.bytes + other.bytes, self.operations + other.operations, self.eight + other.eight)
 
     def __mul__(self, times: float) -> Cost:
-        return Cost(self.bytes * times, self.operations * times)
+        return Cost(self.bytes * times, self.operations * times, self.eight * times)
 
-    def floor(self, bytes_per_second: float, operations_per_second: float) -> float:
-        """Seconds that it takes at least: reading and multiplying can go on side by side."""
-        return max(self.bytes / bytes_per_second, self.operations / operations_per_second)
+    def floor(
+        self, bytes_per_second: float, operations_per_second: float, eight_per_second: float | None = None
+    ) -> float:
+        """Seconds that it takes at least: reading and multiplying can go on side by side.
+
+        Args:
+            bytes_per_second: see `bandwidth`.
+            operations_per_second: see `matrix_rate`.
+            eight_per_second: of those with weights in eight bits; None: as many as of the rest.
+        """
+        multiplying = (self.operations - self.eight) / operations_per_second
+        multiplying += self.eight / (eight_per_second or operations_per_second)
+        return max(self.bytes / bytes_per_second, multiplying)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,14 @@ from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
 from playloop.nn.decoder import Kernels
 from playloop.nn.graphs import Captured
-from playloop.nn.quantize import Kind
+from playloop.nn.quantize import KINDS, Kind
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
+from playloop.worlds.checkpoint import is_mineworld
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.players import MineWorldPlayers
 from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.schedule import clip_schedule
 
 SMALL = MineWorldConfig(width=256, layers=4, heads=8, groups=4, hidden=1024)
 SMALL_VQ = VQConfig(channels=(32, 32, 64, 64, 128))
@@ -68,8 +70,11 @@ class MineWorldBenchConfig:
         """The bench; its model is built when it runs."""
         if self.precision not in PRECISIONS:
             raise ValueError(f"mineworld.precision={self.precision!r}: use {', '.join(PRECISIONS)}")
-        if self.players < 1:
-            raise ValueError(f"mineworld.players={self.players}: there must be at least one")
+        if self.weights not in (None, *KINDS):
+            raise ValueError(f"mineworld.weights={self.weights!r}: use {', '.join(KINDS)}, or null")
+        for name in ("players", "frames"):
+            if (count := getattr(self, name)) < 1:
+                raise ValueError(f"mineworld.{name}={count}: there must be at least one")
         return MineWorldBench(self)
 
 
@@ -86,6 +91,7 @@ class MineWorldBench:
         config = self.config
         torch.set_num_threads(config.threads)
         self.world = self._world()
+        self._check()
         speed = bandwidth(self.device), matrix_rate(self.dtype, self.device)
         rows = []
         for window in config.plain:
@@ -209,7 +215,8 @@ class MineWorldBench:
 
     def _ours(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
         """A step of players whose contexts are of several lengths: they fill up one after another."""
-        players = MineWorldPlayers(world, MineWorldSampler(window=window), count, self.config.graphs)
+        sampler = world.resolved(MineWorldSampler(window=window))
+        players = MineWorldPlayers(world, sampler, count, self.config.graphs)
         action, rng, frames = self._action(), np.random.default_rng(0), self._frames()
         for player in range(count):
             for number, frame in enumerate(frames[player % len(frames) :]):
@@ -224,10 +231,11 @@ class MineWorldBench:
 
     def _frames(self) -> Tensor:
         """As many as stay when a context is full, of noise."""
-        sizes = self.world.model.config
-        keep = min(MineWorldSampler().keep, sizes.context - 1)
-        generator = torch.Generator().manual_seed(0)
-        return torch.randint(sizes.codes, (keep, sizes.tokens), generator=generator).to(self.device)
+        return self._noise(min(MineWorldSampler().keep, self.world.seen))
+
+    def _noise(self, frames: int) -> Tensor:
+        sizes, generator = self.world.model.config, torch.Generator().manual_seed(0)
+        return torch.randint(sizes.codes, (frames, sizes.tokens), generator=generator).to(self.device)
 
     def _action(self) -> Tensor:
         actions = self.world.model.config.actions
@@ -258,21 +266,39 @@ class MineWorldBench:
 
     def _changed(self, small: MineWorldPlay) -> dict[str, float]:
         """What eight bits change in the prediction of frames, given the truth before each token."""
-        sizes = self.world.model.config
-        frames = self.world.starts[0] if len(self.world.starts) else self._frames()
-        schedule = MineWorldSampler().schedule(sizes.rows, sizes.columns, len(self._action()))
-        actions = self._action().expand(1, len(frames) - 1, -1)
-        exact, found = (world.model(frames[None], actions, schedule) for world in (self.world, small))
-        ids = self.world.model.sequence(frames[None], actions)[:, 1:] < sizes.codes
+        sizes, sampler = self.world.model.config, self.world.resolved(MineWorldSampler())
+        frames, actions = self._clip()
+        schedule = sampler.schedule(sizes.rows, sizes.columns, sizes.actions.length)
+        exact, found = (
+            world.model(frames, actions, schedule, sampler.source) for world in (self.world, small)
+        )
+        counted = clip_schedule(schedule, frames.shape[1], asks=True).counted.to(frames.device)
+        ids = (self.world.model.sequence(frames, actions)[:, 1:] < sizes.codes) & counted
         one, other = (logits[ids][:, : sizes.codes].float().log_softmax(-1) for logits in (exact, found))
         return {
             "likeliest": float((one.argmax(-1) != other.argmax(-1)).float().mean()),
             "nats": float((one.exp() * (one - other)).sum(-1).mean()),
         }
 
+    def _clip(self) -> tuple[Tensor, Tensor]:
+        """The model's first beginning, int64 [1, T, N] and [1, T - 1, A]; noise where that has no past."""
+        starts = self.world.starts[:1], self.world.start_actions[:1]
+        if starts[1].numel():
+            return starts
+        count = min(MineWorldSampler().keep, self.world.model.config.context)
+        return self._noise(count)[None], self._action().expand(1, count - 1, -1)
+
+    def _check(self) -> None:
+        """Refuse what some row could not do, before the first is timed."""
+        for window in (*self.config.plain, *self.config.windows):
+            MineWorldSampler(window=window).check_choices(self.world.model.config.columns)
+        for kernels in (*self.config.kernels, "torch"):  # these stay
+            self.world.model.llama.use(kernels, self.dtype)
+
     def _world(self) -> MineWorldPlay:
         config = self.config
         if config.model not in MODELS:
+            is_mineworld(config.model)  # of a published checkpoint it says what to do
             return load_mineworld(Path(config.model), self.device, self.dtype)
         sizes, vq = MODELS[config.model], SMALL_VQ if config.model == "small" else VQConfig()
         model = random_model(lambda: MineWorld(sizes), self.device, self.dtype)

@@ -10,16 +10,25 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from playloop.benchmarks.machine import Cost, alternate, bandwidth, matrix_rate, name_of, short
+from playloop.benchmarks.machine import (
+    MULTIPLIED,
+    Cost,
+    alternate,
+    at_least_one,
+    bandwidth,
+    matrix_rate,
+    name_of,
+    short,
+)
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.nn.decoder import Kernels, LlamaSizes
-from playloop.nn.quantize import Kind
+from playloop.nn.quantize import KINDS, Kind
 from playloop.nn.vit import ViTConfig
-from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, draw_noise
+from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, active_rounds, draw_noise
 from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import Chosen, DecodingConfig
@@ -55,7 +64,7 @@ class OpenVLABenchConfig:
         ways: "plain" as released: everything again in every round; "full": the same result by our engine;
             "reuse": nearly the same, the prefix computed in every fourth round only; "block": block-causal
             attention, the prefix cached; "one": all tokens in one pass.
-        rounds: of the diffusion.
+        rounds: of the diffusion. Ours leave out those in which the schedule commits nothing.
         weights: "int8" or "fp8" times "block" with such weights of the language model, too.
         kernels: by which "reuse" and "block" are timed: "torch", on a GPU "triton", too.
         batch: robots.
@@ -86,6 +95,10 @@ class OpenVLABenchConfig:
             raise ValueError(f"openvla.ways={sorted(unknown)}: there are {', '.join(WAYS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"openvla.precision={self.precision!r}: use {' or '.join(PRECISIONS)}")
+        if self.weights not in (None, *KINDS):
+            raise ValueError(f"openvla.weights={self.weights!r}: use {' or '.join(KINDS)}")
+        counts = {"batch": self.batch, "words": self.words, "repeats": self.repeats, "threads": self.threads}
+        at_least_one("openvla", **counts, rounds=min(self.rounds, default=1))
         return OpenVLABench(self)
 
 
@@ -96,6 +109,7 @@ class Way:
     Args:
         name: for the table.
         run: it.
+        rounds: that were asked for; the plain way of as many is what it is compared to.
         evaluations: passes through the language model.
         floor: seconds that it takes at least here.
         cost: what it reads and multiplies.
@@ -104,6 +118,7 @@ class Way:
 
     name: str
     run: Callable[[], Chosen | Tensor]
+    rounds: int
     evaluations: int
     floor: float
     cost: Cost
@@ -122,7 +137,7 @@ class OpenVLABench:
         """Time all ways in turn."""
         config = self.config
         torch.set_num_threads(config.threads)
-        self.speed = bandwidth(self.device), matrix_rate(self.dtype, self.device)
+        self.speed = self._speed()
         self.model = _model(config, self.dtype)
         self.inputs = _inputs(self.model.config, config, self.dtype)
         ways = [way for name in config.ways for way in getattr(self, f"_{name}")()]
@@ -130,6 +145,7 @@ class OpenVLABench:
         rows = [
             {
                 "way": way.name,
+                "rounds": way.rounds,
                 "evaluations": way.evaluations,
                 "p50_ms": times[way.name].p50,
                 "p99_ms": times[way.name].p99,
@@ -148,25 +164,26 @@ class OpenVLABench:
             "precision": config.precision,
             "gb_per_second": self.speed[0] / 1e9,
             "tflop_per_second": self.speed[1] / 1e12,
+            "weights": config.weights,
+            "weights_tflop_per_second": self.speed[2] / 1e12,
         }
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
         title = f"a decision, {report['model']}, {report['batch']} rows, {report['precision']}"
+        eight = f", {report['weights_tflop_per_second']:.2f} with {report['weights']} weights"
         caption = (
             f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
-            f"{report['tflop_per_second']:.2f} Tflop/s measured; floor: what the bytes and operations take "
-            "at these rates; plain: its time to this; changed: tokens that are not the exact way's, which "
-            "says nothing of random weights"
+            f"{report['tflop_per_second']:.2f} Tflop/s{eight if report['weights'] else ''} measured; floor: "
+            "what the bytes and operations take at these rates; plain: its time to this; changed: tokens "
+            "that are not the exact way's, which says nothing of random weights"
         )
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for heading in ("", "passes", "p50", "p99", "GB", "Tflop", "floor", "to it", "plain", "changed"):
             table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-        plain = {
-            row["evaluations"]: row["p50_ms"] for row in report["rows"] if row["way"].startswith("plain")
-        }
+        plain = {row["rounds"]: row["p50_ms"] for row in report["rows"] if row["way"].startswith("plain")}
         for row in report["rows"]:
-            base = plain.get(row["evaluations"])
+            base = plain.get(row["rounds"])
             p50, floor = row["p50_ms"], row["floor_ms"]
             cells = [str(row["evaluations"]), *(short(value) for value in (p50, row["p99_ms"]))]
             cells += [f"{row['gigabytes']:.2f}", f"{row['tera_operations']:.3f}", short(floor)]
@@ -179,7 +196,7 @@ class OpenVLABench:
     def _plain(self) -> list[Way]:
         plain = PlainDecoder(self.model)
         return [
-            self._way(f"plain, {rounds}", partial(plain, *self.inputs, rounds), rounds, rounds)
+            self._way(f"plain, {rounds}", partial(plain, *self.inputs, rounds), rounds, rounds, rounds)
             for rounds in self.config.rounds
         ]
 
@@ -201,25 +218,27 @@ class OpenVLABench:
             model.config = replace(model.config, attention=attention)  # as if trained for it
             words = [name, *([weights] if weights else []), *([kernels] if number else [])]
             exact = "full" if name == "reuse" else "block" if len(words) > 1 else None
-            ways += self._diffusion(" ".join(words), model, 1 if weights else None, exact)
+            ways += self._diffusion(" ".join(words), model, weights, exact)
         return ways
 
     def _one(self) -> list[Way]:
         decoding = DecodingConfig(decoder="parallel").of(self.model.config)
         engine = Engine(self.model, decoding, self.config.graphs)
         noise = self._noise(RELEASED)
-        return [self._way("one", partial(engine, *self.inputs, noise), 1, 1)]
+        return [self._way("one", partial(engine, *self.inputs, noise), 1, 1, 1)]
 
     def _diffusion(
-        self, name: str, model: OpenVLA, size: int | None = None, exact: str | None = None
+        self, name: str, model: OpenVLA, weights: Kind | None = None, exact: str | None = None
     ) -> list[Way]:
         ways, reuse = [], REUSE if name.startswith("reuse") else 0
         for rounds in self.config.rounds:
             decoder = replace(RELEASED, rounds=rounds)
             decoding = DecodingConfig("diffusion", None, decoder, reuse).of(model.config)
             engine, noise = Engine(model, decoding, self.config.graphs), self._noise(decoder)
-            whole = -(-rounds // (reuse + 1)) if model.config.attention == "full" else 1
-            way = self._way(f"{name}, {rounds}", partial(engine, *self.inputs, noise), rounds, whole, size)
+            active = len(active_rounds(decoder, model.config.tokens))
+            whole = -(-active // (reuse + 1)) if model.config.attention == "full" else 1
+            run = partial(engine, *self.inputs, noise)
+            way = self._way(f"{name}, {rounds}", run, rounds, active, whole, weights)
             known = exact in self.config.ways
             ways.append(replace(way, exact=f"{exact}, {rounds}" if known else None))
         return ways
@@ -231,46 +250,62 @@ class OpenVLABench:
 
     # ------------------------------------------------------------------------------------------------ cost
 
+    def _speed(self) -> tuple[float, float, float]:
+        """Bytes a second, operations a second, and those with the language model's weights in eight bits."""
+        rate, weights = matrix_rate(self.dtype, self.device), self.config.weights
+        kind = self.dtype if weights is None else MULTIPLIED[weights]
+        return bandwidth(self.device), rate, rate if kind == self.dtype else matrix_rate(kind, self.device)
+
     def _way(
-        self, name: str, run: Callable[[], Any], rounds: int, whole: int, size: int | None = None
+        self,
+        name: str,
+        run: Callable[[], Any],
+        rounds: int,
+        evaluations: int,
+        whole: int,
+        weights: Kind | None = None,
     ) -> Way:
         """With its floor: every pass reads the weights once and multiplies what it must.
 
         Args:
             name: for the table.
             run: it.
-            rounds: passes in all.
+            rounds: that were asked for.
+            evaluations: passes in all.
             whole: of them, those over prefix and block; the others are over the block alone.
-            size: of a weight of the language model in bytes; None as it is computed in.
+            weights: of the language model in eight bits; None as it is computed in.
         """
-        first, joint, cached = self._costs(size)
-        passes = [first, *[joint] * (whole - 1), *[cached] * (rounds - whole)]
+        first, joint, cached = self._costs(weights)
+        passes = [first, *[joint] * (whole - 1), *[cached] * (evaluations - whole)]
         total = passes[0]
         for cost in passes[1:]:
             total = total + cost
-        return Way(name, run, rounds, sum(cost.floor(*self.speed) for cost in passes), total)
+        floor = sum(cost.floor(*self.speed) for cost in passes)
+        return Way(name, run, rounds, evaluations, floor, total)
 
-    def _costs(self, size: int | None) -> tuple[Cost, Cost, Cost]:
+    def _costs(self, weights: Kind | None) -> tuple[Cost, Cost, Cost]:
         """Of the first pass, pictures included, of another whole one, and of one over a cache."""
         model, config, itemsize = self.model, self.model.config, self.dtype.itemsize
         prefix = encode(model, *self.inputs)
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
         block = model.block(blank).to(prefix.dtype)
         layout = model.layout(prefix, block.shape[1], "full")
-        seeing = _operations(lambda: encode(model, *self.inputs))
-        whole = _operations(lambda: model(prefix, block, layout))
-        stack = sum(p.numel() for p in model.llama.parameters()) * (size or itemsize)
-        towers = [*model.towers.parameters(), *model.projector.parameters()]
-        eyes = sum(p.numel() for p in towers) * itemsize
+        seeing = sum(_operations(lambda: encode(model, *self.inputs)).values())
+        counted = _operations(lambda: model(prefix, block, layout))
+        whole, linear = sum(counted.values()), counted[torch.ops.aten.mm]
+        numbers, share = _numbers(model.llama), 1.0 if weights else 0.0
+        stack = numbers * (1 if weights else itemsize)
+        eyes = sum(_numbers(m) for m in (model.towers, model.films, model.projector, model.proprio))
         head = config.words * config.llama.width
         ends = Cost(head * itemsize, 2.0 * head * blank.numel())
         rows, places = block.shape[1] + 1, prefix.shape[1] + block.shape[1]
         sizes = config.llama
         keys = 2 * sizes.layers * places * sizes.groups * sizes.size * itemsize * len(prefix)
-        products = 2.0 * sum(p.numel() for p in model.llama.parameters()) * rows * len(prefix)
-        products += 4.0 * rows * places * sizes.width * sizes.layers * len(prefix)
-        joint = Cost(stack, whole) + ends
-        return Cost(eyes, seeing) + joint, joint, Cost(stack + keys, products) + ends
+        products = 2.0 * numbers * rows * len(prefix)
+        attention = 4.0 * rows * places * sizes.width * sizes.layers * len(prefix)
+        joint = Cost(stack, whole, share * linear) + ends
+        cached = Cost(stack + keys, products + attention, share * products) + ends
+        return Cost(eyes * itemsize, seeing) + joint, joint, cached
 
 
 def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
@@ -307,8 +342,13 @@ def _inputs(
     )
 
 
-def _operations(run: Callable[[], Any]) -> float:
-    """Multiplications and additions of products, counted while it runs."""
+def _numbers(module: nn.Module | None) -> int:
+    """How many a part of the model has."""
+    return 0 if module is None else sum(p.numel() for p in module.parameters())
+
+
+def _operations(run: Callable[[], Any]) -> dict[Any, int]:
+    """Multiplications and additions of products, counted while it runs, by PyTorch's name of the product."""
     with FlopCounterMode(display=False) as counter:
         run()
-    return float(counter.get_total_flops())
+    return counter.get_flop_counts()["Global"]

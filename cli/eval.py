@@ -23,6 +23,8 @@ Examples:
 
 from __future__ import annotations
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
 from playloop.cli.config import configure, make, parse, plain
@@ -39,6 +41,7 @@ def run(arguments: Arguments) -> int:
     config = configure("eval", arguments.words, arguments)
     if config is None:
         return 0
+    name_order(config.env.get("sampler"), str(config.env.get("checkpoint")))
     settings = plain(config)
     find_checkpoints(config.env)  # after `plain`: the record keeps the names, alike everywhere
     env = make(config.env)
@@ -64,6 +67,24 @@ def sampler_of(words: list[str]) -> list[str]:
 
     [folder] = [word.value() for word in map(parse, words) if word.key_or_group == "world"][-1:]
     return [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}"] if is_mineworld(str(folder)) else []
+
+
+def name_order(sampler: DictConfig | None, folder: str) -> None:
+    """Put into a MineWorld's sampler what null stands for there, so that results say how frames were drawn.
+
+    Raises:
+        FileNotFoundError: the folder holds a published checkpoint as it came.
+    """
+    from playloop.worlds.checkpoint import is_mineworld
+
+    if sampler is None or sampler.get("_target_") != MINEWORLD_SAMPLER or not is_mineworld(folder):
+        return
+    from playloop.worlds.mineworld.folder import trained_order
+    from playloop.worlds.mineworld.sampler import DIAGONAL
+
+    for name, value in vars(trained_order(folder) or DIAGONAL).items():
+        if sampler.get(name) is None:
+            sampler[name] = value
 
 
 def judge_world(arguments: Arguments) -> int:

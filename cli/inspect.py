@@ -52,5 +52,5 @@ def describe(path: Path) -> list[tuple[str, str]]:
             return lines
     raise ValueError(
         f"{path} is no checkpoint that is known here: OpenVLA's is a folder with config.json and safetensors "
-        "files, MineWorld's a .ckpt file, playloop's a folder that playloop train wrote."
+        "files, MineWorld's a .ckpt or .bin file, playloop's a folder that playloop train wrote."
     )

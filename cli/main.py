@@ -43,7 +43,15 @@ Examples:
 
 `playloop VERB --help` lists a verb's settings with their defaults."""
 
-EXPECTED = (ValueError, OSError, ImportError, RuntimeError, HydraException, OmegaConfBaseException)
+EXPECTED = (
+    ValueError,
+    OSError,
+    ImportError,
+    RuntimeError,
+    FloatingPointError,
+    HydraException,
+    OmegaConfBaseException,
+)
 """Errors that name their own fix: shown as a sentence, with the traceback only under --debug."""
 
 

@@ -34,11 +34,15 @@ def run(arguments: Arguments) -> int:
     out = arguments.choose_out(config.out)
 
     from playloop.nn.folder import check_target
+    from playloop.policies.openvla.describe import describe
     from playloop.policies.openvla.merge import RECORD, merge_run
 
     base, trained = (Path(folder) for folder in folders)
     check_target(out, RECORD, "merge", base, trained)
     layers = merge_run(base, trained, out, settings, arguments.command)
     print(f"{layers} layers merged")
+    for label, value in describe(out) or []:
+        if label in ("kind", "data set"):
+            print(f"{label}: {value}")
     print(f"Folder: {out}  (what it is: playloop inspect {out})")
     return 0

@@ -34,6 +34,7 @@ from playloop.cli.selection import task_number
 from playloop.envs.episode import FRESH, Episode
 
 if TYPE_CHECKING:
+    from playloop.agents.person import PersonConfig
     from playloop.envs.world import WorldEnvConfig
 
 INVERSES = {"craft": "craft-inverse"}
@@ -98,11 +99,11 @@ def session_config(config: DictConfig, arguments: Arguments) -> Any:
         agent, agent_name = make(config.agent), chosen_agent(arguments.words)
     return SessionConfig(
         parts=parts,
+        person=person_of(config, parts[0].config),
         episode=first_episode(parts[0].config, config),
         out=arguments.choose_out(config.out).absolute(),
         agent=agent,
         agent_name=agent_name,
-        person=make(config.person),
         fps=config.fps,
         command=arguments.command,
     )
@@ -112,7 +113,7 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
     """The environment, the world model, or both in this order.
 
     Raises:
-        ValueError: they do not take the same actions.
+        ValueError: they do not take the same actions, or a world model cannot be played so.
     """
     from playloop.rollouts.play.stage import Part, check_together
 
@@ -125,6 +126,10 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
         world = patient(world_of(find_checkpoint(str(config.world)), config.inverse), config.horizon)
         parts.append(Part("world", label(world), world))
     check_together({part.name: part.config.contract() for part in parts})
+    for part in filter(lambda part: is_world(part.config), parts):
+        part.config.check()  # the page is not to be the first that shows an error
+        if config.init is not None:
+            part.config.episodes(inits=[config.init])
     return tuple(parts)
 
 
@@ -137,21 +142,36 @@ def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
     """
     from playloop.envs.world import WorldEnvConfig
     from playloop.worlds.checkpoint import is_mineworld, read_contract
+    from playloop.worlds.outline import count_starts
 
+    contract, _ = read_contract(checkpoint)
     if inverse == FITTING:
-        inverse = INVERSES.get(read_contract(checkpoint)[0].family)
-    found = str(find_checkpoint(str(inverse))) if inverse else None
+        inverse = INVERSES.get(contract.family)
+    found, inits = str(find_checkpoint(str(inverse))) if inverse else None, count_starts(checkpoint)
     if not is_mineworld(checkpoint):
-        return WorldEnvConfig(str(checkpoint), inverse=found)
+        return WorldEnvConfig(str(checkpoint), inits=inits, inverse=found)
     from playloop.worlds.mineworld.sampler import MineWorldSampler
 
-    return WorldEnvConfig(str(checkpoint), MineWorldSampler(), inverse=found)
+    return WorldEnvConfig(str(checkpoint), MineWorldSampler(), inits, inverse=found)
+
+
+def is_world(env: Any) -> bool:
+    """Whether an environment's settings are a world model's."""
+    return getattr(env, "suite", "") == "world"
+
+
+def person_of(config: DictConfig, env: Any) -> PersonConfig:
+    """Whose hands move the first environment; a world model gets no keys that do nothing in it."""
+    person: PersonConfig = make(config.person)
+    if not is_world(env):
+        return person
+    return dataclasses.replace(person, without=(*person.without, *env.lost_buttons()))
 
 
 def label(env: Any) -> str:
     """The heading of an environment on the page. A world model's family is that of what it imitates."""
     family = env.contract().family
-    return "world model" if getattr(env, "suite", "") == "world" else LABELS.get(family, family)
+    return "world model" if is_world(env) else LABELS.get(family, family)
 
 
 def patient(env: Any, horizon: int | None) -> Any:

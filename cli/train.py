@@ -67,16 +67,13 @@ def find_models(task: DictConfig) -> None:
         FileNotFoundError: one of them is neither a folder nor shipped.
     """
     for name in ("start", "generated", "tokenizer"):
-        if isinstance(task.get(name), str) and not _is_size(task, name):
+        if isinstance(task.get(name), str) and not _is_preset(task, name):
             folder = find_checkpoint(task[name])
             inner = folder / "tokenizer"  # a world model brings its own
             task[name] = str(inner if name == "tokenizer" and inner.is_dir() else folder)
 
 
-def _is_size(task: DictConfig, name: str) -> bool:
-    """Whether a MineWorld is to begin with new weights of published sizes, which no folder is named like."""
-    if name != "start" or not task._target_.endswith(".MineWorldTaskConfig"):
-        return False
-    from playloop.worlds.mineworld.model import PRESETS  # PyTorch: seconds that other kinds need not wait
-
-    return task.start in PRESETS and not Path(task.start).is_dir()
+def _is_preset(task: DictConfig, name: str) -> bool:
+    """Whether a MineWorld is to begin with published sizes: none is shipped, and training knows the names."""
+    mineworld = name == "start" and task._target_.endswith(".MineWorldTaskConfig")
+    return mineworld and not Path(task.start).exists()

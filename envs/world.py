@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import string
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -12,14 +13,18 @@ import torch
 
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
-from playloop.envs.minecraft import ACTION_SIZE, action_space, place_of
+from playloop.envs.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
 from playloop.nn.graphs import Captured
-from playloop.worlds.checkpoint import load_inverse, load_playable, read_contract
+from playloop.nn.quantize import KINDS
+from playloop.worlds.checkpoint import World, load_inverse, load_playable, read_contract
 from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.outline import count_starts, outline
 from playloop.worlds.session import open_session
 
 SUITE = "world"
 TASK = "do as you like"
+NEEDS = {"kernels": ("cpu", "numba"), "triton": ("cuda", "triton")}
+"""Back end → the device that it is for, and the package that it comes with."""
 
 
 @dataclass
@@ -29,7 +34,7 @@ class WorldEnvConfig:
     Args:
         checkpoint: folder of the world model.
         sampler: how its frames are drawn.
-        inits: stored beginnings, of those that the checkpoint has.
+        inits: stored beginnings, of those that the checkpoint has; of fewer, all.
         horizon: frames of an episode.
         device: "cpu" or "cuda".
         backend: "kernels", "torch", "triton" or "auto", see `worlds.session`.
@@ -55,6 +60,40 @@ class WorldEnvConfig:
         """The environment; the model is loaded."""
         return WorldEnv(self)
 
+    def check(self) -> None:
+        """Refuse what the model cannot be played with, before its weights are read.
+
+        Raises:
+            FileNotFoundError: a file of the checkpoint is missing.
+            ValueError: says which setting.
+        """
+        world = outline(self.checkpoint)
+        kinds: tuple[str, ...] = ()
+        if isinstance(world, World):
+            world.check(self.sampler)
+            backends = ("auto", "torch", "kernels")
+        else:
+            world.check(world.resolved(self.sampler))
+            backends, kinds = ("auto", "torch", "triton"), KINDS
+        if self.weights is not None and self.weights not in kinds:
+            choice = (
+                f"it has {' and '.join(kinds)}" if kinds else "only a MineWorld has weights in eight bits"
+            )
+            raise ValueError(f"weights={self.weights} is not for this world model; {choice}")
+        if self.backend not in backends:
+            raise ValueError(
+                f"backend={self.backend} is not for this world model; it has {', '.join(backends)}"
+            )
+        device, package = NEEDS.get(self.backend, ("", ""))
+        if device and (torch.device(self.device).type != device or not importlib.util.find_spec(package)):
+            raise ValueError(f"backend={self.backend} needs device={device} and {package}; use backend=auto")
+
+    def lost_buttons(self) -> tuple[str, ...]:
+        """Those that do nothing here: the model's actions have no word for them."""
+        form, pressed = outline(self.checkpoint).actions, np.eye(len(BUTTONS), ACTION_SIZE, dtype=np.float32)
+        told = form.decode(form.encode(pressed))
+        return tuple(name for place, name in enumerate(BUTTONS) if told[place, place] < 0.5)
+
     def contract(self) -> Contract:
         """The imitated game's contract, without its state and its rules."""
         imitated, name = read_contract(self.checkpoint)
@@ -75,8 +114,19 @@ class WorldEnvConfig:
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
-        """Stored beginnings; a number is the first so many."""
-        return choose_episodes(SUITE, (1, self.inits), tasks, inits, seed)
+        """Stored beginnings; a number is the first so many.
+
+        Raises:
+            ValueError: there is no such beginning, or `self.inits` leaves it out.
+        """
+        stored = count_starts(self.checkpoint)
+        last = max(inits, default=0) if isinstance(inits, list) else (inits or 0) - 1
+        if self.inits <= last < stored:
+            raise ValueError(
+                f"init={last} is left out by env.inits={self.inits}; this world model has "
+                f"{stored} beginnings: set env.inits={stored}"
+            )
+        return choose_episodes(SUITE, (1, min(self.inits, stored)), tasks, inits, seed)
 
 
 class WorldEnv(PlayEnv):
@@ -125,7 +175,7 @@ class WorldEnv(PlayEnv):
         """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
             raise ValueError(f"expected frames uint8 [T, H, W, 3], got {frames.dtype} {frames.shape}")
-        count = self.world.model.config.context
+        count = self.world.seen
         if actions is None and self.inverse and len(frames) > 1:
             frames = frames[-count:]
             actions = self.inverse.infer(frames)

@@ -19,12 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from playloop.nn.folder import read_record, staged, write_record
-from playloop.nn.lora import LoRAConfig, adapters
+from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
 from playloop.nn.slots import Slot, check_shapes, place, published
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
 BASE = ".base_layer.weight"
+HEAD = "lm_head"
+"""Of a published layer's name, the last part: PEFT takes the layer that gives tokens' scores for a table."""
 
 PLAIN: dict[str, Any] = {
     "peft_type": "LORA",
@@ -56,7 +58,7 @@ def adapter_slots(model: nn.Module) -> dict[str, Slot]:
 
 
 def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
-    """Write a model's adapters, in float32; an older folder is replaced.
+    """Write a model's adapters, in float32, and its head's own weight; an older folder is replaced.
 
     Args:
         folder: to write.
@@ -85,6 +87,10 @@ def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
         "target_modules": sorted(part.name for layer in layers for part in layer.parts),
     }
     tensors = {name: value.cpu() for name, value in published(model, adapter_slots(model)).items()}
+    for layer in layers:
+        for part in layer.parts:
+            if part.name.split(".")[-1] == HEAD:
+                tensors[f"{PREFIX}{part.name}{BASE}"] = _frozen(layer, part).cpu().contiguous()
     with staged(Path(folder)) as partial:
         save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
@@ -133,8 +139,7 @@ def read_adapter(
     for layer in adapters(model).values():
         for part in layer.parts:
             if part.name in bases:
-                weight = layer.get_parameter("weight").narrow(0, part.start, part.rows)
-                check_base(part.name, weight, bases[part.name], folder)
+                check_base(part.name, _frozen(layer, part), bases[part.name], folder)
     meant = _matcher(record.get("target_modules"), folder)
     found = {name: value for name, value in found.items() if not unused(_layer(name))}
     wanted = {name: slot for name, slot in slots.items() if meant(_layer(name))}
@@ -197,11 +202,17 @@ def check_base(layer: str, weight: Tensor, stored: Tensor, folder: Path) -> None
     Raises:
         ValueError: the weight that the adapter's file holds is another.
     """
-    if weight.shape != stored.shape or not torch.equal(weight, stored.to(weight)):
+    coarse = min(weight.dtype, stored.dtype, key=lambda dtype: dtype.itemsize)  # either may be rounded
+    if weight.shape != stored.shape or not torch.equal(weight.to(coarse), stored.to(weight.device, coarse)):
         raise ValueError(
             f"{folder} was trained beside another checkpoint: {layer} is not the one in its file; give the "
             "checkpoint that the training began with"
         )
+
+
+def _frozen(layer: Adapter, part: Part) -> Tensor:
+    """A published layer's weight without the adapter."""
+    return layer.get_parameter("weight").detach().narrow(0, part.start, part.rows)
 
 
 def _layer(name: str) -> str:
@@ -210,12 +221,7 @@ def _layer(name: str) -> str:
 
 
 def _record(folder: Path) -> Mapping[str, Any]:
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} holds no LoRA adapter: {' and '.join(missing)} missing; copy it again"
-        )
-    record = read_record(folder / CONFIG)
+    record = read_record(_present(folder, CONFIG))
     if not isinstance(record, dict):
         raise ValueError(f"{folder}/{CONFIG} is no JSON object; copy it again")
     return record
@@ -224,13 +230,21 @@ def _record(folder: Path) -> Mapping[str, Any]:
 def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Factors by PEFT's names, and weights of layers by published ones."""
     try:
-        found = load_file(folder / WEIGHTS)
+        found = load_file(_present(folder, WEIGHTS))
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{folder}/{WEIGHTS} is damaged ({error}); copy it again") from error
     bases = {
         name.removeprefix(PREFIX).removesuffix(BASE): found[name] for name in found if name.endswith(BASE)
     }
     return {name: value for name, value in found.items() if not name.endswith(BASE)}, bases
+
+
+def _present(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"{folder} holds no LoRA adapter: {name} is missing; copy it again")
+    return folder / name
 
 
 def _matcher(targets: Any, folder: Path) -> Callable[[str], bool]:

@@ -36,6 +36,8 @@ class LoRAConfig:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"rank={self.rank}: use 1 or more")
+        if self.alpha is not None and self.alpha <= 0:
+            raise ValueError(f"alpha={self.alpha}: it must be positive, or adapters change nothing")
 
     @property
     def scale(self) -> float:

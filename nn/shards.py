@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -172,6 +172,19 @@ def read_tensors(entries: Mapping[str, Entry], names: Iterable[str]) -> Iterator
                 yield name, file.get_tensor(name)
 
 
+def write_shard(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write one file.
+
+    Raises:
+        OSError: it cannot be written; there may be no room.
+    """
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written ({error}); make room and repeat") from error
+    path.chmod(0o644)  # safetensors gives it to the owner alone
+
+
 def write_shards(folder: Path, tensors: Mapping[str, Tensor], limit: int = 5_000_000_000) -> None:
     """Write tensors in their order: one file, or several of at most `limit` bytes and their index."""
     groups: list[dict[str, Tensor]] = [{}]
@@ -186,8 +199,7 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], limit: int = 5_000
     for number, group in enumerate(groups, start=1):
         single = len(groups) == 1
         file = WEIGHTS if single else f"model-{number:05}-of-{len(groups):05}.safetensors"
-        save_file(group, folder / file, metadata={"format": "pt"})
-        (folder / file).chmod(0o644)  # safetensors gives it to the owner alone
+        write_shard(folder / file, group)
         listed |= dict.fromkeys(group, file)
     if len(groups) > 1:
         write_record(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": listed})

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
+from playloop.policies.checks import check_types
 
 Order = Literal["max", "gap", "sampled", "random"]
 Schedule = Literal["cosine", "float32"]
@@ -55,16 +56,9 @@ class DecoderConfig:
     ties: Literal["index", "all"] = "index"
 
     def __post_init__(self) -> None:
+        check_types(self, "decoder.")
         if self.rounds < 1:
             raise ValueError(f"decoder.rounds={self.rounds}: at least one round is needed")
-        if self.order not in ("max", "gap", "sampled", "random"):
-            raise ValueError(f"decoder.order={self.order!r}: use max, gap, sampled or random")
-        if self.sample not in ("argmax", "multinomial"):
-            raise ValueError(f"decoder.sample={self.sample!r}: use argmax or multinomial")
-        if self.schedule not in ("cosine", "float32"):
-            raise ValueError(f"decoder.schedule={self.schedule!r}: use cosine or float32")
-        if self.ties not in ("index", "all"):
-            raise ValueError(f"decoder.ties={self.ties!r}: use index or all")
         if self.smoothing < 0:
             raise ValueError(f"decoder.smoothing={self.smoothing}: use 0 or a width in bins")
         if self.temperature < 0 or self.token_temperature <= 0:

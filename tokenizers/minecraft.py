@@ -112,7 +112,7 @@ class MineWorldActions:
 
     Args:
         first: the first action id; below it are the frame's.
-        camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for ids as the release gives them.
+        camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for ids as the release gives them, which its weights know.
     """
 
     first: int = 8192

@@ -57,12 +57,18 @@ class QuantileNormalizer:
     def from_statistics(
         cls, statistics: dict[str, Any], limit: float = 1.0, epsilon: float = EPSILON
     ) -> QuantileNormalizer:
-        """From one entry of `compute_statistics`."""
+        """From one entry of `compute_statistics`.
+
+        Raises:
+            ValueError: a field is missing, damaged or of another length.
+        """
         missing = {"q01", "q99"} - set(statistics)
         if missing:
             raise ValueError(f"the statistics lack {sorted(missing)}; compute them with compute_statistics()")
-        q01, q99 = (np.asarray(statistics[name], np.float64) for name in ("q01", "q99"))
-        mask = np.asarray(statistics.get("mask", [True] * len(q01)), bool)
+        q01, q99 = (_finite(name, statistics[name]) for name in ("q01", "q99"))
+        mask = np.asarray(statistics.get("mask", [True] * len(q01)))
+        if mask.dtype != bool:
+            raise ValueError(f"the statistics' mask is {mask.tolist()}; use true or false for each dimension")
         if not q01.shape == q99.shape == mask.shape or (q99 < q01).any():
             raise ValueError("the statistics' q01, q99 and mask differ in length, or q99 lies below q01")
         return cls(q01, q99, mask, limit, epsilon)
@@ -91,3 +97,11 @@ class QuantileNormalizer:
         low = torch.as_tensor(self.q01, device=device)
         span = torch.as_tensor(self.q99 - self.q01, device=device)
         return low, span, span > 0
+
+
+def _finite(name: str, values: Any) -> np.ndarray:
+    """A list of finite numbers, float64 [S]; what only reads as one, text for instance, is none."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf" or found.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(f"the statistics' {name} is {values}; use a list of finite numbers")
+    return found.astype(np.float64)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for each other. The first one prepares pictures and exports alone, which takes more
+than half an hour for 7B weights and hours for much data; NCCL by itself gives up after ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,17 @@ class World:
         if self.ranks > 1:
             dist.barrier()
 
+    @contextmanager
+    def all_cores(self) -> Iterator[None]:
+        """Inside the block this process has every core, while the others wait: torchrun gives each one."""
+        before = torch.get_num_threads()
+        if self.ranks > 1:
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
 
 def join_world(device: str = "auto") -> World:
     """Join the processes that torchrun has started; alone without it.
@@ -87,7 +104,7 @@ def join_world(device: str = "auto") -> World:
     if where.type == "cuda":
         torch.cuda.set_device(where)
     if ranks > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
     return World(rank, ranks, where)
 
 

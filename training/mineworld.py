@@ -27,7 +27,7 @@ from playloop.training.tokens import kept_tokens, tokens_path
 from playloop.worlds.mineworld.convert import DTYPES
 from playloop.worlds.mineworld.folder import save_mineworld
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.sampler import CLEAN, MineWorldSampler
+from playloop.worlds.mineworld.sampler import CLEAN, DIAGONAL, MineWorldSampler
 
 
 @dataclass
@@ -44,7 +44,8 @@ class MineWorldTaskConfig(FrameTaskConfig):
             tokenizer's. Of a model that is fine-tuned the context alone can change.
         start_queries: add trained ones, if `start` has none.
         clip: frames of a training clip; None for the whole context.
-        sampler: whose masks and placeholders are trained: its window, placeholder and causal count.
+        sampler: whose masks and placeholders are trained: its window, placeholder and causal count, where
+            None is what `start` was trained for. The model keeps them, and is played so.
         dtype: to keep the exported weights in: float16 as released, bfloat16, float32; "keep" is float32 too.
         device: that frames are made tokens on, once: "cpu", "cuda", or "auto" for a GPU where there is one.
     """
@@ -73,15 +74,17 @@ class MineWorldTask(EpisodeTask):
     model: MineWorld
 
     def __init__(self, config: MineWorldTaskConfig):
-        self.config, self.sampler = config, MineWorldSampler.of(config.sampler)
+        self.config = config
         if config.dtype not in DTYPES:
             raise ValueError(f"dtype={config.dtype}: there are {', '.join(DTYPES)}")
-        self.model, tokenizer, self.folder = begin(
+        self.model, tokenizer, self.folder, before = begin(
             config.start, config.tokenizer, config.model, config.start_queries, config.seed
         )
+        self.sampler = MineWorldSampler.of(config.sampler).resolved(before or DIAGONAL)
         sizes = self.model.config
         self.clip = sizes.context if config.clip is None else config.clip
         _check_settings(self.sampler, sizes, self.clip)
+        self.sampler.compare(before)
         data = EpisodeData(config, (tokenizer.config.height, tokenizer.config.width))
         super().__init__(config, data, self.clip)
         self.actions = sizes.actions.encode(data.actions()).astype(np.int16)
@@ -110,8 +113,8 @@ class MineWorldTask(EpisodeTask):
         training |= self.data.provenance() | record
         length = min(self.clip, self.sampler.keep, sizes.context - 1)
         starts = self._clips(self.data.beginnings(length)[:, 0], length)
-        contract, dtype = self.data.contract(), DTYPES[config.dtype]
-        save_mineworld(folder, sizes, state, self.folder, dtype, contract, starts, training)
+        contract, dtype, order = self.data.contract(), DTYPES[config.dtype], self.sampler.order()
+        save_mineworld(folder, sizes, state, self.folder, dtype, contract, starts, training, order)
 
     def _clips(self, first: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         """Clips that begin at the rows [B]: tokens int64 [B, T, N], actions between them [B, T - 1, 11]."""

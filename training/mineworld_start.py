@@ -15,17 +15,19 @@ from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld
 from playloop.worlds.mineworld.folder import load_mineworld, load_vq
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
+from playloop.worlds.mineworld.sampler import Order
 
 UNUSED = 2
 """Ids behind those of the actions that the published models leave unused."""
 
-Begun = tuple[MineWorld, VQTokenizer, Path]
+Begun = tuple[MineWorld, VQTokenizer, Path, Order | None]
 
 
 def begin(
     start: str | None, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool, seed: int
 ) -> Begun:
-    """A float32 model to train, its frozen tokenizer in float32, and the tokenizer's folder.
+    """A float32 model to train, its frozen tokenizer in float32, the tokenizer's folder, and the order that
+    the model was trained for, None if that is not known.
 
     Args:
         start: folder of a MineWorld, or a name in `PRESETS` for new weights.
@@ -68,7 +70,7 @@ def _trained(folder: Path, tokenizer: str | None, changes: Mapping[str, Any], st
         mean = model.token.weight.detach()[: found.codes].mean(0)
         model.start = nn.Parameter(mean.repeat(found.rows - 1, 1))
     model.config = wanted
-    return model, world.tokenizer, folder / "tokenizer"
+    return model, world.tokenizer, folder / "tokenizer", world.trained
 
 
 def _new(
@@ -81,7 +83,7 @@ def _new(
     folder = Path(tokenizer)
     folder = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
     vq = load_vq(folder)
-    fixed = {"rows": vq.rows, "columns": vq.columns, "codes": vq.codes}
+    fixed: dict[str, Any] = {"rows": vq.rows, "columns": vq.columns, "codes": vq.codes}
     vocabulary = MineWorldActions(vq.codes).ids.stop + UNUSED
     sizes = replace(PRESETS[name], **fixed, vocabulary=vocabulary, start_queries=start_queries)
     sizes = _changed(sizes, changes)
@@ -91,7 +93,7 @@ def _new(
             f"model.{wrong[0]}={getattr(sizes, wrong[0])}, but the tokenizer {folder} has {fixed[wrong[0]]}; "
             f"leave model.{wrong[0]} out"
         )
-    return sizes.make(seed), vq, folder
+    return sizes.make(seed), vq, folder, None
 
 
 def _changed(sizes: MineWorldConfig, changes: Mapping[str, Any]) -> MineWorldConfig:
@@ -100,6 +102,9 @@ def _changed(sizes: MineWorldConfig, changes: Mapping[str, Any]) -> MineWorldCon
     for name, value in changes.items():
         if name not in known:
             raise ValueError(f"model.{name}: there is no such size; there are {', '.join(known)}")
-        if type(value) not in (int, type(getattr(sizes, name))) or value <= 0:
-            raise ValueError(f"model.{name}={value} must be a {type(getattr(sizes, name)).__name__} above 0")
+        kind = type(getattr(sizes, name))
+        if kind is bool and type(value) is not bool:
+            raise ValueError(f"model.{name}={value} must be true or false")
+        if kind is not bool and (type(value) not in (int, kind) or value <= 0):
+            raise ValueError(f"model.{name}={value} must be a {kind.__name__} above 0")
     return replace(sizes, **changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,8 @@ import torch
 from torch import Tensor
 
 from playloop.demos.dataset import Demonstrations
-from playloop.nn.folder import file_hash
 from playloop.nn.record import to_record
-from playloop.policies.openvla.checkpoint import CONFIG, open_checkpoint
-from playloop.policies.openvla.config import OpenVLAConfig
+from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.families import choose_family
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.prompt import PromptEncoder
@@ -24,9 +21,10 @@ from playloop.policies.openvla.statistics import choose_key, read_statistics, st
 from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.training.data import Stacked
+from playloop.training.openvla_checks import check_adapter, check_teacher, checkpoint_identity
 from playloop.training.openvla_data import matching_family, pad_prompts, published_record, student_config
 from playloop.training.openvla_images import prepared_frames
-from playloop.training.openvla_model import AdapterConfig, check_film, export_student, load_student
+from playloop.training.openvla_model import AdapterConfig, export_student, load_student
 from playloop.training.openvla_objectives import Objective, ObjectiveConfig
 from playloop.training.rows import (
     common_contract,
@@ -107,12 +105,22 @@ class OpenVLATask:
         self.adapter = replace(config.adapter, heads=config.adapter.heads and not follows)
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
         self.family = matching_family(self.datasets)
+        if config.key is not None and not config.key.startswith(self.family.keys):
+            raise ValueError(
+                f"key={config.key}: names of {self.family.name}'s data sets begin with "
+                f"{' or '.join(self.family.keys)}, by which evaluation finds the environment"
+            )
         self.rows = split_rows(self.datasets, config.validation, config.seed)
         base = open_checkpoint(config.openvla).config
         self.student = student_config(
             base, config.objective, self.family, self.datasets, config.images, config.state, config.film
         )
-        check_film(base, self.student, self.adapter)
+        check_adapter(config.openvla, base, self.student, self.adapter)
+        if config.objective.name == "distill":
+            teacher = config.teacher or config.openvla
+            check_teacher(teacher, open_checkpoint(teacher).config, self.student, config.objective)
+        folders = {"openvla": config.openvla, "teacher": config.teacher}
+        self.made_of = {name: folder and checkpoint_identity(folder) for name, folder in folders.items()}
         contract = self.family.contract(self.student.images)
         if differences := contract.differences(common_contract(self.datasets)):
             raise ValueError(
@@ -176,10 +184,7 @@ class OpenVLATask:
     def _objective(self) -> Objective:
         config, dtype = self.config, DTYPES[self.config.frozen]
         model = load_student(config.openvla, self.student, self.adapter, config.seed, dtype)
-        teacher = None
-        if config.teacher is not None:
-            teacher = read_openvla(config.teacher, "cpu", dtype)
-            _check_teacher(teacher.config, self.student)
+        teacher = None if config.teacher is None else read_openvla(config.teacher, "cpu", dtype)
         return Objective(model, config.objective, teacher, self.images.means, self.images.stds)
 
     # --------------------------------------------------------------------------------------------- task
@@ -193,9 +198,7 @@ class OpenVLATask:
         made = {name: getattr(config, name) for name in ("frozen", "validation", "seed")}
         made |= {"data": [dataset.identity for dataset in self.datasets], "student": to_record(self.student)}
         made |= {"objective": to_record(config.objective), "adapter": to_record(self.adapter)}
-        made |= {"statistics": self.record, "images": self.images.describe()}
-        made |= {"openvla": checkpoint_identity(config.openvla)}
-        return made | {"teacher": config.teacher and checkpoint_identity(config.teacher)}
+        return made | {"statistics": self.record, "images": self.images.describe()} | self.made_of
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: see `openvla_objectives.Batch`."""
@@ -248,7 +251,7 @@ class OpenVLATask:
             "data": describe_data(self.datasets),
             "objective": to_record(self.config.objective),
             "adapter": to_record(self.adapter),
-            "base": checkpoint_identity(self.config.openvla),
+            "base": self.made_of["openvla"],
             "images": self.images.describe(),
         }
         return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
@@ -259,22 +262,10 @@ def _check_settings(config: OpenVLATaskConfig) -> None:
         raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
     if config.frozen not in DTYPES:
         raise ValueError(f"frozen={config.frozen!r}: use bf16 or fp32.")
+    for name in ("state", "film"):
+        if getattr(config, name) not in (None, True, False):
+            raise ValueError(f"{name}={getattr(config, name)!r}: use true, false or null.")
+    if config.images is not None and not (isinstance(config.images, int) and config.images > 0):
+        raise ValueError(f"images={config.images!r}: give a number of pictures, or null.")
     if config.teacher is not None and config.objective.name != "distill":
         raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
-
-
-def _check_teacher(teacher: OpenVLAConfig, student: OpenVLAConfig) -> None:
-    for name in ("images", "proprio", "vocabulary", "mask", "image"):
-        if getattr(teacher, name) != getattr(student, name):
-            raise ValueError(
-                f"the teacher has {name}={getattr(teacher, name)}, the student {getattr(student, name)}; "
-                "they must read the same"
-            )
-
-
-def checkpoint_identity(folder: str | Path) -> Mapping[str, Any]:
-    """What tells one checkpoint from another without reading all of its weights."""
-    folder = Path(folder)
-    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.safetensors"))}
-    sizes |= {path.name: path.stat().st_size for path in sorted(folder.glob("*_checkpoint.pt"))}
-    return {"name": folder.name, "config": file_hash(folder / CONFIG), "bytes": sizes}

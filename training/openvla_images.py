@@ -40,6 +40,17 @@ class TrainingImages:
     saturation: tuple[float, float] = (0.8, 1.2)
     hue: float = 0.05
 
+    def __post_init__(self) -> None:
+        if not 0 < self.area <= 1:
+            raise ValueError(f"objective.changes.area={self.area}: choose a share, 0 < area ≤ 1")
+        for name in ("brightness", "hue"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"objective.changes.{name}={getattr(self, name)}: choose from 0 to 1")
+        for name in ("contrast", "saturation"):
+            limits = getattr(self, name)
+            if not isinstance(limits, Sequence) or len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
+                raise ValueError(f"objective.changes.{name}={limits}: give two factors, 0 ≤ from ≤ to")
+
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """uint8 [N, S, S, 3] → [N, 3, S, S], 0 … 1 in steps of 1 / 255; `generator` is on their device."""
         draws = torch.rand(6, len(pictures), 1, 1, 1, generator=generator, device=pictures.device)

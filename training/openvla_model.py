@@ -36,8 +36,8 @@ class AdapterConfig:
         alpha: see `LoRAConfig`.
         targets: published parts whose layers get adapters, the language model's head and the patches'
             convolutions among them: in OpenVLA's code PEFT's (0.11.1) "all-linear" takes these, too.
-        start: folder of an adapter to go on from; it decides rank and alpha. What was trained beside it is
-            not in it.
+        start: folder of an adapter to go on from, with the checkpoint it was trained beside; it decides
+            rank and alpha. What was trained beside it is not in it.
         heads: train the projector of the robot's state, the action head and FiLM's layers, whole; never where
             a model follows itself.
     """
@@ -57,8 +57,10 @@ def adapted_slots(config: OpenVLAConfig, targets: Sequence[str]) -> dict[str, Sl
     """Published tensors beside which adapters are put, by their names in an adapter's file.
 
     Raises:
-        ValueError: there is no such part.
+        ValueError: there is no such part, or none is named.
     """
+    if not targets:
+        raise ValueError(f"adapter.targets is empty; choose from {', '.join(TARGETS)}")
     if unknown := set(targets) - set(TARGETS):
         raise ValueError(f"adapter.targets: {min(unknown)!r} is no part; choose from {', '.join(TARGETS)}")
     slots = names.vision_adapted(config) | names.language_slots(config)
@@ -91,33 +93,6 @@ def load_student(
             if part is not None:
                 part.float().requires_grad_(True)
     return model
-
-
-def check_film(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConfig) -> None:
-    """Refuse to drop FiLM's layers, and to make new ones that stay untrained or an adapter does not know.
-
-    Args:
-        base: the checkpoint's.
-        config: what it becomes.
-        adapter: what is trained.
-
-    Raises:
-        ValueError: says what to change.
-    """
-    if base.film and not config.film:
-        raise ValueError("film=false: this checkpoint's vision transformers need their FiLM; leave film out")
-    if base.film or not config.film:
-        return
-    if not adapter.heads:
-        raise ValueError(
-            "film=true makes new layers, which have to be trained: set adapter.heads=true; for "
-            "objective=distill name a teacher, since a student that follows itself trains adapters alone"
-        )
-    if adapter.start is not None:
-        raise ValueError(
-            "film=true makes new layers, and an adapter goes on only beside those it was trained with: begin "
-            "with the checkpoint that lies around it (openvla=…) and leave adapter.start out"
-        )
 
 
 def refit(model: OpenVLA, config: OpenVLAConfig, generator: torch.Generator) -> OpenVLA:

@@ -50,24 +50,25 @@ class ObjectiveConfig:
         name: "diffusion", "parallel", "l1" or "distill".
         attention: what sees what in the trained model: "full" as released, or "block", whose prefix can be
             computed once.
-        teacher: what sees what in the teacher.
+        teacher_attention: what sees what in the teacher.
         divergence: weight of KL(teacher ‖ student) on the masked positions.
         truth: weight of the cross-entropy with the demonstrations beside it.
-        images: random changes to the pictures.
+        changes: to the pictures, at random.
     """
 
     name: ObjectiveName = "diffusion"
     attention: Mode = "full"
-    teacher: Mode = "full"
+    teacher_attention: Mode = "full"
     divergence: float = 1.0
     truth: float = 1.0
-    images: TrainingImages = field(default_factory=TrainingImages)
+    changes: TrainingImages = field(default_factory=TrainingImages)
 
     def __post_init__(self) -> None:
         if self.name not in OBJECTIVES:
             raise ValueError(f"objective.name={self.name!r}: choose from {', '.join(OBJECTIVES)}")
-        if self.attention not in ("full", "block"):
-            raise ValueError(f"objective.attention={self.attention!r}: choose full or block")
+        for name in ("attention", "teacher_attention"):
+            if getattr(self, name) not in ("full", "block"):
+                raise ValueError(f"objective.{name}={getattr(self, name)!r}: choose full or block")
         if min(self.divergence, self.truth) < 0 or self.divergence + self.truth <= 0:
             raise ValueError("objective.divergence and objective.truth must be ≥ 0, and one of them positive")
 
@@ -132,7 +133,7 @@ class Objective(nn.Module):
 
         uint8 [B, I, S, S, 3] → float32 [B, I, 3 * towers, S, S].
         """
-        changes, flat = self.config.images, images.flatten(0, 1)
+        changes, flat = self.config.changes, images.flatten(0, 1)
         x = changes(flat, generator) if self.training else centred(flat, changes.area)
         pairs = zip(*(torch.tensor(m, device=x.device)[:, :, None, None] for m in self.moments), strict=True)
         return torch.cat([(x - mean) / std for mean, std in pairs], 1).unflatten(0, images.shape[:2])
@@ -145,7 +146,7 @@ class Objective(nn.Module):
     def _taught(self, images: Tensor, batch: Batch, block: Tensor, masked: Tensor) -> Tensor:
         """The teacher's scores of the masked tokens, [masked, vocabulary]."""
         with torch.no_grad(), self._teaching() as teacher:
-            states = predictors(teacher, images, batch, block, self.config.teacher)
+            states = predictors(teacher, images, batch, block, self.config.teacher_attention)
             return teacher.logits(states[:, : masked.shape[1]][masked])
 
     @contextmanager

@@ -40,7 +40,8 @@ def _make_task(config: DictConfig, world: World) -> Task:
         config.data = [config.data]
     if not world.first:
         world.wait()
-    task = build(config).make()
-    if world.first:
-        world.wait()
+        return build(config).make()
+    with world.all_cores():
+        task = build(config).make()
+    world.wait()
     return task

@@ -38,6 +38,9 @@ CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 LATER = {"drop": None, "shard": False, "recompute": False}
 """Settings that older runs did not have: at these values a run is what it was."""
 
+EXPORTED = "exported.txt"
+"""Tells after which step the export was made."""
+
 
 @dataclass
 class TrainerConfig:
@@ -118,7 +121,8 @@ class Trainer:
     def run(self, task: Task, folder: str | Path) -> bool:
         """Train, continuing what is in `folder`; True when all steps are done.
 
-        Writes `folder/state`, `metrics.jsonl`, `metrics.png`, and at the end the export `folder/checkpoint`.
+        Writes `folder/state`, `metrics.jsonl`, `metrics.png`, and at the end the export `folder/checkpoint`;
+        `exported.txt` says after how many steps.
 
         Raises:
             ValueError: if `folder` holds a run with other settings.
@@ -127,7 +131,7 @@ class Trainer:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._begin(task, folder)
-        if self.step == self.config.steps and (folder / "checkpoint").exists():
+        if self.step == self.config.steps and self.world.agree(self._exported()):
             return True
         self._train()
         self._finish()
@@ -238,7 +242,8 @@ class Trainer:
             record = self.averages.take()
             if not math.isfinite(record["loss"]):
                 raise FloatingPointError(
-                    f"The loss at step {self.step} is {record['loss']}; lower rate, or use fp32."
+                    f"The loss at step {self.step} is {record['loss']}: begin anew in another out, with a "
+                    "lower rate or precision=fp32."
                 )
             record["rate"] = self.optimizer.param_groups[0]["lr"]
             record["rows_per_second"] = self._speed()
@@ -270,9 +275,16 @@ class Trainer:
         state = gather(self.average.state, self.world.first)
         if self.world.first:
             state = {name: value.detach().cpu().clone() for name, value in state.items()}
-            self.task.save(self.folder / "checkpoint", state, self._record())
+            with self.world.all_cores():
+                self.task.save(self.folder / "checkpoint", state, self._record())
+            (self.folder / EXPORTED).write_text(str(self.step))
             plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
         self.world.wait()
+
+    def _exported(self) -> bool:
+        """Whether the export is that of the last step, not of an earlier stop."""
+        told = self.folder / EXPORTED
+        return (self.folder / "checkpoint").exists() and told.is_file() and told.read_text() == str(self.step)
 
     def _record(self) -> dict[str, Any]:
         measured = [line for line in read_metrics(self.log.path) if "validation/loss" in line]

@@ -213,7 +213,9 @@ def is_mineworld(folder: str | Path) -> bool:
     record = Path(folder) / "config.json"
     if record.is_file():
         return read_record(record).get("kind") == "MineWorld"
-    if found := sorted(path for place in (".", "checkpoints") for path in Path(folder, place).glob("*.ckpt")):
+    from playloop.worlds.mineworld.files import candidates
+
+    if found := [file for files in candidates(Path(folder)) for file in files]:
         raise FileNotFoundError(
             f"{folder} holds a published checkpoint; make it playable: playloop convert {found[0]} out=DIR"
         )

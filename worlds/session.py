@@ -105,7 +105,7 @@ def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: 
         from playloop.worlds.mineworld.session import MineWorldSession
 
         choose_kernels(world, backend)
-        return MineWorldSession(world, sampler)
+        return MineWorldSession(world, world.resolved(sampler))
     on_cpu = world.model.head.weight.device.type == "cpu"
     compiled = importlib.util.find_spec("numba") is not None
     if backend == "auto":

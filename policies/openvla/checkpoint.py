@@ -22,6 +22,7 @@ from playloop.policies.openvla.pickles import Step, choose_files, read_part
 from playloop.policies.openvla.statistics import read_statistics
 
 CONFIG = "config.json"
+MASK = "<mask>"
 
 
 class Unstated(ValueError):
@@ -104,7 +105,7 @@ def read_config(
 ) -> OpenVLAConfig:
     """The configuration that a folder's files state together.
 
-    What is given goes before the object "playloop" in the file, and that before the rules.
+    The object "playloop" in the file goes before the rules, and what is given fills in what neither tells.
 
     Args:
         folder: of the checkpoint.
@@ -130,30 +131,75 @@ def read_config(
             "decoders": decoders,
             "attention": attention,
         }
-        fields = network_fields(record) | {name: value for name, value in given.items() if value is not None}
-        fields.setdefault("decoders", _decoders(record, states))
-        if fields["decoders"] != ("autoregressive",):
+        given = {name: value for name, value in given.items() if value is not None}
+        fields = network_fields(record)
+        _check_given(given, fields)
+        fields |= given
+        if "decoders" not in fields:
+            fields["decoders"] = _decoders(folder, record, states)
+        if fields["decoders"] == ("autoregressive",):
+            _check_single(fields)
+        else:
             fields = {"attention": "full"} | fields
             told = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
             if not {"images", "chunk", "proprio"} <= told:
                 fields = _of_benchmark(folder, pickles.HEAD in states) | fields
         return OpenVLAConfig(**_with_states(fields, states))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError) as error:
         kind = Unstated if isinstance(error, Unstated) else ValueError
         raise kind(f"{folder / CONFIG}: {error}") from error
 
 
-def _decoders(record: Mapping[str, Any], states: Mapping[str, Any]) -> tuple[Decoder, ...]:
+def _check_given(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Of the state's size OFT's own file decides, see `_with_states`."""
+    for name, value in given.items():
+        if name in stored and name != "proprio" and stored[name] != value:
+            raise ValueError(
+                f"playloop.{name} is {stored[name]!r} there, and {name}={value!r} is given; leave it out, or "
+                "correct the file if it is wrong"
+            )
+
+
+def _check_single(fields: Mapping[str, Any]) -> None:
+    """OpenVLA gives one action at a time: whoever states a chunk means another kind of checkpoint."""
+    if fields.get("chunk", 1) > 1:
+        raise Unstated(
+            f"chunk={fields['chunk']}, and nothing in its files says how a chunk is decoded; give decoders, "
+            "too (diffusion or parallel)"
+        )
+
+
+def _decoders(folder: Path, record: Mapping[str, Any], states: Mapping[str, Any]) -> tuple[Decoder, ...]:
     """What a checkpoint was trained for, as far as its files tell.
 
-    OFT's discrete checkpoints and those of Discrete Diffusion VLA consist of the same files, and the latter's
-    configuration may lack the fields that set it apart.
+    Discrete Diffusion VLA's configuration may lack the fields that set it apart, but its tokenizer has the
+    mask. Of the others only OpenVLA-OFT writes further files.
+
+    Raises:
+        Unstated: there is an adapter, and OFT without state or OpenVLA may have left it.
     """
     if pickles.HEAD in states:
         return ("l1",)
-    if record.get("use_discrete_diffusion") or record.get("use_mask_token") or record.get("mask_token_id"):
+    flags = ("use_discrete_diffusion", "use_mask_token", "mask_token_id")
+    if any(record.get(flag) for flag in flags) or _has_mask(folder):
         return ("diffusion",)
-    return ("diffusion", "parallel") if states else ("autoregressive",)
+    if not states and (folder / pickles.ADAPTER).is_dir():
+        raise Unstated(
+            "give decoders: parallel if OpenVLA-OFT trained it, autoregressive if OpenVLA did; both leave "
+            "the same files where no state is read"
+        )
+    return ("parallel",) if states else ("autoregressive",)
+
+
+def _has_mask(folder: Path) -> bool:
+    """Whether the tokenizer knows `<mask>`, which Discrete Diffusion VLA adds to OpenVLA's."""
+    added, whole = folder / "added_tokens.json", folder / "tokenizer.json"
+    if added.is_file() and MASK in read_record(added):
+        return True
+    if not whole.is_file():
+        return False
+    tokens = read_record(whole).get("added_tokens") or []
+    return any(token.get("content") == MASK for token in tokens)
 
 
 def _of_benchmark(folder: Path, l1: bool) -> dict[str, Any]:

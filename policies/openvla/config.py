@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 from playloop.nn.decoder import LlamaSizes
 from playloop.nn.vit import ViTConfig
-from playloop.policies.openvla.attention import MODES, Mode
+from playloop.policies.checks import check_types, described, fits
+from playloop.policies.openvla.attention import Mode
 
 Decoder = Literal["autoregressive", "parallel", "l1", "diffusion"]
 DECODERS: tuple[Decoder, ...] = get_args(Decoder)
@@ -78,17 +79,15 @@ class OpenVLAConfig:
     mask: int = 32001
 
     def __post_init__(self) -> None:
+        check_types(self)
         sides = {(tower.image, tower.patches) for tower in self.towers}
         if len(sides) != 1:
             raise ValueError(f"the vision transformers must agree on image and patch side, not {sides}")
         for name in ("images", "chunk", "action"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        unknown = set(self.decoders) - set(DECODERS)
-        if unknown or not self.decoders:
+        if not self.decoders:
             raise ValueError(f"decoders={self.decoders}: choose from {', '.join(DECODERS)}")
-        if self.attention not in MODES:
-            raise ValueError(f"attention={self.attention!r}: choose from {', '.join(MODES)}")
         if ("l1" in self.decoders) != self.l1:
             raise ValueError(
                 f"the decoder l1 and an action head belong together: decoders={self.decoders}, and "
@@ -194,18 +193,18 @@ def network_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     names = list(BACKBONES[record["vision_backbone_id"]])
     _check(record, "timm_model_ids", (names,), names)
     _check(record, "timm_override_act_layers", ([None, None],), [None, None])
-    own = _own(record.get("playloop") or {})
+    _check(record, "n_action_bins", (OPENVLA_7B.bins,), OPENVLA_7B.bins)  # ids mean nothing else anywhere
+    own = _own(_object(record, "playloop"))
     towers = own.get("towers", tuple(TOWERS[name] for name in names))
     sides = [tower.image for tower in towers]
     _check(record, "image_sizes", (sides,), sides)
-    text = record.get("text_config") or {}
+    text = _object(record, "text_config")
     found = {
         "towers": towers,
         "llama": llama_sizes(text),
-        "vocabulary": text.get("vocab_size", 32064),
-        "bins": record.get("n_action_bins", 256),
-        "padding": record.get("pad_token_id", 32000),
-        "mask": record.get("mask_token_id") or 32001,
+        "vocabulary": _number(text, "vocab_size", OPENVLA_7B.vocabulary),
+        "padding": _number(record, "pad_token_id", OPENVLA_7B.padding),
+        "mask": _number(record, "mask_token_id", None) or OPENVLA_7B.mask,
     }
     return found | own
 
@@ -216,17 +215,23 @@ def llama_sizes(text: Mapping[str, Any]) -> LlamaSizes:
     Raises:
         ValueError: it asks for something that `nn/decoder.py` does not do.
     """
-    rope = text.get("rope_parameters") or {}
-    heads = text.get("num_attention_heads", LlamaSizes.heads)
+    rope = _object(text, "rope_parameters")
+    heads = _number(text, "num_attention_heads", LlamaSizes.heads)
+    theta = _number(text, "rope_theta", None) or LlamaSizes.theta
     sizes = LlamaSizes(
-        width=text.get("hidden_size", LlamaSizes.width),
-        layers=text.get("num_hidden_layers", LlamaSizes.layers),
+        width=_number(text, "hidden_size", LlamaSizes.width),
+        layers=_number(text, "num_hidden_layers", LlamaSizes.layers),
         heads=heads,
-        groups=text.get("num_key_value_heads") or heads,
-        hidden=text.get("intermediate_size", LlamaSizes.hidden),
-        eps=text.get("rms_norm_eps", LlamaSizes.eps),
-        theta=float(rope.get("rope_theta") or text.get("rope_theta") or LlamaSizes.theta),
+        groups=_number(text, "num_key_value_heads", None) or heads,
+        hidden=_number(text, "intermediate_size", LlamaSizes.hidden),
+        eps=_number(text, "rms_norm_eps", LlamaSizes.eps),
+        theta=float(_number(rope, "rope_theta", None) or theta),
     )
+    if sizes.width % sizes.heads or sizes.heads % sizes.groups:
+        raise ValueError(
+            f"hidden_size is {sizes.width}; it must be a multiple of num_attention_heads {sizes.heads}, and "
+            f"that of num_key_value_heads {sizes.groups}"
+        )
     _check(text, "model_type", ("llama",), "llama")
     _check(text, "hidden_act", ("silu",), "silu")
     _check(text, "rope_scaling", (None,), None)
@@ -245,14 +250,44 @@ def _own(record: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"playloop.{min(unknown)} is no field; there are {', '.join(sorted(known))}")
     found = dict(record)
     if "towers" in found:
-        names = {field.name for field in fields(ViTConfig)}
-        strange = {name for tower in found["towers"] for name in tower} - names
-        if strange:
-            raise ValueError(f"playloop.towers has no field {min(strange)}; there are {', '.join(names)}")
-        found["towers"] = tuple(ViTConfig(**tower) for tower in found["towers"])
-    if "decoders" in found:
+        found["towers"] = _towers(found["towers"])
+    if isinstance(found.get("decoders"), list):
         found["decoders"] = tuple(found["decoders"])
     return found
+
+
+def _towers(records: Any) -> tuple[ViTConfig, ...]:
+    if not isinstance(records, list) or not all(isinstance(record, Mapping) for record in records):
+        raise ValueError(f"playloop.towers is {records!r}; a list of objects belongs there")
+    names = {field.name for field in fields(ViTConfig)}
+    if strange := {name for record in records for name in record} - names:
+        raise ValueError(f"playloop.towers has no field {min(strange)}; there are {', '.join(names)}")
+    try:
+        towers = tuple(ViTConfig(**record) for record in records)
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"playloop.towers are no sizes: {error}") from error
+    for tower in towers:
+        check_types(tower, "playloop.towers: ")
+    return towers
+
+
+def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object of a name, an empty one if it is null or left out."""
+    value = {} if record.get(name) is None else record[name]
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is {value!r}; an object belongs there")
+    return value
+
+
+def _number(record: Mapping[str, Any], name: str, default: float | None) -> Any:
+    """The positive number of a name, whole where the published one is; a default of None allows null."""
+    value = record.get(name, default)
+    kind = float if name in ("rms_norm_eps", "rope_theta") else int
+    if value is None and default is None:
+        return None
+    if not fits(value, kind) or value <= 0:
+        raise ValueError(f"{name} is {value!r}; {described(kind)} above 0")
+    return value
 
 
 def _check(record: Mapping[str, Any], name: str, known: tuple[Any, ...], default: Any) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from playloop.nn.decoder import StaticCache
 from playloop.nn.sampling import lowest_argmax
+from playloop.policies.checks import check_types
 from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, decode
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.model import OpenVLA
@@ -45,10 +46,9 @@ class DecodingConfig:
     reuse: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.reuse < 0:
             raise ValueError(f"reuse={self.reuse}: rounds, 0 or more")
-        if self.ids not in (None, "table", "words", "actions"):
-            raise ValueError(f"ids={self.ids!r}: use table, words or actions")
 
     def of(self, config: OpenVLAConfig) -> Decoding:
         """The decoding of a checkpoint.

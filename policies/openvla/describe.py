@@ -18,7 +18,7 @@ from playloop.policies.openvla.families import family_of
 from playloop.policies.openvla.files import check_checkpoint
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PROMPTS
-from playloop.policies.openvla.statistics import read_statistics
+from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.policies.openvla.vocabulary import GRIPPERS
 
 Lines = list[tuple[str, str]]
@@ -28,10 +28,10 @@ NAMES: dict[tuple[Decoder, ...], str] = {
     ("l1",): "OpenVLA-OFT, actions regressed (L1)",
     ("parallel",): "OpenVLA-OFT, tokens in one pass",
     ("diffusion",): "Discrete Diffusion VLA",
-    ("diffusion", "parallel"): "Discrete Diffusion VLA or OpenVLA-OFT with tokens: their files do not differ",
 }
 
 UNTOLD = "the files do not tell: give images, chunk and proprio when it is opened"
+EITHER = "OpenVLA or OpenVLA-OFT with tokens: the files do not tell; give decoders when it is opened"
 
 SEEN = {
     "causal": "causal",
@@ -55,13 +55,13 @@ def describe(path: Path) -> Lines | None:
     record = read_record(path / CONFIG)
     if not isinstance(record, dict) or record.get("model_type") != "openvla":
         return None
-    checkpoint, told = _open(path)
+    checkpoint, told, kind = _open(path)
     with torch.device("meta"):
         check_checkpoint(checkpoint, OpenVLA(checkpoint.config))
     config = checkpoint.config
     known = read_statistics(path)
     return [
-        ("kind", NAMES.get(config.decoders, " or ".join(config.decoders))),
+        ("kind", kind),
         *_files(checkpoint),
         *_sizes(config),
         *_inputs(config, told),
@@ -70,13 +70,22 @@ def describe(path: Path) -> Lines | None:
     ]
 
 
-def _open(path: Path) -> tuple[Checkpoint, bool]:
-    """The checkpoint, and whether its files tell pictures and chunk."""
-    try:
-        return open_checkpoint(path), True
-    except Unstated:
-        state = {} if pickles.PROPRIO in pickles.steps_of(path) else {"proprio": 0}
-        return open_checkpoint(path, images=1, chunk=1, **state), False
+def _open(path: Path) -> tuple[Checkpoint, bool, str]:
+    """The checkpoint, whether its files tell pictures and chunk, and what kind it is."""
+    sizes: dict[str, Any] = {"images": 1, "chunk": 1}
+    if pickles.PROPRIO not in pickles.steps_of(path):
+        sizes["proprio"] = 0
+    decoders: dict[str, Any] = {"decoders": ("parallel",)}
+    for stated in ({}, sizes, decoders, decoders | sizes):
+        try:
+            checkpoint = open_checkpoint(path, **stated)
+        except Unstated as error:
+            unstated = error
+            continue
+        found = checkpoint.config.decoders
+        kind = EITHER if "decoders" in stated else NAMES.get(found, " or ".join(found))
+        return checkpoint, "images" not in stated, kind
+    raise unstated
 
 
 def _files(checkpoint: Checkpoint) -> Lines:
@@ -147,12 +156,13 @@ def _tokens(path: Path, config: OpenVLAConfig) -> Lines:
 
 def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLAConfig) -> Lines:
     lines = [("data set", key)]
+    try:
+        statistics_of({key: record}, key, epsilon=True)
+    except ValueError as error:
+        return [*lines, ("  not usable", str(error))]
     for part in ("action", "proprio"):
-        found = record.get(part)
-        if isinstance(found, Mapping):
-            lines += [(f"  {part} {name}", _numbers(found[name])) for name in ("q01", "q99") if name in found]
-            if not {"q01", "q99"} <= found.keys():
-                lines.append((f"  {part}", "MISSING q01 or q99"))
+        if found := record.get(part):
+            lines += [(f"  {part} {name}", _numbers(found[name])) for name in ("q01", "q99")]
     try:
         family = family_of(key)
     except ValueError:

@@ -138,12 +138,21 @@ def choose_family(name: str | None, keys: list[str], wanted: str | None) -> tupl
         wanted: data set, None if it is not stated. Of a stated family's, the only one is taken.
 
     Raises:
-        ValueError: there is no such family.
+        ValueError: there is no such family, or the data set belongs to another one. A family is stated for
+            data sets that are none's.
     """
     if name is None:
         return None, wanted
     if name not in FAMILIES:
         raise ValueError(f"family={name!r}: choose from {', '.join(FAMILIES)}")
     family = FAMILIES[name]
-    own = [key for key in keys if key.startswith(family.keys)]
-    return family, own[0] if wanted is None and len(own) == 1 else wanted
+    own = [key for key in keys if key.startswith(family.keys)] or keys
+    if wanted is None and len(own) == 1:
+        wanted = own[0]
+    theirs = [other for other, known in FAMILIES.items() if wanted and wanted.startswith(known.keys)]
+    if theirs and theirs != [name]:
+        raise ValueError(
+            f"data set {wanted!r} is one of {theirs[0]}, not of {name}: another robot, another scale and "
+            f"gripper; leave family= out, or give a checkpoint of {name}"
+        )
+    return family, wanted

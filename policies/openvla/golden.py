@@ -1,7 +1,8 @@
 """A decision that a fine-tuned checkpoint carries along, so that a changed weight or program is noticed.
 
 Weights that were merged again on another machine have turned 93 % success into 0 without an error
-(openvla-oft, issue 151). The decision is made in float32, whatever type the weights have.
+(openvla-oft, issue 151). The decision is made in float32 from the weights in bfloat16: of a checkpoint with
+float32 parts other types would hold other weights.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def write_golden(
 
     Args:
         folder: of the checkpoint, complete but for this.
-        model: read from it, or what was written to it.
+        model: read from it in bfloat16, or what was written to it.
         observation: `images` uint8 [H, W, 3] by camera, `state` float32 [P], `instruction`.
         family: of the environment, see `families`.
         key: data set whose statistics scale the actions.
@@ -66,14 +67,14 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
 
     Args:
         folder: of the checkpoint.
-        model: read from it, in any type and on any device.
+        model: read from it in bfloat16, on any device.
         verify: what to do about a difference: "strict" refuses, "warn" tells, "off" does not look.
 
     Raises:
         ValueError: the decision differs, or the file is damaged.
     """
     path = Path(folder) / GOLDEN
-    if verify == "off" or not path.is_file():
+    if not asks_golden(folder, verify):
         return
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -96,6 +97,17 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
     if verify == "strict":
         raise ValueError(message)
     warnings.warn(message, stacklevel=3)
+
+
+def asks_golden(folder: str | Path, verify: Verify) -> bool:
+    """Whether a folder's golden decision is to be made again.
+
+    Raises:
+        ValueError: there is no such `verify`.
+    """
+    if verify not in get_args(Verify):
+        raise ValueError(f"verify={verify!r}: use {', '.join(get_args(Verify))}")
+    return verify != "off" and (Path(folder) / GOLDEN).is_file()
 
 
 def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from playloop.nn.folder import read_record
+from playloop.policies.checks import check_types
 from playloop.policies.openvla.jpeg import jpeg_round_trip
 from playloop.policies.resampling import lanczos
 
@@ -49,8 +50,9 @@ class EvaluationImages:
     stds: Moments = STDS
 
     def __post_init__(self) -> None:
+        check_types(self, "images.")
         if self.crop is not None and not 0 < self.crop <= 1:
-            raise ValueError(f"crop={self.crop}: use an area between 0 and 1, or null for no crop")
+            raise ValueError(f"images.crop={self.crop}: use an area between 0 and 1, or null for no crop")
         if np.shape(self.means) != (2, 3) or np.shape(self.stds) != (2, 3) or not np.all(self.stds):
             raise ValueError("means and stds must be two triples each, no std 0: DINOv2's and SigLIP's")
 

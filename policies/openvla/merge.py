@@ -6,8 +6,6 @@ file by file, so that one shard lies in memory at a time.
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +13,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from playloop.nn.adapter import Factors, check_base, read_adapter_config, read_factors
+from playloop.nn.adapter import Factors, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, staged, write_record
-from playloop.nn.lora import factor_shapes, product
-from playloop.nn.shards import INDEX, Entry, read_shards, read_tensors
-from playloop.policies.openvla.checkpoint import CONFIG, open_checkpoint, read_config
-from playloop.policies.openvla.config import OpenVLAConfig, network_record
+from playloop.nn.lora import product
+from playloop.nn.shards import Entry, read_shards, read_tensors, write_shard
+from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config
+from playloop.policies.openvla.config import network_record
 from playloop.policies.openvla.families import Family, choose_family, family_of
-from playloop.policies.openvla.files import check_checkpoint, copy_companions, read_openvla
+from playloop.policies.openvla.files import check_checkpoint, read_openvla
 from playloop.policies.openvla.golden import write_golden
+from playloop.policies.openvla.merge_sources import Sources, check_fit, check_room, copy_others, plain_layer
 from playloop.policies.openvla.model import OpenVLA
-from playloop.policies.openvla.pickles import ADAPTER, choose_files, read_part
-from playloop.policies.openvla.prompt import TOKENIZER
-from playloop.policies.openvla.statistics import DATASET_STATISTICS, choose_key, read_statistics
+from playloop.policies.openvla.pickles import choose_files, read_part
+from playloop.policies.openvla.policy import check_parts
+from playloop.policies.openvla.prompt import PromptEncoder
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
 
 RECORD = "merge.json"
 """Where the weights come from."""
@@ -47,7 +46,8 @@ class MergeConfig:
         unnorm_key: data set whose statistics scale its actions; None: the only one.
         step: of OFT's further files; None for the latest.
         images: pictures of an observation, chunk: actions of a decision, proprio: size of the robot's state,
-            where the files do not tell; see `checkpoint.read_config`.
+            decoders: how chunks are decoded, where the files do not tell; see `checkpoint.read_config`.
+        statistics: file of the data set's statistics where the run has none; "base" for the base's own.
     """
 
     golden: bool = True
@@ -57,11 +57,14 @@ class MergeConfig:
     images: int | None = None
     chunk: int | None = None
     proprio: int | None = None
+    decoders: list[str] | None = None
+    statistics: str | None = None
 
     @property
     def stated(self) -> dict[str, Any]:
-        """For `open_checkpoint`."""
-        given = {"images": self.images, "chunk": self.chunk, "proprio": self.proprio}
+        """For `read_config`."""
+        given: dict[str, Any] = {"images": self.images, "chunk": self.chunk, "proprio": self.proprio}
+        given["decoders"] = None if self.decoders is None else tuple(self.decoders)
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -82,39 +85,32 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, the adapter is not one of this base, or the merged files do not say how
             the checkpoint is used.
+        OSError: there is no room.
     """
-    run = run.parent if run.name == ADAPTER else run
-    adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
-    _check_folders(base, run, adapter)
-    entries, factors = read_shards(base), {plain_layer(n): pair for n, pair in read_factors(adapter).items()}
-    _check_fit(factors, entries, adapter, base)
-    scale = read_adapter_config(adapter).scale
+    sources = Sources.of(base, run)
+    entries = read_shards(sources.base)
+    factors = {plain_layer(name): pair for name, pair in read_factors(sources.adapter).items()}
+    check_fit(factors, entries, sources)
+    scale = read_adapter_config(sources.adapter).scale
     with staged(out) as partial:
-        _copy_others(base, run, adapter, partial, config)
+        check_room(sources, partial)
+        copy_others(sources, partial, config.step, config.statistics)
         try:
-            network = _state_config(partial, config)
-            decider = _decider(partial, config) if config.golden else None
+            decider = _check_use(partial, entries, config)
         except ValueError as error:  # nobody will find the scratch folder
-            raise ValueError(str(error).replace(str(partial), str(run))) from error
+            raise ValueError(str(error).replace(str(partial), str(sources.run))) from error
         for path in sorted({entry.file for entry in entries.values()}):
             inside = {name: entry for name, entry in entries.items() if entry.file == path}
-            _write_shard(partial / path.name, inside, factors, scale)
-        with torch.device("meta"):
-            check_checkpoint(open_checkpoint(partial), OpenVLA(network))
-        write_record(partial / RECORD, {"base": str(base), "run": str(run), "command": command})
-        if decider:
+            # the comprehension's tensors are out of memory before the next file's come
+            write_shard(
+                partial / path.name,
+                {n: merged(n, value, factors, scale) for n, value in read_tensors(inside, inside)},
+            )
+        made = {"base": str(sources.base), "run": str(sources.run), "command": command}
+        write_record(partial / RECORD, made)
+        if decider is not None:
             _write_golden(partial, *decider)
     return len(factors)
-
-
-def plain_layer(name: str) -> str:
-    """A layer's name in the weights; in a run with FiLM PEFT knows it within OFT's wrapper.
-
-    `vision_backbone.vision_backbone.featurizer.blocks.0.block.attn.qkv`, for instance.
-    """
-    if not name.startswith(wrapper := "vision_backbone.vision_backbone."):
-        return name
-    return "vision_backbone." + re.sub(r"(blocks\.\d+)\.block\.", r"\1.", name.removeprefix(wrapper))
 
 
 def merged(name: str, value: Tensor, factors: Mapping[str, Factors], scale: float) -> Tensor:
@@ -125,71 +121,29 @@ def merged(name: str, value: Tensor, factors: Mapping[str, Factors], scale: floa
     return (value.float() + scale * product(pair.down.float(), pair.up.float())).to(value.dtype)
 
 
-def _write_shard(
-    path: Path, entries: Mapping[str, Entry], factors: Mapping[str, Factors], scale: float
-) -> None:
-    """One file of the base, merged; its tensors are out of memory afterwards."""
-    tensors = {name: merged(name, value, factors, scale) for name, value in read_tensors(entries, entries)}
-    save_file(tensors, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors gives it to the owner alone
+def _check_use(folder: Path, entries: dict[str, Entry], config: MergeConfig) -> tuple[Family, str] | None:
+    """Settle how the checkpoint is used, write it down, and see that its small files fit.
 
-
-def _check_folders(base: Path, run: Path, adapter: Path) -> None:
-    if not (base / CONFIG).is_file() or not (base / TOKENIZER).is_file():
-        raise FileNotFoundError(f"{base} lacks {CONFIG} or {TOKENIZER}; give the folder of a checkpoint")
-    if adapter != run and any(run.glob("*.safetensors")):
-        raise ValueError(f"{run} holds merged weights beside its adapter already: use it as it is")
-
-
-def _check_fit(
-    factors: Mapping[str, Factors], entries: Mapping[str, Entry], adapter: Path, base: Path
-) -> None:
-    for layer, (down, up, stored) in factors.items():
-        entry, found = entries.get(f"{layer}.weight"), (tuple(down.shape), tuple(up.shape))
-        if entry is None or factor_shapes(entry.shape, len(down)) != found:
-            problem = "has no such layer" if entry is None else f"has {entry.shape} there"
-            raise ValueError(
-                f"{adapter} adapts {layer} by {found[0]} and {found[1]}, and {base} {problem}; give the "
-                "checkpoint that the training began with"
-            )
-        if stored is not None:
-            (_, weight), *_ = read_tensors(entries, [f"{layer}.weight"])
-            check_base(layer, weight, stored, adapter)
-
-
-def _copy_others(base: Path, run: Path, adapter: Path, target: Path, config: MergeConfig) -> None:
-    """All but the weights: of the run where it has a file, else of the base."""
-    for source in (base, run):
-        copy_companions(source, target)
-        for name in (CONFIG, INDEX, TOKENIZER, DATASET_STATISTICS):
-            if (source / name).is_file():
-                shutil.copyfile(source / name, target / name)
-    parts = choose_files(run, config.step) or choose_files(base)
-    for path in parts.values():
-        shutil.copyfile(path, target / path.name)
-    shutil.copytree(adapter, target / ADAPTER)  # it tells OFT's code and ours the scale of FiLM's factors
-    if not (run / CONFIG).is_file():
-        # How a base of ours is used says nothing of what OFT's code made of it; the sizes remain.
-        record = read_record(target / CONFIG)
-        own = {n: value for n, value in record.pop("playloop", {}).items() if n == "towers"}
-        write_record(target / CONFIG, record | {"playloop": own})
-
-
-def _state_config(folder: Path, config: MergeConfig) -> OpenVLAConfig:
-    """Write down what was stated or inferred, so that nobody has to state it again."""
-    states = {part: read_part(path) for part, path in choose_files(folder).items()}
+    Returns:
+        Environment and data set of the golden decision; None where none is wanted.
+    """
+    parts = choose_files(folder)
+    states = {part: read_part(path) for part, path in parts.items()}
     network = read_config(folder, states, **config.stated)
     own = {"playloop": network_record(network)["playloop"]}
     write_record(folder / CONFIG, read_record(folder / CONFIG) | own)
-    return network
-
-
-def _decider(folder: Path, config: MergeConfig) -> tuple[Family, str]:
-    """Environment and data set of the golden decision."""
+    with torch.device("meta"):
+        check_checkpoint(Checkpoint(folder, network, entries, parts, states), OpenVLA(network))
+    PromptEncoder(folder)
     known = read_statistics(folder)
+    if not config.golden:
+        return None
     family, wanted = choose_family(config.family, list(known), config.unnorm_key)
     key = choose_key(known, wanted)
-    return family or family_of(key), key
+    family = family or family_of(key)
+    statistics = statistics_of(known, key, epsilon=network.decoders != ("autoregressive",))
+    check_parts(network, family.contract(network.images), statistics)
+    return family, key
 
 
 def _write_golden(folder: Path, family: Family, key: str) -> None:

@@ -15,7 +15,8 @@ from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
 from playloop.policies.openvla.files import read_openvla
-from playloop.policies.openvla.golden import Verify, verify_golden
+from playloop.policies.openvla.golden import Verify, asks_golden, verify_golden
+from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
@@ -71,6 +72,7 @@ def open_policy(
     """
     if unknown := stated.keys() - STATED:
         raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
+    asked = asks_golden(folder, verify)
     known = read_statistics(folder)
     chosen, key = _choose(known, family, unnorm_key, resize)
     # everything that small files can tell is checked before the weights are read
@@ -80,10 +82,9 @@ def open_policy(
     statistics = statistics_of(known, key, epsilon=config.decoders != ("autoregressive",))
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
-    images = chosen.images.with_moments_of(folder).changed({"size": config.image} | dict(pipeline or {}))
+    images = _images(chosen, folder, config.image, pipeline or {})
     prompts = PromptEncoder(folder, prompt or chosen.prompt_of(config))
-    model = read_openvla(folder, device, dtype, step, **stated)
-    verify_golden(folder, model, verify)
+    model = _read(folder, device, dtype, step, stated, verify if asked else None)
     _settle(model, weights, kernels, dtype)
     gripper = GRIPPERS[chosen.gripper]
     return OpenVLAPolicy(model, contract, prompts, images, statistics, gripper, decoding, batch, dtype)
@@ -97,6 +98,31 @@ def _choose(
     key = choose_key(known, wanted)
     chosen = named or family_of(key)
     return chosen if resize is None else chosen.resized(resize), key
+
+
+def _images(family: Family, folder: str | Path, size: int, pipeline: Mapping[str, Any]) -> EvaluationImages:
+    """The family's pipeline with the folder's moments, changed."""
+    images = family.images.with_moments_of(folder).changed({"size": size} | dict(pipeline))
+    if images.size != size:
+        raise ValueError(f"images.size={images.size}: the checkpoint reads {size}; leave it out")
+    return images
+
+
+def _read(
+    folder: str | Path,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    step: Step | None,
+    stated: Mapping[str, Any],
+    verify: Verify | None,
+) -> OpenVLA:
+    """The model; its golden decision is judged on weights in bfloat16, as they are stored, or not if None."""
+    if verify is not None and dtype != torch.bfloat16:
+        verify_golden(folder, read_openvla(folder, device, torch.bfloat16, step, **stated), verify)
+    model = read_openvla(folder, device, dtype, step, **stated)
+    if verify is not None and dtype == torch.bfloat16:
+        verify_golden(folder, model, verify)
+    return model
 
 
 def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch.dtype) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from playloop.nn.folder import read_record
-from playloop.nn.lora import factor_shapes, product
+from playloop.nn.adapter import CONFIG, read_adapter_config
+from playloop.nn.lora import LoRAConfig, factor_shapes, product
 from playloop.nn.pickles import read_pickle
 
 ADAPTER = "lora_adapter"
@@ -86,14 +86,18 @@ def read_part(path: Path) -> dict[str, Tensor]:
 
 
 def lora_scale(folder: Path, rank: int) -> float:
-    """What a LoRA product is multiplied with: alpha / rank, alpha from its adapter, else OFT's rule."""
-    record = folder / ADAPTER / "adapter_config.json"
-    if record.is_file():
-        found = read_record(record)
-        if found.get("r") != rank:
-            raise ValueError(f"{record} has rank {found.get('r')}, the weights {rank}; they are of two runs")
-        return float(found["lora_alpha"]) / rank
-    return min(rank, 16) / rank
+    """What a LoRA product is multiplied with: as its adapter says, else OFT's rule.
+
+    Raises:
+        ValueError: it is damaged, more than plain LoRA, or of another rank.
+    """
+    record = folder / ADAPTER / CONFIG
+    if not record.is_file():
+        return LoRAConfig(rank).scale
+    found = read_adapter_config(folder / ADAPTER)
+    if found.rank != rank:
+        raise ValueError(f"{record} has rank {found.rank}, the weights {rank}; they are of two runs")
+    return found.scale
 
 
 def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -79,7 +79,7 @@ def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statisti
             OpenVLA does not.
 
     Raises:
-        ValueError: q01, q99 or the action's mask is missing, or they differ in length.
+        ValueError: q01, q99 or the action's mask is missing or damaged, or they differ in length.
     """
     record = known[key]
     action = record.get("action") if isinstance(record, dict) else None
@@ -93,9 +93,9 @@ def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statisti
     return Statistics(key, normalizer, _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON))
 
 
-def _normalizer(
-    name: str, record: dict[str, Any], wanted: tuple[str, ...], epsilon: float
-) -> QuantileNormalizer:
+def _normalizer(name: str, record: Any, wanted: tuple[str, ...], epsilon: float) -> QuantileNormalizer:
+    if not isinstance(record, dict):
+        raise ValueError(f"the statistics {name} are {record!r}; copy {DATASET_STATISTICS} again")
     missing = [field for field in wanted if field not in record]
     if missing:
         raise ValueError(

@@ -136,7 +136,7 @@ def write_synthetic(
         folder,
         model.to(dtype),
         statistics,
-        synthetic_tokenizer(),
+        synthetic_tokenizer("diffusion" in config.decoders),
         step=step,
         limit=limit,
         unused=noise,

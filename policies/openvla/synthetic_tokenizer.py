@@ -30,8 +30,12 @@ SENTENCES = (
 
 
 @cache
-def synthetic_tokenizer() -> str:
-    """The content of a `tokenizer.json`; the same at every call."""
+def synthetic_tokenizer(mask: bool = True) -> str:
+    """The content of a `tokenizer.json`; the same at every call.
+
+    Args:
+        mask: with `<mask>`, as Discrete Diffusion VLA's has it.
+    """
     merges, learned = _learn()
     words, bins = OPENVLA_7B.words, OPENVLA_7B.bins
     vocabulary = {"<unk>": 0, "<s>": OPENVLA_7B.bos, "</s>": OPENVLA_7B.eos, SPACE: SPACE_ID}
@@ -49,7 +53,7 @@ def synthetic_tokenizer() -> str:
             _special(OPENVLA_7B.bos, "<s>"),
             _special(OPENVLA_7B.eos, "</s>"),
             _special(OPENVLA_7B.padding, "<PAD>"),
-            _special(OPENVLA_7B.mask, "<mask>"),
+            *([_special(OPENVLA_7B.mask, "<mask>")] if mask else []),
         ],
         "normalizer": {
             "type": "Sequence",

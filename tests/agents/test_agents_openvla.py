@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib import resources
 from importlib.util import find_spec
@@ -152,6 +153,38 @@ def test_bad_settings_are_named(tmp_path_factory, changes, wanted):
         OpenVLAAgentConfig(str(folder), **changes).make()
 
 
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"execute": 0}, "agent.execute=0: use 1 or more"),
+        ({"execute": 2.5}, "agent.execute=2.5: use a whole number or null"),
+        ({"batch": "two"}, "agent.batch='two': use a whole number"),
+        ({"threads": 0}, "agent.threads=0: use 1 or more"),
+        ({"unnorm_key": 7}, "agent.unnorm_key=7: use text or null"),
+        ({"verify": "maybe"}, "agent.verify='maybe': choose from strict, warn, off"),
+        ({"reuse": "x"}, "agent.reuse='x': use a whole number"),
+        ({"reuse": 1.5}, "agent.reuse=1.5"),
+        ({"diffusion": {"rounds": "abc"}}, "decoder.rounds='abc': use a whole number"),
+        ({"diffusion": {"rounds": 12.5}}, "decoder.rounds=12.5"),
+        ({"diffusion": {"temperature": None}}, "decoder.temperature=None: use a finite number"),
+        ({"diffusion": {"temperature": float("nan")}}, "decoder.temperature=nan"),
+        ({"images": {"crop": "abc"}}, "images.crop='abc': use a finite number or null"),
+        ({"images": {"rotate": "abc"}}, "images.rotate='abc': use true or false"),
+        ({"images": {"size": 100}}, "images.size=100: the checkpoint reads 28"),
+        ({"stated": {"decoders": "diffusion"}}, "decoders='diffusion'"),
+        ({"family": "bridge"}, "is one of libero, not of bridge"),
+    ],
+)
+def test_impossible_settings_are_refused_before_the_weights_are_read(
+    tmp_path_factory, monkeypatch, changes, wanted
+):
+    home = tmp_path_factory.getbasetemp() / "bad_settings"
+    folder = home if home.exists() else written(home)
+    monkeypatch.setattr("playloop.policies.openvla.open.read_openvla", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        OpenVLAAgentConfig(str(folder), **changes).make()
+
+
 def test_the_hash_is_of_what_decides(tmp_path):
     folder = written(tmp_path / "c", "openvla")
     before = folder_hash(folder)
@@ -160,3 +193,9 @@ def test_the_hash_is_of_what_decides(tmp_path):
     assert folder_hash(folder) == before
     (folder / "preprocessor_config.json").write_text("{}")
     assert folder_hash(folder) != before
+    (folder / "lora_adapter").mkdir()
+    hashes = set()
+    for alpha in (16, 32):  # scales the factors in FiLM's file
+        (folder / "lora_adapter" / "adapter_config.json").write_text(json.dumps({"lora_alpha": alpha}))
+        hashes.add(folder_hash(folder))
+    assert len(hashes) == 2

@@ -65,6 +65,13 @@ def test_minecraft_keys():
     assert pressed(hands.act(keys("KeyX"))) == set()
 
 
+def test_buttons_without_a_meaning_have_no_key():
+    hands = Hands(MINECRAFT, without=["inventory", "swapHands"])
+    shown = {key for binding in hands.person.layout()["bindings"] for key in binding["keys"]}
+    assert not shown & {"KeyE", "KeyF"} and {"KeyQ", "KeyW", "Mouse0", "Digit9"} <= shown
+    assert pressed(hands.act(keys("KeyE", "KeyF", "KeyW"))) == {"forward"}
+
+
 def test_mouse_turns_between_two_actions_are_summed_and_then_forgotten():
     hands = Hands(MINECRAFT, degrees_per_pixel=0.15)
     action = hands.act(keys(turn=(10.0, -4.0)), keys(turn=(30.0, 0.0)))

@@ -46,16 +46,42 @@ def test_kinds_of_openvla_are_told_apart(tmp_path, capsys, kind, name):
     assert ("action_head" in found) == (kind == "oft")
 
 
-def test_files_that_do_not_tell_how_they_are_used_are_described_all_the_same(tmp_path, capsys):
-    folder = write_synthetic(tmp_path / "a", 0, "diffusion", towers=TOWERS, key="kitchen")
+@pytest.mark.parametrize(
+    ("kind", "state", "told"),
+    [
+        ("diffusion", 8, "Discrete Diffusion VLA"),
+        ("diffusion", None, "Discrete Diffusion VLA"),
+        ("parallel", 8, "OpenVLA-OFT, tokens in one pass"),
+        ("parallel", None, "OpenVLA or OpenVLA-OFT with tokens: the files do not tell; give decoders"),
+    ],
+)
+def test_files_that_do_not_tell_how_they_are_used_are_described_all_the_same(
+    tmp_path, capsys, kind, state, told
+):
+    folder = write_synthetic(tmp_path / "a", 0, kind, towers=TOWERS, key="kitchen", proprio=state)
+    (folder / "lora_adapter").mkdir()
     record = json.loads((folder / "config.json").read_text())
     record["playloop"] = {"towers": record["playloop"]["towers"]}
     record["mask_token_id"] = record["use_mask_token"] = record["use_discrete_diffusion"] = None
     (folder / "config.json").write_text(json.dumps(record))
     found = inspect(capsys, folder)
-    assert "files do not differ" in found["kind"]
+    assert told in found["kind"]
     assert "give images, chunk and proprio" in found["actions"]
     assert "no environment that is known" in found["conventions"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"q01": None}, {"q99": [1, "x"]}, {"mask": ["False"] * 7}, {"q01": [float("nan")] * 7}]
+)
+def test_statistics_that_cannot_be_used_are_told(tmp_path, capsys, change):
+    folder = write_synthetic(tmp_path / "a", 0, "oft", towers=TOWERS)
+    path = folder / "dataset_statistics.json"
+    record = json.loads(path.read_text())
+    key = next(iter(record))
+    record[key]["action"] |= change
+    path.write_text(json.dumps(record | {"list": [1], "nothing": None}))
+    assert main(["inspect", str(folder)]) == 0
+    assert capsys.readouterr().out.count("not usable") == 3
 
 
 def test_no_weight_is_read(tmp_path, capsys):

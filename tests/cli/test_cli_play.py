@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import alone, session_config, url
 from playloop.envs.episode import FRESH, Episode
+from playloop.envs.world import WorldEnvConfig
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.mineworld.synthetic import write_synthetic
@@ -82,6 +84,74 @@ def test_a_mineworld_draws_as_released_however_it_is_named(mineworld):
     (env,) = session("env=mineworld", f"checkpoint={mineworld}").parts
     assert world.config.sampler == env.config.sampler == MineWorldSampler()
     assert world.config.sampler.top_p == 0.8 and world.label == env.label == "world model"
+
+
+@pytest.fixture
+def unserved(monkeypatch):
+    """A server would wait for ever."""
+    monkeypatch.setattr("playloop.rollouts.play.serving.listen", lambda *_: pytest.fail("it is served"))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["sampler.window=9"], "window=9 must lie between 1 (diagonal) and 4 (raster)"),
+        (["sampler.rules=dem"], "rules=dem must be clean, offline or demo"),
+        (["env.weights=int4"], "weights=int4 is not for this world model; it has int8 and fp8"),
+        (["env.backend=triton"], "backend=triton needs device=cuda and triton"),
+        (["env.backend=kernels"], "backend=kernels is not for this world model; it has auto, torch, triton"),
+        (["env.inits=5", "init=3"], "inits=[3] is not in world; choose from 0 to 0"),
+    ],
+)
+def test_what_a_mineworld_cannot_is_told_before_the_page(mineworld, words, complaint, capsys, unserved):
+    assert main(["play", "env=mineworld", f"checkpoint={mineworld}", "port=0", *words]) == 2
+    out, err = capsys.readouterr()
+    assert complaint in err and not out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["env.weights=int8"], "weights=int8 is not for this world model; only a MineWorld has"),
+        (["env.backend=triton"], "backend=triton is not for this world model; it has auto, torch, kernels"),
+        (["env.sampler.window=2"], "window=2 was not trained"),
+        (["env.inits=4", "init=7"], "init=7 is left out by env.inits=4; this world model has 64 beginnings"),
+        (["init=64"], "choose from 0 to 63"),
+    ],
+)
+def test_what_our_world_model_cannot_is_told_before_the_page(words, complaint, capsys, unserved):
+    env = ["world=craft"] if words == ["init=64"] else ["env=world"]
+    assert main(["play", *env, "port=0", *words]) == 2
+    out, err = capsys.readouterr()
+    assert complaint in err and not out
+
+
+def test_a_beginning_that_the_world_beside_lacks_is_told_before_the_page(mineworld, capsys, unserved):
+    assert main(["play", "env=craft", f"world={mineworld}", "init=1", "port=0"]) == 2
+    assert "choose from 0 to 0" in capsys.readouterr().err
+
+
+def test_no_weights_are_read_to_check_settings(mineworld, tmp_path):
+    for file in ("config.json", "contract.json", "starts.npz", "tokenizer/config.json"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(mineworld / file, tmp_path / file)
+    WorldEnvConfig(str(tmp_path), MineWorldSampler()).check()
+    (tmp_path / "tokenizer/config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer/config\.json; copy it again"):
+        WorldEnvConfig(str(tmp_path), MineWorldSampler()).check()
+
+
+def keys_of(found):
+    person = found.person.make()
+    person.prepare(found.parts[0].config.contract())
+    return {key for binding in person.layout()["bindings"] for key in binding["keys"]}
+
+
+def test_a_world_model_alone_has_only_keys_that_it_knows(mineworld):
+    for words in ([f"world={mineworld}"], ["env=mineworld", f"checkpoint={mineworld}"], ["world=craft"]):
+        found = keys_of(session(*words))
+        assert not found & {"KeyE", "KeyF"} and {"KeyW", "KeyQ", "Mouse1", "Digit1"} <= found
+    assert {"KeyE", "KeyF"} <= keys_of(session("env=craft", f"world={mineworld}"))
 
 
 def test_a_mineworld_is_played_beside_the_voxel_world(mineworld):

@@ -191,6 +191,41 @@ def test_some_outputs_are_those_of_all():
             assert not torch.allclose(some, model(x)[:, rows], atol=1e-2)
 
 
+def test_an_adapter_is_not_put_beside_weights_that_hold_it(tmp_path):
+    """As PEFT does, the head's own weight is stored; other layers' are not."""
+    generator = torch.Generator().manual_seed(2)
+    slots = {"model.o_proj.weight": Slot("0.weight"), "model.lm_head.weight": Slot("1.weight")}
+
+    def fresh() -> torch.nn.Sequential:
+        torch.manual_seed(0)
+        return torch.nn.Sequential(Linear(6, 5), Linear(5, 9)).to(torch.bfloat16)
+
+    model = fresh()
+    adapt(model, slots, LoRAConfig(rank=2), generator)
+    for layer in model:
+        torch.nn.init.normal_(layer.lora_b[0], generator=generator)
+    write_adapter(tmp_path / "adapter", model)
+    bases = {n: v for n, v in load_file(tmp_path / "adapter" / WEIGHTS).items() if "base_layer" in n}
+    assert list(bases) == ["base_model.model.model.lm_head.base_layer.weight"]
+    assert torch.equal(bases.popitem()[1], fresh()[1].weight)
+    merge(model)
+    wider = fresh().float()
+    wider[1].weight.data *= 1 + 2**-12  # which bfloat16 does not hold
+    for other in (fresh(), wider, model):
+        adapt(other, slots, LoRAConfig(rank=2), generator)
+    read_adapter(tmp_path / "adapter", wider)
+    with pytest.raises(ValueError, match=r"was trained beside another checkpoint: model\.lm_head"):
+        read_adapter(tmp_path / "adapter", model)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"), [({"rank": 0}, "use 1 or more"), ({"alpha": 0.0}, "positive")]
+)
+def test_sizes_that_train_nothing_are_refused(sizes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        LoRAConfig(**sizes)
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [

@@ -235,7 +235,16 @@ def test_committed_positions_stay_known():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"rounds": 0}, {"order": "best"}, {"sample": "beam"}, {"temperature": -1.0}, {"token_temperature": 0.0}],
+    [
+        {"rounds": 0},
+        {"rounds": 2.5},
+        {"order": "best"},
+        {"sample": "beam"},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"token_temperature": 0.0},
+        {"remask_drop": "a bit"},
+    ],
 )
 def test_bad_parameters_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

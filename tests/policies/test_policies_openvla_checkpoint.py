@@ -72,9 +72,10 @@ def without_own(folder, *keep):
         ("openvla", "bridge_orig", (1, 1, None, ("autoregressive",), "causal")),
         ("oft", "libero_10_no_noops", (2, 8, 8, ("l1",), "full")),
         ("oft", "bridge_orig", (1, 5, 8, ("l1",), "full")),
-        ("diffusion", "libero_goal", (2, 8, 8, ("diffusion", "parallel"), "full")),
-        ("diffusion", "bridge_orig", (1, 3, 8, ("diffusion", "parallel"), "full")),
-        ("diffusion", "fractal20220817_data", (1, 8, 8, ("diffusion", "parallel"), "full")),
+        ("diffusion", "libero_goal", (2, 8, 8, ("diffusion",), "full")),
+        ("parallel", "libero_goal", (2, 8, 8, ("parallel",), "full")),
+        ("diffusion", "bridge_orig", (1, 3, 8, ("diffusion",), "full")),
+        ("diffusion", "fractal20220817_data", (1, 8, 8, ("diffusion",), "full")),
     ],
 )
 def test_what_published_files_do_not_say_follows_from_data_set_and_files(tmp_path, kind, key, wanted):
@@ -91,6 +92,33 @@ def test_what_no_rule_tells_is_asked_for(tmp_path):
         open_checkpoint(folder)
     stated = open_checkpoint(folder, images=3, chunk=2, proprio=8, decoders=("parallel",)).config
     assert (stated.images, stated.chunk, stated.decoders) == (3, 2, ("parallel",))
+
+
+def test_without_state_the_tokenizer_s_mask_tells(tmp_path):
+    """Nothing else sets Discrete Diffusion VLA's checkpoints on Bridge apart from OpenVLA's."""
+    folders = [
+        write(tmp_path / kind, kind, key="bridge_orig", proprio=None) for kind in ("diffusion", "parallel")
+    ]
+    for folder in folders:
+        without_own(folder)
+    masked, plain = folders
+    assert open_checkpoint(masked).config.decoders == ("diffusion",)
+    (masked / "tokenizer.json").unlink()
+    (masked / "added_tokens.json").write_text('{"<mask>": 32001}')
+    assert open_checkpoint(masked).config.decoders == ("diffusion",)
+    assert open_checkpoint(plain).config.decoders == ("autoregressive",)
+    with pytest.raises(Unstated, match="chunk=5, and nothing in its files says how a chunk is decoded"):
+        open_checkpoint(plain, chunk=5)
+    (plain / "lora_adapter").mkdir()
+    with pytest.raises(Unstated, match="give decoders: parallel if OpenVLA-OFT trained it"):
+        open_checkpoint(plain)
+    assert open_checkpoint(plain, decoders=("parallel",)).config.chunk == 3
+
+
+def test_what_a_file_of_ours_says_is_not_contradicted(oft):
+    with pytest.raises(ValueError, match=r"playloop\.images is 2 there, and images=1 is given; leave it out"):
+        open_checkpoint(oft, images=1)
+    assert open_checkpoint(oft, images=2).config.images == 2
 
 
 @pytest.mark.parametrize("own", [True, False])

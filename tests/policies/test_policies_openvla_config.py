@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -95,11 +97,45 @@ def test_a_configuration_survives_its_record():
         ({"l1": True}, "is there"),
         ({"attention": "bidirectional"}, "choose from causal, full, block"),
         ({"mask": 32064}, "outside the vocabulary"),
+        ({"images": "two"}, "images='two': use a whole number"),
+        ({"chunk": True}, "chunk=True: use a whole number"),
+        ({"proprio": 7.5}, "proprio=7.5: use a whole number or null"),
+        ({"decoders": "diffusion"}, "decoders='diffusion': choose from .*, as a list"),
     ],
 )
 def test_contradictions_are_refused(change, complaint):
     with pytest.raises(ValueError, match=complaint):
         OpenVLAConfig(**change)
+
+
+TOWER = {"width": 16, "blocks": 3, "heads": 2, "hidden": 24}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"text_config": "llama"}, "text_config is 'llama'; an object"),
+        ({"text_config": {"num_attention_heads": 0}}, "num_attention_heads is 0; use a whole number above 0"),
+        ({"text_config": {"num_attention_heads": 7}}, "must be a multiple of num_attention_heads 7"),
+        ({"text_config": {"hidden_size": 4096.0}}, "hidden_size is 4096.0; use a whole number"),
+        ({"text_config": {"vocab_size": "many"}}, "vocab_size is 'many'"),
+        ({"text_config": {"rms_norm_eps": "1e-5"}}, "rms_norm_eps is '1e-5'; use a finite number"),
+        ({"text_config": {"rope_theta": []}}, "rope_theta is []"),
+        ({"text_config": {"rope_parameters": "none"}}, "rope_parameters is 'none'"),
+        ({"pad_token_id": None}, "pad_token_id is None"),
+        ({"mask_token_id": "<mask>"}, "mask_token_id is '<mask>'"),
+        ({"playloop": "yes"}, "playloop is 'yes'; an object"),
+        ({"playloop": {"towers": 2}}, "playloop.towers is 2; a list"),
+        ({"playloop": {"towers": [{"width": 16}]}}, "playloop.towers are no sizes"),
+        ({"playloop": {"towers": [TOWER | {"heads": 0}]}}, "playloop.towers are no sizes"),
+        ({"playloop": {"towers": [TOWER | {"hidden": 24.5}]}}, "playloop.towers: hidden=24.5"),
+        ({"n_action_bins": 5}, "n_action_bins is 5; only 256 is built here"),
+        ({"n_action_bins": True}, "n_action_bins is True"),
+    ],
+)
+def test_a_damaged_configuration_is_refused_by_its_field(change, complaint):
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        network_fields(PUBLISHED | change)
 
 
 def test_the_model_is_built_without_memory():

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from playloop.nn.shards import read_shards
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.files import read_openvla, write_openvla
+from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
 
 STEP = "150000_checkpoint.pt"
 
@@ -131,9 +132,15 @@ def test_film_s_file_replaces_the_towers_and_lora_is_merged(tmp_path):
     adapter.write_text(json.dumps({"r": 32, "lora_alpha": 64}))
     merged = read_openvla(folder, dtype=torch.float32).towers[0].blocks[1].project
     torch.testing.assert_close(merged.weight, base + 2 * up @ down)
-    adapter.write_text(json.dumps({"r": 16, "lora_alpha": 16}))
-    with pytest.raises(ValueError, match="of two runs"):
-        read_openvla(folder)
+    for record, complaint in (
+        ({"r": 16, "lora_alpha": 16}, "of two runs"),
+        ({"r": 32}, "no usable r and lora_alpha"),
+        ({"r": 32, "lora_alpha": 16, "use_rslora": True}, "use_rslora=True"),
+        ([], "no JSON object"),
+    ):
+        adapter.write_text(json.dumps(record))
+        with pytest.raises(ValueError, match=complaint):
+            read_openvla(folder)
     name = f"{layer}.lora_B.default.weight"
     for change in ({name: up.T.contiguous()}, {f"{layer}.lora_C.default.weight": up}):
         torch.save(state | change, path)
@@ -228,9 +235,11 @@ def test_a_shard_that_is_cut_off_is_refused_before_anything_is_loaded(oft):
 
 def test_the_synthetic_tokenizer_has_openvla_s_ids(oft):
     tokenizer = Tokenizer.from_file(str(oft / "tokenizer.json"))
-    assert tokenizer.get_vocab_size() == 32002
-    named = {"<unk>": 0, "<s>": 1, "</s>": 2, "▁": 29871, "<PAD>": 32000, "<mask>": 32001}
+    named = {"<unk>": 0, "<s>": 1, "</s>": 2, "▁": 29871, "<PAD>": 32000}
     assert {name: tokenizer.token_to_id(name) for name in named} == named
+    assert tokenizer.get_vocab_size() == 32001 and tokenizer.token_to_id("<mask>") is None
+    with_mask = Tokenizer.from_str(synthetic_tokenizer(mask=True))
+    assert with_mask.get_vocab_size() == 32002 and with_mask.token_to_id("<mask>") == 32001
     text = "In: What action should the robot take to pick up the alphabet soup, 7 times?\nOut:"
     ids = tokenizer.encode(text).ids
     assert ids[0] == 1 and tokenizer.encode(text + " ").ids == [*ids, 29871]

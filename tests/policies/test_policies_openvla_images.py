@@ -48,6 +48,9 @@ TENSORFLOW = {
 """
 
 
+NOT_FINITE = json.dumps({"means": [[float("nan")] * 3] * 2, "stds": [[1.0] * 3] * 2})
+
+
 def picture(name: str) -> np.ndarray:
     """uint8 [256, 256, 3]: every frequency, saturated colours and edges, or a LIBERO scene."""
     y, x = np.mgrid[:256, :256]
@@ -150,7 +153,7 @@ def test_moments_come_from_the_folder(tmp_path):
     assert found.means[0] == (0.1, 0.2, 0.3) and found.stds == ((1, 2, 3), (0.25,) * 3) and found.crop is None
     path.write_text(json.dumps({"means": [[0.1] * 3, [0.2] * 3], "stds": [[1] * 3, [2] * 3]}))
     assert EvaluationImages().with_moments_of(tmp_path).stds[1] == (2, 2, 2)
-    for damaged in ('{"tvf_normalize_params": [{"mean": [0.1, 0.2, 0.3]}]}', '{"means": 3}', "{"):
+    for damaged in ('{"tvf_normalize_params": [{"mean": [0.1, 0.2, 0.3]}]}', '{"means": 3}', "{", NOT_FINITE):
         path.write_text(damaged)
         with pytest.raises(ValueError, match=r"preprocessor_config\.json"):
             EvaluationImages().with_moments_of(tmp_path)
@@ -166,5 +169,8 @@ def test_bad_input_is_named():
         EvaluationImages(crop=0)
     with pytest.raises(ValueError, match="two triples"):
         EvaluationImages(means=((0.5,) * 3,))
+    for name, value in (("crop", "abc"), ("rotate", "no"), ("size", 224.5), ("stds", (("a",) * 3,) * 2)):
+        with pytest.raises(ValueError, match=f"images.{name}="):
+            EvaluationImages(**{name: value})
     with pytest.raises(ValueError, match=r"images\.sharpen is no step"):
         EvaluationImages().changed({"sharpen": True})

@@ -18,6 +18,7 @@ from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.open import open_policy
 
 RANK = 4
+SMALL = ("dataset_statistics.json", "tokenizer.json")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def run_of(root, base, kind="oft", rank=RANK, film=False):
     """A training run's folder: adapter, statistics and further files, no weights."""
     full, run = write(root / "full", kind, seed=3, film=film), root / "run"
     factors = write_oft_adapter(base, run / "lora_adapter", rank, film)
-    for path in (full / "dataset_statistics.json", *full.glob("*_checkpoint.pt")):
+    for path in (*(full / name for name in SMALL), *full.glob("*_checkpoint.pt")):
         shutil.copyfile(path, run / path.name)
     return run, factors
 
@@ -107,16 +108,42 @@ def test_a_run_with_film(base, tmp_path):
     moved = weights(tmp_path / "out")[f"{layer}.weight"].float() - weights(base)[f"{layer}.weight"].float()
     assert torch.allclose(moved, product, atol=0.005) and product.abs().max() > 0.03
     config = open_policy(tmp_path / "out").model.config
-    assert config.film and config.decoders == ("diffusion", "parallel")
+    assert config.film and config.decoders == ("diffusion",)
 
 
-def test_an_adapter_alone_keeps_the_base_s_statistics(base, run, tmp_path):
+def test_an_adapter_alone_wants_to_be_told_whose_statistics_it_needs(base, run, tmp_path, capsys):
+    """And whose training left it: OpenVLA's own as well as OFT's without state."""
     shutil.copytree(run[0] / "lora_adapter", tmp_path / "adapter")
-    assert main(["merge", str(base), str(tmp_path / "adapter"), f"out={tmp_path / 'out'}"]) == 0
+    words = ["merge", str(base), str(tmp_path / "adapter"), f"out={tmp_path / 'out'}"]
+    assert main(words) == 2
+    assert "has no dataset_statistics.json" in capsys.readouterr().err
+    assert main([*words, "statistics=base"]) == 2
+    assert "give decoders" in capsys.readouterr().err
+    assert main([*words, "statistics=base", "decoders=[autoregressive]"]) == 0
+    assert "kind: OpenVLA, tokens one after the other" in capsys.readouterr().out
     model = read_openvla(tmp_path / "out")
     assert model.config.decoders == ("autoregressive",) and model.config.chunk == 1
     statistics = (tmp_path / "out/dataset_statistics.json").read_text()
     assert statistics == (base / "dataset_statistics.json").read_text()
+
+
+@pytest.mark.parametrize("word", [".", "../lora_adapter", ".."])
+def test_the_run_is_found_from_inside_it(base, run, tmp_path, monkeypatch, word):
+    monkeypatch.chdir(run[0] / "lora_adapter")
+    assert main(["merge", str(base), word, f"out={tmp_path / 'out'}", "golden=false"]) == 0
+    assert read_openvla(tmp_path / "out").config.decoders == ("l1",)
+
+
+def test_a_checkpoint_with_float32_parts_decides_alike_in_every_type(base, run, out, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    path = next((tmp_path / "run").glob("action_head--*"))
+    head = torch.load(path, weights_only=True)
+    torch.save({name: value.float() * 1.001 for name, value in head.items()}, path)
+    assert main(["merge", str(base), str(tmp_path / "run"), f"out={tmp_path / 'out'}"]) == 0
+    for dtype in (torch.bfloat16, torch.float32):
+        open_policy(tmp_path / "out", dtype=dtype)
+    with pytest.raises(ValueError, match="verify='Strict': use strict, warn, off"):
+        open_policy(out, verify="Strict")
 
 
 def test_a_folder_without_weights_says_how_to_merge(run):
@@ -139,6 +166,17 @@ def rename_data(run):
     path.write_text(json.dumps({"kitchen": next(iter(json.loads(path.read_text()).values()))}))
 
 
+def drop_layer(tensors):
+    for name in [name for name in tensors if "projector.fc1" in name]:
+        del tensors[name]
+
+
+def drop_norm(run):
+    path = next(run.glob("action_head--*"))
+    head = torch.load(path, weights_only=True)
+    torch.save({name: value for name, value in head.items() if "layer_norm2.bias" not in name}, path)
+
+
 HEAD = "base_model.model.language_model.lm_head.lora_A.weight"
 OWN = "base_model.model.language_model.lm_head.base_layer.weight"
 DAMAGE = {
@@ -146,6 +184,10 @@ DAMAGE = {
     "rank": (change_factors(lambda t: t.update({HEAD: torch.zeros(3, 32)})), "has not the rank 4"),
     "width": (change_factors(lambda t: t.update({HEAD: torch.zeros(4, 31)})), "training began with"),
     "base": (change_factors(lambda t: t[OWN].add_(0.1)), "was trained beside another checkpoint"),
+    "layer": (change_factors(drop_layer), "lacks 1 of the layers that it adapts, projector.fc1 first"),
+    "empty": (change_factors(lambda t: t.clear()), "lacks"),
+    "nan": (change_factors(lambda t: t[HEAD].fill_(torch.nan)), "holds numbers that are none"),
+    "head": (drop_norm, "missing, model.layer_norm2.bias first"),
     "stranger": (change_factors(lambda t: t.update({"x.magnitude": torch.zeros(1)})), "no factor of LoRA"),
     "data set": (rename_data, "give images, chunk and proprio"),
     "merged": (lambda run: (run / "model.safetensors").touch(), "merged weights beside its adapter already"),

@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folders, tmp_path):
     for wanted, changes in (
         ("libero_object_no_noops", {"unnorm_key": "bridge_orig"}),
         ("choose from libero, bridge, fractal", {"family": "aloha"}),
-        ("how bridge's was given", {"family": "bridge"}),
+        ("'libero_object_no_noops' is one of libero, not of bridge", {"family": "bridge"}),
         ("trained for diffusion", {"decoding": DecodingConfig(decoder="l1")}),
         ("batch=0", {"batch": 0}),
         ("is no step", {"pipeline": {"blur": 3}}),
@@ -192,6 +192,8 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folders, tmp_path):
             policy_of(folder, **changes)
     with pytest.raises(ValueError, match="no environment"):
         policy_of(written(tmp_path / "jaco", "openvla", key="jaco_play"))
+    with pytest.raises(ValueError, match="how bridge's was given"):
+        policy_of(written(tmp_path / "state", "parallel", key="bridge_orig"))
     with pytest.raises(ValueError, match="one camera"):
         policy_of(written(tmp_path / "two", "parallel", key="bridge_orig", proprio=None))
     with pytest.raises(ValueError, match="resize='nearest': use one of lanczos, border, area"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
+from playloop.policies.openvla.families import FAMILIES, choose_family
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
 from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
@@ -140,6 +142,56 @@ def test_incomplete_statistics_are_refused(lacking):
             statistics_of({"own": {"action": bad}}, "own", epsilon=True)
     with pytest.raises(ValueError, match="no action"):
         statistics_of({"own": {}}, "own", epsilon=True)
+
+
+@pytest.mark.parametrize(
+    ("part", "damage", "wanted"),
+    [
+        (
+            "action",
+            {"q01": [float("nan"), -1.0, 0.0]},
+            "q01 is [nan, -1.0, 0.0]; use a list of",
+        ),
+        ("action", {"q99": [0.5, float("inf"), 1.0]}, "q99 is [0.5, inf, 1.0]"),
+        ("action", {"q99": ["0.5", "3", "1"]}, "use a list of finite numbers"),
+        ("action", {"q01": -1.0}, "use a list of finite numbers"),
+        ("action", {"q01": [0.6, -1.0, 0.0]}, "q99 lies below q01"),
+        (
+            "action",
+            {"mask": ["True", "True", "False"]},
+            "mask is ['True', 'True', 'False']",
+        ),
+        ("action", {"mask": None}, "use true or false"),
+        ("proprio", {"q01": [float("-inf"), -2.0]}, "use a list of finite numbers"),
+    ],
+)
+def test_damaged_numbers_and_masks_are_refused(part, damage, wanted):
+    record = RECORD | {part: RECORD[part] | damage}
+    with pytest.raises(ValueError, match=re.escape(wanted)) as caught:
+        statistics_of({"own": record}, "own", epsilon=True)
+    assert f"own.{part}" in str(caught.value)
+    for record in ([], ACTION | {"action": []}, RECORD | {"proprio": [1.0]}):
+        with pytest.raises(ValueError, match=r"the statistics .*own"):
+            statistics_of({"own": record}, "own", epsilon=True)
+
+
+def test_a_number_that_never_varied_is_no_damage():
+    record = {"action": ACTION | {"q01": [0.5, -1.0, 0.0]}}
+    scale = statistics_of({"own": record}, "own", epsilon=False).action
+    assert scale.normalize(torch.tensor([[0.5, 1.0, 1.0]])).tolist() == [[0.0, 0.0, 1.0]]
+    assert scale.restore(torch.tensor([[-1.0, 0.0, 1.0]])).tolist() == [[0.5, 1.0, 1.0]]
+
+
+def test_a_family_is_stated_only_for_data_sets_that_are_none_s():
+    mixed = ["bridge_orig", "fractal20220817_data", "jaco_play"]
+    assert choose_family(None, mixed, "jaco_play") == (None, "jaco_play")
+    assert choose_family("bridge", mixed, None) == (FAMILIES["bridge"], "bridge_orig")
+    assert choose_family("libero", mixed, None) == (FAMILIES["libero"], None)
+    assert choose_family("libero", mixed, "jaco_play") == (FAMILIES["libero"], "jaco_play")
+    assert choose_family("libero", ["jaco_play"], None) == (FAMILIES["libero"], "jaco_play")
+    for keys, wanted in ((["bridge_orig"], None), (mixed, "bridge_orig")):
+        with pytest.raises(ValueError, match="'bridge_orig' is one of bridge, not of libero"):
+            choose_family("libero", keys, wanted)
 
 
 # -- prompts -------------------------------------------------------------------------------------------

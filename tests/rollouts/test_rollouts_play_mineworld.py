@@ -78,6 +78,20 @@ def gone_on_from(env: WorldEnv, picture: np.ndarray) -> np.ndarray:
     return env.observe()["images"]["pov"]
 
 
+def test_all_that_the_model_sees_of_a_clip_is_seen(folder):
+    """The context holds the new frame, too: were it full, all but `keep` frames would be forgotten for it."""
+    env = WorldEnvConfig(str(folder), MineWorldSampler(keep=1), threads=0).make()
+    env.begin(Episode("world", 0, FRESH))
+    clip = np.random.default_rng(6).integers(0, 256, (6, *SIZE), np.uint8)
+    env.start_from(clip, np.zeros((5, ACTION_SIZE), np.float32))
+    given = list(env.session.frames)
+    assert len(given) == env.world.seen == 3
+    env.advance(ACTIONS[("KeyW",)])
+    assert len(env.session.frames) == 4 and torch.equal(
+        torch.stack(given), torch.stack(env.session.frames[:3])
+    )
+
+
 async def upload(client: Client, address: str, picture: np.ndarray) -> None:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")

@@ -30,7 +30,7 @@ from playloop.training.sharding import is_sliced, recompute_blocks, shard_model,
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_playable
 from playloop.worlds.mineworld.folder import load_mineworld
-from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
 from playloop.worlds.mineworld.starts import resize_linear
 
 
@@ -121,6 +121,21 @@ def test_start_queries_are_trained_saved_and_used(home, tuned):
         assert task.loss(batch, torch.Generator())[0] > trained + 1e-4
 
 
+def test_a_model_keeps_the_order_that_it_was_trained_for(home, tmp_path):
+    """Whoever names nothing plays and fine-tunes in that order."""
+    train(*words(home, tmp_path / "run", "steps=2", "window=2", "causal=true", "placeholder=above"))
+    folder, order = tmp_path / "run/checkpoint", Order(2, "above", True)
+    assert load_mineworld(folder).trained == order and load_mineworld(home / "base").trained is None
+    assert dict(describe(folder))["trained for"] == "window=2, placeholder=above, causal=True"
+    assert "trained for" not in dict(describe(home / "base"))
+    again = settings(home, start=str(folder)).make()
+    assert again.sampler.order() == order and again.schedule.causal and again.schedule.window == 2
+    assert settings(home).make().sampler.order() == Order()
+    with pytest.warns(UserWarning, match="window=1, but the model was trained for window=2;"):
+        other = settings(home, start=str(folder), sampler=MineWorldSampler(window=1)).make()
+    assert other.sampler.order() == replace(order, window=1)
+
+
 def test_a_stopped_run_goes_on_exactly(home, tuned, tmp_path):
     stopped = words(home, tmp_path / "run", "start_queries=true")
     train(*stopped, "max_minutes=0.0")
@@ -164,9 +179,10 @@ def test_sizes_are_trained_from_nothing(home, tmp_path):
     config = world.model.config
     assert (config.rows, config.columns, config.codes, config.vocabulary) == (2, 4, 48, 118)
     assert (config.width, config.layers, config.context, config.start_queries) == (16, 1, 3, False)
+    assert not config.truncate and load_mineworld(home / "base").model.config.truncate
     stored = load_file(tmp_path / "run/checkpoint/model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
-    WorldEnvConfig(str(tmp_path / "run/checkpoint"), threads=0).make().warm_up()
+    WorldEnvConfig(str(tmp_path / "run/checkpoint"), MineWorldSampler(), threads=0).make().warm_up()
 
 
 def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, monkeypatch):
@@ -204,6 +220,8 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
         ({"model": {"widht": 64}}, "model.widht: there is no such size"),
         ({"model": {"context": "two"}}, "model.context=two must be a int"),
         ({"model": {"context": 1}}, "context=1 frames"),
+        ({"model": {"truncate": 1}}, "model.truncate=1 must be true or false"),
+        ({"model": {"truncate": False}}, "has truncate=True, not False"),
         ({"start": "500M"}, "500M is neither the folder of a MineWorld nor .* 300M_16f"),
         ({"start": None}, "None is neither"),
         ({"start": "300M_16f"}, "begins from nothing; give tokenizer=DIR"),
@@ -237,7 +255,11 @@ def test_other_folders_are_refused(home, tmp_path, capsys):
     with pytest.raises(ValueError, match="holds no MineWorld"):
         settings(home, start=str(home / "data")).make()
     assert main(["train", "mineworld=300M_17f", f"data={home / 'data'}", f"out={tmp_path / 'run'}"]) != 0
-    assert "300M_17f is neither" in capsys.readouterr().err
+    assert "300M_17f is neither the folder of a MineWorld nor" in (said := capsys.readouterr().err)
+    assert "300M_16f" in said  # not the shipped checkpoints, none of which is a MineWorld
+    release = str(next((home / "base-release").glob("*/*.ckpt")))
+    assert main(["train", f"mineworld={release}", f"data={home / 'data'}", f"out={tmp_path / 'run'}"]) != 0
+    assert f"playloop convert {release}" in capsys.readouterr().err
 
 
 def test_sharded_and_recomputed_gradients_are_the_whole_ones(home):

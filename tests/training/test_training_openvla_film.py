@@ -18,6 +18,7 @@ from playloop.agents.openvla import OpenVLAAgentConfig
 from playloop.cli.arguments import Arguments
 from playloop.cli.train import run
 from playloop.envs.episode import Episode
+from playloop.nn.adapter import write_adapter
 from playloop.nn.lora import merge
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.open import open_policy
@@ -230,11 +231,12 @@ def test_a_changed_film_is_noticed(exported, tmp_path):
         open_policy(tmp_path / "copy")
 
 
-def test_an_adapter_of_wrapped_blocks_is_gone_on_from(home, exported, tmp_path):
+def test_an_adapter_of_wrapped_blocks_is_gone_on_from(home, tmp_path):
     """One that PEFT wrote also has the last blocks' layers; a plain run's has other names and is refused."""
-    shutil.copytree(exported / "lora_adapter", tmp_path / "adapter")
-    path = tmp_path / "adapter/adapter_model.safetensors"
-    stored = load_file(exported / "lora_adapter/adapter_model.safetensors")
+    before = filmed(home)
+    disturb(before.model)
+    path = write_adapter(tmp_path / "adapter", before.model.model) / "adapter_model.safetensors"
+    stored = load_file(path)
     inner = "base_model.model.vision_backbone.vision_backbone.featurizer.blocks"
     shapes = {"A": (4, 8), "B": (8, 4)}
     last = {f"{inner}.1.block.attn.proj.lora_{part}.weight": torch.ones(s) for part, s in shapes.items()}
@@ -242,6 +244,9 @@ def test_an_adapter_of_wrapped_blocks_is_gone_on_from(home, exported, tmp_path):
     task = filmed(home, adapter=AdapterConfig(start=str(tmp_path / "adapter")))
     layer = task.model.model.towers[0].blocks[0].out
     assert torch.equal(layer.lora_a, stored[f"{inner}.0.block.attn.proj.lora_A.weight"])
+    with pytest.raises(ValueError, match=r"trained beside another checkpoint: language_model\.lm_head"):
+        task_of(home, adapter=AdapterConfig(start=str(tmp_path / "adapter")))
+    save_file({name: value for name, value in stored.items() if "base_layer" not in name}, path)
     with pytest.raises(ValueError, match="does not fit the model"):
         task_of(home, adapter=AdapterConfig(start=str(tmp_path / "adapter")))
     record = json.loads((tmp_path / "adapter/adapter_config.json").read_text())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from policy_demos import MODEL, write_demos
 
 import playloop.configs
 from playloop.policies import checkpoint
 from playloop.policies.record import to_record
-from playloop.training.run import train
+from playloop.training import distributed
+from playloop.training.distributed import World
+from playloop.training.run import _make_task, train
 
 CONFIGS = Path(playloop.configs.__path__[0])
 
@@ -47,3 +52,22 @@ def test_shipped_configuration_trains_exports_and_continues(tmp_path):
 def test_missing_data_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a finished data set"):
         train(configuration(str(tmp_path / "nothing"), tmp_path / "out"))
+
+
+@dataclass
+class Counting:
+    """A task that is the number of threads it was made with."""
+
+    def make(self) -> int:
+        return torch.get_num_threads()
+
+
+def test_the_first_process_prepares_with_all_cores_while_the_others_wait(monkeypatch):
+    waits = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+    monkeypatch.setattr(distributed.dist, "barrier", lambda: waits.append(torch.get_num_threads()))
+    config, before = OmegaConf.create({"_target_": f"{__name__}.Counting"}), torch.get_num_threads()
+    device = torch.device("cpu")
+    assert _make_task(config, World(0, 2, device)) == 3
+    assert _make_task(config, World(1, 2, device)) == _make_task(config, World(0, 1, device)) == before
+    assert waits == [before, before]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from regression_task import RegressionConfig
 from safetensors.torch import load_file
 
+from playloop.training import distributed
 from playloop.training.distributed import World
 from playloop.training.metrics import read_metrics
 from playloop.training.trainer import TrainerConfig
@@ -101,6 +103,18 @@ def test_time_limit_leaves_an_export_and_goes_on(unbroken, tmp_path):
     assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
 
 
+def test_an_export_of_an_earlier_stop_is_not_the_result(unbroken, tmp_path):
+    """The run is killed between its last state and its export, after one that time had stopped."""
+    assert not replace(CONFIG, max_minutes=0.0).make(ALONE).run(RegressionConfig().make(), tmp_path)
+    task = RegressionConfig().make()
+    task.save = lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        CONFIG.make(ALONE).run(task, tmp_path)
+    assert (tmp_path / "state/step_00000060").exists() and not equal_exports(tmp_path, unbroken)
+    assert CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path)
+    assert equal_exports(tmp_path, unbroken)
+
+
 def test_loss_that_is_no_number_is_named(tmp_path):
     task = RegressionConfig().make()
     task.outputs = task.outputs * float("nan")
@@ -121,8 +135,11 @@ folder, slow = Path(sys.argv[1]), float(sys.argv[2])
 task = RegressionConfig().make()
 make = task.batch
 task.batch = lambda *arguments: (time.sleep(slow), make(*arguments))[1]
+save, threads = task.save, folder / "threads"
+task.save = lambda *arguments: (threads.write_text(str(torch.get_num_threads())), save(*arguments))
 world = join_world("cpu")
 CONFIG.make(world).run(task, folder)
+assert torch.get_num_threads() == 1
 torch.save(task.model.state_dict(), folder / f"weights{{world.rank}}.pt")
 leave_world()
 """
@@ -141,6 +158,7 @@ def test_killed_run_equals_unbroken(unbroken, tmp_path):
     process.wait()
     assert not (tmp_path / "checkpoint").exists()
     subprocess.run(command(tmp_path, 0.0), check=True)
+    assert (tmp_path / "threads").read_text() == "1"
     assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
 
 
@@ -152,6 +170,7 @@ def test_two_processes_share_a_batch(tmp_path):
         for rank in range(2)
     ]
     assert [process.wait(timeout=60) for process in started] == [0, 0]
+    assert (tmp_path / "threads").read_text() == str(len(os.sched_getaffinity(0)))  # the other one waits
     weights = [torch.load(tmp_path / f"weights{rank}.pt", weights_only=True) for rank in range(2)]
     trained = [name for name in weights[0] if "running" not in name]  # statistics of each process's own rows
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in trained)
@@ -159,3 +178,12 @@ def test_two_processes_share_a_batch(tmp_path):
     logged = lines(tmp_path)
     assert [line["step"] for line in logged] == list(range(4, 61, 4))
     assert logged[-1]["loss"] < 0.3 * logged[0]["loss"]
+
+
+def test_processes_wait_for_hours_while_the_first_exports(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda *_, **named: asked.update(named))
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert distributed.join_world("cpu").ranks == 2
+    assert asked["timeout"] >= timedelta(hours=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from tiny_world import record_explorer
 
 from playloop.cli.main import main
 from playloop.envs.minecraft import action_vector
+from playloop.nn.record import to_record
 from playloop.worlds.checkpoint import load_playable
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.evaluation.branching import branch_actions
 from playloop.worlds.evaluation.clips import Recordings
+from playloop.worlds.evaluation.config import WorldEvaluationConfig
 from playloop.worlds.evaluation.dream import Start
 from playloop.worlds.evaluation.dream_mineworld import MineWorldDreamer
+from playloop.worlds.evaluation.run import evaluate_world
 from playloop.worlds.metrics import psnr
 from playloop.worlds.mineworld.folder import load_mineworld
-from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
 from playloop.worlds.mineworld.starts import resize_linear
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, write_synthetic
 from playloop.worlds.session import open_session
@@ -163,6 +167,7 @@ def test_the_game_is_told_the_turns_that_the_model_is(folder):
         (["sampler.rules=odd"], "rules=odd must be clean, offline or demo"),
         (["level=1"], "level=1"),
         (["horizon=0"], "horizon=0"),
+        (["context=4"], "context=4: this model sees 3 frames; use at most so many"),
         (["backend=kernels"], "backend='kernels'"),
         (["sampler.ruls=demo"], 'did you mean "evaluation.sampler.rules"'),
     ],
@@ -171,6 +176,18 @@ def test_bad_settings_are_one_sentence(folder, data, tmp_path, capsys, words, co
     assert main(["eval", f"world={folder}", f"data={data}", f"out={tmp_path / 'x'}", *words]) == 2
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "x/imagined.jsonl").exists()
+
+
+def test_a_model_is_judged_in_the_order_that_it_was_trained_for(folder, data, tmp_path):
+    copied, record = (
+        shutil.copytree(folder, tmp_path / "world"),
+        json.loads((folder / "config.json").read_text()),
+    )
+    own = to_record(Order(window=3, causal=True))
+    (copied / "config.json").write_text(json.dumps({**record, "trained": own}))
+    config = WorldEvaluationConfig(2, 2, sampler=MineWorldSampler(), drift_clips=0, branches=0)
+    result = evaluate_world(copied, str(data), config, tmp_path / "run")["result"]
+    assert result["windows"] == [3] and result["sampler"]["window"] == 3 and result["sampler"]["causal"]
 
 
 def test_a_release_as_it_came_is_told_to_be_converted(tmp_path, data, capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,27 +11,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "demos"))
-
 from playloop.cli.main import main
-from playloop.envs.minecraft import place_of
+from playloop.envs.minecraft import action_vector
 from playloop.nn.folder import write_record
 from playloop.nn.pickles import read_pickle
 from playloop.nn.slots import place, published
 from playloop.tokenizers.vq import VQTokenizer
+from playloop.worlds.checkpoint import is_mineworld
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.describe import describe
-from playloop.worlds.mineworld.files import GridMismatch, read_published
+from playloop.worlds.mineworld.files import GridMismatch, SeveralSizes, read_published
 from playloop.worlds.mineworld.folder import load_mineworld
 from playloop.worlds.mineworld.model import PRESETS, MineWorld
-from playloop.worlds.mineworld.starts import read_starts, resize_linear
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, vq_record, write_synthetic
 
 GRID = {"rows": 2, "columns": 4}
 SETTINGS = ConvertConfig(**GRID, frames=2)
+RELEASED = replace(TINY, truncate=True)
+"""Published weights were trained on turns of whole degrees."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +67,7 @@ def test_a_checkpoint_becomes_a_folder_with_the_same_numbers(source, tmp_path, c
     assert all(torch.equal(found[name], value) for name, value in transformer.items())
     for name, value in world.tokenizer.state_dict().items():
         assert torch.equal(value, stored[f"tokenizer.model.{name}"])
-    assert world.model.config == TINY and world.tokenizer.config == TINY_VQ
+    assert world.model.config == RELEASED and world.tokenizer.config == TINY_VQ
     assert world.contract.cameras == {"pov": (32, 64)} and world.contract.control_hz == 20
     assert world.starts.shape == (1, 1, 8) and world.start_actions.shape == (1, 0, 11)
     assert json.loads((out / "training.json").read_text())["command"].startswith("playloop convert")
@@ -102,25 +100,64 @@ def test_a_bare_dictionary_and_the_old_format_are_read(copied):
     torch.save(state, copied.with_suffix(".bin"), _use_new_zipfile_serialization=False)
     copied.unlink()
     found = read_published(copied.parents[1], **GRID)
-    assert found.path == copied.with_suffix(".bin") and found.config == TINY
+    assert found.path == copied.with_suffix(".bin") and found.config == RELEASED
+    for folder in (copied.parents[1], copied.parent):
+        assert dict(describe(folder))["file"] == str(found.path)
+        with pytest.raises(FileNotFoundError, match=rf"playloop convert {found.path} out=DIR"):
+            is_mineworld(folder)
+    assert dict(describe(found.path))["file"] == str(found.path)
+
+
+def write_large(folder, name):
+    """At full size, but of one number each: the file holds their shapes."""
+    with torch.device("meta"):
+        model, vq = MineWorld(PRESETS[name]), VQTokenizer(replace(TINY_VQ, codes=8192))
+    state = {key: torch.zeros(1).expand(v.shape) for key, v in published(model, model.slots()).items()}
+    state |= {f"tokenizer.model.{k}": torch.zeros(1).expand(v.shape) for k, v in vq.state_dict().items()}
+    path = folder / f"{name}.ckpt"
+    (folder / "vae").mkdir(parents=True)
+    torch.save({"state_dict": state}, path)
+    write_record(folder / "vae" / "config.json", vq_record(replace(TINY_VQ, codes=8192)))
+    return path, sum(p.numel() for p in model.parameters())
 
 
 def test_without_a_yaml_file_the_published_sizes_are_taken(tmp_path):
-    """At full size, but of one number each: the files hold their shapes."""
     for name in ("700M_32f", "1200M_16f"):
-        with torch.device("meta"):
-            model, vq = MineWorld(PRESETS[name]), VQTokenizer(replace(TINY_VQ, codes=8192))
-        state = {key: torch.zeros(1).expand(v.shape) for key, v in published(model, model.slots()).items()}
-        state |= {f"tokenizer.model.{k}": torch.zeros(1).expand(v.shape) for k, v in vq.state_dict().items()}
-        path = tmp_path / name / f"{name}.ckpt"
-        (path.parent / "vae").mkdir(parents=True)
-        torch.save({"state_dict": state}, path)
-        write_record(path.parent / "vae" / "config.json", vq_record(replace(TINY_VQ, codes=8192)))
+        path, count = write_large(tmp_path / name, name)
         found = read_published(path, shapes=True)
-        assert found.config == PRESETS[name]
-        assert sum(v.numel() for v in found.weights.values()) == sum(p.numel() for p in model.parameters())
+        assert found.config == replace(PRESETS[name], truncate=True)
+        assert sum(v.numel() for v in found.weights.values()) == count
         lines = dict(describe(path))
-        assert name in lines["model"] and "14 x 24 tokens" in lines["frame"]
+        assert lines["model"].startswith(f"{name}: ") and "14 x 24 tokens" in lines["frame"]
+
+
+def test_sizes_that_the_name_alone_could_tell_are_not_guessed(tmp_path):
+    path = write_large(tmp_path, "700M_32f")[0].rename(tmp_path / "downloaded.ckpt")
+    with pytest.raises(SeveralSizes, match=r"700M_16f or 700M_32f.*give the file the name.*config=FILE"):
+        read_published(path, shapes=True)
+    lines = dict(describe(path))
+    assert lines["model"] == "726.0 M in float32" and lines["transformer"] == "width 2048"
+    assert lines["sizes"].endswith(f"playloop convert {path} config=FILE.yaml out=DIR")
+    alone = write_large(tmp_path / "small", "300M_16f")[0].rename(tmp_path / "small" / "any.ckpt")
+    assert read_published(alone, shapes=True).config.width == 1024  # one published size fits
+
+
+def test_published_weights_get_the_ids_that_they_know(source, tmp_path):
+    """The release loses turns under two degrees: its weights have never seen another id for them."""
+    convert(source, tmp_path / "out", SETTINGS)
+    record = json.loads((tmp_path / "out/config.json").read_text())
+    asked = [action_vector({"camera": (0.0, turn)}) for turn in (1.95, 0.0, 2.0)]
+    released = load_mineworld(tmp_path / "out")
+    small, none, two = released.actions.encode(np.stack(asked)).tolist()
+    assert small == none != two
+    told = dict(describe(tmp_path / "out"))["action"]
+    assert "lose their fractions" in told
+    del record["model"]["truncate"]  # as a folder that was converted before there was a choice
+    (tmp_path / "out/config.json").write_text(json.dumps(record))
+    older = load_mineworld(tmp_path / "out")
+    small, none, two = older.actions.encode(np.stack(asked)).tolist()
+    assert small == two != none and older.name != released.name
+    assert "keep their fractions" in dict(describe(tmp_path / "out"))["action"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +188,7 @@ def test_what_training_leaves_behind_is_no_mistake(copied):
         "discriminator.y": torch.zeros(1),
     }
     rewrite(copied, lambda state: state.update(extra))
-    assert read_published(copied, **GRID).config == TINY
+    assert read_published(copied, **GRID).config == RELEASED
 
 
 class Evil:
@@ -264,59 +301,6 @@ def test_a_damaged_folder_is_refused(source, tmp_path):
         load_mineworld(out)
 
 
-def test_beginnings_come_from_a_picture(source, tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
-    Image.fromarray(picture).save(tmp_path / "start.png")
-    convert(source, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "start.png"), dtype="keep"))
-    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
-    wanted = world.tokenizer.encode(torch.from_numpy(world.resize(picture))[None])
-    assert torch.equal(world.starts, wanted[None]) and len(wanted.unique()) > 2
-    for words, complaint in (("nowhere.png", "not there"), (str(source), "no image or clip")):
-        with pytest.raises((FileNotFoundError, ValueError), match=complaint):
-            convert(source, tmp_path / "x", replace(SETTINGS, starts=words))
-
-
-@pytest.mark.parametrize(
-    ("stated", "context", "frames"), [(None, 16, 8), (None, 9, 8), (None, 4, 3), (None, 2, 1), (15, 16, 15)]
-)
-def test_a_beginning_leaves_room_in_the_context(stated, context, frames):
-    assert ConvertConfig(frames=stated).frames_in(context) == frames
-
-
-def test_a_beginning_without_room_is_refused():
-    for stated, context in ((None, 1), (16, 16), (17, 16)):
-        with pytest.raises(ValueError, match=f"below the context, which holds {context} frames"):
-            ConvertConfig(frames=stated).frames_in(context)
-
-
-def test_beginnings_of_a_recording_are_as_long_as_the_context_allows(source, tmp_path):
-    """Without a word about frames: three of a context of four."""
-    from vpt_files import line, noise, write_pair
-
-    write_pair(tmp_path, "scene", [line(keys=["w"])] * 10, [noise((360, 640))] * 10)
-    words = [
-        str(source),
-        f"out={tmp_path / 'out'}",
-        f"starts={tmp_path / 'scene.mp4'}",
-        "rows=2",
-        "columns=4",
-    ]
-    assert main(["convert", *words]) == 0
-    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
-    assert world.model.config.context == 4 and world.starts.shape == (3, 3, 8)
-    assert world.start_actions.shape == (3, 2, 11)
-    assert main(["convert", *words, "frames=4"]) == 2
-
-
-def test_pictures_shrink_as_opencv_does_it():
-    cv2 = pytest.importorskip("cv2")
-    image = np.random.default_rng(1).integers(0, 256, (360, 640, 3), np.uint8)
-    ours = resize_linear(image, (224, 384))
-    theirs = cv2.resize(image, (384, 224), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(ours.astype(int) - theirs).max() <= 1
-    assert np.array_equal(resize_linear(image, (360, 640)), image)
-
-
 def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypatch):
     out = tmp_path / "out"
     convert(source, out, SETTINGS)
@@ -325,7 +309,10 @@ def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypat
     assert lines["frame"] == "32 x 64 pixels, 2 x 4 tokens" and lines["beginnings"] == "1 of 1 frames"
     count = sum(p.numel() for p in TINY.make().parameters())
     assert lines["model"] == f"sizes of its own: {count:,} in F16"
-    assert "rows= and columns=" in dict(describe(source))["grid"]
+    lines = dict(describe(source))
+    assert "rows= and columns=" in lines["grid"] and lines["transformer"] == "width 32"
+    assert lines["grid"].endswith(f"playloop convert {source} rows=… columns=… out=DIR")
+    assert lines["model"] == f"{count:,} in float32" and lines["file"] == str(source)
     (tmp_path / "config.json").write_text('{"kind": "world model"}')
     assert describe(tmp_path) is None and describe(tmp_path / "config.json") is None
     torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "x.ckpt")
@@ -339,23 +326,3 @@ def test_place_is_strict_about_start_queries(tmp_path):
     assert weights["start_queries"].shape == (1, 32)
     with pytest.raises(ValueError, match="missing, start_queries"):
         place(model, model.slots(), [item for item in weights.items() if item[0] != "start_queries"])
-
-
-def test_a_recording_gives_frames_and_their_actions(tmp_path):
-    from vpt_files import line, noise, write_pair
-
-    lines = [line(keys=["w"] if k % 3 else ["a"], gui=4 <= k < 6) for k in range(14)]
-    pictures = [noise((80, 160), seed=k) for k in range(14)]
-    write_pair(tmp_path, "scene", lines, pictures)
-    frames, actions = read_starts(tmp_path / "scene.mp4", 3)
-    assert frames.shape == (3, 3, 80, 160, 3) and actions.shape == (3, 2, 25)
-    for clip, first in enumerate((0, 6, 9)):
-        for k in range(3):
-            assert np.abs(frames[clip, k].astype(int) - pictures[first + k]).mean() < 12
-            if k < 2:
-                held = "forward" if (first + k) % 3 else "left"
-                assert actions[clip, k, place_of(held)] == 1 and actions[clip, k].sum() == 1
-    lines = [line(gui=True)] * 14
-    write_pair(tmp_path, "menu", lines, pictures)
-    with pytest.raises(ValueError, match="3 frames in a row outside of menus"):
-        read_starts(tmp_path / "menu.mp4", 3)

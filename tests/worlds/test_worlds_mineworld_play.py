@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -18,12 +20,13 @@ from playloop.cli.main import main
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
+from playloop.nn.record import to_record
 from playloop.rollouts.play.stage import Part, Stage
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld, load_playable, load_world, read_contract
 from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
 from playloop.worlds.mineworld.synthetic import TINY, write_synthetic
 from playloop.worlds.session import open_session
 
@@ -80,7 +83,7 @@ def test_it_goes_on_from_pictures(folder):
         env.world.tokenizer.encode(torch.from_numpy(env.world.resize(clip[-1]))[None])
     )
     assert np.array_equal(env.observe()["images"]["pov"], wanted[0].numpy())
-    assert len(env.session.frames) == 4 and len(env.session.actions) == 3
+    assert len(env.session.frames) == 3 and len(env.session.actions) == 2  # a new one fills the context
     assert torch.equal(env.session.actions[0], torch.from_numpy(env.world.actions.encode(AHEAD)))
     assert not env.advance(STILL).terminated
 
@@ -157,6 +160,53 @@ def test_a_session_refuses_what_has_no_meaning(world):
 def test_settings_are_checked_before_the_first_step(world, choice, complaint):
     with pytest.raises(ValueError, match=complaint):
         open_session(world, MineWorldSampler(**choice))
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """The same weights, said to be trained for an order of their own."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    shutil.copytree(folder, out)
+    record = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(record | {"trained": to_record(Order(2, "above", True))}))
+    return out
+
+
+def test_a_model_is_played_in_the_order_that_it_was_trained_for(folder, trained, world):
+    own, named = MineWorldSampler(), MineWorldSampler(window=2, placeholder="above", causal=True)
+    diagonal = MineWorldSampler(window=1, placeholder="before", causal=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = WorldEnvConfig(str(trained), own, threads=0).make()
+        assert env.session.sampler == named
+        env.sampling(1.0, 0.8)
+        wanted = play(WorldEnvConfig(str(folder), named, threads=0).make(), AHEAD, 1)
+        plain = play(WorldEnvConfig(str(folder), own, threads=0).make(), AHEAD, 1)
+    assert np.array_equal(play(env, AHEAD, 1), wanted) and not np.array_equal(plain, wanted)
+    with pytest.warns(UserWarning) as told:
+        other = WorldEnvConfig(str(trained), diagonal, threads=0).make()
+    message = "window=1, placeholder=before, causal=False, but the model was trained for window=2, "
+    assert all(str(line.message).startswith(message) for line in told)
+    assert np.array_equal(play(other, AHEAD, 1), plain)
+    with pytest.warns(UserWarning, match="rules=demo, but the model was trained for rules=clean;"):
+        open_session(env.world, MineWorldSampler(rules="demo"))
+    assert env.world.name != world.name  # what is imagined without a word about the order is another thing
+
+
+def test_results_name_the_order(folder, trained, tmp_path):
+    words = ["env=mineworld", "agent=explorer", "inits=1", "workers=0", "horizon=2", "videos=0"]
+    for path, order in ((trained, Order(2, "above", True)), (folder, Order())):
+        assert main(["eval", *words, f"checkpoint={path}", f"out={tmp_path / path.parent.name}"]) == 0
+        summary = json.loads((tmp_path / path.parent.name / "summary.json").read_text())
+        sampler = find(summary, "sampler")
+        assert {name: sampler[name] for name in vars(order)} == vars(order)
+
+
+def find(record, name):
+    """What a name stands for, at any depth."""
+    if not isinstance(record, dict) or name in record:
+        return record.get(name) if isinstance(record, dict) else None
+    return next((found for value in record.values() if (found := find(value, name)) is not None), None)
 
 
 def test_folders_say_what_they_are(folder, tmp_path):

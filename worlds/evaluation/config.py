@@ -79,6 +79,10 @@ class WorldEvaluationConfig:
         counts |= {"context": self.seen(world), "drift_frames": self.drift_frames}
         if bad := [f"{name}={value}" for name, value in counts.items() if value < 1]:
             raise ValueError(f"{', '.join(bad)} must be at least 1.")
+        if self.seen(world) > world.seen:  # of more, a MineWorld would forget half before it begins
+            raise ValueError(
+                f"context={self.context}: this model sees {world.seen} frames; use at most so many"
+            )
         for window in self.compared(world):
             world.check(replace(self.sampler, window=window))
 

@@ -13,7 +13,6 @@ from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.evaluation.dream import Start
 from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.players import MineWorldPlayers
-from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.session import choose_kernels
 
 
@@ -40,7 +39,7 @@ class MineWorldDreamer:
         weights: Kind | None = None,
     ):
         choose_kernels(world, backend)
-        self.world, self.sampler, self._weights = world, MineWorldSampler.of(sampler), weights
+        self.world, self.sampler, self._weights = world, world.resolved(sampler), weights
         self.batch, self.players = batch, MineWorldPlayers(world, self.sampler, batch)
 
     @property

@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def evaluate_world(
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = load_playable(world, config.device, config.weights)
+    if not isinstance(loaded, World):
+        config = replace(config, sampler=loaded.resolved(config.sampler))
     config.check(loaded)
     dreamer = open_dreamer(loaded, config)
     read = load_inverse(config.inverse, config.device).infer if config.inverse else None

@@ -30,7 +30,7 @@ class ConvertConfig:
 
     Args:
         config: the published YAML file; None looks for it beside the checkpoint, and without one takes the
-            published sizes that fit.
+            published sizes that fit, of several those that the file is called by.
         starts: an image or a clip to begin play with; a clip beside a .jsonl of the same name is a VPT
             recording, whose actions are used. None leaves one grey frame, for play that goes on from other
             pictures.

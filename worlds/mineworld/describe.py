@@ -6,14 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.pickles import read_pickle
 from playloop.nn.record import from_record
 from playloop.nn.shards import read_header
 from playloop.tokenizers.vq import VQConfig
-from playloop.worlds.mineworld.files import GridMismatch, read_published
-from playloop.worlds.mineworld.folder import MINEWORLD
+from playloop.worlds.mineworld.files import (
+    ENDINGS,
+    GridMismatch,
+    SeveralSizes,
+    candidates,
+    find_file,
+    read_halves,
+    read_published,
+)
+from playloop.worlds.mineworld.folder import MINEWORLD, trained_order
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorldConfig
 
 
@@ -21,7 +30,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     """Lines of a label and a value; None for something else than a MineWorld.
 
     Args:
-        path: a published .ckpt file, its folder, or a folder that `playloop convert` made.
+        path: a published file, its folder, or a folder that `playloop convert` made.
 
     Raises:
         ValueError: it is one, and damaged.
@@ -30,9 +39,8 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     record = path / "config.json"
     if record.is_file():
         return _converted(path) if _kind(record) == MINEWORLD else None
-    folders = (path, path / "checkpoints")
-    files = [path] if path.is_file() else [file for folder in folders for file in folder.glob("*.ckpt")]
-    if not any(file.suffix == ".ckpt" and _holds_one(file) for file in files):
+    files = [path] if path.is_file() else [file for found in candidates(path) for file in found]
+    if not any(file.suffix in ENDINGS and _holds_one(file) for file in files):
         return None
     return _published(path)
 
@@ -50,17 +58,39 @@ def _published(path: Path) -> list[tuple[str, str]]:
     try:
         found = read_published(path, shapes=True)
     except GridMismatch as error:
-        return [("kind", "MineWorld, as published, of another grid"), ("grid", str(error))]
-    counts = [
-        sum(value.numel() for value in part.values()) for part in (found.weights, found.tokenizer_weights)
-    ]
-    kinds = sorted({str(value.dtype).removeprefix("torch.") for value in found.weights.values()})
+        return _in_part(find_file(path), "of another grid", "grid", error, "rows=… columns=…")
+    except SeveralSizes as error:
+        return _in_part(find_file(path), "of one of several sizes", "sizes", error, "config=FILE.yaml")
+    counts, kinds = _counts(found.weights, found.tokenizer_weights), _kinds(found.weights)
     return [
         ("kind", "MineWorld, as published"),
         ("file", str(found.path)),
         *_sizes(found.config, found.tokenizer, counts, kinds),
         ("to play", f"playloop convert {found.path} out=DIR"),
     ]
+
+
+def _in_part(path: Path, which: str, label: str, error: ValueError, missing: str) -> list[tuple[str, str]]:
+    """What the tensors tell of a file that cannot be understood without a word about `missing`."""
+    weights, tokenizer, _ = read_halves(path, shapes=True)
+    counts = _counts(weights, tokenizer)
+    widths = [value.shape[-1] for name, value in weights.items() if name.endswith("embed_tokens.weight")]
+    return [
+        ("kind", f"MineWorld, as published, {which}"),
+        ("file", str(path)),
+        ("model", f"{_count(counts[0])} in {', '.join(_kinds(weights))}"),
+        *(("transformer", f"width {width}") for width in widths),
+        ("tokenizer", f"VQ, {_count(counts[1])}"),
+        (label, f"{error}: playloop convert {path} {missing} out=DIR"),
+    ]
+
+
+def _counts(*parts: dict[str, Tensor]) -> list[int]:
+    return [sum(value.numel() for value in part.values()) for part in parts]
+
+
+def _kinds(weights: dict[str, Tensor]) -> list[str]:
+    return sorted({str(value.dtype).removeprefix("torch.") for value in weights.values()})
 
 
 def _converted(path: Path) -> list[tuple[str, str]]:
@@ -71,12 +101,13 @@ def _converted(path: Path) -> list[tuple[str, str]]:
     kinds = sorted({entry.dtype for entry in headers[0].values()})
     with np.load(path / "starts.npz", allow_pickle=False) as stored:
         clips, frames = stored["tokens"].shape[:2]
-    training = read_record(path / "training.json")
+    training, order = read_record(path / "training.json"), trained_order(path)
     return [
         ("kind", "MineWorld, ready to play"),
         ("made of", str(training.get("source", "unknown"))),
         *_sizes(config, vq, counts, kinds),
         *([("start queries", "trained")] if config.start_queries else []),
+        *([("trained for", ", ".join(f"{k}={v}" for k, v in vars(order).items()))] if order else []),
         ("beginnings", f"{clips} of {frames} frames"),
         ("to play", f"playloop play env=mineworld checkpoint={path}"),
     ]
@@ -85,8 +116,11 @@ def _converted(path: Path) -> list[tuple[str, str]]:
 def _sizes(
     config: MineWorldConfig, vq: VQConfig, counts: list[int], kinds: list[str]
 ) -> list[tuple[str, str]]:
-    names = [name for name, sizes in PRESETS.items() if replace(config, start_queries=False) == sizes]
+    published = replace(config, start_queries=False, truncate=False)
+    names = [name for name, sizes in PRESETS.items() if sizes == published]
     stack = f"{config.layers} layers, width {config.width}, {config.heads} heads on {config.groups} of keys"
+    truncated = "lose their fractions of a degree, as in the release"
+    turns = f"turns {truncated if config.truncate else 'keep their fractions of a degree'}"
     actions = config.actions.ids
     return [
         ("model", f"{', '.join(names) or 'sizes of its own'}: {_count(counts[0])} in {', '.join(kinds)}"),
@@ -94,7 +128,7 @@ def _sizes(
         ("context", f"{config.context} frames, {config.positions} positions"),
         ("frame", f"{vq.height} x {vq.width} pixels, {config.rows} x {config.columns} tokens"),
         ("tokenizer", f"VQ, {_count(counts[1])}, {vq.codes} codes of {vq.latent} numbers"),
-        ("action", f"{config.actions.length} tokens, ids {actions.start} to {actions.stop - 1}"),
+        ("action", f"{config.actions.length} tokens, ids {actions.start} to {actions.stop - 1}, {turns}"),
         ("vocabulary", str(config.vocabulary)),
     ]
 

@@ -22,7 +22,8 @@ from playloop.nn.slots import Slot, check_shapes
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorld, MineWorldConfig
 
-ENDINGS = (".ckpt", ".bin", ".pt", ".pth")
+ENDINGS = (".ckpt", ".bin")
+"""Of a transformer's file in a folder."""
 INNER, OUTER = "tokenizer.model.", "model."
 """Prefixes of the tokenizer's names, in the transformer's file and in its own."""
 TRAINING_ALONE = ("loss", "discriminator", "perceptual", "lpips")
@@ -55,13 +56,17 @@ class GridMismatch(ValueError):
     """The positions of a model are not those of whole frames of such a grid."""
 
 
+class SeveralSizes(ValueError):
+    """A file without a configuration fits several published models, and its name is none of theirs."""
+
+
 @dataclass
 class Published:
     """A published MineWorld, checked whole; the tensors stay in the file until they are used.
 
     Args:
         path: of the transformer's file.
-        config: sizes of the transformer.
+        config: sizes of the transformer; published ones were trained on turns of whole degrees.
         tokenizer: sizes of the frame tokenizer.
         weights: of the transformer by published name.
         tokenizer_weights: of the tokenizer, without prefix.
@@ -86,7 +91,7 @@ def read_published(
     Args:
         source: the transformer's file, or a folder that holds one, itself or under "checkpoints".
         config: the YAML file; None looks for it beside the file and under "configs", and without one takes
-            the published sizes that fit.
+            the published sizes that fit, of several those that the file is called by.
         rows: of a frame's grid of tokens, which no file tells.
         columns: likewise.
         shapes: read no values, only what there is.
@@ -96,20 +101,30 @@ def read_published(
         ValueError: a file is damaged, foreign, or of other sizes; says what to do.
     """
     path = find_file(Path(source))
-    tensors = read_pickle(path, shapes)
-    weights = _chosen(tensors, PREFIX, PREFIX)
-    if not weights:
-        raise ValueError(f"{path} is no MineWorld: none of its {len(tensors)} tensors is called {PREFIX}…")
-    inner = _chosen(tensors, INNER)
-    found, place = (inner, path) if inner else _outer(path, shapes)
+    weights, found, place = read_halves(path, shapes)
     vq = replace(_vq_config(path), height=rows, width=columns)  # in tokens so far
     vq = replace(vq, height=rows * vq.side, width=columns * vq.side)
-    sizes = _sizes(path, config, weights, vq, (rows, columns))
+    sizes = replace(_sizes(path, config, weights, vq, (rows, columns)), truncate=True)
     with torch.device("meta"):
         model, tokenizer = MineWorld(sizes), VQTokenizer(vq)
     _check(model, model.slots(), weights, path)
     _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, place)
     return Published(path, sizes, vq, weights, found)
+
+
+def read_halves(path: Path, shapes: bool) -> tuple[dict[str, Tensor], dict[str, Tensor], Path]:
+    """The transformer's tensors, the tokenizer's, and the file that these are in.
+
+    Raises:
+        FileNotFoundError: there is no tokenizer.
+        ValueError: a file is damaged or foreign.
+    """
+    tensors = read_pickle(path, shapes)
+    weights = _chosen(tensors, PREFIX, PREFIX)
+    if not weights:
+        raise ValueError(f"{path} is no MineWorld: none of its {len(tensors)} tensors is called {PREFIX}…")
+    inner = _chosen(tensors, INNER)
+    return weights, *((inner, path) if inner else _outer(path, shapes))
 
 
 def find_file(source: Path) -> Path:
@@ -123,13 +138,19 @@ def find_file(source: Path) -> Path:
         return source
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is not there; give a MineWorld .ckpt file or its folder")
-    for folder in (source, source / "checkpoints"):
-        found = sorted(path for path in folder.glob("*") if path.suffix in ENDINGS[:2] and path.is_file())
+    for found in candidates(source):
         if len(found) == 1:
             return found[0]
         if found:
-            raise ValueError(f"{folder} holds several models; name one: {', '.join(p.name for p in found)}")
-    raise FileNotFoundError(f"{source} holds no .ckpt file; give the file itself")
+            names = ", ".join(path.name for path in found)
+            raise ValueError(f"{found[0].parent} holds several models; name one: {names}")
+    raise FileNotFoundError(f"{source} holds no {' or '.join(ENDINGS)} file; give the file itself")
+
+
+def candidates(folder: Path) -> list[list[Path]]:
+    """Files that may be a transformer's: those in the folder, and those in its "checkpoints"."""
+    places = folder, folder / "checkpoints"
+    return [sorted(p for p in place.glob("*") if p.suffix in ENDINGS and p.is_file()) for place in places]
 
 
 def _chosen(tensors: Mapping[str, Tensor], prefix: str, put: str = "") -> dict[str, Tensor]:
@@ -213,7 +234,12 @@ def _sizes(
     fitting = [name for name, sizes in PRESETS.items() if (sizes.width, sizes.hidden) == found]
     if not fitting:
         raise ValueError(f"{path} has none of the published sizes; give config=FILE.yaml")
-    name = path.stem if path.stem in fitting else fitting[0]  # the context shows in the name alone
+    if len(fitting) > 1 and path.stem not in fitting:  # the context shows in the name alone
+        raise SeveralSizes(
+            f"{path} may be {' or '.join(fitting)}, which differ in their context alone; give the file the "
+            "name of its own, or config=FILE.yaml"
+        )
+    name = path.stem if path.stem in fitting else fitting[0]
     return replace(PRESETS[name], rows=grid[0], columns=grid[1], codes=vq.codes)
 
 

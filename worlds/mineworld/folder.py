@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.files import Published
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.mineworld.sampler import DIAGONAL, MineWorldSampler, Order
 from playloop.worlds.mineworld.starts import resize_linear
 from playloop.worlds.playable import Playable
 
@@ -35,8 +37,15 @@ MINEWORLD, TOKENIZER = "MineWorld", "VQ tokenizer"
 """Kinds of folders."""
 
 
+@dataclass
 class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
-    """A MineWorld, as `worlds.checkpoint.World`; its actions are tokens, int64 [S, T - 1, A]."""
+    """A MineWorld, as `worlds.checkpoint.World`; its actions are tokens, int64 [S, T - 1, A].
+
+    Args:
+        trained: the order that it was trained for; None where it is not known, as of a published one.
+    """
+
+    trained: Order | None = None
 
     @property
     def actions(self) -> MineWorldActions:
@@ -58,12 +67,17 @@ class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
         return resize_linear(image, self.size)
 
     def check(self, sampler: SamplerConfig) -> None:
-        """Refuse what cannot be decoded.
+        """Refuse what cannot be decoded, and warn of what the model was not trained for.
 
         Raises:
             ValueError: says which setting.
         """
         MineWorldSampler.of(sampler).check_choices(self.model.config.columns)
+        MineWorldSampler.of(sampler).compare(self.trained)
+
+    def resolved(self, sampler: SamplerConfig) -> MineWorldSampler:
+        """The sampler with the order that the model was trained for wherever it names none."""
+        return MineWorldSampler.of(sampler).resolved(self.trained or DIAGONAL)
 
 
 def minecraft_contract(config: VQConfig) -> Contract:
@@ -119,6 +133,7 @@ def save_mineworld(
     contract: Contract,
     starts: tuple[Tensor, Tensor],
     training: dict[str, Any],
+    trained: Order,
 ) -> Path:
     """Write a MineWorld that was trained here as a folder, whole or not at all; names are the published ones.
 
@@ -131,6 +146,7 @@ def save_mineworld(
         contract: of the game whose recordings it was trained on, with the tokenizer's size of frames.
         starts: tokens [S, T, N] and actions [S, T - 1, A] of clips to begin with.
         training: command, data, seed, git …: anything JSON-able.
+        trained: the order that it was trained for, in which it is played when none is named.
 
     Raises:
         ValueError: a weight is no number, or too large for `dtype`.
@@ -140,7 +156,7 @@ def save_mineworld(
     model.load_state_dict(state, assign=True)
     with staged(folder) as partial:
         shutil.copytree(tokenizer, partial / "tokenizer")
-        _save_half(partial, MINEWORLD, config, weights_by_name(model, model.slots()), dtype)
+        _save_half(partial, MINEWORLD, config, weights_by_name(model, model.slots()), dtype, trained)
         _save_rest(partial, contract, starts, training)
     return folder
 
@@ -151,6 +167,7 @@ def _save_half(
     config: MineWorldConfig | VQConfig,
     weights: Mapping[str, Tensor],
     dtype: torch.dtype | None,
+    trained: Order | None = None,
 ) -> None:
     folder.mkdir(exist_ok=True)
     kept = {name: value.to(dtype or value.dtype).contiguous() for name, value in weights.items()}
@@ -160,7 +177,8 @@ def _save_half(
     save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
     record = {"kind": kind, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
-    write_record(folder / "config.json", record)
+    told = {} if trained is None else {"trained": to_record(trained)}
+    write_record(folder / "config.json", record | told)
 
 
 def _save_rest(
@@ -205,8 +223,18 @@ def load_mineworld(
         starts, actions = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("tokens", "actions"))
     tokenizer = load_vq(folder / "tokenizer", device, dtype)
     contract = Contract.from_json(read_record(folder / "contract.json"))
-    name = play_name(folder)
-    return MineWorldPlay(model, tokenizer, contract, starts.to(device), actions.to(device), name)
+    name, trained = play_name(folder), trained_order(folder)
+    return MineWorldPlay(model, tokenizer, contract, starts.to(device), actions.to(device), name, trained)
+
+
+def trained_order(folder: str | Path) -> Order | None:
+    """The order that a folder's model was trained for; None where it is not known, as of a published one.
+
+    Raises:
+        ValueError: its record is damaged.
+    """
+    order: Order | None = from_record(read_record(Path(folder) / "config.json").get("trained"), (Order,))
+    return order
 
 
 def load_vq(
@@ -243,7 +271,11 @@ def _fill(
 
 
 def play_name(folder: Path) -> str:
-    """A name for all that decides on the frames, from what `config.json` says of the weights."""
-    records = (read_record(path / "config.json") for path in (folder, folder / "tokenizer"))
+    """A name for all that decides on the frames, from what `config.json` says of the weights, of the order
+    that they are played in, and of the ids that turns have."""
+    records = [read_record(path / "config.json") for path in (folder, folder / "tokenizer")]
     both = "".join(record["weights_sha256"][:12] for record in records)
+    told = {"trained": records[0].get("trained"), "truncate": records[0]["model"].get("truncate")}
+    if any(told.values()):  # folders that say nothing of it keep their names
+        both += json.dumps(told, sort_keys=True)
     return hashlib.sha256(both.encode()).hexdigest()[:12]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from playloop.nn.decoder import Cache, Llama, LlamaSizes, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.slots import Slot, llama_slots
+from playloop.tokenizers.camera import MINEWORLD, MINEWORLD_COMPAT
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
 
@@ -36,6 +37,8 @@ class MineWorldConfig:
         eps: of the norms.
         theta: base of the rotary positions.
         start_queries: whether trained ones exist, see `FrameSchedule`; published models have none.
+        truncate: whether turns of the camera lose their fractions of a degree, and those under two degrees
+            all, see `CameraBins`. Published models were trained so: they never saw another id for such turns.
     """
 
     rows: int = 14
@@ -51,6 +54,7 @@ class MineWorldConfig:
     eps: float = 1e-5
     theta: float = 10000.0
     start_queries: bool = False
+    truncate: bool = False
 
     @property
     def tokens(self) -> int:
@@ -59,8 +63,8 @@ class MineWorldConfig:
 
     @property
     def actions(self) -> MineWorldActions:
-        """Action vectors ↔ tokens; turns of the camera keep their fractions of a degree."""
-        return MineWorldActions(self.codes)
+        """Action vectors ↔ tokens."""
+        return MineWorldActions(self.codes, MINEWORLD_COMPAT if self.truncate else MINEWORLD)
 
     @property
     def positions(self) -> int:

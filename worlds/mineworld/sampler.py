@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import warnings
+from dataclasses import dataclass, fields, replace
 
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.schedule import FrameSchedule
@@ -13,11 +14,35 @@ PLACEHOLDERS = {OFFLINE: "first", DEMO: "above"}
 
 
 @dataclass(frozen=True)
+class Order:
+    """In which order a frame's tokens come, and what is seen meanwhile; a model is trained for one.
+
+    The defaults are the clean diagonal one, in which published models and new ones are played.
+
+    Args:
+        window: see `Schedule`.
+        placeholder: see `MineWorldSampler`.
+        causal: see `FrameSchedule`.
+    """
+
+    window: int = 1
+    placeholder: str = "before"
+    causal: bool = False
+
+
+DIAGONAL = Order()
+
+
+@dataclass(frozen=True)
 class MineWorldSampler(SamplerConfig):
     """A `SamplerConfig` with MineWorld's choices; any window can be decoded, and there is one level.
 
+    Window, placeholder and causal are the model's own where they are None: those that it was trained for, or
+    `DIAGONAL` of a published one. `resolved` names them.
+
     Args:
         top_p: as released.
+        window: see `Schedule`; 1 is diagonal, as many as the grid has columns is raster.
         rules: "clean"; or as the release's "offline" program or its "demo" decodes, whose defects change the
             frames: see `FrameSchedule`. The demo feeds a frame's last token in a pass of its own; here it
             goes into the next frame's first one, which computes the same.
@@ -28,9 +53,10 @@ class MineWorldSampler(SamplerConfig):
     """
 
     top_p: float = 0.8
+    window: int | None = None  # type: ignore[assignment]  # a plain sampler's has to be one of its model's
     rules: str = CLEAN
-    placeholder: str = "before"
-    causal: bool = False
+    placeholder: str | None = None
+    causal: bool | None = None
     keep: int = 8
 
     @classmethod
@@ -40,15 +66,24 @@ class MineWorldSampler(SamplerConfig):
             return sampler
         return cls(**{field.name: getattr(sampler, field.name) for field in fields(SamplerConfig)})
 
+    def order(self, own: Order = DIAGONAL) -> Order:
+        """The order that is named; what is not named is `own`."""
+        named = {field.name: getattr(self, field.name) for field in fields(Order)}
+        return replace(own, **{name: value for name, value in named.items() if value is not None})
+
+    def resolved(self, own: Order) -> MineWorldSampler:
+        """The sampler with every part of its order named."""
+        return replace(self, **vars(self.order(own)))
+
     @property
     def source(self) -> str:
         """Where placeholders come from: "before", "above" or "first", the context's first frame."""
-        return PLACEHOLDERS.get(self.rules, self.placeholder)
+        return PLACEHOLDERS.get(self.rules, self.order().placeholder)
 
     def schedule(self, rows: int, columns: int, actions: int) -> FrameSchedule:
         """The steps of a frame on such a grid."""
-        compat = self.rules != CLEAN
-        return FrameSchedule(rows, columns, self.window, actions, compat, self.causal and not compat)
+        compat, order = self.rules != CLEAN, self.order()
+        return FrameSchedule(rows, columns, order.window, actions, compat, order.causal and not compat)
 
     def check_choices(self, columns: int) -> None:
         """Refuse what cannot be done.
@@ -57,13 +92,25 @@ class MineWorldSampler(SamplerConfig):
             ValueError: a setting is out of range; says which.
         """
         self.check_draws()
-        if not 1 <= self.window <= columns:
-            raise ValueError(f"window={self.window} must lie between 1 (diagonal) and {columns} (raster)")
+        order = self.order()
+        if not 1 <= order.window <= columns:
+            raise ValueError(f"window={order.window} must lie between 1 (diagonal) and {columns} (raster)")
         if self.level != 0:
             raise ValueError(f"level={self.level}: MineWorld knows no levels of corruption, leave it 0")
         if self.rules not in (CLEAN, OFFLINE, DEMO):
             raise ValueError(f"rules={self.rules} must be clean, offline or demo")
-        if self.placeholder not in ("before", "above"):
-            raise ValueError(f"placeholder={self.placeholder} must be before or above")
+        if order.placeholder not in ("before", "above"):
+            raise ValueError(f"placeholder={order.placeholder} must be before or above")
         if self.keep < 1:
             raise ValueError(f"keep={self.keep}: at least one frame must stay to go on from")
+
+    def compare(self, trained: Order | None) -> None:
+        """Warn where the model was trained for another order or for other rules; None: it is not known."""
+        if trained is None:
+            return
+        own = {"rules": CLEAN, **vars(trained)}
+        used = {"rules": self.rules, **vars(self.order())}
+        if others := [name for name, value in used.items() if value != own[name]]:
+            here, there = (", ".join(f"{name}={of[name]}" for name in others) for of in (used, own))
+            message = f"{here}, but the model was trained for {there}; leave it out to use what was trained"
+            warnings.warn(message, stacklevel=3)  # Python shows a sentence once
