@@ -80,6 +80,14 @@ def matrix_rate(dtype: torch.dtype, device: torch.device | str) -> float:
     return 2.0 * size**3 / min(_times(product, 10, device))
 
 
+def rates(
+    dtype: torch.dtype, device: torch.device | str, weights: Kind | None = None
+) -> tuple[float, float, float]:
+    """Bytes a second, operations a second, and those with weights in eight bits, where there are any."""
+    rate, kind = matrix_rate(dtype, device), dtype if weights is None else MULTIPLIED[weights]
+    return bandwidth(device), rate, rate if kind == dtype else matrix_rate(kind, device)
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a computation cannot do without.

@@ -14,7 +14,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from playloop.benchmarks.machine import Cost, bandwidth, matrix_rate, name_of, short, timing, wait
+from playloop.benchmarks.machine import Cost, name_of, rates, short, timing, wait
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
 from playloop.nn.decoder import Kernels
@@ -92,7 +92,7 @@ class MineWorldBench:
         torch.set_num_threads(config.threads)
         self.world = self._world()
         self._check()
-        speed = bandwidth(self.device), matrix_rate(self.dtype, self.device)
+        speed = rates(self.dtype, self.device, config.weights)
         rows = []
         for window in config.plain:
             rows.append(self._row(f"release, {window}", window, self._plain(window)))
@@ -118,6 +118,8 @@ class MineWorldBench:
             "device": name_of(self.device),
             "gb_per_second": speed[0] / 1e9,
             "tflop_per_second": speed[1] / 1e12,
+            "weights": config.weights,
+            "weights_tflop_per_second": speed[2] / 1e12,
             "changed": None if small is None else self._changed(small),
         }
 
@@ -126,11 +128,12 @@ class MineWorldBench:
         title = (
             f"a frame of MineWorld, {report['model']}: {report['parameters_m']:.1f} M, {report['precision']}"
         )
+        eight = f", {report['weights_tflop_per_second']:.2f} with {report['weights']} weights"
         caption = (
             f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
-            f"{report['tflop_per_second']:.2f} Tflop/s measured; n: passes; ids, GB, GF (Gflop): of the "
-            "tokens; px: of the pixels; floor: weights and keys once a pass, and the pixels; x: p50 to it; "
-            "plain: the release's ids to these"
+            f"{report['tflop_per_second']:.2f} Tflop/s{eight if report['weights'] else ''} measured; n: "
+            "passes; ids, GB, GF (Gflop): of the tokens; px: of the pixels; floor: weights and keys once a "
+            "pass, and the pixels; x: p50 to it; plain: the release's ids to these"
         ) + "".join([*_together(report["rows"]), *_told(report)])
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         headings = ("", "n", "p50", "p99", "fps", "ids", "px", "GB", "GF", "floor", "x", "plain")
@@ -262,7 +265,8 @@ class MineWorldBench:
         blocks, head = sum(p.numel() for p in model.llama.parameters()), sizes.codes * sizes.width
         keys = 2 * sizes.layers * sizes.groups * (sizes.width // sizes.heads) * sizes.positions
         read = blocks * size + (head + players * keys / 2) * self.dtype.itemsize
-        return Cost(read, 2.0 * (blocks + head) * queries * players)
+        fed = 2.0 * queries * players
+        return Cost(read, fed * (blocks + head), fed * blocks if size == 1 else 0.0)
 
     def _changed(self, small: MineWorldPlay) -> dict[str, float]:
         """What eight bits change in the prediction of frames, given the truth before each token."""

@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from playloop.benchmarks.machine import (
-    MULTIPLIED,
     Cost,
     alternate,
     at_least_one,
-    bandwidth,
-    matrix_rate,
     name_of,
+    rates,
     short,
 )
 from playloop.benchmarks.models import random_model, variant
@@ -137,7 +135,7 @@ class OpenVLABench:
         """Time all ways in turn."""
         config = self.config
         torch.set_num_threads(config.threads)
-        self.speed = self._speed()
+        self.speed = rates(self.dtype, self.device, config.weights)
         self.model = _model(config, self.dtype)
         self.inputs = _inputs(self.model.config, config, self.dtype)
         ways = [way for name in config.ways for way in getattr(self, f"_{name}")()]
@@ -249,12 +247,6 @@ class OpenVLABench:
         return Noise(noise.order.to(self.device), noise.token.to(self.device))
 
     # ------------------------------------------------------------------------------------------------ cost
-
-    def _speed(self) -> tuple[float, float, float]:
-        """Bytes a second, operations a second, and those with the language model's weights in eight bits."""
-        rate, weights = matrix_rate(self.dtype, self.device), self.config.weights
-        kind = self.dtype if weights is None else MULTIPLIED[weights]
-        return bandwidth(self.device), rate, rate if kind == self.dtype else matrix_rate(kind, self.device)
 
     def _way(
         self,

@@ -15,7 +15,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from openvla_tiny import TOWERS
 
-from playloop.benchmarks import openvla
+from playloop.benchmarks import machine
 from playloop.benchmarks.decode import DecodeBenchConfig
 from playloop.benchmarks.machine import Cost, matrix_rate
 from playloop.benchmarks.mineworld import MineWorldBenchConfig
@@ -92,8 +92,8 @@ def test_rounds_that_commit_nothing_are_no_passes_of_ours(tmp_path):
 
 def test_weights_in_eight_bits_are_multiplied_at_their_own_rate(tmp_path, monkeypatch):
     rates = {torch.float32: 1e9, torch.bfloat16: 2e9, torch.float8_e4m3fn: 4e9}
-    monkeypatch.setattr(openvla, "matrix_rate", lambda dtype, device: rates[dtype])
-    monkeypatch.setattr(openvla, "bandwidth", lambda device: 1e15)  # products alone decide
+    monkeypatch.setattr(machine, "matrix_rate", lambda dtype, device: rates[dtype])
+    monkeypatch.setattr(machine, "bandwidth", lambda device: 1e15)  # products alone decide
     for weights, times in (("int8", 2), ("fp8", 4)):
         bench = deciding(tmp_path / weights, ways=("block",), rounds=(4,), weights=weights, repeats=1)
         report = bench.run()
@@ -149,7 +149,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_what_some_row_could_not_do_is_told_before_the_first(folder, words, complaint, capsys, monkeypatch):
-    monkeypatch.setattr("playloop.benchmarks.mineworld.bandwidth", lambda device: pytest.fail("too late"))
+    monkeypatch.setattr("playloop.benchmarks.mineworld.rates", lambda *arguments: pytest.fail("too late"))
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     words = [f"mineworld.{word}" for word in (f"model={folder}", "precision=fp32", *words)]
     assert main(["bench", "world", *words]) == 2
