@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,35 @@ class MineWorldBenchConfig:
         return MineWorldBench(self)
 
 
+@dataclass
+class Way:
+    """One way to make a frame.
+
+    Args:
+        name: for the table.
+        window: of decoding.
+        step: the next frame's tokens of all players, [players, N].
+        decode: tokens → pictures.
+        model: that `step` runs.
+        kernels: by which.
+        weights: in which its blocks' weights are, None as they came.
+        players: of a step.
+        tokens: seconds of the steps.
+        pixels: seconds of the pictures.
+    """
+
+    name: str
+    window: int
+    step: Callable[[], Tensor]
+    decode: Callable[[Tensor], Tensor]
+    model: MineWorld
+    kernels: Kernels = "torch"
+    weights: Kind | None = None
+    players: int = 1
+    tokens: list[float] = field(default_factory=list)
+    pixels: list[float] = field(default_factory=list)
+
+
 class MineWorldBench:
     """`run()` gives the numbers, `table(numbers)` shows them."""
 
@@ -87,22 +116,22 @@ class MineWorldBench:
 
     @torch.inference_mode()
     def run(self) -> dict[str, Any]:
-        """Time all ways, one after the other: each has contexts of its own."""
+        """Time all ways in turn, so that a disturbance of the machine meets all of them."""
         config = self.config
         torch.set_num_threads(config.threads)
         self.world = self._world()
         self._check()
         speed = rates(self.dtype, self.device, config.weights)
-        rows = []
-        for window in config.plain:
-            rows.append(self._row(f"release, {window}", window, self._plain(window)))
+        ways = [self._plain(window) for window in config.plain] + list(self._ours(self.world))
         small = None
         if config.weights is not None:
             small = copy.copy(self.world)
             small.model = variant(self.world.model, self.dtype, config.weights)
-        for world, weights in ((self.world, None), *([] if small is None else [(small, config.weights)])):
-            for row in self._ours_rows(world, weights):
-                rows.append(row)
+            ways += self._ours(small, config.weights)
+        for number in range(config.frames + 2):
+            for way in ways:
+                self._time(way, number >= 2)  # the first ones warm up
+        rows = [self._row(way) for way in ways]
         for row in rows:
             size = 1 if row["weights"] else self.dtype.itemsize
             passes = [self._pass(queries, row["players"], size) for queries in row.pop("queries")]
@@ -155,50 +184,52 @@ class MineWorldBench:
 
     # ------------------------------------------------------------------------------------------------ ways
 
-    def _ours_rows(self, world: MineWorldPlay, weights: Kind | None) -> Iterator[dict[str, Any]]:
+    def _ours(self, world: MineWorldPlay, weights: Kind | None = None) -> Iterator[Way]:
         """By all kernels and windows, of one player and of several."""
         for number, kernels in enumerate(self.config.kernels):
-            world.model.llama.use(kernels, self.dtype)
             words = " ".join(["ours", *([weights] if weights else []), *([kernels] if number else [])])
             for window in self.config.windows:
                 for count in dict.fromkeys((1, self.config.players)):
                     name = f"{words}, {window}" if count == 1 else f"{count} x {words}, {window}"
-                    row = self._row(name, window, self._ours(world, window, count), count)
-                    yield row | {"weights": weights}
-        world.model.llama.use("torch", self.dtype)
+                    step = self._players(world, window, count)
+                    yield Way(name, window, step, self._decoder(), world.model, kernels, weights, count)
 
-    def _row(self, name: str, window: int, step: Callable[[], Tensor], players: int = 1) -> dict[str, Any]:
-        """Time steps of all players, contexts read in again whenever they are full, as in play."""
-        frames, pixels = [], []
-        decode = Captured(self.world.tokenizer.decode, self.config.graphs)
-        for number in range(self.config.frames + 2):
-            wait(self.device)
-            began = time.perf_counter()
-            tokens = step()
-            wait(self.device)
-            decoded = time.perf_counter()
-            decode(tokens.to(self.device)).cpu()
-            ended = time.perf_counter()
-            if number >= 2:  # the first ones warm up
-                frames.append(ended - began)
-                pixels.append(ended - decoded)
-        times = timing(frames)
-        queries = self._queries(window)
+    def _decoder(self) -> Callable[[Tensor], Tensor]:
+        return Captured(self.world.tokenizer.decode, self.config.graphs)
+
+    def _time(self, way: Way, counts: bool) -> None:
+        """One step of all players; contexts are read in again whenever they are full, as in play."""
+        way.model.llama.use(way.kernels, self.dtype)
+        wait(self.device)
+        began = time.perf_counter()
+        tokens = way.step()
+        wait(self.device)
+        decoded = time.perf_counter()
+        way.decode(tokens.to(self.device)).cpu()
+        ended = time.perf_counter()
+        way.model.llama.use("torch", self.dtype)
+        if counts:
+            way.tokens.append(decoded - began)
+            way.pixels.append(ended - decoded)
+
+    def _row(self, way: Way) -> dict[str, Any]:
+        times = timing([sum(pair) for pair in zip(way.tokens, way.pixels, strict=True)])
+        queries = self._queries(way.window)
         return {
-            "way": name,
-            "players": players,
-            "weights": None,
+            "way": way.name,
+            "players": way.players,
+            "weights": way.weights,
             "passes": len(queries),
             "queries": queries,
             "fps": 1000 / times.p50,
-            "fps_all": players * 1000 / times.p50,
+            "fps_all": way.players * 1000 / times.p50,
             "p50_ms": times.p50,
             "p99_ms": times.p99,
-            "tokens_ms": timing([frame - pixel for frame, pixel in zip(frames, pixels, strict=True)]).p50,
-            "pixels_ms": timing(pixels).p50,
+            "tokens_ms": timing(way.tokens).p50,
+            "pixels_ms": timing(way.pixels).p50,
         }
 
-    def _plain(self, window: int) -> Callable[[], Tensor]:
+    def _plain(self, window: int) -> Way:
         plain, generator = (
             PlainMineWorld(self.world.model, window),
             torch.Generator(self.device).manual_seed(0),
@@ -214,9 +245,9 @@ class MineWorldBench:
             held.append(plain.step(action, generator).to(self.device))
             return held[-1][None]
 
-        return step
+        return Way(f"release, {window}", window, step, self._decoder(), self.world.model)
 
-    def _ours(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
+    def _players(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
         """A step of players whose contexts are of several lengths: they fill up one after another."""
         sampler = world.resolved(MineWorldSampler(window=window))
         players = MineWorldPlayers(world, sampler, count, self.config.graphs)
