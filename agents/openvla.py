@@ -14,11 +14,11 @@ from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
+from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
 from playloop.nn.folder import file_hash
 from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
-from playloop.policies.checks import check_types
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES

@@ -50,6 +50,16 @@ class Arguments:
         return "--print-config" in self.flags
 
     @property
+    def names(self) -> list[str]:
+        """The words that are no settings: folders and the like."""
+        return [word for word in self.words if "=" not in word]
+
+    @property
+    def settings(self) -> list[str]:
+        """The words that are settings."""
+        return [word for word in self.words if "=" in word]
+
+    @property
     def command(self) -> str:
         """The command line as one would type it."""
         return shlex.join(["playloop", self.verb, *self.words, *self.flags])

@@ -38,11 +38,11 @@ from playloop.cli.config import configure, make
 def run(arguments: Arguments) -> int:
     """Measure; returns the exit status."""
     arguments.allow()
-    names = [word for word in arguments.words if "=" not in word]
+    names = arguments.names
     if len(names) != 1 or names[0] not in BENCHES:
         hint = nearest(names[0], BENCHES) if names else ""
         raise ValueError(f"say what to measure, {', '.join(BENCHES)}{hint}: playloop bench rollout.")
-    config = configure("bench", [word for word in arguments.words if "=" in word], arguments)
+    config = configure("bench", arguments.settings, arguments)
     if config is None:
         return 0
     result = BENCHES[names[0]](config)

@@ -88,6 +88,11 @@ def make(node: DictConfig) -> Any:
     return instantiate(node, _convert_="all")
 
 
+def make_all_but(config: DictConfig, *names: str) -> Any:
+    """The object that a verb's settings describe, but for those that are the verb's own."""
+    return make(DictConfig({name: value for name, value in config.items() if name not in names}))
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as resolved plain Python, for result files."""
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]

@@ -14,24 +14,21 @@ Examples:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure, make
+from playloop.cli.config import configure, make_all_but
 
 
 def run(arguments: Arguments) -> int:
     """Convert; returns the exit status."""
     arguments.allow()
-    sources = [word for word in arguments.words if "=" not in word]
-    config = configure("convert", [word for word in arguments.words if "=" in word], arguments)
+    sources = arguments.names
+    config = configure("convert", arguments.settings, arguments)
     if config is None:
         return 0
     if len(sources) != 1:
         raise ValueError(f"give one checkpoint, not {len(sources)}: playloop convert NAME.ckpt out=DIR.")
-    settings = settings_of(config)
+    settings = make_all_but(config, "out")
     out = arguments.choose_out(config.out)
 
     from playloop.nn.folder import check_target
@@ -50,8 +47,3 @@ def run(arguments: Arguments) -> int:
     print(f"context: {sizes.context} frames of {sizes.rows} x {sizes.columns} tokens")
     print(f"Folder: {out}  (to play: playloop play env=mineworld checkpoint={out})")
     return 0
-
-
-def settings_of(config: DictConfig) -> Any:
-    """The conversion's settings, without the folder."""
-    return make(DictConfig({name: value for name, value in config.items() if name != "out"}))

@@ -15,22 +15,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure, make
+from playloop.cli.config import configure, make_all_but
 
 
 def run(arguments: Arguments) -> int:
     """Merge; returns the exit status."""
     arguments.allow()
-    folders = [word for word in arguments.words if "=" not in word]
-    config = configure("merge", [word for word in arguments.words if "=" in word], arguments)
+    folders = arguments.names
+    config = configure("merge", arguments.settings, arguments)
     if config is None:
         return 0
     if len(folders) != 2:
         raise ValueError(f"give two folders, not {len(folders)}: playloop merge BASE RUN out=DIR.")
-    settings = make(DictConfig({name: value for name, value in config.items() if name != "out"}))
+    settings = make_all_but(config, "out")
     out = arguments.choose_out(config.out)
 
     from playloop.nn.folder import check_target

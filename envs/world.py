@@ -19,7 +19,7 @@ from playloop.nn.quantize import KINDS
 from playloop.worlds.checkpoint import World, load_inverse, load_playable, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.outline import count_starts, outline
-from playloop.worlds.session import open_session
+from playloop.worlds.session import BACKENDS, MINEWORLD_BACKENDS, open_session
 
 SUITE = "world"
 TASK = "do as you like"
@@ -71,10 +71,10 @@ class WorldEnvConfig:
         kinds: tuple[str, ...] = ()
         if isinstance(world, World):
             world.check(self.sampler)
-            backends = ("auto", "torch", "kernels")
+            backends = BACKENDS
         else:
             world.check(world.resolved(self.sampler))
-            backends, kinds = ("auto", "torch", "triton"), KINDS
+            backends, kinds = MINEWORLD_BACKENDS, KINDS
         if self.weights is not None and self.weights not in kinds:
             choice = (
                 f"it has {' and '.join(kinds)}" if kinds else "only a MineWorld has weights in eight bits"

@@ -6,15 +6,17 @@ has an adapter of its own, as a published adapter has. The files are PEFT's; see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.nn.checks import check_types
 from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.slots import Slot
 
@@ -34,6 +36,7 @@ class LoRAConfig:
     alpha: float | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.rank < 1:
             raise ValueError(f"rank={self.rank}: use 1 or more")
         if self.alpha is not None and self.alpha <= 0:
@@ -68,15 +71,26 @@ class Adapter(nn.Module):
     active: bool
     lora_a: nn.Parameter
     lora_b: nn.ParameterList
+    _plain: Callable[[], Linear | Conv2d]
 
     def _put(
         self,
         base: Linear | Conv2d,
+        plain: Callable[[], Linear | Conv2d],
         parts: Sequence[Part],
         config: LoRAConfig,
         generator: torch.Generator,
     ) -> None:
-        """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies."""
+        """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies.
+
+        Args:
+            base: the layer.
+            plain: makes one of its sizes.
+            parts: of it.
+            config: sizes of the adapters.
+            generator: for A.
+        """
+        self._plain = plain
         _check_parts(parts, len(base.weight))
         self.parts, self.config, self.active = tuple(parts), config, True
         device, shape, rank = base.weight.device, base.weight.shape, config.rank
@@ -98,10 +112,6 @@ class Adapter(nn.Module):
         weight = (own.weight.float() + self.delta()).to(own.weight.dtype).detach()
         layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), own.bias
         return layer
-
-    def _plain(self) -> Linear | Conv2d:
-        """A layer of the same sizes without adapters."""
-        raise NotImplementedError
 
 
 def product(down: Tensor, up: Tensor) -> Tensor:
@@ -139,10 +149,11 @@ class LoRALinear(Adapter, Linear):
     """
 
     def __init__(self, base: Linear, parts: Sequence[Part], config: LoRAConfig, generator: torch.Generator):
+        rows, columns, bias = base.out_features, base.in_features, base.bias is not None
         with torch.device("meta"):
-            Linear.__init__(self, base.in_features, base.out_features, bias=base.bias is not None)
+            Linear.__init__(self, columns, rows, bias)
         self.weight, self.bias = base.weight, base.bias
-        self._put(base, parts, config, generator)
+        self._put(base, partial(Linear, columns, rows, bias), parts, config, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         y = Linear.forward(self, x)
@@ -157,9 +168,6 @@ class LoRALinear(Adapter, Linear):
         pairs = zip(inner.split(self.config.rank, -1), self.lora_b, strict=True)
         return torch.cat([F.linear(low, b.to(x.dtype)) for low, b in pairs], -1)
 
-    def _plain(self) -> Linear:
-        return Linear(self.in_features, self.out_features, bias=self.bias is not None)
-
 
 class LoRAConv2d(Adapter, Conv2d):
     """A convolution and its adapter: A has the layer's window, B one of 1 x 1, as PEFT's has.
@@ -170,10 +178,12 @@ class LoRAConv2d(Adapter, Conv2d):
     def __init__(self, base: Conv2d, parts: Sequence[Part], config: LoRAConfig, generator: torch.Generator):
         if base.groups != 1 or base.padding_mode != "zeros":
             raise ValueError(f"{parts[0].name}: only plain convolutions are adapted")
+        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+        sizes = {name: getattr(base, name) for name in names} | {"bias": base.bias is not None}
         with torch.device("meta"):
-            Conv2d.__init__(self, **_sizes(base))
+            Conv2d.__init__(self, **sizes)
         self.weight, self.bias = base.weight, base.bias
-        self._put(base, parts, config, generator)
+        self._put(base, partial(Conv2d, **sizes), parts, config, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         y = Conv2d.forward(self, x)
@@ -181,14 +191,6 @@ class LoRAConv2d(Adapter, Conv2d):
             return y
         low = F.conv2d(x, self.lora_a.to(x.dtype), None, self.stride, self.padding, self.dilation)
         return y + self.config.scale * F.conv2d(low, self.lora_b[0].to(x.dtype))
-
-    def _plain(self) -> Conv2d:
-        return Conv2d(**_sizes(self))
-
-
-def _sizes(layer: Conv2d) -> dict[str, Any]:
-    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
-    return {name: getattr(layer, name) for name in names} | {"bias": layer.bias is not None}
 
 
 def adapt(

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from playloop.nn.checks import check_types
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
-from playloop.policies.checks import check_types
 
 Order = Literal["max", "gap", "sampled", "random"]
 Schedule = Literal["cosine", "float32"]

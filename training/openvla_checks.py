@@ -98,11 +98,11 @@ def check_teacher(
             f"the teacher {folder} has {teacher.attention} attention: set "
             f"objective.teacher_attention={teacher.attention} instead of {objective.teacher_attention}"
         )
-    for name in ("images", "proprio", "vocabulary", "mask", "image"):
+    for name in ("images", "chunk", "proprio", "vocabulary", "mask", "image"):
         if getattr(teacher, name) != getattr(student, name):
             raise ValueError(
                 f"the teacher has {name}={getattr(teacher, name)}, the student {getattr(student, name)}; "
-                "they must read the same"
+                "they must read and decide the same"
             )
 
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from playloop.demos.dataset import Demonstrations
+from playloop.nn.checks import check_types
 from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
 
 
@@ -41,6 +42,7 @@ class TrainingImages:
     hue: float = 0.05
 
     def __post_init__(self) -> None:
+        check_types(self, "objective.changes.")
         if not 0 < self.area <= 1:
             raise ValueError(f"objective.changes.area={self.area}: choose a share, 0 < area ≤ 1")
         for name in ("brightness", "hue"):

@@ -16,6 +16,9 @@ from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
 
+BACKENDS, MINEWORLD_BACKENDS = ("auto", "torch", "kernels"), ("auto", "torch", "triton")
+"""What computes a world model's frames: one of our own, and a MineWorld."""
+
 
 class Session(Protocol):
     """What a session can do. `sampler` may be replaced between frames."""
@@ -112,8 +115,8 @@ def open_session(world: World | MineWorldPlay, sampler: SamplerConfig, backend: 
         backend = "kernels" if on_cpu and compiled else "torch"
     if backend == "kernels" and not (on_cpu and compiled):
         raise ValueError("backend=kernels needs a CPU and numba; pip install numba, or use backend=torch")
-    if backend not in ("kernels", "torch"):
-        raise ValueError(f"backend={backend!r} is neither kernels nor torch nor auto")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r}: choose from {', '.join(BACKENDS)}")
     sampler.check(world.model.config)
     return EngineSession(world, sampler) if backend == "kernels" else TorchSession(world, sampler)
 
@@ -124,6 +127,6 @@ def choose_kernels(world: MineWorldPlay, backend: str) -> None:
     Raises:
         ValueError: no such backend, or not on this device.
     """
-    if backend not in ("torch", "auto", "triton"):
-        raise ValueError(f"backend={backend!r}: a MineWorld is played with torch, triton or auto")
+    if backend not in MINEWORLD_BACKENDS:
+        raise ValueError(f"backend={backend!r}: a MineWorld is played with {', '.join(MINEWORLD_BACKENDS)}")
     world.model.llama.use("triton" if backend == "triton" else "torch", world.model.dtype)

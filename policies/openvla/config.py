@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from playloop.nn.checks import check_types, described, fits
 from playloop.nn.decoder import LlamaSizes
 from playloop.nn.vit import ViTConfig
-from playloop.policies.checks import check_types, described, fits
 from playloop.policies.openvla.attention import Mode
 
 Decoder = Literal["autoregressive", "parallel", "l1", "diffusion"]

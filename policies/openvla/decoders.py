@@ -16,9 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from playloop.nn.checks import check_types
 from playloop.nn.decoder import StaticCache
 from playloop.nn.sampling import lowest_argmax
-from playloop.policies.checks import check_types
 from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, decode
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.model import OpenVLA

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from playloop.nn.checks import check_types
 from playloop.nn.folder import read_record
-from playloop.policies.checks import check_types
 from playloop.policies.openvla.jpeg import jpeg_round_trip
 from playloop.policies.resampling import lanczos
 

@@ -103,7 +103,10 @@ def check_room(sources: Sources, target: Path) -> None:
     files = [*sources.base.glob("*.safetensors"), *sources.run.glob("*.pt"), *sources.adapter.iterdir()]
     needed, free = sum(path.stat().st_size for path in files), shutil.disk_usage(target).free
     if needed > free:
-        raise OSError(f"{needed / 1e9:.1f} GB are needed for {target.parent}, {free / 1e9:.1f} are free")
+        raise OSError(
+            f"{needed / 1e9:.1f} GB are needed for {target.parent}, {free / 1e9:.1f} are free; make room, or "
+            "name another out"
+        )
 
 
 def copy_others(sources: Sources, target: Path, step: Step | None, statistics: str | None) -> None:

@@ -141,6 +141,14 @@ def test_new_adapters_change_nothing_and_alone_are_trained():
     assert after["blocks.0.mlp.inner.weight"].dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("sizes", "wanted"), [({"rank": "abc"}, "rank='abc': use a whole"), ({"alpha": "x"}, "alpha='x'")]
+)
+def test_sizes_of_another_type_are_refused(sizes, wanted):
+    with pytest.raises(ValueError, match=wanted):
+        LoRAConfig(**sizes)
+
+
 def test_merging_adds_in_float32_and_rounds_once():
     layer = ours(reference()).to(torch.bfloat16)
     adapt(layer, SLOTS, LoRAConfig(rank=2), torch.Generator().manual_seed(0))

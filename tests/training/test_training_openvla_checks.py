@@ -31,6 +31,7 @@ def home(tmp_path_factory) -> Path:
     write_base(folder / "base")
     write_base(folder / "block", attention="block")
     write_base(folder / "stateless", proprio=None)
+    write_base(folder / "long", chunk=8)
     for kind in ("openvla", "oft", "parallel"):
         write_base(folder / kind, kind)
     return folder
@@ -66,6 +67,7 @@ def unread(monkeypatch) -> None:
         ("base", "distill", {"teacher": "parallel"}, "parallel decodes by parallel"),
         ("base", "distill", {"teacher": "block"}, "set objective.teacher_attention=block instead of full"),
         ("base", "distill", {"teacher": "stateless"}, "the teacher has proprio=None, the student 8"),
+        ("base", "distill", {"teacher": "long"}, "the teacher has chunk=8, the student 4"),
         ("base", "distill", {"images": 1}, "the teacher has images=2, the student 1"),
         (
             "base",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from playloop.policies.checks import check_types
+from playloop.nn.checks import check_types
 
 
 @dataclass
