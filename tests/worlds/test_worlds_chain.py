@@ -136,7 +136,7 @@ def test_both_back_ends_imagine_and_repeat(chain):
     assert type(open_session(world, sampler)) is EngineSession
     with pytest.raises(ValueError, match="not trained"):
         open_session(world, SamplerConfig(window=2))
-    with pytest.raises(ValueError, match="neither"):
+    with pytest.raises(ValueError, match="choose from auto, torch, kernels"):
         open_session(world, sampler, "magic")
 
 
