@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> int:
         return 0
     result = BENCHES[names[0]](config)
     if config.out is not None:
-        from playloop.rollouts.files import write_json
+        from playloop.core.files import write_json
 
         write_json(Path(config.out), {"bench": names[0], "command": arguments.command, "result": result})
     return 0

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playloop.rollouts.files import write_json
+from playloop.core.files import write_json
 
 VERIFIED = "cache/verified.json"
 

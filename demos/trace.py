@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.core.files import write_atomic
 from playloop.demos.parts import PartWriter
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
-from playloop.rollouts.files import write_atomic
 from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.segment import Segment
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 
+from playloop.core.files import write_atomic
 from playloop.demos.decoder import CorruptFile
 from playloop.demos.vpt_actions import action_vectors
 from playloop.demos.vpt_lines import Lines, read_lines
-from playloop.rollouts.files import write_atomic
 
 FPS = 20.0
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from playloop.core.files import write_json
 from playloop.demos.columns import BOOKKEEPING, Feature, arrow_schema, check_rows, is_video, to_arrow
 from playloop.demos.decoder import VideoDecoder
 from playloop.demos.integrity import fingerprints
@@ -20,7 +21,6 @@ from playloop.demos.metadata import DATA_PATH, VIDEO_PATH, EpisodeTable, describ
 from playloop.demos.parts import exact_rate
 from playloop.demos.statistics import RunningStatistics, as_image, describe, pixels
 from playloop.demos.videos import VideoTrack, check_part
-from playloop.rollouts.files import write_json
 
 MEGABYTE = 1_000_000
 PUBLISHED = ("videos", "data", "meta")

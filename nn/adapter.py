@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from playloop.nn.folder import read_record, staged, write_record
+from playloop.core.scratch import staged
+from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
 from playloop.nn.slots import Slot, check_shapes, place, published
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from playloop.core.files import read_json
+from playloop.core.scratch import staged
+
 WEIGHTS = "model.safetensors"
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `folder` when the block ends well; an older one is replaced."""
-    folder = Path(os.path.abspath(folder))  # "." has no name of its own
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        # A folder that is not empty cannot be replaced in one step: the old one moves aside for an instant.
-        aside = partial.with_suffix(".old")
-        if folder.exists():
-            os.replace(folder, aside)
-        os.replace(partial, folder)
-        shutil.rmtree(aside, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_target(folder: Path, record: str, verb: str, *sources: Path) -> None:
@@ -147,12 +128,10 @@ def write_record(path: Path, record: Any) -> None:
 
 
 def read_record(path: Path) -> Any:
-    """Read JSON.
+    """Read a JSON file of a checkpoint, an object.
 
     Raises:
+        FileNotFoundError: it is not there.
         ValueError: it is damaged.
     """
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}); copy the checkpoint again") from error
+    return read_json(path, fix="copy the checkpoint again")

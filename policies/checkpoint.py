@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from playloop.core.scratch import staged
 from playloop.envs.contract import Contract
-from playloop.nn.folder import file_hash, load_weights, read_record, staged, write_record
+from playloop.nn.folder import file_hash, load_weights, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.policy import VLAPolicy

@@ -12,10 +12,10 @@ import numpy as np
 from rich.console import Console
 
 from playloop.agents.base import Agent, Plan
+from playloop.core.files import write_atomic, write_json
 from playloop.envs.contract import Contract, PlayEnv
 from playloop.envs.episode import Episode
 from playloop.rollouts.driver import Driver
-from playloop.rollouts.files import write_atomic, write_json
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.provenance import provenance
 from playloop.rollouts.report import write_report

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from playloop.core.files import write_json
 from playloop.rollouts.differences import differences
-from playloop.rollouts.files import write_json
 
 Record = TypeVar("Record")
 

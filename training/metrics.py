@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playloop.rollouts.files import write_atomic
+from playloop.core.files import write_atomic
 
 
 class Averages:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from playloop.core.scratch import staged
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
-from playloop.nn.folder import staged, write_record
+from playloop.nn.folder import write_record
 from playloop.nn.lora import LoRAConfig, adapt, adapters, merge
 from playloop.nn.slots import Slot
 from playloop.nn.vit import FiLM

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.scratch import staged
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
 from playloop.nn.folder import (
@@ -20,7 +21,6 @@ from playloop.nn.folder import (
     read_config,
     read_record,
     save_model,
-    staged,
     write_record,
 )
 from playloop.nn.quantize import Kind

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from playloop.nn.folder import staged, write_record
+from playloop.core.scratch import staged
+from playloop.nn.folder import write_record
 from playloop.nn.shards import FLOATS, read_tensors, write_shards
 from playloop.nn.slots import Slot, check_shapes, place, published
 from playloop.policies.openvla import names, pickles

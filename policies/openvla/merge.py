@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
-from playloop.nn.folder import read_record, staged, write_record
+from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import product
 from playloop.nn.shards import Entry, read_shards, read_tensors, write_shard
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config

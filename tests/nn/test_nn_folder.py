@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from playloop.nn.folder import check_target, staged
+from playloop.core.scratch import staged
+from playloop.nn.folder import check_target
 
 
 def test_a_block_that_fails_leaves_the_older_folder(tmp_path):

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from playloop.rollouts.files import write_atomic
+from playloop.core.files import write_atomic
 from playloop.rollouts.report_page import PAGE, STYLE
 from playloop.worlds.evaluation import sections
 from playloop.worlds.evaluation.judge import Pictures

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from playloop.core.files import write_json
 from playloop.nn.folder import read_record
-from playloop.rollouts.files import write_json
 from playloop.rollouts.provenance import provenance
 from playloop.worlds.checkpoint import World, load_inverse, load_playable, weights_hash
 from playloop.worlds.evaluation.clips import Recordings

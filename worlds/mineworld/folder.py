@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from playloop.core.scratch import staged
 from playloop.envs.contract import Contract
 from playloop.envs.minecraft import ACTION_NAMES
-from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, staged, write_record
+from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, write_record
 from playloop.nn.precision import native
 from playloop.nn.quantize import Kind, quantize
 from playloop.nn.record import from_record, to_record

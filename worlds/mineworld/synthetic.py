@@ -12,7 +12,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from playloop.nn.folder import staged, write_record
+from playloop.core.scratch import staged
+from playloop.nn.folder import write_record
 from playloop.nn.slots import published
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
