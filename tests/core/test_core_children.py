@@ -1,0 +1,117 @@
+"""Children end with their parent: killed by force, in every state of theirs."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from playloop.core.children import CONTEXT, end_with_parent
+
+HERE = Path(__file__)
+SCRIPT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import test_core_children as here
+if __name__ == "__main__":
+    here.parent(sys.argv[2], sys.argv[3])
+    time.sleep(600)
+"""
+
+
+def parent(state: str, folder: str) -> None:
+    """Start a child that gets into a state and leaves its process id, then sleep."""
+    if state == "pool":
+        parent.pool = ProcessPoolExecutor(1, CONTEXT)  # type: ignore[attr-defined]
+        parent.pool.submit(hold, "waits", folder)  # type: ignore[attr-defined]
+        return
+    if state == "foreign":  # started by another library, which forks
+        if os.fork() == 0:
+            end_with_parent()
+            hold("hangs", folder)
+        return
+    child = CONTEXT.Process(target=hold, args=(state, folder), daemon=True)
+    child.grace = 30.0 if state == "closes" else 0.0
+    child.start()
+    if state == "starts":
+        Path(folder, "pid").write_text(str(child.pid))
+
+
+def hold(state: str, folder: str) -> None:
+    leave(folder)
+    if state == "hangs":
+        ctypes.PyDLL(None).sleep(600)  # in C, and Python does not get a turn
+    elif state == "closes":
+        while os.getppid() == PARENT:
+            time.sleep(0.01)
+        Path(folder, "closed").touch()
+    else:
+        time.sleep(600)
+
+
+PARENT = os.getppid()
+
+
+def leave(folder: str) -> None:
+    path = Path(folder, "unfinished")
+    path.write_text(str(os.getpid()))
+    path.rename(Path(folder, "pid"))
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_until(true, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("state", "number"),
+    [
+        *((state, signal.SIGKILL) for state in ("starts", "waits", "hangs", "pool", "foreign", "closes")),
+        *((state, signal.SIGTERM) for state in ("starts", "hangs")),
+    ],
+)
+def test_a_child_ends_with_its_parent_whatever_it_is_doing(tmp_path, state, number):
+    words = [sys.executable, "-c", SCRIPT, str(HERE.parent), state, str(tmp_path)]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (tmp_path / "pid").exists())
+        pid = int((tmp_path / "pid").read_text())
+        assert not gone(pid)
+    finally:
+        process.send_signal(number)  # nobody reaps it yet: it is a zombie, and still its children must go
+    wait_until(lambda: gone(pid))
+    process.wait()
+    assert (tmp_path / "closed").exists() == (state == "closes")
+
+
+def leave_guard(folder: str) -> None:
+    Path(folder, "pid").write_text(Path(f"/proc/self/task/{os.getpid()}/children").read_text().strip())
+
+
+def test_a_child_that_ends_leaves_no_guard_behind(tmp_path):
+    child = CONTEXT.Process(target=leave_guard, args=(str(tmp_path),))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    guard = int((tmp_path / "pid").read_text())
+    wait_until(lambda: gone(guard))
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_results_come_back_from_a_pool():
+    with ProcessPoolExecutor(1, CONTEXT) as pool:
+        assert pool.submit(abs, -3).result() == 3
