@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,10 @@ from torch import Tensor, nn
 
 from playloop.core.files import read_json
 from playloop.core.scratch import staged
+from playloop.nn.manifest import BOUND, check_manifest, file_hash
+
+__all__ = ["WEIGHTS", "check_target", "check_weights", "file_hash", "load_weights", "read_config"]
+__all__ += ["read_record", "rounded", "save_model", "staged", "write_record"]
 
 WEIGHTS = "model.safetensors"
 
@@ -39,12 +42,6 @@ def check_target(folder: Path, record: str, verb: str, *sources: Path) -> None:
     made = read_record(target / record) if (target / record).is_file() else None
     if not isinstance(made, dict) or not str(made.get("command")).startswith(f"playloop {verb} "):
         raise ValueError(f"out={folder} is there and not of playloop {verb}; name a new folder, or remove it")
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -97,8 +94,10 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
     config = read_record(folder / "config.json")
     if config.get("kind", kind) != kind:
         raise ValueError(f"{folder} holds a {config['kind']}, and a {kind} is wanted here")
-    if file_hash(folder / WEIGHTS) != config["weights_sha256"]:
+    weights = {WEIGHTS: file_hash(folder / WEIGHTS)}
+    if weights[WEIGHTS] != config.get("weights_sha256"):
         raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
+    check_manifest(folder, required=config.get(BOUND) is True, hashes=weights)
     return config
 
 
@@ -109,8 +108,23 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         ValueError: names or shapes differ.
     """
     weights = load_file(folder / WEIGHTS)
+    check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, folder)
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    model.eval()
+
+
+def check_weights(model: nn.Module, found: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    """Refuse weights that are not a network's.
+
+    Args:
+        model: the network; may lie on the meta device.
+        found: shapes of the weights by name.
+        folder: that holds them, for the error.
+
+    Raises:
+        ValueError: names or shapes differ; names the first of them.
+    """
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
         listed = "; ".join(f"{n}: file {found.get(n)}, configuration {wanted.get(n)}" for n in wrong[:3])
@@ -118,8 +132,6 @@ def load_weights(model: nn.Module, folder: Path) -> None:
             f"{folder}: weights do not fit the configuration ({len(wrong)} tensors: {listed}); "
             "all files must come from one training run"
         )
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
-    model.eval()
 
 
 def write_record(path: Path, record: Any) -> None:

@@ -1,0 +1,101 @@
+"""A network from a configuration and its weights, whose sizes are compared before either takes memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from playloop.nn.folder import WEIGHTS, check_weights, load_weights
+from playloop.nn.shards import Entry, read_header
+
+Network = TypeVar("Network", bound=nn.Module)
+
+SLACK = 4
+"""How many times the tensors and numbers of a file a network may have before its building is stopped; a
+network that is only a little larger is built, without memory, to name the tensors that differ."""
+
+FEW = 1000
+"""Tensors, and numbers of a kilobyte each, that any network may have."""
+
+
+def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
+    """A network with the weights of a folder, in float32 on the CPU, set to evaluation.
+
+    Args:
+        make: builds it from what the folder's `config.json` says.
+        folder: with `model.safetensors`.
+
+    Raises:
+        ValueError: configuration and weights do not fit each other, or the configuration is none; nothing
+            large was built or read.
+    """
+    folder = Path(folder)
+    entries = read_header(folder / WEIGHTS)
+    outline = build_outline(make, entries, folder)
+    check_weights(outline, {name: entry.shape for name, entry in entries.items()}, folder)
+    network = make()
+    load_weights(network, folder)
+    return network
+
+
+def build_outline(make: Callable[[], Network], entries: Mapping[str, Entry], folder: Path) -> Network:
+    """A network on the meta device: shapes without memory.
+
+    Args:
+        make: builds it.
+        entries: the tensors of its weights' files.
+        folder: that holds them and `config.json`, for the error.
+
+    Raises:
+        ValueError: the network would have far more weights than the files, or the configuration is none.
+    """
+    try:
+        with torch.device("meta"), bounded(entries):
+            return make()
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{folder / 'config.json'} fits no weights of {folder}: {_first_line(error)}"
+        ) from error
+
+
+@contextmanager
+def bounded(entries: Mapping[str, Entry]) -> Iterator[None]:
+    """Inside the block no network is built that has far more weights than the files hold.
+
+    A configuration of ten million layers is ten million Python objects, even without memory for weights.
+
+    Raises:
+        ValueError: as soon as a network becomes too large.
+    """
+    count, numbers = len(entries), sum(entry.elements for entry in entries.values())
+    left = [SLACK * count + FEW, SLACK * numbers + 1000 * FEW]
+    thread = threading.get_ident()
+
+    def spend(module: nn.Module, name: str, parameter: nn.Parameter | Tensor | None) -> None:
+        if parameter is None or threading.get_ident() != thread:
+            return
+        left[0] -= 1
+        left[1] -= parameter.numel()
+        if min(left) < 0:
+            raise ValueError(
+                f"it describes a far larger network than the {count} tensors with {numbers:,} numbers "
+                "that are there; all files must come from one training run"
+            )
+
+    hook: Any = register_module_parameter_registration_hook(spend)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _first_line(error: Exception) -> str:
+    """What torch says goes on with a trace of its own."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
