@@ -8,8 +8,7 @@ own weight, `….base_layer.weight`, which tells whether the adapter lies beside
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from playloop.core.files import check_pointer
 from playloop.core.scratch import staged
+from playloop.nn.adapter_settings import check_settings, sizes_of
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
 from playloop.nn.slots import Slot, check_shapes, place, published
@@ -28,23 +29,6 @@ PREFIX = "base_model.model."
 BASE = ".base_layer.weight"
 HEAD = "lm_head"
 """Of a published layer's name, the last part: PEFT takes the layer that gives tokens' scores for a table."""
-
-PLAIN: dict[str, Any] = {
-    "peft_type": "LORA",
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "use_dora": False,
-    "use_rslora": False,
-    "lora_bias": False,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "modules_to_save": None,
-    "layers_to_transform": None,
-    "layer_replication": None,
-    "target_parameters": None,
-    "trainable_token_indices": None,
-}
-"""Settings under which an adapter is the product of two matrices and no more; absent ones mean the same."""
 
 
 def adapter_slots(model: nn.Module) -> dict[str, Slot]:
@@ -106,19 +90,7 @@ def read_adapter_config(folder: str | Path) -> LoRAConfig:
         FileNotFoundError: there is no adapter.
         ValueError: it is of a kind that is more than a product of two matrices; names the setting.
     """
-    record = _record(Path(folder))
-    for name, plain in PLAIN.items():
-        value = record.get(name, plain)
-        if value != plain and (value or plain):
-            raise ValueError(
-                f"{folder}/{CONFIG}: {name}={value!r}; only plain LoRA, {name}={plain!r}, is read"
-            )
-    try:
-        return LoRAConfig(int(record["r"]), float(record["lora_alpha"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{folder}/{CONFIG} has no usable r and lora_alpha ({error!r}); copy it again"
-        ) from error
+    return sizes_of(_record(Path(folder)), Path(folder) / CONFIG)
 
 
 def read_adapter(
@@ -141,7 +113,7 @@ def read_adapter(
         for part in layer.parts:
             if part.name in bases:
                 check_base(part.name, _frozen(layer, part), bases[part.name], folder)
-    meant = _matcher(record.get("target_modules"), folder)
+    meant = targeted(record, {_layer(name) for name in found}, folder)
     found = {name: value for name, value in found.items() if not unused(_layer(name))}
     wanted = {name: slot for name, slot in slots.items() if meant(_layer(name))}
     try:
@@ -222,16 +194,17 @@ def _layer(name: str) -> str:
 
 
 def _record(folder: Path) -> Mapping[str, Any]:
+    """An adapter's settings; those of another kind than plain LoRA are refused wherever one is read."""
     record = read_record(_present(folder, CONFIG))
-    if not isinstance(record, dict):
-        raise ValueError(f"{folder}/{CONFIG} is no JSON object; copy it again")
+    check_settings(record, folder / CONFIG)
     return record
 
 
 def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Factors by PEFT's names, and weights of layers by published ones."""
+    check_pointer(_present(folder, WEIGHTS))
     try:
-        found = load_file(_present(folder, WEIGHTS))
+        found = load_file(folder / WEIGHTS)
     except FileNotFoundError:
         raise
     except (SafetensorError, OSError) as error:
@@ -248,13 +221,28 @@ def _present(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _matcher(targets: Any, folder: Path) -> Callable[[str], bool]:
-    """PEFT's rule for `target_modules`: a pattern for whole names, or a list of names or their ends."""
-    if isinstance(targets, str):
-        if targets == "all-linear":
-            return lambda name: True
-        pattern = re.compile(targets)
-        return lambda name: pattern.fullmatch(name) is not None
-    if not isinstance(targets, list) or not targets:
+def targeted(record: Mapping[str, Any], found: Collection[str], folder: Path) -> Callable[[str], bool]:
+    """PEFT's rule for the layers that an adapter lies beside, as a test of their names.
+
+    Args:
+        record: the adapter's settings: `target_modules` and `exclude_modules` list names or their ends.
+        found: layers of the adapter's file. They are taken where a pattern stands for the list: a file's
+            patterns are not run, for one may take for ever.
+        folder: for the error.
+
+    Raises:
+        ValueError: no layers are named.
+    """
+    targets, excluded = record.get("target_modules"), record.get("exclude_modules") or []
+    if isinstance(targets, str) and targets != "all-linear":
+        return set(found).__contains__
+    if targets != "all-linear" and (not isinstance(targets, list) or not targets):
         raise ValueError(f"{folder}/{CONFIG} has no target_modules; copy it again")
-    return lambda name: any(name == target or name.endswith(f".{target}") for target in targets)
+    if isinstance(excluded, str):
+        return lambda name: name in found
+
+    def ends(name: str, listed: Sequence[Any]) -> bool:
+        return any(name == end or name.endswith(f".{end}") for end in listed)
+
+    everything = targets == "all-linear"
+    return lambda name: (everything or ends(name, targets)) and not ends(name, excluded)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
-from playloop.nn.adapter import Factors, check_base
+from playloop.nn.adapter import Factors, check_base, targeted
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import factor_shapes
 from playloop.nn.shards import INDEX, Entry, read_tensors
@@ -80,8 +80,10 @@ def check_fit(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sour
         if stored is not None:
             (_, weight), *_ = read_tensors(entries, [f"{layer}.weight"])
             check_base(layer, weight, stored, sources.adapter)
-    targets = read_record(sources.adapter / ADAPTER_CONFIG).get("target_modules")
-    missing = sorted(layer for layer in _targeted(targets, entries) if layer not in factors)
+    settings = read_record(sources.adapter / ADAPTER_CONFIG)
+    missing = sorted(
+        layer for layer in _targeted(settings, factors, entries, sources) if layer not in factors
+    )
     if missing or not factors:
         first = f", {missing[0]} first" if missing else ""
         raise ValueError(
@@ -90,13 +92,20 @@ def check_fit(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sour
         )
 
 
-def _targeted(targets: Any, entries: Mapping[str, Entry]) -> list[str]:
-    """The base's layers that an adapter's settings name, by their whole names or the ends of them."""
+def _targeted(
+    settings: Mapping[str, Any],
+    factors: Mapping[str, Factors],
+    entries: Mapping[str, Entry],
+    sources: Sources,
+) -> list[str]:
+    """The base's layers that an adapter's settings name; "all-linear" names those that it has."""
+    targets = settings.get("target_modules")
     if not isinstance(targets, list):
         return []
-    whole = {plain_layer(str(target)) for target in targets}
+    plain = dict(settings, target_modules=[plain_layer(str(target)) for target in targets])
+    meant = targeted(plain, factors.keys(), sources.adapter)
     layers = [n.removesuffix(".weight") for n, entry in entries.items() if len(entry.shape) > 1]
-    return [n for n in layers if n in whole or any(n.endswith(f".{target}") for target in targets)]
+    return [name for name in layers if meant(name)]
 
 
 def check_room(sources: Sources, target: Path) -> None:

@@ -15,8 +15,10 @@ from playloop.nn.adapter import (
     adapter_slots,
     read_adapter,
     read_adapter_config,
+    read_factors,
     write_adapter,
 )
+from playloop.nn.adapter_settings import PLAIN
 from playloop.nn.decoder import Llama, LlamaSizes, Rotary
 from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.lora import LoRAConfig, LoRALinear, adapt, adapters, merge, without_adapters
@@ -234,22 +236,87 @@ def test_sizes_that_train_nothing_are_refused(sizes, sentence):
         LoRAConfig(**sizes)
 
 
+def set_adapter(folder, **settings):
+    path = folder / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
 @pytest.mark.parametrize(
-    ("setting", "value", "sentence"),
+    "start", ["pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga", "new", 1, []]
+)
+def test_adapters_beside_a_changed_base_are_refused(tmp_path, start):
+    random_adapter(tmp_path / "adapter")
+    model = adapted(tmp_path / "adapter")
+    set_adapter(tmp_path / "adapter", init_lora_weights=start)
+    for read in (read_adapter_config, read_factors, lambda folder: read_adapter(folder, model)):
+        with pytest.raises(
+            ValueError, match=r"adapter_config\.json: init_lora_weights=.*; convert it in PEFT"
+        ):
+            read(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
     [
-        ("use_dora", True, "use_dora=True; only plain LoRA"),
-        ("modules_to_save", ["lm_head"], "modules_to_save"),
-        ("rank_pattern", {"q_proj": 8}, "rank_pattern"),
-        ("peft_type", "IA3", "peft_type='IA3'"),
-        ("r", None, "no usable r"),
+        ("use_dora", True),
+        ("use_rslora", True),
+        ("use_qalora", True),
+        ("lora_bias", True),
+        ("fan_in_fan_out", True),
+        ("bias", "lora_only"),
+        ("ensure_weight_tying", True),
+        ("peft_type", "IA3"),
+        ("modules_to_save", ["lm_head"]),
+        ("rank_pattern", {"q_proj": 8}),
+        ("alpha_pattern", {"q_proj": 8}),
+        ("layers_to_transform", [0]),
+        ("layer_replication", [[0, 2]]),
+        ("target_parameters", ["experts.weight"]),
+        ("trainable_token_indices", [1]),
+        ("alora_invocation_tokens", [1, 2]),
+        ("use_bdlora", {"nblocks": 2}),
+        ("arrow_config", {"top_k": 1}),
+        ("loftq_config", {"loftq_bits": 4}),
+        ("corda_config", {"corda_method": "ipm"}),
+        ("lora_ga_config", {"scale": "stable"}),
+        ("megatron_config", {"tp": 2}),
+        ("velora_config", {"x": 1}),
+        ("use_something_new", True),
     ],
 )
-def test_adapters_of_other_kinds_are_refused(tmp_path, setting, value, sentence):
+def test_adapters_of_other_kinds_are_refused(tmp_path, setting, value):
     random_adapter(tmp_path / "adapter")
-    path = tmp_path / "adapter" / CONFIG
-    path.write_text(json.dumps(json.loads(path.read_text()) | {setting: value}))
-    with pytest.raises(ValueError, match=sentence):
+    set_adapter(tmp_path / "adapter", **{setting: value})
+    with pytest.raises(ValueError, match=rf"adapter_config\.json: {setting}="):
         read_adapter_config(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"r": None}, {"r": 4.5}, {"r": "4"}, {"r": -1}, {"lora_alpha": []}, {"r": True}]
+)
+def test_sizes_of_the_wrong_type_are_refused(tmp_path, sizes):
+    random_adapter(tmp_path / "adapter")
+    set_adapter(tmp_path / "adapter", **sizes)
+    with pytest.raises(ValueError, match="no usable r"):
+        read_adapter_config(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("start", [True, False, None, "gaussian", "orthogonal", "eva"])
+def test_plain_adapters_of_every_version_are_read(tmp_path, start):
+    """As PEFT 0.19 writes them: every field, switched off; and what changes nothing, switched on."""
+    random_adapter(tmp_path / "adapter")
+    off = {n: v for n, v in PLAIN.items() if n not in ("peft_type", "bias", "loftq_config")}
+    inert = {"peft_version": "0.19.1", "auto_mapping": {"base_model_class": "OpenVLA"}, "revision": None}
+    inert |= {"lora_dropout": 0.05, "megatron_core": "megatron.core", "qalora_group_size": 16}
+    inert |= {"eva_config": {"rho": 2.0}, "exclude_modules": ["head"], "from_the_future": None}
+    set_adapter(tmp_path / "adapter", init_lora_weights=start, **off, **inert, loftq_config={})
+    assert read_adapter_config(tmp_path / "adapter") == LoRAConfig(4, 6.0)
+
+
+def test_a_files_pattern_is_not_run(tmp_path):
+    random_adapter(tmp_path / "adapter")
+    set_adapter(tmp_path / "adapter", target_modules="(.*.*.*.*.*.*)*x$")
+    read_adapter(tmp_path / "adapter", adapted(tmp_path / "adapter"))
 
 
 def test_damage_is_told(tmp_path):

@@ -136,7 +136,7 @@ def test_film_s_file_replaces_the_towers_and_lora_is_merged(tmp_path):
         ({"r": 16, "lora_alpha": 16}, "of two runs"),
         ({"r": 32}, "no usable r and lora_alpha"),
         ({"r": 32, "lora_alpha": 16, "use_rslora": True}, "use_rslora=True"),
-        ([], "no JSON object"),
+        ([], "not an object"),
     ):
         adapter.write_text(json.dumps(record))
         with pytest.raises(ValueError, match=complaint):
