@@ -10,6 +10,8 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
+from playloop.cli.words import is_setting
+
 COMMON = ("--help", "--debug", "--print-config")
 
 COMMON_HELP = """\
@@ -51,13 +53,13 @@ class Arguments:
 
     @property
     def names(self) -> list[str]:
-        """The words that are no settings: folders and the like."""
-        return [word for word in self.words if "=" not in word]
+        """The words that are no settings: folders and the like, `runs/epoch=9` among them."""
+        return [word for word in self.words if not is_setting(word)]
 
     @property
     def settings(self) -> list[str]:
         """The words that are settings."""
-        return [word for word in self.words if "=" in word]
+        return [word for word in self.words if is_setting(word)]
 
     @property
     def command(self) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.cli.arguments import Arguments, nearest
+from playloop.cli.declared import check_settings, hint_of
 from playloop.cli.fields import fill
+from playloop.cli.words import Word
 
 
 def load(verb: str, words: list[str]) -> DictConfig:
@@ -28,29 +27,31 @@ def load(verb: str, words: list[str]) -> DictConfig:
     Raises:
         ValueError: a word is not `key=value`, or its key or option does not exist; names the nearest one.
     """
-    overrides = [parse(word) for word in words]
+    given = [Word.parse(word) for word in words]
     with hydra():
         groups = chosen_groups(verb)
-        choices = [word for word in overrides if word.key_or_group in groups]
+        choices = [word for word in given if word.key in groups]
         config = fill(compose(verb, [check_choice(word, groups) for word in choices]))
-    settings = [word for word in overrides if word.key_or_group not in groups]
+    settings = [word for word in given if word.key not in groups]
     # A new class has other fields: it comes first, so that the rest is checked against them.
-    for override in filter(names_class, settings):
-        set_class(override, config)
+    for word in filter(names_class, settings):
+        set_class(word, config)
     free = [key for key, value in flat(config).items() if value == {}]
-    for override in settings:
-        if not names_class(override):
-            apply(override, config, free)
-    return config
+    for word in settings:
+        if not names_class(word):
+            apply(word, config, free, verb)
+    return fill(config)
 
 
 def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig | None:
     """The complete configuration of a verb; None where `--print-config` wanted only to see it, and has.
 
     Raises:
-        ValueError: as `load`, or a setting is missing that only the user can know.
+        ValueError: as `load`, a setting is not what its annotation says, or one is missing that only the user
+            can know.
     """
     config = load(verb, words)
+    check_settings(config, verb)
     if arguments.print_config:
         show(config)
         return None
@@ -148,56 +149,41 @@ def chosen_groups(verb: str) -> dict[str, list[str]]:
     return {name: loader.get_group_options(name) for name in names}
 
 
-def parse(word: str) -> Override:
-    """One word as a Hydra override.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if "=" not in word and not word.startswith("~"):
-        raise ValueError(f"{word!r} is not a setting; write key=value.")
-    try:
-        return OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        raise ValueError(f"{word} does not read as key=value; put quotes around unusual text.") from error
-
-
-def check_choice(override: Override, groups: dict[str, list[str]]) -> str:
+def check_choice(word: Word, groups: dict[str, list[str]]) -> str:
     """The word of a `group=option`.
 
     Raises:
         ValueError: there is no such option; names the nearest.
     """
-    group, choice = override.key_or_group, override.value()
-    if choice is not None and choice not in groups[group]:
-        raise ValueError(f"{group}={choice}: there is no such {group}{nearest(str(choice), groups[group])}.")
-    return override.input_line or ""
+    if word.text is not None and word.text not in groups[word.key]:
+        hint = nearest(word.text, groups[word.key])
+        raise ValueError(f"{word.key}={word.text}: there is no such {word.key}{hint}.")
+    return word.word
 
 
-def names_class(override: Override) -> bool:
+def names_class(word: Word) -> bool:
     """Whether the word exchanges a node's class."""
-    return override.key_or_group.endswith("._target_")
+    return word.key.endswith("._target_")
 
 
-def set_class(override: Override, config: DictConfig) -> None:
+def set_class(word: Word, config: DictConfig) -> None:
     """Replace a node by another class with its own fields."""
-    parent = override.key_or_group.removesuffix("._target_")
+    parent = word.key.removesuffix("._target_")
     if parent not in flat(config):
         raise ValueError(f"there is nothing called {parent!r}{nearest_key(parent, list(flat(config)))}.")
-    OmegaConf.update(config, parent, {"_target_": override.value()}, merge=False)
+    OmegaConf.update(config, parent, {"_target_": word.text}, merge=False)
     fill(config)
 
 
-def apply(override: Override, config: DictConfig, free: list[str]) -> None:
-    """Set, add (`+key=value`) or delete (`~key`) one setting, in place."""
-    key = override.key_or_group
-    if not (override.is_add() or override.is_force_add()):
-        key = full_key(key, list(flat(config)), free)
+def apply(word: Word, config: DictConfig, free: list[str], verb: str) -> None:
+    """Set, add (`+key=value`) or take away (`~key`) one setting, in place."""
+    key = word.key if "+" in word.mode else full_key(word.key, list(flat(config)), free)
     parent, _, name = key.rpartition(".")
-    if override.is_delete():
+    if word.mode == "~":
         del (OmegaConf.select(config, parent) if parent else config)[name]
     else:
-        OmegaConf.update(config, key, override.value(), merge=True, force_add=True)
+        value = word.value(hint_of(config, verb, key))
+        OmegaConf.update(config, key, value, merge=True, force_add=True)
 
 
 def full_key(key: str, known: list[str], free: list[str]) -> str:

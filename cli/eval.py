@@ -27,8 +27,9 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
-from playloop.cli.config import configure, make, parse, plain
+from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
+from playloop.cli.words import Word
 
 MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 
@@ -65,7 +66,7 @@ def sampler_of(words: list[str]) -> list[str]:
     """
     from playloop.worlds.checkpoint import is_mineworld
 
-    [folder] = [word.value() for word in map(parse, words) if word.key_or_group == "world"][-1:]
+    [folder] = [word.value(str) for word in map(Word.parse, words) if word.key == "world"][-1:]
     return [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}"] if is_mineworld(str(folder)) else []
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
+
+from playloop.core.annotations import FieldsOf
 
 
 def fill(config: DictConfig) -> DictConfig:
@@ -18,11 +24,28 @@ def fill(config: DictConfig) -> DictConfig:
         for name, value in defaults(find(target)).items():
             if name not in config:
                 config[name] = value
+        for name, hint in hints(find(target)).items():
+            name_class(config, name, hint)
     for name in list(config):
         child = None if OmegaConf.is_missing(config, name) else config._get_node(name)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
             fill(child)
     return config
+
+
+def name_class(config: DictConfig, name: str, hint: Any) -> None:
+    """Give a section, or each of several named ones, the class of its annotation where it names none."""
+    section = None if OmegaConf.is_missing(config, name) else config._get_node(name)
+    if not isinstance(section, DictConfig) or section._is_none() or section._is_interpolation():
+        return
+    if get_origin(hint) is Annotated:  # some fields of a class: the others are not to be filled in
+        return
+    if cls := inner_class(hint):
+        if "_target_" not in section:
+            config[name] = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **section}
+    elif item := dict_item(hint):
+        for key in section:
+            name_class(section, str(key), item)
 
 
 def find(target: str) -> Any:
@@ -36,6 +59,20 @@ def find(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"_target_={target} cannot be found: {error}.") from error
+
+
+@cache
+def hints(cls: Any) -> Mapping[str, Any]:
+    """Setting → annotation, of a dataclass's fields or of what another class or function is called with."""
+    if dataclasses.is_dataclass(cls):
+        annotated = get_type_hints(cls, include_extras=True)
+        return {field.name: annotated[field.name] for field in dataclasses.fields(cls) if field.init}
+    try:
+        names = inspect.signature(cls).parameters
+        annotated = get_type_hints(cls.__init__ if inspect.isclass(cls) else cls, include_extras=True)
+    except (TypeError, ValueError, NameError):  # written in C, or annotated with what is not there
+        return {}
+    return {name: annotated.get(name, Any) for name in names}
 
 
 def defaults(cls: Any) -> dict[str, Any]:
@@ -63,3 +100,24 @@ def simple(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [simple(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def inner_class(hint: Any) -> Any:
+    """The dataclass whose fields a node of this annotation has; None for other values."""
+    if get_origin(hint) is Annotated:
+        targets = [find(extra.target) for extra in get_args(hint)[1:] if isinstance(extra, FieldsOf)]
+        return targets[0] if targets else None
+    return next(
+        (part for part in parts(hint) if isinstance(part, type) and dataclasses.is_dataclass(part)), None
+    )
+
+
+def dict_item(hint: Any) -> Any:
+    """The annotation of a mapping's values; None for other annotations."""
+    found = [get_args(part)[1] for part in parts(hint) if get_origin(part) in (dict, Mapping)]
+    return found[0] if found else None
+
+
+def parts(hint: Any) -> tuple[Any, ...]:
+    """The annotations of which one must fit."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
