@@ -14,6 +14,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from playloop.nn.sampling import COLDEST
+
 TILE = 4
 """Rows and outputs of a tile; whoever calls pads both to a multiple of it."""
 LOG2_E = 1.4426950408889634
@@ -190,12 +192,48 @@ def soften(scores: np.ndarray, seen: np.ndarray, bits: np.ndarray) -> None:
         scores[k] *= share
 
 
-@fast
-def draw(logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
-    """One id from logits float32 [V], which are overwritten; see `nn.sampling` for the rule.
+MASS, COUNT = 0, 1
+"""What `threshold` adds up: the weights themselves, or how many they are."""
 
-    The least set of the likeliest ids that holds `top_p` is {p >= threshold}: the threshold is bisected, so
-    nothing is sorted. A temperature of 0 takes the likeliest.
+
+@fast
+def threshold(weights: np.ndarray, wanted: float, measure: int) -> float:
+    """The largest weight t of which {weights >= t} holds `wanted`, exactly; 0 if all of them do not.
+
+    Floats that are not negative lie in the order of their bits, so the bits are bisected until no weight lies
+    between the ends: nothing is sorted. Sums are float64's, whose rounding no two ids are near enough to see.
+
+    Args:
+        weights: float32 [V], not negative.
+        wanted: of `measure`.
+        measure: `MASS` or `COUNT`.
+    """
+    bits, most = weights.view(np.int32), np.int32(0x7F800000)
+    low, high = np.int32(0), most  # {>= low} holds enough, {>= high} does not
+    while high - low > 1:
+        middle = low + (high - low) // np.int32(2)
+        held, least, below = 0.0, most, np.int32(0)
+        for k in range(len(weights)):
+            inside = bits[k] >= middle
+            held += (np.float64(weights[k]) if measure == MASS else 1.0) if inside else 0.0
+            least = min(least, bits[k] if inside else most)
+            below = max(below, np.int32(0) if inside else bits[k])
+        if held >= wanted:
+            low = least
+        else:
+            high = below + np.int32(1)
+    found = np.zeros(1, np.int32)
+    found[0] = low
+    return found.view(np.float32)[0]
+
+
+@fast
+def draw(
+    logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: float, top_p: float, top_k: int = 0
+) -> int:
+    """One id from logits float32 [V], which are overwritten; see `nn.sampling` for the rules.
+
+    A temperature of 0 takes the likeliest; a `top_k` of 0 leaves none out.
     """
     best = 0
     for k in range(len(logits)):
@@ -203,30 +241,20 @@ def draw(logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: floa
             best = k
     if temperature <= 0:
         return best
-    most = logits[best]
+    most, divisor = logits[best], np.float32(max(temperature, COLDEST))
     for k in range(len(logits)):
-        logits[k] = (logits[k] - most) / np.float32(temperature)
+        logits[k] = (logits[k] - most) / divisor
     exponentials(logits, bits, len(logits))
-    total = np.float32(0)
+    total = 0.0
     for k in range(len(logits)):
-        total += logits[k]
-    low, high = np.float32(0), np.float32(1)  # of the likeliest, whose weight is 1
-    if top_p < 1:
-        wanted = np.float32(top_p) * total
-        for _ in range(20):
-            middle = (low + high) / np.float32(2)
-            held = np.float32(0)
-            for k in range(len(logits)):
-                held += logits[k] if logits[k] >= middle else np.float32(0)
-            if held >= wanted:
-                low = middle
-            else:
-                high = middle
-        total = np.float32(0)
+        total += np.float64(logits[k])
+    if top_p < 1 or 0 < top_k < len(logits):
+        least = threshold(logits, top_p * total, MASS) if top_p < 1 else threshold(logits, top_k, COUNT)
+        total = 0.0
         for k in range(len(logits)):
-            logits[k] = logits[k] if logits[k] >= low else np.float32(0)
-            total += logits[k]
-    target, reached, last = uniform * np.float64(total), 0.0, best
+            logits[k] = logits[k] if logits[k] >= least else np.float32(0)
+            total += np.float64(logits[k])
+    target, reached, last = uniform * total, 0.0, best
     for k in range(len(logits)):
         if logits[k] > 0:
             reached += logits[k]
@@ -238,9 +266,9 @@ def draw(logits: np.ndarray, bits: np.ndarray, uniform: float, temperature: floa
 
 @fast
 def draw_rows(
-    logits: np.ndarray, uniform: np.ndarray, temperature: float, top_p: float, ids: np.ndarray
+    logits: np.ndarray, uniform: np.ndarray, temperature: float, top_p: float, top_k: int, ids: np.ndarray
 ) -> None:
     """`draw` for every row of logits float32 [R, V], which are overwritten: ids int64 [R]."""
     bits = np.zeros(logits.shape[1], np.int32)
     for row in range(len(logits)):
-        ids[row] = draw(logits[row], bits, uniform[row], temperature, top_p)
+        ids[row] = draw(logits[row], bits, uniform[row], temperature, top_p, top_k)

@@ -24,6 +24,9 @@ def lowest_argmax(x: Tensor) -> Tensor:
     return torch.where(x == x.amax(dim=-1, keepdim=True), places, x.shape[-1] - 1).amin(-1)
 
 
+COLDEST = 1e-30
+"""Logits are divided by no smaller temperature: float32 ends soon below it."""
+
 BLOCK = 256
 """Ids of a large vocabulary that are summed before one of them is looked for."""
 
@@ -65,18 +68,23 @@ def rank_descending(scores: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(-1, order, places)
 
 
-def nucleus(probabilities: Tensor, top_p: float, rounds: int = 24) -> Tensor:
+def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     """Probabilities [..., V] with zeros outside the smallest set of the likeliest that holds `top_p`.
 
-    Nothing is sorted: the set is {p >= threshold}, and the threshold is bisected, each round one sum. What is
-    left is not normalised.
+    The set is {p >= threshold}, so equal ones are all in it or all outside. It is exact: sums are float64's,
+    and the share is of what the probabilities add up to. What is left is not normalised. All other ways to
+    draw (`nn.kernels.draw` on a CPU, `nn.fused.draw` on a GPU) have this rule.
     """
     if top_p >= 1.0:
         return probabilities
-    high = probabilities.amax(-1, keepdim=True)  # {p >= high} is the least set there is
-    low = torch.zeros_like(high)
-    for _ in range(rounds):
-        middle = (low + high) / 2
-        holds = (probabilities * (probabilities >= middle)).sum(-1, keepdim=True) >= top_p
-        low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
-    return probabilities * (probabilities >= torch.where(low > 0, low, high))
+    ordered = probabilities.sort(-1, descending=True).values
+    held = ordered.cumsum(-1, dtype=torch.float64)
+    last = (held < top_p * held[..., -1:]).sum(-1, keepdim=True)  # of the ordered ones that are needed
+    return probabilities * (probabilities >= ordered.gather(-1, last))
+
+
+def likeliest(probabilities: Tensor, top_k: int) -> Tensor:
+    """Probabilities [..., V] with zeros where `top_k` others are greater; ids as likely as the last stay."""
+    if top_k >= probabilities.shape[-1]:
+        return probabilities
+    return probabilities * (probabilities >= probabilities.topk(top_k, -1).values[..., -1:])

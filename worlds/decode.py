@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playloop.nn.checks import check_types
 from playloop.nn.llama import attend_grouped
-from playloop.nn.sampling import inverse_cdf, nucleus
+from playloop.nn.sampling import COLDEST, inverse_cdf, likeliest, nucleus
 from playloop.worlds.cache import RingCache
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.schedule import Schedule
@@ -24,22 +25,33 @@ class SamplerConfig:
         top_p: share of the mass that the likeliest tokens must hold to be drawn from.
         window: of the schedule; one that the model was trained with.
         level: which of the model's corruption levels its context is said to have.
+        top_k: how many of the likeliest tokens are drawn from, and those that are as likely as the last of
+            them; None for no such limit. Only beside a `top_p` of 1.
     """
 
     temperature: float = 1.0
     top_p: float = 0.7
     window: int = 1
     level: int = 0
+    top_k: int | None = None
 
     def check_draws(self) -> None:
         """Refuse what no model can do.
 
         Raises:
-            ValueError: a number is out of range.
+            ValueError: a value is of another type or out of range, or two exclude each other.
         """
+        check_types(self)
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise ValueError(
                 f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k={self.top_k} must be 1 or more, or null for no limit")
+        if self.top_k is not None and self.top_p < 1:
+            raise ValueError(
+                f"top_k={self.top_k} and top_p={self.top_p} exclude each other, as in MineWorld's release: "
+                "set top_p=1 to draw from the top_k likeliest"
             )
 
     def check(self, sizes: WorldConfig) -> None:
@@ -62,11 +74,19 @@ def sample(logits: Tensor, uniform: Tensor, config: SamplerConfig, fused: bool =
     if fused:
         from playloop.nn.fused.draw import draw_tokens
 
-        return draw_tokens(logits, uniform, config.temperature, config.top_p)
+        return draw_tokens(logits, uniform, config.temperature, config.top_p, config.top_k)
     if logits.device.type == "cpu":
         return _sample_compiled(logits, uniform, config)
-    probabilities = (logits.float() / config.temperature).softmax(-1)
-    return inverse_cdf(nucleus(probabilities, config.top_p), uniform)
+    return inverse_cdf(kept(logits, config), uniform)
+
+
+def kept(logits: Tensor, config: SamplerConfig) -> Tensor:
+    """Probabilities of what may be drawn, not normalised, and zeros: logits [..., V] → float32 [..., V]."""
+    below = logits.float() - logits.float().amax(-1, keepdim=True)  # first: a small temperature overflows
+    probabilities = (below / max(config.temperature, COLDEST)).softmax(-1)
+    if config.top_k is not None:
+        return likeliest(probabilities, config.top_k)
+    return nucleus(probabilities, config.top_p)
 
 
 def _sample_compiled(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> Tensor:
@@ -76,7 +96,8 @@ def _sample_compiled(logits: Tensor, uniform: Tensor, config: SamplerConfig) -> 
     rows = logits.detach().to(torch.float32, copy=True).flatten(0, -2).contiguous()
     ids = torch.empty(len(rows), dtype=torch.int64)
     numbers = uniform.to(torch.float64).flatten().contiguous()
-    draw_rows(rows.numpy(), numbers.numpy(), config.temperature, config.top_p, ids.numpy())
+    drawn = config.temperature, config.top_p, config.top_k or 0
+    draw_rows(rows.numpy(), numbers.numpy(), *drawn, ids.numpy())
     return ids.view(uniform.shape)
 
 

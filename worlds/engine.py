@@ -94,6 +94,7 @@ class Engine:
             model.config.codes,
             config.temperature,
             config.top_p,
+            config.top_k or 0,
             tokens,
         )
         found, end = torch.from_numpy(tokens), torch.tensor([schedule.tokens - 1])

@@ -216,6 +216,7 @@ def decode(
     codes: int,
     temperature: float,
     top_p: float,
+    top_k: int,
     tokens: np.ndarray,
 ) -> None:
     """Fill `tokens` int64 [N] with the next frame, pass by pass; keys and values are written on the way."""
@@ -240,4 +241,5 @@ def decode(
             target = plan.target[step, row]
             if target >= 0:
                 logits = s.logits[row, :codes]
-                tokens[target] = draw(logits, s.bits, frame.uniform[target], temperature, top_p)
+                number = frame.uniform[target]
+                tokens[target] = draw(logits, s.bits, number, temperature, top_p, top_k)

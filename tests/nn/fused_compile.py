@@ -25,7 +25,7 @@ DRAW = {
     "ids": "*i64",
     "count": "i32",
     "temperature": "fp32",
-    "top_p": "fp32",
+    "wanted": "fp64",
 }
 PLACE = dict.fromkeys(("projected", "cosines", "sines", "queries", "keys", "values"), HALF) | {
     "places": "*i64"
@@ -56,7 +56,7 @@ KERNELS = {
     "attention, OpenVLA": attention(64, 128),
     "join": ("attention", "_join", JOIN, {"PARTS": 64, "SIZE": 64}, 4),
     "heads": ("heads", "_place", PLACE, {"HEADS": 16, "GROUPS": 4, "HALF": 32}, 1),
-    "draw": ("draw", "_draw", DRAW, {"CODES": 8192, "ROUNDS": 24}, 16),
+    "draw": ("draw", "_draw", DRAW, {"CODES": 8192, "KEPT": "mass"}, 16),
 }
 """Name → module, kernel, types of its arguments, its constants and warps."""
 

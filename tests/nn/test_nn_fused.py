@@ -18,7 +18,8 @@ from playloop.nn.fused.attention import attend_packed
 from playloop.nn.fused.draw import draw_tokens
 from playloop.nn.fused.linear import linear_rows
 from playloop.nn.quantize import quantize, rows_to_int8
-from playloop.nn.sampling import inverse_cdf, nucleus
+from playloop.nn.sampling import inverse_cdf
+from playloop.worlds.decode import SamplerConfig, kept
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = LlamaSizes(width=64, layers=2, heads=4, groups=2, hidden=96)
@@ -147,13 +148,14 @@ def test_eight_bits_cost_what_they_cost_pytorch(kind, most):
     assert 1e-3 < errors[1] < 1.2 * errors[0] < most
 
 
-@pytest.mark.parametrize("top_p", [0.3, 0.8, 1.0])
-@pytest.mark.parametrize("count", [48, 4096])
-def test_draws_are_those_of_nucleus_and_inverse_cdf(top_p, count):
-    logits, uniform = 3 * draw(2, 10, count), torch.rand(2, 10, generator=generator(), device=DEVICE)
+@pytest.mark.parametrize(("top_p", "top_k"), [(0.3, None), (0.8, None), (1.0, None), (1.0, 11)])
+@pytest.mark.parametrize("count", [48, 8192])
+def test_draws_are_those_of_pytorch(top_p, top_k, count):
+    logits, uniform = 3 * draw(4, 10, count), torch.rand(4, 10, generator=generator(), device=DEVICE)
     uniform[0, :2] = torch.tensor([0.0, 1 - 2**-24], device=DEVICE)
-    found = draw_tokens(logits, uniform, 0.7, top_p)
-    wanted = inverse_cdf(nucleus((logits / 0.7).softmax(-1), top_p), uniform)
+    logits[3] = logits[3].round()  # equal ones are in together
+    found = draw_tokens(logits, uniform, 0.7, top_p, top_k)
+    wanted = inverse_cdf(kept(logits, SamplerConfig(0.7, top_p, top_k=top_k)), uniform)
     assert torch.equal(found, wanted) and wanted.unique().numel() > 8
 
 
