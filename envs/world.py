@@ -209,13 +209,13 @@ class WorldEnv(PlayEnv):
             self.advance(np.zeros(ACTION_SIZE, np.float32))
             self.observe()
 
-    def sampling(self, temperature: float, top_p: float) -> None:
-        """How frames are drawn from now on.
+    def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
+        """How frames are drawn from now on; see `SamplerConfig`, None for no limit of their number.
 
         Raises:
-            ValueError: a number is out of range.
+            ValueError: a number is out of range, or two exclude each other.
         """
-        sampler = replace(self.session.sampler, temperature=temperature, top_p=top_p)
+        sampler = replace(self.session.sampler, temperature=temperature, top_p=top_p, top_k=top_k)
         self.world.check(sampler)
         self.session.sampler = sampler
 

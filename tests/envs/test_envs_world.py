@@ -110,6 +110,12 @@ def test_sampling_changes_live_and_is_checked(checkpoint):
     for temperature, top_p in ((-1.0, 0.5), (1.0, 0.0), (1.0, 1.5)):
         with pytest.raises(ValueError, match="temperature"):
             env.sampling(temperature, top_p)
+    env.sampling(5.0, 1.0, top_k=1)
+    hot = play(env, Episode("world", 0, 1, 0), still)
+    env.sampling(0.0, 1.0)
+    assert np.array_equal(hot, play(env, Episode("world", 0, 1, 0), still))
+    with pytest.raises(ValueError, match="top_k=5 and top_p=0.8 exclude each other"):
+        env.sampling(1.0, 0.8, top_k=5)
 
 
 def test_escape_leaves_and_the_horizon_ends(checkpoint):

@@ -69,10 +69,12 @@ def _header(result: dict[str, Any], run: dict[str, Any]) -> str:
         for data in result["data"]
     )
     sampler = result["sampler"]
+    top_k = sampler.get("top_k")  # older results have none
+    likeliest = f"top-p {sampler['top_p']}" if top_k is None else f"top-k {top_k}"
     line = [
         f"on {names}",
         f"{result['clips']} clips, {result['context']} true frames then {result['horizon']} imagined",
-        f"window {sampler['window']}, temperature {sampler['temperature']}, top-p {sampler['top_p']}",
+        f"window {sampler['window']}, temperature {sampler['temperature']}, {likeliest}",
         run["provenance"]["started"][:10],
     ]
     return f"<header><h1>World model {escape(result['world'])}</h1><p>{escape(' · '.join(line))}</p></header>"

@@ -143,6 +143,8 @@ def identity(
 ) -> dict[str, Any]:
     """All that can change an imagined token."""
     sampler = {name: value for name, value in asdict(config.sampler).items() if name != "window"}
+    if sampler["top_k"] is None:  # so that frames imagined before there was one count
+        del sampler["top_k"]
     recordings = material.recordings
     return {
         "world": loaded.name,
