@@ -7,6 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from playloop.core.annotations import Positive
+
 
 @dataclass(frozen=True)
 class CameraBins:
@@ -18,13 +20,14 @@ class CameraBins:
         most: turns beyond it are clipped, in degrees.
         width: of a bin on the scale most · v.
         mu: how much finer the middle is.
-        truncate: drop the fraction of a degree first, as MineWorld's release does: its integer camera loses
-            every turn under a degree, and with its wide first bin every turn under two.
+        truncate: drop the fraction of a degree first, as MineWorld's release does where it reads raw records:
+            its integer camera loses every turn under a degree, and with its wide first bin every turn under
+            two. Encode raw turns so, and no others: what was read by the release has lost them already.
     """
 
-    most: float = 90.0
-    width: float = 6.0
-    mu: float = 100.0
+    most: Positive = 90.0
+    width: Positive = 6.0
+    mu: Positive = 100.0
     truncate: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +68,6 @@ FINE = CameraBins()
 MINEWORLD = CameraBins(90.0, 9.0, 11.4887)
 """MineWorld's 21 bins (arXiv 2504.08388) without its truncation."""
 MINEWORLD_COMPAT = CameraBins(90.0, 9.0, 11.4887, truncate=True)
-"""MineWorld's 21 bins as released."""
+"""MineWorld's 21 bins, and what they make of a raw turn in the release."""
 VPT = CameraBins(10.0, 2.0, 10.0)
 """VPT's 11 bins (arXiv 2206.11795)."""

@@ -37,7 +37,7 @@ CONFLICTS = (
 def clean_conflicts(vectors: np.ndarray) -> np.ndarray:
     """A copy of action vectors [..., 25] in which both keys of a conflicting pair are released.
 
-    All pairs are judged by what was held, as MineWorld and VPT do with raw recordings.
+    All pairs are judged by what was held, as MineWorld does with raw recordings; VPT keeps such keys.
     """
     cleaned = vectors.copy()
     for pair in CONFLICTS:
@@ -48,14 +48,30 @@ def clean_conflicts(vectors: np.ndarray) -> np.ndarray:
 
 
 def choose(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
-    """Which key of the group is held, from 1, int64 [...]; 0 for none and, but for the hotbar, for two."""
+    """Which key of the group is held, from 1, int64 [...]; 0 for none and for two of them.
+
+    MineWorld's rule, and that of its metric: of the hotbar's keys, though, the first one counts.
+    """
     held = vectors[..., [place_of(name) for name in group]] > 0.5
     one = held.any(-1) if group is HOTBAR else held.sum(-1) == 1
     return np.where(one, held.argmax(-1) + 1, 0)
 
 
+OPPOSITE = ("forward", "back"), ("left", "right")
+"""Groups of which VPT takes two keys held for none."""
+
+
+def choose_last(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
+    """Which key of the group is held, from 1, int64 [...], by VPT's rule: of several the last one counts, and
+    opposite ones cancel each other."""
+    held = vectors[..., [place_of(name) for name in group]] > 0.5
+    none = held.all(-1) if group in OPPOSITE else ~held.any(-1)
+    last = (held * np.arange(1, len(group) + 1)).max(-1)
+    return np.where(none, 0, last)
+
+
 def press(vectors: np.ndarray, group: tuple[str, ...], choice: np.ndarray) -> None:
-    """Write the inverse of `choose` into action vectors."""
+    """Write the inverse of `choose` and `choose_last` into action vectors."""
     for number, name in enumerate(group, 1):
         vectors[..., place_of(name)] = choice == number
 
@@ -112,7 +128,10 @@ class MineWorldActions:
 
     Args:
         first: the first action id; below it are the frame's.
-        camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for ids as the release gives them, which its weights know.
+        camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for the ids that the release gives raw turns (of a VPT
+            record or a mouse), as its weights were trained: it drops fractions of a degree where it reads such
+            records. Its tokenizer does not: actions that are dictionaries already (the release's own
+            validation files) have the ids that `MINEWORLD` gives them.
     """
 
     first: int = 8192
@@ -183,6 +202,8 @@ VPT_GROUPS: tuple[tuple[str, ...], ...] = (
 class VPTActions:
     """VPT's two numbers: one of 8641 combinations of keys and one of 121 turns (arXiv 2206.11795).
 
+    Its rule for several keys of one group is not MineWorld's, see `choose_last`.
+
     The keys' last digit says whether the camera turns at all; the inventory key excludes everything else.
     """
 
@@ -204,7 +225,7 @@ class VPTActions:
         bins = self.camera.encode(vectors[..., -2:])
         keys = np.zeros(vectors.shape[:-1], np.int64)
         for group in VPT_GROUPS:
-            keys = keys * (len(group) + 1) + choose(vectors, group)
+            keys = keys * (len(group) + 1) + choose_last(vectors, group)
         keys = keys * 2 + (bins != self.camera.zero).any(-1)
         opened = vectors[..., place_of("inventory")] > 0.5
         still = self.camera.zero * (self.camera.count + 1)

@@ -88,6 +88,29 @@ def test_classes_stay_in_their_sizes():
     assert VPTActions().sizes == (8641, 121)
 
 
+VPT_KEYS = [  # OpenAI's CameraHierarchicalMapping: digits of base 10, 3, 3, 3, 2, 2, 2, 2, 2
+    (["sneak", "sprint"], (5, 6), 65),
+    (["hotbar.2", "hotbar.7"], (5, 6), 6049),
+    (["hotbar.9", "hotbar.1", "hotbar.4"], (5, 5), 9 * 864),
+    (["forward", "back"], (5, 5), 0),
+    (["left", "right", "jump"], (5, 5), 2),
+    (["back", "left", "right", "attack", "use"], (4, 5), 2 * 288 + 16 + 4 + 1),
+    (["drop", "pickItem", "swapHands"], (5, 5), 8),
+]
+
+
+@pytest.mark.parametrize(("keys", "bins", "joint"), VPT_KEYS)
+def test_vpts_rule_for_several_keys(keys, bins, joint):
+    turn = VPT.decode(np.array(bins))
+    vector = action_vector({**dict.fromkeys(keys, 1), "camera": turn})
+    assert VPTActions().encode(vector).tolist() == [joint, 11 * bins[0] + bins[1]]
+
+
+def test_mineworlds_rule_for_several_keys_is_another():
+    held = action_vector({"sneak": 1, "sprint": 1, "hotbar.2": 1, "hotbar.7": 1, "use": 1, "attack": 1})
+    assert MineWorldActions().encode(held)[3:10].tolist() == [8207, *[NULL] * 6]
+
+
 def test_the_inventory_key_excludes_the_rest_in_vpt():
     keys, turn = VPTActions().encode(action_vector({"inventory": 1, "forward": 1, "camera": (5, 5)}))
     assert (keys, turn) == (8640, 60)
