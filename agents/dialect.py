@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.base import Agent, Plan
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.actions import Grip, absolute_gripper, axis_angle_of, relative_gripper
@@ -78,7 +79,7 @@ class DialectConfig:
 
     policy: Any
     dialect: str = "bridge"
-    size: tuple[int, int] = (224, 224)
+    size: tuple[Count, Count] = (224, 224)
     resize: str = "lanczos"
 
     def make(self) -> DialectAgent:

@@ -9,6 +9,7 @@ import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
+from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -36,10 +37,10 @@ class ExpertConfig:
             the goal.
     """
 
-    hover: float = 0.10
-    gain: float = 1.5
-    disturbance: float = 0.0
-    misses: float = 0.0
+    hover: Magnitude = 0.10
+    gain: Positive = 1.5
+    disturbance: Fraction = 0.0
+    misses: Fraction = 0.0
 
     def make(self) -> Expert:
         """Construct the agent."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
@@ -42,8 +43,8 @@ class ExplorerConfig:
         rows: episodes decided for in one call.
     """
 
-    chunk: int = 20
-    rows: int = 16
+    chunk: Count = 20
+    rows: Count = 16
 
     def make(self) -> Explorer:
         """The agent."""

@@ -15,6 +15,7 @@ import numpy as np
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
+from playloop.core.annotations import Natural
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -32,8 +33,8 @@ class HandoverConfig:
 
     policy: PolicyAgentConfig
     expert: Any = field(default_factory=ExpertConfig)
-    earliest: int = 3
-    latest: int = 12
+    earliest: Natural = 3
+    latest: Natural = 12
 
     def make(self) -> Handover:
         """The agent, the policy's checkpoint loaded and verified."""

@@ -13,6 +13,7 @@ import torch
 from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
+from playloop.core.annotations import DecoderFields, Natural
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
@@ -71,8 +72,8 @@ class OpenVLAAgentConfig:
     execute: int | None = None
     decoder: str | None = None
     ids: str | None = None
-    diffusion: dict[str, Any] = field(default_factory=dict)
-    reuse: int = 0
+    diffusion: DecoderFields = field(default_factory=dict)
+    reuse: Natural = 0
     images: dict[str, Any] = field(default_factory=dict)
     prompt: str | None = None
     resize: str | None = None

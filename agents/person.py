@@ -10,6 +10,7 @@ import numpy as np
 
 from playloop.agents.base import Plan
 from playloop.agents.keymaps import Held, KeyMap, keymap_for
+from playloop.core.annotations import Portion
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -25,7 +26,7 @@ class PersonConfig:
     """
 
     degrees_per_pixel: float = 0.15
-    arm_speed: float = 0.5
+    arm_speed: Portion = 0.5
     without: Sequence[str] = ()
 
     def make(self) -> Person:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from playloop.agents.base import Plan
+from playloop.core.annotations import Count, DecoderFields
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.policies.base import Policy
@@ -35,13 +36,13 @@ class PolicyAgentConfig:
     """
 
     checkpoint: str
-    execute: int | None = None
+    execute: Count | None = None
     ensemble: float | None = None
-    batch: int = 1
-    decoder: dict[str, Any] = field(default_factory=dict)
+    batch: Count = 1
+    decoder: DecoderFields = field(default_factory=dict)
     device: str = "cpu"
     verify: str = "strict"
-    threads: int = 1
+    threads: Count = 1
 
     def make(self) -> PolicyAgent:
         """The agent, its checkpoint loaded and verified."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -25,8 +26,8 @@ class RandomAgentConfig:
 
     low: float = -1.0
     high: float = 1.0
-    chunk: int = 8
-    rows: int = 16
+    chunk: Count = 8
+    rows: Count = 16
 
     def make(self) -> RandomAgent:
         """The agent."""

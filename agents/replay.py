@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -25,8 +26,8 @@ class ReplayAgentConfig:
     """
 
     folder: str
-    chunk: int = 8
-    rows: int = 16
+    chunk: Count = 8
+    rows: Count = 16
 
     def make(self) -> ReplayAgent:
         """The agent; files are read when their episode begins."""

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
+from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -39,9 +40,9 @@ class WidowXExpertConfig:
             to recover.
     """
 
-    hover: float = 0.06
-    gain: float = 0.5
-    disturbance: float = 0.0
+    hover: Magnitude = 0.06
+    gain: Positive = 0.5
+    disturbance: Fraction = 0.0
 
     def make(self) -> WidowXExpert:
         """Construct the agent."""

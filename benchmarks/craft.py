@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from playloop.agents.explorer import ExplorerConfig
+from playloop.core.annotations import Count, Natural
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
@@ -36,10 +37,10 @@ class CraftBenchConfig:
         init: stored world of the episode.
     """
 
-    sizes: tuple[tuple[int, int], ...] = ((64, 64), (128, 128), (224, 384), (360, 640))
-    views: int = 60
-    steps: int = 600
-    init: int = 0
+    sizes: tuple[tuple[Count, Count], ...] = ((64, 64), (128, 128), (224, 384), (360, 640))
+    views: Count = 60
+    steps: Count = 600
+    init: Natural = 0
 
     def make(self) -> CraftBench:
         """The bench, its episode played."""

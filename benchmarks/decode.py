@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import nn
 
 from playloop.benchmarks.machine import alternate, at_least_one, matrix_rate
+from playloop.core.annotations import Count, DecoderFields
 from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
 from playloop.policies.diffusion import Decoded, decode, draw_noise
@@ -28,8 +29,8 @@ class DecodeBenchConfig:
     """
 
     checkpoint: str
-    repeats: int = 20
-    decoder: dict[str, Any] = field(default_factory=dict)
+    repeats: Count = 20
+    decoder: DecoderFields = field(default_factory=dict)
     device: str = "cpu"
 
     def make(self) -> DecodeBench:

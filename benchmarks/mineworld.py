@@ -17,6 +17,7 @@ from torch import Tensor
 from playloop.benchmarks.machine import Cost, name_of, rates, short, timing, wait
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
+from playloop.core.annotations import Count
 from playloop.nn.decoder import Kernels
 from playloop.nn.graphs import Captured
 from playloop.nn.quantize import KINDS, Kind
@@ -54,15 +55,15 @@ class MineWorldBenchConfig:
         device: to run on.
     """
 
-    model: str = "small"
-    windows: tuple[int, ...] = (1,)
-    plain: tuple[int, ...] = (4, 2)
-    players: int = 1
+    model: str | None = "small"
+    windows: tuple[Count, ...] = (1,)
+    plain: tuple[Count, ...] = (4, 2)
+    players: Count = 1
     kernels: tuple[Kernels, ...] = ("torch",)
     weights: Kind | None = None
-    frames: int = 16
+    frames: Count = 16
     precision: str = "bf16"
-    threads: int = 2
+    threads: Count = 2
     graphs: bool = True
     device: str = "cpu"
 

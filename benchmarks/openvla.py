@@ -23,6 +23,7 @@ from playloop.benchmarks.machine import (
 )
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
+from playloop.core.annotations import Count
 from playloop.nn.decoder import Kernels, LlamaSizes
 from playloop.nn.quantize import KINDS, Kind
 from playloop.nn.vit import ViTConfig
@@ -74,16 +75,16 @@ class OpenVLABenchConfig:
         device: to run on.
     """
 
-    model: str = "small"
+    model: str | None = "small"
     ways: tuple[str, ...] = WAYS
-    rounds: tuple[int, ...] = (12, 4)
+    rounds: tuple[Count, ...] = (12, 4)
     weights: Kind | None = None
     kernels: tuple[Kernels, ...] = ("torch",)
-    batch: int = 1
-    words: int = 30
+    batch: Count = 1
+    words: Count = 30
     precision: str = "bf16"
-    repeats: int = 10
-    threads: int = 2
+    repeats: Count = 10
+    threads: Count = 2
     graphs: bool = True
     device: str = "cpu"
 

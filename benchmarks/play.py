@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from playloop.benchmarks.chromium import chromium, numbers, open_page
+from playloop.core.annotations import Count, Positive
 
 BEGINNING = 15.0
 """Seconds after which the beginning is looked at: the page's last 200 frames are ten."""
@@ -37,9 +38,9 @@ class PlayBenchConfig:
     """
 
     settings: tuple[str, ...] = ("env=craft",)
-    seconds: float = 30.0
+    seconds: Positive = 30.0
     keys: tuple[str, ...] = ("KeyW", "KeyD", "KeyW", "KeyA")
-    size: tuple[int, int] = (1280, 800)
+    size: tuple[Count, Count] = (1280, 800)
 
     def make(self) -> PlayBench:
         """The bench."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from playloop.core.annotations import Count, Natural
 from playloop.envs.contract import PlayEnv
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.bridge import TASKS, make_maniskill
@@ -29,10 +30,10 @@ class SimplerBenchConfig:
         rounds: of all ways, one after the other; the best of each counts.
     """
 
-    task: int = 1
-    steps: int = 56
-    chunk: int = 8
-    rounds: int = 4
+    task: Natural = 1
+    steps: Count = 56
+    chunk: Count = 8
+    rounds: Count = 4
 
     def make(self) -> SimplerBench:
         """The bench, its simulators loaded."""

@@ -12,6 +12,7 @@ import torch
 from rich.table import Table
 
 from playloop.benchmarks.machine import bandwidth
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import World, load_world
@@ -40,8 +41,8 @@ class WorldBenchConfig:
     checkpoint: str | None = None
     model: WorldConfig = field(default_factory=WorldConfig)
     backends: tuple[str, ...] = ("kernels", "torch")
-    frames: int = 60
-    threads: int = 2
+    frames: Count = 60
+    threads: Count = 2
     precision: str = "bf16"
     device: str = "cpu"
 

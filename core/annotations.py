@@ -18,7 +18,7 @@ Magnitude = Annotated[float, Ge(0)]
 """A finite number, 0 or more."""
 Positive = Annotated[float, Gt(0)]
 """A finite number above 0."""
-Share = Annotated[float, Ge(0), Le(1)]
+Fraction = Annotated[float, Ge(0), Le(1)]
 """A number from 0 to 1."""
 Portion = Annotated[float, Gt(0), Le(1)]
 """A number above 0, up to 1."""

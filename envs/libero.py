@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from playloop.core.annotations import Count, Natural
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode
@@ -62,10 +63,10 @@ class LiberoConfig:
     """
 
     suite: str = "libero_object"
-    size: int = IMAGE_SIZE
-    horizon: int | None = None
-    settle_steps: int = SETTLE_STEPS
-    success_steps: int = 1
+    size: Count = IMAGE_SIZE
+    horizon: Count | None = None
+    settle_steps: Natural = SETTLE_STEPS
+    success_steps: Count = 1
     protocol: str = "standard"
 
     def __post_init__(self) -> None:

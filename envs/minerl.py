@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.annotations import Count
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
@@ -68,9 +69,9 @@ class MineRLConfig:
             `seed`, `reset`, `step` and dictionary of actions: for forks and patched builds.
     """
 
-    height: int = 360
-    width: int = 640
-    horizon: int | None = None
+    height: Count = 360
+    width: Count = 640
+    horizon: Count | None = None
     factory: str = "playloop.envs.minerl.make_minerl"
 
     def __post_init__(self) -> None:
@@ -161,8 +162,6 @@ class MineRLEnv(PlayEnv):
     def advance(self, action: np.ndarray) -> Outcome:
         if self._pov is None or self._loaded is None:
             raise RuntimeError(NOT_BEGUN)
-        if not np.isfinite(action).all():
-            raise ValueError(f"an action must be finite numbers, got {action!r}")
         seen, reward, done, info = self._game.step(game_action(action, self._game.action_space))
         if "error" in info:  # MineRL goes on with a random observation
             raise RuntimeError(f"MineRL lost its game: {info['error']}")

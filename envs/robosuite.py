@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
+from playloop.core.annotations import Count
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode, choose_episodes
@@ -34,8 +35,8 @@ class RobosuiteConfig:
         horizon: most actions; None is the task's own limit.
     """
 
-    size: int = 256
-    horizon: int | None = None
+    size: Count = 256
+    horizon: Count | None = None
 
     def make(self) -> RobosuiteEnv:
         """Construct the environment; scenes are loaded when an episode begins."""

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.annotations import Count, Magnitude
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 
@@ -56,11 +57,11 @@ class ToyReachConfig:
         step_seconds: time that a step pretends to cost.
     """
 
-    tasks: int = 4
-    inits: int = 5
-    horizon: int = 40
+    tasks: Count = 4
+    inits: Count = 5
+    horizon: Count = 40
     fault: ToyFault | None = None
-    step_seconds: float = 0.0
+    step_seconds: Magnitude = 0.0
 
     def make(self) -> ToyReach:
         """The environment."""

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from playloop.core.annotations import Count, Natural
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
@@ -46,11 +47,11 @@ class WorldEnvConfig:
 
     checkpoint: str
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    inits: int = 50
-    horizon: int = 1000
+    inits: Count = 50
+    horizon: Count = 1000
     device: str = "cpu"
     backend: str = "auto"
-    threads: int = 1
+    threads: Natural = 1
     weights: Literal["int8", "fp8"] | None = None
     inverse: str | None = None
 

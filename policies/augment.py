@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Fraction, Magnitude, Natural
+
 
 @dataclass
 class Augmentation:
@@ -21,9 +23,9 @@ class Augmentation:
         shift: largest shift in patches, the edge repeated.
     """
 
-    brightness: float = 0.1
-    contrast: float = 0.15
-    shift: int = 0
+    brightness: Fraction = 0.1
+    contrast: Magnitude = 0.15
+    shift: Natural = 0
 
     def __call__(self, patches: Tensor, generator: torch.Generator) -> Tensor:
         """Patches [B, C, h, w], in a range 4 wide around zero."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Magnitude, Natural, Positive
 from playloop.nn.layers import MLP, Linear, fourier_features
 from playloop.nn.transformer import PrefixCache, Transformer, prefix_mask
 from playloop.nn.vision import PATCH, Tower, patchify
@@ -35,10 +36,10 @@ class CameraConfig:
         keypoints: soft keypoints, together one more token.
     """
 
-    channels: tuple[int, ...] = (48, 96, 192)
-    blocks: tuple[int, ...] = (1, 1, 1)
-    pool: int = 1
-    keypoints: int = 32
+    channels: tuple[Count, ...] = (48, 96, 192)
+    blocks: tuple[Natural, ...] = (1, 1, 1)
+    pool: Count = 1
+    keypoints: Natural = 32
 
 
 @dataclass
@@ -69,20 +70,20 @@ class VLAConfig:
             "robot0_eye_in_hand": CameraConfig(channels=(32, 64, 128), pool=2),
         }
     )
-    image_size: int | tuple[int, int] = 128
-    instruction_size: int = 384
-    width: int = 192
-    layers: int = 4
-    heads: int = 3
-    expansion: float = 2.0
-    chunk: int = 8
-    execute: int | None = None
+    image_size: Count | tuple[Count, Count] = 128
+    instruction_size: Count = 384
+    width: Count = 192
+    layers: Count = 4
+    heads: Count = 3
+    expansion: Positive = 2.0
+    chunk: Count = 8
+    execute: Count | None = None
     attention: Literal["prefix", "full"] = "prefix"
-    position: tuple[int, int, int] = (0, 1, 2)
-    target_size: int = 6
-    target_weight: float = 1.0
-    target_noise: float = 0.005
-    draws: int = 2
+    position: tuple[Natural, Natural, Natural] = (0, 1, 2)
+    target_size: Natural = 6
+    target_weight: Magnitude = 1.0
+    target_noise: Magnitude = 0.005
+    draws: Count = 2
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property

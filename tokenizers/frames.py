@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Fraction, Natural
 from playloop.nn.fsq import FSQ
 from playloop.nn.layers import Conv2d, Residual
 
@@ -30,13 +31,13 @@ class FrameTokenizerConfig:
             mistakes decode to small mistakes (arXiv 2503.08354).
     """
 
-    height: int = 64
-    width: int = 64
-    channels: tuple[int, ...] = (48, 128)
-    blocks: tuple[int, ...] = (1, 3)
-    levels: tuple[int, ...] = (8, 5, 5, 5)
-    perturbed: float = 0.2
-    disturbance: float = 0.25
+    height: Count = 64
+    width: Count = 64
+    channels: tuple[Count, ...] = (48, 128)
+    blocks: tuple[Natural, ...] = (1, 3)
+    levels: tuple[Count, ...] = (8, 5, 5, 5)
+    perturbed: Fraction = 0.2
+    disturbance: Fraction = 0.25
 
     @property
     def side(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from playloop.core.annotations import Fraction, Natural
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.envs.contract import Contract
@@ -42,9 +43,9 @@ class FrameTaskConfig:
     data: list[str]
     start: str | None = None
     camera: str = ""
-    validation: float = 0.03
+    validation: Fraction = 0.03
     seed: int = 0
-    processes: int = 2
+    processes: Natural = 2
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     cache: str | None = None
     command: str = ""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count
 from playloop.nn.folder import read_record
 from playloop.nn.record import to_record
 from playloop.tokenizers.vq import VQTokenizer
@@ -53,7 +54,7 @@ class MineWorldTaskConfig(FrameTaskConfig):
     tokenizer: str | None = None
     model: dict[str, Any] = field(default_factory=dict)
     start_queries: bool = False
-    clip: int | None = None
+    clip: Count | None = None
     sampler: MineWorldSampler = field(default_factory=MineWorldSampler)
     dtype: str = "float16"
     device: str = "auto"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count, Fraction, Natural
 from playloop.demos.dataset import Demonstrations
 from playloop.nn.record import to_record
 from playloop.policies.openvla.checkpoint import open_checkpoint
@@ -71,15 +72,15 @@ class OpenVLATaskConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     teacher: str | None = None
-    images: int | None = None
+    images: Count | None = None
     state: bool | None = None
     film: bool | None = None
     statistics: str | None = None
     key: str | None = None
     frozen: Literal["bf16", "fp32"] = "bf16"
-    validation: float = 0.05
+    validation: Fraction = 0.05
     seed: int = 0
-    processes: int = 2
+    processes: Natural = 2
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     cache: str | None = None
     command: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Positive
 from playloop.core.scratch import staged
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
 from playloop.nn.folder import write_record
@@ -43,8 +44,8 @@ class AdapterConfig:
             a model follows itself.
     """
 
-    rank: int = 32
-    alpha: float | None = None
+    rank: Count = 32
+    alpha: Positive | None = None
     targets: list[str] = field(default_factory=lambda: list(TARGETS))
     start: str | None = None
     heads: bool = True

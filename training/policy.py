@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Fraction, Natural
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
 from playloop.policies import checkpoint
@@ -54,10 +55,10 @@ class PolicyTaskConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     instructions: Any = field(default_factory=MiniLMConfig)
     start: str | None = None
-    validation: float = 0.05
+    validation: Fraction = 0.05
     seed: int = 0
     resident: bool = False
-    processes: int = 2
+    processes: Natural = 2
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     cache: str | None = None
     command: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Natural
 from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
@@ -41,7 +42,7 @@ class TokenizerTaskConfig(FrameTaskConfig):
 
     model: FrameTokenizerConfig = field(default_factory=FrameTokenizerConfig)
     generated: str | None = None
-    foresight: int = 1
+    foresight: Natural = 1
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def make(self) -> TokenizerTask:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count, Fraction, Limit, Magnitude, Natural
 from playloop.training.checkpoint import (
     RunState,
     collect,
@@ -68,24 +69,24 @@ class TrainerConfig:
         progress: show a live bar.
     """
 
-    steps: int = 20_000
-    batch: int = 256
-    rate: float = 3e-4
-    warmup: int = 500
-    floor: float = 0.02
-    drop: int | None = None
-    decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0
-    average: float = 0.999
+    steps: Count = 20_000
+    batch: Count = 256
+    rate: Magnitude = 3e-4
+    warmup: Natural = 500
+    floor: Fraction = 0.02
+    drop: Natural | None = None
+    decay: Magnitude = 0.05
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    clip: Limit = 1.0
+    average: Fraction = 0.999
     precision: Literal["bf16", "fp32"] = "bf16"
     shard: bool = False
     recompute: bool = False
     seed: int = 0
-    log_every: int = 20
-    validate_every: int = 500
-    checkpoint_every: int = 1000
-    max_minutes: float | None = None
+    log_every: Count = 20
+    validate_every: Count = 500
+    checkpoint_every: Count = 1000
+    max_minutes: Magnitude | None = None
     progress: bool = True
 
     def make(self, world: World) -> Trainer:

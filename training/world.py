@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count, Fraction, Natural
 from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
@@ -39,9 +40,9 @@ class WorldTaskConfig(FrameTaskConfig):
 
     tokenizer: str
     model: WorldConfig = field(default_factory=WorldConfig)
-    clip: int = 8
-    imagined: float = 0.0
-    foresight: int = 4
+    clip: Count = 8
+    imagined: Fraction = 0.0
+    foresight: Natural = 4
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
     def make(self) -> WorldTask:

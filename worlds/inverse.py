@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Fraction, Natural
 from playloop.demos.resize import resize
 from playloop.envs.minecraft import MAX_TURN
 from playloop.nn.correlation import correlate
@@ -35,15 +36,15 @@ class InverseConfig:
         camera: bins of both angles.
     """
 
-    height: int = 64
-    width: int = 64
-    before: int = 1
-    after: int = 1
-    features: int = 16
-    reach: int = 4
-    channels: tuple[int, ...] = (96, 128)
-    hidden: int = 256
-    dropout: float = 0.0
+    height: Count = 64
+    width: Count = 64
+    before: Natural = 1
+    after: Natural = 1
+    features: Count = 16
+    reach: Natural = 4
+    channels: tuple[Count, ...] = (96, 128)
+    hidden: Count = 256
+    dropout: Fraction = 0.0
     camera: CameraBins = field(default_factory=lambda: FINE)
 
     @property

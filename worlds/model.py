@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Fraction, Magnitude
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
 from playloop.worlds.positions import AxialPositions
@@ -36,19 +37,19 @@ class WorldConfig:
             which, so that it can be asked to distrust its own frames: `level` when decoding.
     """
 
-    rows: int = 8
-    columns: int = 8
-    codes: int = 1000
-    actions: tuple[int, ...] = (2,)
-    width: int = 384
-    layers: int = 8
-    heads: int = 6
-    groups: int = 2
-    hidden: int = 1024
-    context: int = 12
-    windows: tuple[int, ...] = (1, 8)
-    shares: tuple[float, ...] = ()
-    corruption: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
+    rows: Count = 8
+    columns: Count = 8
+    codes: Count = 1000
+    actions: tuple[Count, ...] = (2,)
+    width: Count = 384
+    layers: Count = 8
+    heads: Count = 6
+    groups: Count = 2
+    hidden: Count = 1024
+    context: Count = 12
+    windows: tuple[Count, ...] = (1, 8)
+    shares: tuple[Magnitude, ...] = ()
+    corruption: tuple[Fraction, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
 
     def make(self, seed: int = 0) -> WorldModel:
         """The network with new weights.

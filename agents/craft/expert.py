@@ -16,6 +16,7 @@ from playloop.agents.craft.memory import Memory
 from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move, Player, vector
 from playloop.agents.craft.walk import Walker
+from playloop.core.annotations import Count, Fraction
 from playloop.envs.contract import Contract
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.tasks import Treechop
@@ -38,8 +39,8 @@ class CraftExpertConfig:
             marked (`expert` = 0 in the plan's info), not to be imitated; what follows shows how to recover.
     """
 
-    chunk: int = 4
-    disturbance: float = 0.0
+    chunk: Count = 4
+    disturbance: Fraction = 0.0
 
     def make(self) -> CraftExpert:
         """The agent."""

@@ -11,6 +11,7 @@ from playloop.agents.base import Plan, RowAgent
 from playloop.agents.google_robot.drawers import close_drawer, fill_drawer, open_drawer
 from playloop.agents.google_robot.motion import Progress, step_towards
 from playloop.agents.google_robot.picking import pick
+from playloop.core.annotations import Magnitude, Positive
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -30,10 +31,10 @@ class GoogleRobotExpertConfig:
         hover: metres above an object from which the hand descends.
     """
 
-    gain: float = 1.5
-    reach: float = 0.12
-    turn: float = 0.5
-    hover: float = 0.10
+    gain: Positive = 1.5
+    reach: Positive = 0.12
+    turn: Positive = 0.5
+    hover: Magnitude = 0.10
 
     def make(self) -> GoogleRobotExpert:
         """Construct the agent."""

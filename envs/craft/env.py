@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
@@ -40,9 +41,9 @@ class CraftConfig:
         hud: draw crosshair, hotbar and hand.
     """
 
-    size: tuple[int, int] = (64, 64)
-    inits: int = 50
-    horizon: int | None = None
+    size: tuple[Count, Count] = (64, 64)
+    inits: Count = 50
+    horizon: Count | None = None
     daylight: bool = False
     hud: bool = True
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from playloop.core.annotations import Count
 from playloop.envs.contract import Contract, PlayEnv
 from playloop.envs.episode import Episode, choose_episodes
 from playloop.envs.simpler import bridge
@@ -36,8 +37,8 @@ class SimplerConfig:
 
     suite: str = "bridge"
     success: str = "final"
-    success_steps: int = 1
-    horizon: int | None = None
+    success_steps: Count = 1
+    horizon: Count | None = None
     shading: str = "auto"
     absent: str = "refuse"
 

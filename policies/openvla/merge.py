@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count, Natural
 from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, write_record
@@ -55,9 +56,9 @@ class MergeConfig:
     family: str | None = None
     unnorm_key: str | None = None
     step: int | str | None = None
-    images: int | None = None
-    chunk: int | None = None
-    proprio: int | None = None
+    images: Count | None = None
+    chunk: Count | None = None
+    proprio: Natural | None = None
     decoders: list[str] | None = None
     statistics: str | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from playloop.core.annotations import Count, Natural
 from playloop.nn.quantize import Kind
 from playloop.worlds.checkpoint import World
 from playloop.worlds.decode import SamplerConfig
@@ -45,15 +46,15 @@ class WorldEvaluationConfig:
         strips: clips that the report shows.
     """
 
-    clips: int = 64
-    horizon: int = 16
-    context: int | None = None
+    clips: Natural = 64
+    horizon: Count = 16
+    context: Count | None = None
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    windows: list[int] | None = None
-    drift_clips: int = 16
-    drift_frames: int = 200
-    branches: int = 16
-    branch_frames: int = 8
+    windows: list[Count] | None = None
+    drift_clips: Natural = 16
+    drift_frames: Count = 200
+    branches: Natural = 16
+    branch_frames: Count = 8
     inverse: str | None = None
     lpips_network: str | None = None
     lpips_linear: str | None = None
@@ -65,9 +66,9 @@ class WorldEvaluationConfig:
     device: str = "cpu"
     backend: str = "auto"
     weights: Kind | None = None
-    batch: int = 16
-    threads: int = 1
-    strips: int = 6
+    batch: Count = 16
+    threads: Natural = 1
+    strips: Natural = 6
 
     def check(self, world: World | MineWorldPlay) -> None:
         """Refuse what cannot be measured on a world model.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count
 from playloop.envs.minecraft import ACTION_SIZE
 from playloop.nn.folder import file_hash
 from playloop.nn.slots import Slot, place
@@ -43,10 +44,10 @@ class ConvertConfig:
 
     config: str | None = None
     starts: str | None = None
-    frames: int | None = None
+    frames: Count | None = None
     dtype: str = "float16"
-    rows: int = 14
-    columns: int = 24
+    rows: Count = 14
+    columns: Count = 24
 
     def check(self) -> None:
         """Refuse what cannot be done, before anything is read.
