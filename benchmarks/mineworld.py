@@ -332,11 +332,11 @@ class MineWorldBench:
             self.world.model.llama.use(kernels, self.dtype)
 
     def _world(self) -> MineWorldPlay:
-        config = self.config
-        if config.model not in MODELS:
-            is_mineworld(config.model)  # of a published checkpoint it says what to do
-            return load_mineworld(Path(config.model), self.device, self.dtype)
-        sizes, vq = MODELS[config.model], SMALL_VQ if config.model == "small" else VQConfig()
+        name = str(self.config.model)
+        if name not in MODELS:
+            is_mineworld(name)  # of a published checkpoint it says what to do
+            return load_mineworld(Path(name), self.device, self.dtype)
+        sizes, vq = MODELS[name], SMALL_VQ if name == "small" else VQConfig()
         model = random_model(lambda: MineWorld(sizes), self.device, self.dtype)
         tokenizer = random_model(lambda: VQTokenizer(vq), self.device, self.dtype)
         none = torch.zeros(0, 1, sizes.tokens, dtype=torch.int64)

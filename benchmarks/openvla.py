@@ -304,11 +304,12 @@ class OpenVLABench:
 def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
     """A checkpoint, timed in every way whatever it was trained for, or random weights of its size made where
     they are used."""
-    if config.model not in MODELS:
-        model = read_openvla(Path(config.model), torch.device(config.device), dtype).eval()
+    name = str(config.model)
+    if name not in MODELS:
+        model = read_openvla(Path(name), torch.device(config.device), dtype).eval()
         model.config = replace(model.config, attention="full", decoders=LIBERO["decoders"])
         return model
-    return random_model(lambda: OpenVLA(MODELS[config.model]), config.device, dtype)
+    return random_model(lambda: OpenVLA(MODELS[name]), config.device, dtype)
 
 
 def _changed(found: Chosen, exact: Chosen) -> float:

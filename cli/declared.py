@@ -19,7 +19,8 @@ SPECIAL = ("_target_", "_convert_", "_recursive_", "_partial_", "_args_")
 
 def hint_of(config: DictConfig, verb: str, key: str) -> Any:
     """The annotation of the setting with this full key; `Any` where nothing is declared."""
-    node, hint = OmegaConf.to_container(config, resolve=False), SETTINGS[verb]
+    node: Any = OmegaConf.to_container(config, resolve=False)
+    hint: Any = SETTINGS[verb]
     for name in key.split("."):
         hint = hints_in(node, hint).get(name, Any)
         node = node.get(name) if isinstance(node, dict) else None
@@ -48,7 +49,7 @@ def check_settings(config: DictConfig, verb: str) -> None:
     Raises:
         ValueError: names the setting, its value and what to use.
     """
-    values = OmegaConf.to_container(config, resolve=False)
+    values: Any = OmegaConf.to_container(config, resolve=False)
     for field in fields(SETTINGS[verb]):
         if field.name not in values and field.default is MISSING:
             raise ValueError(f"{field.name} is taken away, and playloop {verb.split('_')[0]} needs it.")

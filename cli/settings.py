@@ -27,7 +27,7 @@ class EvalSettings:
     inits: Count | list[Natural] | None
     episodes: Count | None
     seed: int
-    workers: Count
+    workers: Natural
     videos: Natural | list[str] | str | None
     out: str | None
 
@@ -53,7 +53,7 @@ class RecordSettings:
     episodes: Count
     stride: Count
     seed: int
-    workers: Count
+    workers: Natural
     out: str | None
 
 
@@ -164,7 +164,7 @@ class BenchSettings:
     seed: int
     episodes: Count
     steps: Count
-    workers: Count
+    workers: Natural
     decode: Section
     openvla: Section
     decoder: DecoderBenchSettings
