@@ -25,9 +25,9 @@ def assemble(recording: Recording, episodes: list[Episode]) -> Path:
     """Write the data set and, once it is whole, remove the traces and frames it was made of."""
     contract = recording.env.contract()
     with np.load(trace_path(recording.out, episodes[0]), allow_pickle=False) as trace:
-        features = features_of(contract, "target" in trace)
+        features, private = features_of(contract), private_of(contract, "target" in trace)
     rate = contract.control_hz / recording.stride
-    writer = DatasetWriter(recording.out, rate, features, robot_type=contract.family)
+    writer = DatasetWriter(recording.out, rate, features, contract.family, private)
     for episode in episodes:
         columns, task = _columns(recording.out, episode, recording.stride)
         videos = {
@@ -41,18 +41,15 @@ def assemble(recording: Recording, episodes: list[Episode]) -> Path:
     return recording.out
 
 
-def features_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]:
-    """The columns of our data sets, in LeRobot's form."""
+def features_of(contract: Contract) -> dict[str, dict[str, Any]]:
+    """The columns of our data sets that LeRobot sees, in its form."""
     states, actions = list(contract.state_names), list(contract.action_names)
     found: dict[str, dict[str, Any]] = {
         "action": {"dtype": "float32", "shape": [len(actions)], "names": actions},
-        "action_chunk": {"dtype": "float32", "shape": [CHUNK, len(actions)], "names": ["step", "action"]},
         "expert": {"dtype": "int64", "shape": [1], "names": None},
     }
     if states:  # a world model has none, and a column of no width cannot be stored
         found["observation.state"] = {"dtype": "float32", "shape": [len(states)], "names": states}
-    if labelled:
-        found["observation.target"] = {"dtype": "float32", "shape": [6], "names": TARGET_NAMES}
     for camera, (height, width) in contract.cameras.items():
         found[f"observation.images.{camera}"] = {
             "dtype": "video",
@@ -62,8 +59,19 @@ def features_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]
     return found
 
 
+def private_of(contract: Contract, labelled: bool) -> dict[str, dict[str, Any]]:
+    """The columns that only our training reads: what is to come, and with `labelled` what only we know."""
+    shape = [CHUNK, len(contract.action_names)]
+    found: dict[str, dict[str, Any]] = {
+        "action_chunk": {"dtype": "float32", "shape": shape, "names": ["step", "action"]}
+    }
+    if labelled:
+        found["observation.target"] = {"dtype": "float32", "shape": [6], "names": TARGET_NAMES}
+    return found
+
+
 def stored_columns(found: Mapping[str, np.ndarray], stride: int = 1) -> dict[str, np.ndarray]:
-    """Columns of an episode (`demos.trace.columns_of`) under the names of `features_of`, strided."""
+    """Columns of an episode (`demos.trace.columns_of`) under the names of a data set's, strided."""
     names = {
         "observation.state": "state",
         "action": "action",

@@ -6,20 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.demos.checked import is_numeric
+from playloop.demos.columns import is_video
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.integrity import damaged_files
 
 
 def check_dataset(root: str | Path) -> list[str]:
     """Sentences, one for each thing that is wrong; empty for a sound data set."""
     try:
+        rotten = damaged_files(Path(root), again=True)  # before opening, which then knows
         dataset = Demonstrations(root, on_corrupt="skip")
     except (ValueError, FileNotFoundError) as error:
         return [str(error)]
-    problems = [f"episode {number}: {reason}" for number, reason in dataset.skipped.items()]
+    used = " ".join(dataset.skipped.values())
+    problems = [f"{name}: {reason}" for name, reason in rotten.items() if name not in used]
+    problems += [f"episode {number}: {reason}" for number, reason in dataset.skipped.items()]
     problems += _check_counts(dataset) + _check_columns(dataset) + _check_statistics(dataset)
     for camera in dataset.cameras:
-        problems += _check_places(dataset, camera) + _check_boundaries(dataset, camera)
+        places = _check_places(dataset, camera) if is_video(dataset.features[camera]) else []
+        problems += places + _check_boundaries(dataset, camera)
     dataset.close()
     return problems
 
@@ -32,7 +39,9 @@ def _check_counts(dataset: Demonstrations) -> list[str]:
     }
     if not dataset.skipped:
         found["total_frames"] = dataset.length
-    return [f"info.json: {key} is {info[key]}, found {n}" for key, n in found.items() if info[key] != n]
+    return [
+        f"info.json: {key} is {info.get(key)}, found {n}" for key, n in found.items() if info.get(key) != n
+    ]
 
 
 def _check_columns(dataset: Demonstrations) -> list[str]:
@@ -50,11 +59,11 @@ def _check_columns(dataset: Demonstrations) -> list[str]:
 
 def _check_statistics(dataset: Demonstrations) -> list[str]:
     problems = []
-    for name in dataset.features:
+    for name in dataset.features.keys() - dataset.private.keys():
         stored = dataset.statistics.get(name)
         if stored is None:
             problems.append(f"stats.json: {name} is missing")
-        elif name not in dataset.cameras and not dataset.skipped:
+        elif is_numeric(dataset.features[name]) and not dataset.skipped:
             values = dataset.column(name).astype(np.float64)
             for key, actual in (("min", values.min(0)), ("max", values.max(0)), ("mean", values.mean(0))):
                 if not np.allclose(np.squeeze(stored[key]), np.squeeze(actual), rtol=1e-4, atol=1e-4):

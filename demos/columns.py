@@ -26,6 +26,11 @@ def is_video(feature: Feature) -> bool:
     return feature["dtype"] == "video"
 
 
+def is_camera(feature: Feature) -> bool:
+    """Whether a feature holds pictures, in mp4 files or in the parquet files."""
+    return feature["dtype"] in ("video", "image")
+
+
 def arrow_type(feature: Feature) -> pa.DataType:
     """Scalars, lists of fixed length for vectors, nested lists (the storage of `ArrayND`) for the rest."""
     kind, shape = pa.from_numpy_dtype(np.dtype(feature["dtype"])), tuple(feature["shape"])
@@ -57,25 +62,6 @@ def to_arrow(values: np.ndarray, feature: Feature) -> pa.Array:
         offsets = np.arange(0, len(flat) + 1, size, dtype=np.int32)
         flat = pa.ListArray.from_arrays(pa.array(offsets), flat)
     return flat
-
-
-def from_arrow(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
-    """The inverse of `to_arrow`: [n, *shape]; scalar columns give [n]."""
-    shape = tuple(feature["shape"])
-    rows = len(column)
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # older pyarrow returns chunks when there is nothing to combine
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    while (
-        pa.types.is_list(array.type)
-        or pa.types.is_fixed_size_list(array.type)
-        or pa.types.is_large_list(array.type)
-    ):
-        array = array.flatten()
-    values = array.to_numpy(zero_copy_only=False)
-    return values if shape == (1,) else values.reshape(rows, *shape)
 
 
 def check_rows(name: str, values: np.ndarray, feature: Feature, rows: int) -> np.ndarray:

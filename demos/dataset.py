@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from playloop.demos.columns import from_arrow, is_video
+from playloop.core.files import read_json
+from playloop.core.typed import read_typed
+from playloop.demos.beside import features_beside
+from playloop.demos.checked import is_numeric, read_rows
+from playloop.demos.columns import Feature, is_camera, is_video
+from playloop.demos.contracts import check_contract, read_contract
 from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.episodes import read_parquet, read_tasks
+from playloop.demos.info import FIX, read_info
 from playloop.demos.integrity import damaged_files, identify
-from playloop.demos.metadata import read_tasks
+from playloop.demos.inventory import Inventory
+from playloop.demos.pictures import Pictures, StoredPictures
 from playloop.envs.contract import Contract
+
+NAMED = 3
+"""Faults that a refusal names; the rest are counted."""
 
 
 class Demonstrations:
@@ -39,12 +47,13 @@ class Demonstrations:
         if on_corrupt not in ("refuse", "skip"):
             raise ValueError(f"on_corrupt is {on_corrupt!r}; choose 'refuse' or 'skip'.")
         self.root = Path(root)
-        self.info = _read_info(self.root)
+        self.info = read_info(self.root)
         self.fps: float = self.info["fps"]
-        self.features: dict[str, dict[str, Any]] = self.info["features"]
-        self.cameras = [name for name, feature in self.features.items() if is_video(feature)]
-        self._open_videos = open_videos
-        self._decoders: OrderedDict[str, VideoDecoder] = OrderedDict()
+        self.private = features_beside(self.root)
+        self.features: dict[str, Feature] = self.info["features"] | self.private
+        self.cameras = [name for name, feature in self.features.items() if is_camera(feature)]
+        self._open_files = open_videos
+        self._open: OrderedDict[tuple[str, str], VideoDecoder | StoredPictures] = OrderedDict()
         self._columns: dict[str, np.ndarray] = {}
         self._select_episodes(on_corrupt)
 
@@ -53,20 +62,21 @@ class Demonstrations:
         spoilt = [name for name in damaged if name.startswith("meta/")]
         if spoilt:
             raise CorruptFile(f"{self.root / spoilt[0]}: {damaged[spoilt[0]]}; restore it from a copy.")
-        episodes = _read_episodes(self.root)
-        reasons = damaged | self._unreadable(episodes, damaged)
-        if reasons and on_corrupt == "refuse":
-            named = "; ".join(f"{self.root / name}: {reason}" for name, reason in sorted(reasons.items()))
+        if self.contract is not None:
+            check_contract(self.contract, self.features, self._contract_path)
+        actions = () if self.contract is None else self.contract.action_names
+        self._inventory = Inventory(self.root, self.info, self.private, damaged, self.tasks, actions)
+        self.skipped = self._inventory.reasons
+        if on_corrupt == "refuse" and (damaged or self.skipped):
+            unused = [f"{self.root / name}: {reason}" for name, reason in sorted(damaged.items())]
+            reasons = list(dict.fromkeys(self.skipped.values())) or unused
+            more = f" (and {len(reasons) - NAMED} more)" if len(reasons) > NAMED else ""
             raise CorruptFile(
-                f"{named}. Restore it, or open with on_corrupt='skip' to leave its episodes out."
+                f"{'; '.join(reasons[:NAMED])}{more}. Restore it, or open with on_corrupt='skip' to leave "
+                "its episodes out."
             )
-        self.episodes = [record for record in episodes if not set(self._files(record)) & set(reasons)]
-        kept = {record["episode_index"] for record in self.episodes}
-        self.skipped = {
-            record["episode_index"]: next(f"{n}: {reasons[n]}" for n in self._files(record) if n in reasons)
-            for record in episodes
-            if record["episode_index"] not in kept
-        }
+        records = self._inventory.records
+        self.episodes = [record for record in records if record["episode_index"] not in self.skipped]
         if not self.episodes:
             raise CorruptFile(f"{self.root}: no episode can be read ({self.skipped}).")
         lengths = np.array([record["length"] for record in self.episodes], dtype=np.int64)
@@ -83,26 +93,30 @@ class Demonstrations:
         return np.repeat(np.arange(len(self.episodes)), np.diff(self.starts))
 
     @cached_property
-    def tasks(self) -> list[str]:
-        """The instructions, by `task_index`."""
+    def tasks(self) -> dict[int, str]:
+        """The instructions by their number, `task_index`; numbers may have gaps."""
         return read_tasks(self.root / "meta" / "tasks.parquet")
 
     @cached_property
     def playloop(self) -> dict[str, Any]:
         """What the recorder noted (`meta/playloop.json`); empty for data sets of other origin."""
         path = self.root / "meta" / "playloop.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path, FIX) if path.exists() else {}
 
-    @property
+    @cached_property
     def contract(self) -> Contract | None:
         """The conventions of the environment that the data comes from, if they were recorded."""
-        record = self.playloop.get("contract")
-        return Contract.from_json(record) if record else None
+        return read_contract(self.playloop.get("contract"), self._contract_path)
+
+    @property
+    def _contract_path(self) -> str:
+        return f"{self.root / 'meta' / 'playloop.json'}: contract"
 
     @cached_property
     def statistics(self) -> dict[str, dict[str, np.ndarray]]:
         """`meta/stats.json`."""
-        stored = json.loads((self.root / "meta" / "stats.json").read_text())
+        path = self.root / "meta" / "stats.json"
+        stored = read_typed(dict[str, dict[str, Any]], read_json(path, FIX), str(path))
         return {
             name: {key: np.array(value) for key, value in found.items()} for name, found in stored.items()
         }
@@ -125,8 +139,7 @@ class Demonstrations:
                 raise KeyError(
                     f"{self.root} has no column {name!r}; it has {names} and cameras {self.cameras}."
                 )
-            pieces = [self._read_column(path, name) for path in self._data_files()]
-            self._columns[name] = np.concatenate(pieces)
+            self._columns[name] = self._read_column(name)
         return self._columns[name]
 
     def frame(self, camera: str, index: int) -> np.ndarray:
@@ -134,8 +147,9 @@ class Demonstrations:
         if not 0 <= index < self.length:
             raise IndexError(f"Row {index} is not in 0 … {self.length - 1} of {self.root}.")
         episode = int(self.episode_index[index])
-        path, first = self.video(camera, episode)
-        return self._decoder(path).frame(first + index - int(self.starts[episode]))
+        path, places = self._places(camera, episode)
+        place = int(places[index - int(self.starts[episode])])
+        return self._source(camera, path).frame(place)
 
     def frames(self, camera: str, indices: np.ndarray | list[int]) -> np.ndarray:
         """The images of several rows in any order, uint8 [n, H, W, 3]."""
@@ -146,98 +160,63 @@ class Demonstrations:
             images[position] = self.frame(camera, int(indices[position]))
         return images
 
+    def pictures(self, camera: str, episode: int) -> Pictures:
+        """The images of `episodes[episode]`, to be read here or in another process."""
+        path, places = self._places(camera, episode)
+        stored = None if is_video(self.features[camera]) else camera
+        return Pictures(self.root, path, places, self.fps, self._size(camera), stored)
+
     def video(self, camera: str, episode: int) -> tuple[str, int]:
         """Where `episodes[episode]` lies: the path of its video under the root, and its first frame there."""
-        if camera not in self.cameras:
-            raise KeyError(f"{self.root} has no camera {camera!r}; it has {self.cameras}.")
-        record = self.episodes[episode]
-        return self._video_path(record, camera), round(record[f"videos/{camera}/from_timestamp"] * self.fps)
+        path, places = self._places(camera, episode)
+        return path, int(places[0])
 
     def close(self) -> None:
         """Close the open videos."""
-        while self._decoders:
-            self._decoders.popitem()[1].close()
+        while self._open:
+            self._open.popitem()[1].close()
 
-    def _decoder(self, path: str) -> VideoDecoder:
-        if path not in self._decoders:
-            if len(self._decoders) >= self._open_videos:
-                self._decoders.popitem(last=False)[1].close()
-            self._decoders[path] = VideoDecoder(self.root / path, self.fps)
-        self._decoders.move_to_end(path)
-        return self._decoders[path]
+    def _places(self, camera: str, episode: int) -> tuple[str, np.ndarray]:
+        """A file under the root, and the number of each of an episode's frames in it."""
+        if camera not in self.cameras:
+            raise KeyError(f"{self.root} has no camera {camera!r}; it has {self.cameras}.")
+        record, found = self.episodes[episode], self._inventory
+        if not is_video(self.features[camera]):
+            path = found.data_path(record)
+            return path, found.rows[path, record["episode_index"]]
+        first = found.first[camera, record["episode_index"]]
+        return found.video_path(record, camera), np.arange(first, first + record["length"])
 
-    def _video_path(self, record: dict[str, Any], camera: str) -> str:
-        chunk, file = record[f"videos/{camera}/chunk_index"], record[f"videos/{camera}/file_index"]
-        return self.info["video_path"].format(video_key=camera, chunk_index=chunk, file_index=file)
+    def _size(self, camera: str) -> tuple[int, int]:
+        height, width, _ = self.features[camera]["shape"]
+        return height, width
 
-    def _data_path(self, record: dict[str, Any]) -> str:
-        chunk, file = record["data/chunk_index"], record["data/file_index"]
-        return self.info["data_path"].format(chunk_index=chunk, file_index=file)
+    def _source(self, camera: str, path: str) -> VideoDecoder | StoredPictures:
+        """The file that an image of a camera lies in; the last used stay open."""
+        key = (camera, path)
+        if key not in self._open:
+            if len(self._open) >= self._open_files:
+                self._open.popitem(last=False)[1].close()
+            self._open[key] = (
+                VideoDecoder(self.root / path, self.fps)
+                if is_video(self.features[camera])
+                else StoredPictures(self.root, path, camera, self._size(camera))
+            )
+        self._open.move_to_end(key)
+        return self._open[key]
 
-    def _files(self, record: dict[str, Any]) -> list[str]:
-        return [self._data_path(record), *(self._video_path(record, camera) for camera in self.cameras)]
-
-    def _data_files(self) -> list[str]:
-        return list(dict.fromkeys(self._data_path(record) for record in self.episodes))
-
-    def _read_column(self, path: str, name: str) -> np.ndarray:
-        table = _read_parquet(self.root / path, list({"index", name}))
-        values, index = from_arrow(table[name], self.features[name]), table["index"].to_numpy()
-        records = [record for record in self.episodes if self._data_path(record) == path]
-        spans = [(record["dataset_from_index"], record["dataset_to_index"]) for record in records]
-        rows = np.concatenate([np.arange(*np.searchsorted(index, span)) for span in spans])
-        if len(rows) != sum(last - first for first, last in spans):
-            raise CorruptFile(f"{self.root / path} lacks rows that meta/episodes lists; restore it.")
-        return values[rows]
-
-    def _unreadable(self, episodes: list[dict[str, Any]], known: dict[str, str]) -> dict[str, str]:
-        """Files that cannot even be opened: what can be told of a data set without a list of fingerprints."""
-        found = {}
-        for name in sorted({name for record in episodes for name in self._files(record)} - set(known)):
-            try:
-                if name.endswith(".parquet"):
-                    _read_parquet(self.root / name, [])
-                else:
-                    VideoDecoder(self.root / name, self.fps).close()
-            except CorruptFile as error:
-                found[name] = str(error)
-        return found
-
-
-def _read_info(root: Path) -> dict[str, Any]:
-    path = root / "meta" / "info.json"
-    if not path.exists():
-        unfinished = (
-            " A recording there is not finished; repeat its command." if (root / ".partial").exists() else ""
-        )
-        raise FileNotFoundError(f"{path} does not exist: {root} is not a finished data set.{unfinished}")
-    info = json.loads(path.read_text())
-    version = info.get("codebase_version")
-    if version != "v3.0":
-        raise ValueError(
-            f"{root} is a LeRobot data set {version}; this reader wants v3.0. Convert it with LeRobot's "
-            "`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30`."
-        )
-    return info
-
-
-def _read_episodes(root: Path) -> list[dict[str, Any]]:
-    paths = sorted((root / "meta" / "episodes").rglob("*.parquet"))
-    if not paths:
-        raise FileNotFoundError(
-            f"{root / 'meta' / 'episodes'} holds no parquet file; restore it from a copy."
-        )
-    records: list[dict[str, Any]] = []
-    for path in paths:
-        names = [name for name in pq.read_schema(path).names if not name.startswith("stats/")]
-        records += _read_parquet(path, names).to_pylist()
-    return sorted(records, key=lambda record: record["episode_index"])
-
-
-def _read_parquet(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=columns, memory_map=True)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise CorruptFile(
-            f"{path} is missing or not a readable parquet file ({error}); restore it."
-        ) from error
+    def _read_column(self, name: str) -> np.ndarray:
+        """A column's rows in the order of `episodes`, wherever they lie in which files."""
+        found, feature = self._inventory, self.features[name]
+        path_of = found.beside_path if name in self.private else found.data_path
+        pieces: list[Any] = [None] * len(self.episodes)
+        for path in dict.fromkeys(map(path_of, self.episodes)):
+            table = read_parquet(self.root / path, [name])
+            if name not in table.column_names:
+                raise CorruptFile(f"{self.root / path} has no column {name!r} that is declared; restore it")
+            numeric = is_numeric(feature)
+            values = read_rows(table[name], feature)[0] if numeric else table[name].to_numpy()
+            for episode, record in enumerate(self.episodes):
+                if path_of(record) == path:
+                    pieces[episode] = values[found.rows[path, record["episode_index"]]]
+        return np.concatenate(pieces)

@@ -4,48 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
+from playloop.core.files import check_pointer
 from playloop.demos.parts import exact_rate
 
 
 class CorruptFile(ValueError):
-    """A file of a data set cannot be read; the message names it."""
+    """A file of a data set cannot be used; the message names it."""
 
 
 class VideoDecoder:
-    """One open mp4, addressed by frame number from the file's start, never by seconds in floating point.
+    """One open video, addressed by frame number, never by seconds.
+
+    Frame k is the k-th that is shown, whenever that is: a video may begin late, and its frames may be late.
 
     Args:
-        path: the mp4.
-        fps: its constant frame rate; frame k is expected at k / fps exactly.
+        path: the video.
+        fps: its frame rate, by which `on_time` judges.
+
+    Raises:
+        CorruptFile: there is no readable video.
     """
 
     forward = 8  # frames that are decoded and dropped rather than sought: about what a seek costs
 
     def __init__(self, path: str | Path, fps: float):
-        self.path = Path(path)
+        self.path, self.fps = Path(path), fps
         try:
+            check_pointer(self.path)
             self._container = av.open(str(path))
             self._stream = self._container.streams.video[0]
-            tick = Fraction(self._stream.time_base or 0)  # seconds; ffmpeg knows it of every mp4
-            self._ticks = 1 / (exact_rate(fps) * tick)
-        except (av.error.FFmpegError, IndexError, ZeroDivisionError) as error:
+        except (av.error.FFmpegError, OSError, IndexError) as error:
             raise CorruptFile(
                 f"{path} is missing or not a readable video ({error}); restore or re-record it."
             ) from error
+        except ValueError as error:  # a pointer
+            raise CorruptFile(str(error)) from error
         self._stream.codec_context.thread_count = 1  # threads would add latency to every random access
-        self._origin = self._stream.start_time or 0
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._next = -1
 
     @property
     def length(self) -> int:
-        """Number of frames in the file's header."""
-        return self._stream.frames
+        """Number of frames: what the file's header says, counted where it says nothing."""
+        return self._stream.frames or len(self._times)
+
+    @property
+    def rate(self) -> float:
+        """Frames a second: what the header says if it is `fps`, else by the gap that most frames keep."""
+        said = float(self._stream.average_rate or 0)
+        if abs(said - self.fps) <= 0.01 or len(self._times) < 2:
+            return said
+        return 1 / float(np.median(np.diff(self._times)) * Fraction(self._stream.time_base or 1))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames."""
+        return self._stream.height, self._stream.width
 
     @property
     def header(self) -> dict:
@@ -59,6 +80,15 @@ class VideoDecoder:
             "video.channels": 3,
             "has_audio": bool(self._container.streams.audio),
         }
+
+    @property
+    def on_time(self) -> bool:
+        """Whether frame k is shown k / fps seconds after the first, to a quarter of a frame."""
+        tick = Fraction(self._stream.time_base or 0)
+        late = (self._times - self._times[0]) * float(tick * exact_rate(self.fps)) - np.arange(
+            len(self._times)
+        )
+        return bool((np.abs(late) < 0.25).all())
 
     def frame(self, number: int) -> np.ndarray:
         """Frame `number` as uint8 [H, W, 3].
@@ -78,18 +108,54 @@ class VideoDecoder:
         """Close the file."""
         self._container.close()
 
+    @property
+    def _times(self) -> np.ndarray:
+        """When each frame is shown, in ticks of the stream, rising, int64 [n]."""
+        state = self.path.stat()
+        return frame_times(str(self.path), state.st_size, state.st_mtime_ns)
+
     def _find(self, number: int) -> av.VideoFrame:
-        if number < 0:
-            raise CorruptFile(f"{self.path}: there is no frame {number}.")
+        if not 0 <= number < len(self._times):
+            raise CorruptFile(f"{self.path}: there is no frame {number} of {len(self._times)}.")
         if not 0 <= number - self._next <= self.forward or self._next < 0:
-            pts = self._origin + round(number * self._ticks)
-            self._container.seek(pts, stream=self._stream, backward=True)
-            self._frames = self._container.decode(self._stream)
-        while True:
-            frame = next(self._frames)
-            found = round(((frame.pts or 0) - self._origin) / self._ticks)
-            self._next = found + 1
+            self._seek(int(self._times[number]))
+        for attempt in range(2):
+            while (found := self._number_of(frame := next(self._frames))) < number:
+                pass
             if found == number:
                 return frame
-            if found > number:
-                raise CorruptFile(f"{self.path}: frame {number} is missing, the next one is {found}.")
+            if attempt == 0:  # a key frame before it was not told as one that leads to it
+                self._seek(int(self._times[0]))
+        raise CorruptFile(f"{self.path}: frame {number} is missing, the next one is {found}.")
+
+    def _seek(self, time: int) -> None:
+        self._container.seek(time, stream=self._stream, backward=True)
+        self._frames, self._next = self._container.decode(self._stream), -1
+
+    def _number_of(self, frame: av.VideoFrame) -> int:
+        """The number of a frame that was just decoded; of several at one time, one after the other."""
+        times, place = self._times, self._next
+        if frame.pts is None or not (0 <= place < len(times) and times[place] == frame.pts):
+            place = int(np.searchsorted(times, frame.pts if frame.pts is not None else times[-1] + 1))
+        self._next = place + 1
+        return place
+
+
+@lru_cache(maxsize=64)
+def frame_times(path: str, _size: int, _changed: int) -> np.ndarray:
+    """When each frame of a video is shown, in ticks, rising, int64 [n]; read from the packets, not decoded.
+
+    Raises:
+        CorruptFile: the packets cannot be read, or do not say when their frames are shown.
+    """
+    try:
+        with av.open(path) as container:
+            packets: Any = container.demux(container.streams.video[0])
+            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+    except (OSError, IndexError, av.error.FFmpegError) as error:
+        raise CorruptFile(f"{path} is missing or not a readable video ({error}); restore it.") from error
+    if not times or None in times:
+        raise CorruptFile(
+            f"{path} holds no frame that says when it is shown; write it as mp4 anew (ffmpeg -i OLD NEW.mp4)."
+        )
+    return np.sort(np.array(times, np.int64))

@@ -7,9 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playloop.core.files import write_json
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from playloop.core.files import check_pointer, read_json, write_json
+from playloop.core.typed import read_typed
+from playloop.demos.beside import FOLDER
+from playloop.demos.info import FIX
 
 VERIFIED = "cache/verified.json"
+
+
+class _Listed(TypedDict):
+    bytes: int
+    sha256: str
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -21,7 +31,8 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def fingerprints(root: Path) -> dict[str, dict[str, Any]]:
     """`fingerprint` of every parquet and mp4 file of a data set, by its path under `root`."""
-    paths = [path for folder in ("data", "videos", "meta") for path in sorted((root / folder).rglob("*.*"))]
+    folders = [root / name for name in ("data", "videos", FOLDER, "meta")]
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.*"))]
     chosen = [path for path in paths if path.suffix in (".parquet", ".mp4")]
     return {str(path.relative_to(root)): fingerprint(path) for path in chosen}
 
@@ -32,40 +43,67 @@ def identify(root: Path) -> str:
     if listed.exists():
         content = listed.read_bytes()
     else:  # written by others: names and sizes are the best that is cheap
-        sizes = {str(path): path.stat().st_size for path in sorted(root.glob("[dv]*/**/*.*"))}
-        content = (root / "meta" / "info.json").read_bytes() + json.dumps(sizes).encode()
+        files = sorted(root.glob("[dv]*/**/*.*"))
+        sizes = {str(path.relative_to(root)): path.stat().st_size for path in files}
+        tables = [
+            path for path in sorted((root / "meta").rglob("*.*")) if path.suffix in (".json", ".parquet")
+        ]
+        content = b"".join(path.read_bytes() for path in tables) + json.dumps(sizes).encode()
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def damaged_files(root: Path) -> dict[str, str]:
+def damaged_files(root: Path, again: bool = False) -> dict[str, str]:
     """Path → what is wrong, for every file that differs from what the writer listed.
 
-    A file is hashed once and then known by size and time of change, so that opening a data set again is
-    free. Nothing is found where the writer listed nothing.
+    A file is hashed once and then known by size, place on the disk and times of change, so that opening a
+    data set again is free and a copy is hashed anew. What rots on the disk later is found by hashing `again`.
+    Nothing is found where the writer listed nothing.
+
+    Args:
+        root: the data set's folder.
+        again: hash every file, known or not.
+
+    Raises:
+        ValueError: the list of files is damaged.
     """
-    listed = _read(root / "meta" / "files.json")
-    known = _read(root / VERIFIED)
+    path = root / "meta" / "files.json"
+    listed = read_typed(dict[str, _Listed], read_json(path, FIX), str(path)) if path.is_file() else {}
+    known = {} if again else _known(root / VERIFIED)
     found, stamps = {}, {}
     for name, expected in listed.items():
         path = root / name
         if not path.is_file():
             found[name] = "missing"
         elif path.stat().st_size != expected["bytes"]:
-            found[name] = f"{path.stat().st_size} bytes instead of {expected['bytes']}"
+            found[name] = _other_size(path, expected["bytes"])
         else:
-            stamps[name] = [path.stat().st_size, path.stat().st_mtime_ns, expected["sha256"]]
+            state = path.stat()
+            times = [state.st_mtime_ns, state.st_ctime_ns]
+            stamps[name] = [state.st_size, *times, state.st_ino, expected["sha256"]]
             if known.get(name) != stamps[name] and fingerprint(path) != expected:
                 found[name] = "changed since it was written"
     _remember(root, {name: stamp for name, stamp in stamps.items() if name not in found}, known)
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+def _other_size(path: Path, wanted: int) -> str:
+    try:
+        check_pointer(path)
+    except ValueError:
+        return "a Git LFS pointer and not the file itself; fetch it: git lfs pull, in its repository"
+    return f"{path.stat().st_size} bytes instead of {wanted}"
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """What was found whole before; a damaged note of it is as good as none."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}
 
 
 def _remember(root: Path, stamps: dict[str, list], known: dict[str, Any]) -> None:
-    if stamps == known:
+    if stamps == known or not stamps:
         return
     try:
         (root / VERIFIED).parent.mkdir(exist_ok=True)

@@ -61,14 +61,6 @@ def write_tasks(path: Path, tasks: dict[str, int]) -> None:
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(described)}), path)
 
 
-def read_tasks(path: Path) -> list[str]:
-    """Task strings by their number; reads the index under either of the names that LeRobot has used."""
-    table = pq.read_table(path)
-    name = "task" if "task" in table.column_names else "__index_level_0__"
-    pairs = zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True)
-    return [task for _, task in sorted(pairs)]
-
-
 def _pandas_column(name: str, kind: str, dtype: str) -> dict[str, Any]:
     return {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": dtype, "metadata": None}
 

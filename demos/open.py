@@ -13,15 +13,10 @@ def open_demonstrations(path: str | Path, on_corrupt: Literal["refuse", "skip"] 
     """A LeRobot data set v3.0, or a folder of VPT's contractor recordings.
 
     Raises:
-        FileNotFoundError: the folder is neither; says what was looked for.
+        FileNotFoundError: the folder is neither; says what it is.
         CorruptFile: a file is damaged and `on_corrupt` is "refuse".
     """
     path = Path(path)
-    if (path / "meta").exists() or (path / ".partial").exists():
-        return Demonstrations(path, on_corrupt)
     if any(video.with_suffix(".jsonl").exists() for video in path.glob("*.mp4")):
         return VPTRecordings(path, on_corrupt)
-    raise FileNotFoundError(
-        f"{path} holds no demonstrations: looked for meta/info.json (a LeRobot data set v3.0) and for pairs "
-        "NAME.mp4 + NAME.jsonl (VPT's contractor recordings)."
-    )
+    return Demonstrations(path, on_corrupt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,8 @@ import numpy as np
 
 from playloop.demos.columns import BOOKKEEPING
 from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.decoder import CorruptFile
+from playloop.demos.pictures import Pictures
 from playloop.demos.statistics import describe
 from playloop.demos.vpt_actions import null_actions
 from playloop.demos.vpt_cursor import draw_cursor
@@ -65,8 +67,7 @@ class VPTRecordings(Demonstrations):
                 raise ValueError(f"{name} is {value!r}; choose {known[0]!r} or {known[1]!r}.")
         self.root, self.fps, self.cameras = Path(root), FPS, [CAMERA]
         self.gui, self.skip_null, self.slack = gui, skip_null, slack
-        self._open_videos = open_videos
-        self._decoders: OrderedDict[str, VideoDecoder] = OrderedDict()
+        self._open_files, self._open, self.private = open_videos, OrderedDict(), {}
         self._columns: dict[str, np.ndarray] = {}
         self._read(on_corrupt)
         self._cut()
@@ -112,9 +113,9 @@ class VPTRecordings(Demonstrations):
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
 
     @cached_property
-    def tasks(self) -> list[str]:
+    def tasks(self) -> dict[int, str]:
         """One: free play has no instruction."""
-        return [TASK]
+        return {0: TASK}
 
     @cached_property
     def playloop(self) -> dict[str, Any]:
@@ -168,17 +169,20 @@ class VPTRecordings(Demonstrations):
         episode = int(self.episode_index[index])
         return draw_cursor(image, self.cursors(episode)[index - int(self.starts[episode])])
 
+    def pictures(self, camera: str, episode: int) -> Pictures:
+        """The images of an episode, likewise."""
+        return replace(super().pictures(camera, episode), cursors=self.cursors(episode))
+
     def cursors(self, episode: int) -> np.ndarray:
         """Where `draw_cursor` draws on an episode's frames, float32 [n, 2]; NaN for nowhere."""
         recording, span = self._span(episode)
         return np.where(recording.gui[span, None], recording.cursor[span], np.float32(np.nan))
 
-    def video(self, camera: str, episode: int) -> tuple[str, int]:
-        """Where `episodes[episode]` lies: the path of its video under the root, and its first frame there."""
+    def _places(self, camera: str, episode: int) -> tuple[str, np.ndarray]:
         if camera != CAMERA:
             raise KeyError(f"{self.root} has no camera {camera!r}; it has {self.cameras}.")
         record = self.episodes[episode]
-        return f"{record['recording']}.mp4", record["first"]
+        return f"{record['recording']}.mp4", record["first"] + np.arange(record["length"])
 
     def _span(self, episode: int) -> tuple[Recording, slice]:
         record = self.episodes[episode]

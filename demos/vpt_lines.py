@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import numpy as np
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from playloop.core.files import check_pointer
+from playloop.core.typed import read_typed
 from playloop.demos.decoder import CorruptFile
 from playloop.envs.minecraft import BUTTONS, place_of
 
@@ -62,45 +64,72 @@ def read_lines(path: str | Path) -> Lines:
     Raises:
         CorruptFile: a line is no JSON or lacks a field; names the line.
     """
-    rows = []
+    path = Path(path)
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                rows.append(_read_line(line, f"{path}, line {number}"))
+        check_pointer(path)
+        # A byte order mark and empty lines at the end mean nothing: editors of Windows leave them.
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CorruptFile(f"{path} is missing or not text ({error}); restore it.") from error
-    if not rows:
+    except ValueError as error:  # a pointer
+        raise CorruptFile(str(error)) from error
+    if lines == [""]:
         raise CorruptFile(f"{path} is empty; restore it.")
+    rows = [_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     columns = list(zip(*rows, strict=True))
     kinds = (bool, bool, np.float32, np.float32, bool, bool, np.int64)
     return Lines(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def _read_line(line: str, where: str) -> tuple[Any, ...]:
+class _Mouse(TypedDict):
+    dx: float
+    dy: float
+    x: float
+    y: float
+    dwheel: NotRequired[float]
+    buttons: list[int]
+    newButtons: list[int]
+
+
+class _Keyboard(TypedDict):
+    keys: list[str]
+    newKeys: list[str]
+
+
+class _Line(TypedDict):
+    mouse: _Mouse
+    keyboard: _Keyboard
+    isGuiOpen: bool
+    hotbar: NotRequired[int]
+
+
+def _read_line(text: str, where: str) -> tuple[Any, ...]:
     try:
-        record = json.loads(line)
-        row = _row_of(record)
-    except json.JSONDecodeError as error:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CorruptFile(f"{where} is torn ({error}); restore the file.") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptFile(f"{where} is no line of a recording: {error!r}; restore the file.") from error
-    return row
+    if isinstance(record, dict):  # what else stands there may be anything
+        record = {name: record[name] for name in _Line.__annotations__ if name in record}
+    said = f"{where} is no line of a recording"
+    try:
+        line = read_typed(_Line, record, said)
+        if not -1 <= line.get("hotbar", -1) <= 8:
+            raise ValueError(f"{said}: hotbar: must be from 0 to 8, or -1, not {record['hotbar']}")
+    except ValueError as error:
+        raise CorruptFile(f"{error}; restore the file.") from error
+    return _row_of(line)
 
 
-def _row_of(record: dict[str, Any]) -> tuple[Any, ...]:
+def _row_of(record: _Line) -> tuple[Any, ...]:
     mouse, keyboard = record["mouse"], record["keyboard"]
-    numbers = [float(mouse[name]) for name in ("dy", "dx", "x", "y")]
-    slot = int(record.get("hotbar", -1))
-    if not all(map(math.isfinite, numbers)) or not -1 <= slot <= 8:
-        raise ValueError(f"mouse {numbers}, hotbar {slot}")
     return (
         _buttons(keyboard["keys"], mouse["buttons"]),
         _buttons(keyboard["newKeys"], mouse["newButtons"]),
-        [numbers[0] * DEGREES, numbers[1] * DEGREES],
-        numbers[2:],
-        float(mouse.get("dwheel", 0)) != 0,
-        bool(record["isGuiOpen"]),
-        slot,
+        [mouse["dy"] * DEGREES, mouse["dx"] * DEGREES],
+        [mouse["x"], mouse["y"]],
+        mouse.get("dwheel", 0.0) != 0,
+        record["isGuiOpen"],
+        record.get("hotbar", -1),
     )
 
 

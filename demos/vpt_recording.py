@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 
 from playloop.core.files import write_atomic
-from playloop.demos.decoder import CorruptFile
+from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.vpt_actions import action_vectors
 from playloop.demos.vpt_lines import Lines, read_lines
 
@@ -77,17 +78,17 @@ def read_recording(root: Path, name: str, slack: int) -> Recording:
 
 
 def _probe(path: Path) -> tuple[int, tuple[int, int]]:
-    """Frames, and their height and width, from a video's header."""
+    """Frames, and their height and width, without decoding one."""
+    decoder = VideoDecoder(path, FPS)
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate, frames = float(stream.average_rate or 0), stream.frames
-            size = (stream.height, stream.width)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise CorruptFile(f"{path} is missing or not a readable video ({error}); restore it.") from error
-    if abs(rate - FPS) > 0.01:
-        raise CorruptFile(f"{path} has {rate:g} frames a second, VPT's recordings {FPS:g}; convert it.")
-    return frames, size
+        # Single frames may be late: line i belongs to frame i. Another rate is another recording.
+        if abs(decoder.rate / FPS - 1) > 0.05:
+            raise CorruptFile(
+                f"{path} has {decoder.rate:g} frames a second, VPT's recordings {FPS:g}; convert it."
+            )
+        return decoder.length, decoder.size
+    finally:
+        decoder.close()
 
 
 def _cached_lines(root: Path, name: str) -> tuple[str, Lines]:
@@ -96,13 +97,22 @@ def _cached_lines(root: Path, name: str) -> tuple[str, Lines]:
     if not path.is_file():
         raise CorruptFile(f"{path} is missing, {name}.mp4 is there; restore it.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if cached.is_file():
-        with np.load(cached, allow_pickle=False) as stored:
-            if str(stored["digest"]) == digest and set(Lines._fields) <= set(stored.files):
-                return digest, Lines(*(stored[field] for field in Lines._fields))
+    if (known := _read_cache(cached, digest)) is not None:
+        return digest, known
     lines, buffer = read_lines(path), io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, digest=np.array(digest), **lines._asdict())
     with suppress(OSError):  # a read-only folder is read from its lines every time
         cached.parent.mkdir(exist_ok=True)
         write_atomic(cached, buffer.getvalue())
     return digest, lines
+
+
+def _read_cache(path: Path, digest: str) -> Lines | None:
+    """Lines that were kept; None if there are none of this digest, or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["digest"]) == digest:
+                return Lines(*(stored[field] for field in Lines._fields))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        pass
+    return None

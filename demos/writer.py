@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from playloop.core.files import write_json
+from playloop.core.locks import NAME as LOCK
+from playloop.core.locks import FolderLock
+from playloop.demos.beside import FOLDER, schema_beside
+from playloop.demos.beside import PATH as BESIDE_PATH
 from playloop.demos.columns import BOOKKEEPING, Feature, arrow_schema, check_rows, is_video, to_arrow
 from playloop.demos.decoder import VideoDecoder
 from playloop.demos.integrity import fingerprints
@@ -23,7 +28,7 @@ from playloop.demos.statistics import RunningStatistics, as_image, describe, pix
 from playloop.demos.videos import VideoTrack, check_part
 
 MEGABYTE = 1_000_000
-PUBLISHED = ("videos", "data", "meta")
+PUBLISHED = ("videos", "data", FOLDER, "meta")
 
 
 class DatasetWriter:
@@ -36,6 +41,7 @@ class DatasetWriter:
         root: the data set's folder; other files in it are left alone.
         fps: rows a second.
         features: name → `{"dtype", "shape", "names"}`; cameras have dtype "video" and shape [H, W, 3].
+        private: columns that lie beside the data set, where LeRobot does not see them (`demos.beside`).
         robot_type: written to `info.json`.
         data_megabytes: size after which the next parquet file is begun.
         video_megabytes: the same for the mp4 files.
@@ -43,6 +49,7 @@ class DatasetWriter:
 
     Raises:
         FileExistsError: if there is a finished data set in `root`.
+        BlockingIOError: another process is writing one there.
     """
 
     def __init__(
@@ -51,14 +58,16 @@ class DatasetWriter:
         fps: float,
         features: Mapping[str, Feature],
         robot_type: str | None = None,
+        private: Mapping[str, Feature] | None = None,
         data_megabytes: float = 100,
         video_megabytes: float = 200,
         image_samples: int = 4,
     ):
         self.root = Path(root)
         self._stage = self.root / ".partial"
+        _check_features(dict(features) | dict(private or {}))
         self._claim()
-        _check_features(features)
+        self.private = {name: dict(feature) for name, feature in (private or {}).items()}
         self.features = {name: dict(feature) for name, feature in features.items()} | BOOKKEEPING
         self.cameras = [name for name, feature in features.items() if is_video(feature)]
         self.fps, self._rate, self._robot = fps, exact_rate(fps), robot_type
@@ -66,7 +75,7 @@ class DatasetWriter:
         self._limits = data_megabytes, video_megabytes
         self._samples = image_samples
         self._tracks = {name: self._track(name) for name in self.cameras}
-        self._parquet: pq.ParquetWriter | None = None
+        self._tables: list[pq.ParquetWriter] = []
         self._file = -1
         self._tasks: dict[str, int] = {}
         self._totals = {name: RunningStatistics(np.random.default_rng(0)) for name in self.features}
@@ -85,7 +94,7 @@ class DatasetWriter:
         """Append one episode.
 
         Args:
-            columns: every feature that is not a video, [n, *shape].
+            columns: every feature that is not a video, private ones too, [n, *shape].
             videos: camera → mp4 with exactly n frames, as `encode_video` makes them.
             task: the instruction.
 
@@ -94,7 +103,7 @@ class DatasetWriter:
         """
         rows = self._check(columns, videos)
         table = self._table(rows, columns, self._tasks.get(task, len(self._tasks)))
-        statistics = {name: describe(values) for name, values in table.items()}
+        statistics = {name: describe(values) for name, values in table.items() if name in self.features}
         places = {}
         for name in self.cameras:
             check_part(Path(videos[name]), rows)
@@ -102,8 +111,8 @@ class DatasetWriter:
         self._tasks.setdefault(task, len(self._tasks))
         for name in self.cameras:
             places[name] = self._tracks[name].append(Path(videos[name]), rows)
-        for name, values in table.items():
-            self._totals[name].update(values)
+        for name in self._totals.keys() & table.keys():
+            self._totals[name].update(table[name])
         self._write_rows(table)
         self._episodes.add(self.rows, rows, task, self._file, places, statistics)
         self.rows += rows
@@ -136,7 +145,7 @@ class DatasetWriter:
             self.finalize()
         elif kind is not None:
             self._close()
-            shutil.rmtree(self._stage, ignore_errors=True)
+            self._remove_stage()
 
     def _claim(self) -> None:
         if (self.root / "meta" / "info.json").exists():
@@ -146,9 +155,12 @@ class DatasetWriter:
         published = [self.root / name for name in PUBLISHED]
         if not self._stage.exists() and any(path.exists() for path in published):
             raise FileExistsError(f"{self.root} holds {PUBLISHED} of something else; choose another folder.")
-        for leftover in (self._stage, *published):  # of a writer that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        (self._stage / "meta").mkdir(parents=True)
+        self._lock = FolderLock(self._stage, "the writer of this data set").acquire()
+        weakref.finalize(self, self._lock.release)  # one that is given up in this process
+        for leftover in (*self._stage.iterdir(), *published):  # of a writer that was killed
+            if leftover.name != LOCK:
+                shutil.rmtree(leftover, ignore_errors=True)
+        (self._stage / "meta").mkdir()
 
     def _track(self, name: str) -> VideoTrack:
         def path(file: int) -> Path:
@@ -160,6 +172,7 @@ class DatasetWriter:
 
     def _check(self, columns: Mapping[str, np.ndarray], videos: Mapping[str, str | Path]) -> int:
         wanted = {name for name in self.features if name not in BOOKKEEPING and name not in self.cameras}
+        wanted |= set(self.private)
         if set(columns) != wanted or set(videos) != set(self.cameras):
             found = sorted(set(columns) | set(videos))
             raise ValueError(f"An episode needs {sorted(wanted | set(self.cameras))}, it has {found}.")
@@ -170,7 +183,8 @@ class DatasetWriter:
 
     def _table(self, rows: int, columns: Mapping[str, np.ndarray], task: int) -> dict[str, np.ndarray]:
         frame = np.arange(rows, dtype=np.int64)
-        table = {name: check_rows(name, columns[name], self.features[name], rows) for name in columns}
+        features = self.features | self.private
+        table = {name: check_rows(name, columns[name], features[name], rows) for name in columns}
         return table | {
             "timestamp": (frame / float(self._rate)).astype(np.float32),
             "frame_index": frame,
@@ -195,20 +209,29 @@ class DatasetWriter:
         return as_image(describe(pixels(frames)), len(frames))
 
     def _write_rows(self, table: dict[str, np.ndarray]) -> None:
-        path = self._data_file()
-        if self._parquet is not None and path.stat().st_size > self._limits[0] * MEGABYTE:
-            self._parquet.close()
-            self._parquet = None
-        if self._parquet is None:
+        if self._tables and self._path(DATA_PATH).stat().st_size > self._limits[0] * MEGABYTE:
+            self._close_tables()
+        if not self._tables:
             self._file += 1
-            path = self._data_file()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._parquet = pq.ParquetWriter(path, self._schema, compression="snappy")
-        arrays = [to_arrow(table[name], self.features[name]) for name in self._schema.names]
-        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            self._tables = [self._new_table(DATA_PATH, self._schema)]
+            if self.private:
+                self._tables.append(self._new_table(BESIDE_PATH, schema_beside(self.private)))
+        features = self.features | self.private
+        for file in self._tables:
+            arrays = [to_arrow(table[name], features[name]) for name in file.schema.names]
+            file.write_table(pa.Table.from_arrays(arrays, schema=file.schema))
 
-    def _data_file(self) -> Path:
-        return self._stage / DATA_PATH.format(chunk_index=self._file // 1000, file_index=self._file % 1000)
+    def _new_table(self, template: str, schema: pa.Schema) -> pq.ParquetWriter:
+        path = self._path(template)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return pq.ParquetWriter(path, schema, compression="snappy")
+
+    def _close_tables(self) -> None:
+        while self._tables:
+            self._tables.pop().close()
+
+    def _path(self, template: str) -> Path:
+        return self._stage / template.format(chunk_index=self._file // 1000, file_index=self._file % 1000)
 
     def _header(self, name: str) -> dict[str, Any]:
         self._tracks[name].close()
@@ -228,9 +251,7 @@ class DatasetWriter:
         }
 
     def _close(self) -> None:
-        if self._parquet is not None:
-            self._parquet.close()
-            self._parquet = None
+        self._close_tables()
         for track in self._tracks.values():
             track.close()
         self._episodes.close()
@@ -240,7 +261,11 @@ class DatasetWriter:
         for name in PUBLISHED:
             if (self._stage / name).exists():
                 os.replace(self._stage / name, self.root / name)
-        shutil.rmtree(self._stage)
+        self._remove_stage()
+
+    def _remove_stage(self) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)  # with the lock in it: nobody finds it any more
+        self._lock.release()
 
 
 def _check_features(features: Mapping[str, Feature]) -> None:

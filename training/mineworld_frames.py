@@ -8,21 +8,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from playloop.core.children import CONTEXT
 from playloop.demos.dataset import Demonstrations
-from playloop.demos.frames import read_images
-from playloop.demos.vpt import VPTRecordings
+from playloop.demos.pictures import Pictures
 from playloop.worlds.mineworld.starts import resize_linear
 
 PIECE = 64
 """Frames that are decoded together."""
 
-Job = tuple[Path, float, range, np.ndarray | None, tuple[int, int]]
+Job = tuple[Pictures, tuple[int, int]]
 
 
 def resized_pieces(
@@ -44,26 +42,25 @@ def resized_pieces(
         yield from map(_read, jobs)
         return
     waiting: deque[Future[np.ndarray]] = deque()
-    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    pool = ProcessPoolExecutor(processes, CONTEXT, torch.set_num_threads, (1,))
+    try:
         for job in jobs:
             waiting.append(pool.submit(_read, job))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _jobs(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> Iterator[Job]:
     for episode, record in enumerate(dataset.episodes):
-        path, first = dataset.video(camera, episode)
-        cursors = dataset.cursors(episode) if isinstance(dataset, VPTRecordings) else None
+        pictures = dataset.pictures(camera, episode)
         for start in range(0, record["length"], PIECE):
-            rows = range(start, min(start + PIECE, record["length"]))
-            numbers = range(first + rows.start, first + rows.stop)
-            drawn = None if cursors is None else cursors[rows.start : rows.stop]
-            yield dataset.root / path, dataset.fps, numbers, drawn, size
+            yield pictures[start : start + PIECE], size
 
 
 def _read(job: Job) -> np.ndarray:
-    path, fps, numbers, cursors, size = job
-    return np.stack([resize_linear(image, size) for image in read_images(path, fps, numbers, cursors)])
+    pictures, size = job
+    return np.stack([resize_linear(image, size) for image in pictures])

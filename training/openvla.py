@@ -31,6 +31,7 @@ from playloop.training.rows import (
     common_contract,
     describe_data,
     draw_rows,
+    instructions,
     split_rows,
     validation_batches,
 )
@@ -169,10 +170,8 @@ class OpenVLATask:
 
     def _read_prompts(self) -> None:
         encoder = PromptEncoder(self.config.openvla)
-        self.texts = [text for dataset in self.datasets for text in dataset.tasks]
-        starts = np.cumsum([0, *(len(dataset.tasks) for dataset in self.datasets)])
-        numbers = [d.column("task_index") + s for d, s in zip(self.datasets, starts, strict=False)]
-        self.prompts, self.text = [encoder(text) for text in self.texts], np.concatenate(numbers)
+        self.texts, self.text = instructions(self.datasets)
+        self.prompts = [encoder(text) for text in self.texts]
 
     def _open_frames(self) -> dict[str, Stacked]:
         config = self.config

@@ -25,6 +25,7 @@ from playloop.training.rows import (
     common_contract,
     describe_data,
     draw_rows,
+    instructions,
     split_rows,
     validation_batches,
 )
@@ -106,12 +107,9 @@ class PolicyTask:
             key: np.concatenate([dataset.column(name) for dataset in self.datasets]).astype(np.float32)
             for key, name in names.items()
         }
-        texts = [task for dataset in self.datasets for task in dataset.tasks]
+        self.texts, self.text = instructions(self.datasets)
         self.encoder = self.config.instructions.make()
-        self.embeddings = self.encoder.encode(texts)  # [tasks, E]
-        starts = np.cumsum([0, *(len(dataset.tasks) for dataset in self.datasets)])
-        numbers = [d.column("task_index") + s for d, s in zip(self.datasets, starts, strict=False)]
-        self.text, self.texts = np.concatenate(numbers), texts
+        self.embeddings = self.encoder.encode(self.texts)  # [tasks, E]
 
     def _split(self) -> None:
         self.rows = split_rows(self.datasets, self.config.validation, self.config.seed)

@@ -41,6 +41,24 @@ def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int)
     return rows
 
 
+def instructions(datasets: Sequence[Demonstrations]) -> tuple[list[str], np.ndarray]:
+    """The tasks of all data sets, and which of them every row has: found by number, which may have gaps.
+
+    Args:
+        datasets: whose rows are numbered one after the other.
+
+    Returns:
+        Texts, each task of each data set once; and for every row the place of its text, int64 [N].
+    """
+    texts: list[str] = []
+    places = []
+    for dataset in datasets:
+        numbers = np.array(sorted(dataset.tasks), np.int64)
+        places.append(np.searchsorted(numbers, dataset.column("task_index")) + len(texts))
+        texts += [dataset.tasks[number] for number in numbers.tolist()]
+    return texts, np.concatenate(places)
+
+
 def draw_rows(
     rows: dict[str, np.ndarray], split: str, step: int, generator: torch.Generator, share: Share
 ) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_check_finds_a_wrong_place(root, tmp_path):
     os.remove(root / "meta/files.json")
     short = np.stack([number_image(0)] * 2)
     encode_video(short, root / VIDEO, 20)
-    assert any(VIDEO in problem and "frame 3 of 2" in problem for problem in check_dataset(root))
+    assert any(VIDEO in found and "2 frames, its episodes have 4 rows" in found for found in check_dataset(root))
 
 
 def test_bad_episodes_are_refused_and_leave_no_trace(tmp_path):
@@ -94,7 +94,7 @@ def test_bad_episodes_are_refused_and_leave_no_trace(tmp_path):
     writer.add_episode(good, parts, "once")
     writer.finalize()
     dataset = Demonstrations(tmp_path / "data")
-    assert (dataset.length, dataset.tasks, check_dataset(tmp_path / "data")) == (4, ["once"], [])
+    assert (dataset.length, dataset.tasks, check_dataset(tmp_path / "data")) == (4, {0: "once"}, [])
     with pytest.raises(FileExistsError, match="finished data set"):
         DatasetWriter(tmp_path / "data", 20, FEATURES)
 

@@ -134,7 +134,7 @@ def test_the_data_set_is_sound(recordings):
     assert check_dataset(root) == []
     data = Demonstrations(root)
     assert len(data.episodes) == 2 and data.fps == 20 / STRIDE
-    assert data.tasks == [LiberoConfig("libero_object").task(1).instruction]
+    assert data.tasks == {0: LiberoConfig("libero_object").task(1).instruction}
     for row in (0, data.length - 1):
         for camera in data.cameras:
             frame = data.frame(camera, row)

@@ -30,7 +30,7 @@ def test_columns_return(recorded):
     assert dataset.column("index").tolist() == list(range(sum(LENGTHS)))
     assert dataset.column("episode_index").tolist() == np.repeat(np.arange(5), LENGTHS).tolist()
     assert dataset.column("task_index").tolist() == np.repeat([0, 1, 0, 1, 0], LENGTHS).tolist()
-    assert dataset.tasks == ["task 0", "task 1"]
+    assert dataset.tasks == {0: "task 0", 1: "task 1"}
     assert dataset.playloop == {"seed": 3}
 
 

@@ -1,0 +1,116 @@
+"""Episodes and tasks of a LeRobot data set v3.0, each by its number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NotRequired
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from playloop.core.files import check_pointer
+from playloop.core.typed import read_typed
+from playloop.demos.decoder import CorruptFile
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Columns of a parquet file; those that it lacks are left out.
+
+    Raises:
+        CorruptFile: it is missing, torn or a pointer of Git LFS.
+    """
+    try:
+        check_pointer(path)
+        names = pq.read_schema(path, memory_map=True).names
+        chosen = names if columns is None else [name for name in columns if name in names]
+        return pq.read_table(path, columns=chosen, memory_map=True, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptFile(
+            f"{path} is missing or not a readable parquet file ({error}); restore it."
+        ) from error
+    except ValueError as error:  # a pointer
+        raise CorruptFile(str(error)) from error
+
+
+def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:
+    """The records of all episodes, by `episode_index`.
+
+    Args:
+        root: the data set's folder.
+        videos: names of the cameras whose pictures lie in videos.
+
+    Raises:
+        FileNotFoundError: there is no table of episodes.
+        CorruptFile: a table cannot be read.
+        ValueError: a field is missing or cannot be, or two episodes have one number.
+    """
+    folder = root / "meta" / "episodes"
+    paths = sorted(folder.rglob("*.parquet"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no parquet file; restore it from a copy.")
+    kind = _record_type(tuple(videos))
+    records: list[dict[str, Any]] = []
+    for path in paths:
+        for number, record in enumerate(read_parquet(path, list(kind.__annotations__)).to_pylist()):
+            records.append(read_typed(kind, record, f"{path}, row {number}"))
+            _check_numbers(records[-1], videos, f"{path}, row {number}")
+    numbers = Counter(record["episode_index"] for record in records)
+    if twice := [number for number, count in numbers.items() if count > 1]:
+        raise ValueError(f"{folder} lists episode {twice[0]} twice; restore it from a copy")
+    return sorted(records, key=lambda record: record["episode_index"])
+
+
+def read_tasks(path: Path) -> dict[int, str]:
+    """Number of a task (`task_index`) → its text; numbers may have gaps.
+
+    The text stands under either of the names that LeRobot has used.
+
+    Raises:
+        CorruptFile: the table is missing or cannot be read.
+        ValueError: it lacks a column, holds nulls, or one number stands for two tasks.
+    """
+    table = read_parquet(path)
+    text = "task" if "task" in table.column_names else "__index_level_0__"
+    if missing := [name for name in ("task_index", text) if name not in table.column_names]:
+        raise ValueError(f"{path} has no column {missing[0]}, it has {table.column_names}; restore it")
+    numbers = read_typed(list[int], table["task_index"].to_pylist(), f"{path}: task_index")
+    texts = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
+    tasks: dict[int, str] = {}
+    for number, task in zip(numbers, texts, strict=True):
+        if tasks.setdefault(number, task) != task:
+            raise ValueError(
+                f"{path}: task {number} is both {tasks[number]!r} and {task!r}; keep one of them"
+            )
+    return tasks
+
+
+@lru_cache(maxsize=16)
+def _record_type(videos: tuple[str, ...]) -> Any:
+    """What a row of the table of episodes holds; with where it lies in each video."""
+    fields: dict[str, Any] = {
+        "episode_index": int,
+        "length": int,
+        "tasks": NotRequired[list[str] | None],
+        "data/chunk_index": int,
+        "data/file_index": int,
+        "dataset_from_index": NotRequired[int],
+        "dataset_to_index": NotRequired[int],
+    }
+    for name in videos:
+        fields |= {f"videos/{name}/chunk_index": int, f"videos/{name}/file_index": int}
+        fields |= {f"videos/{name}/from_timestamp": float}
+    return TypedDict("Episode", fields)  # type: ignore[operator]
+
+
+def _check_numbers(record: dict[str, Any], videos: list[str], where: str) -> None:
+    names = ["episode_index", "data/chunk_index", "data/file_index"]
+    names += [f"videos/{v}/{key}" for v in videos for key in ("chunk_index", "file_index", "from_timestamp")]
+    low = dict.fromkeys(names, 0) | {"length": 1}
+    for name, least in low.items():
+        if record[name] < least:
+            raise ValueError(
+                f"{where}: {name}: must be at least {least}, not {record[name]}; restore the file"
+            )

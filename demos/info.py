@@ -1,0 +1,118 @@
+"""`meta/info.json` of a LeRobot data set v3.0, read so that nothing in it is taken on trust."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path, PurePosixPath
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from playloop.core.files import read_json
+from playloop.core.typed import read_typed
+from playloop.demos.columns import Feature, is_camera
+from playloop.demos.foreign import refuse_folder
+
+FIX = "restore it from a copy"
+CONVERTER = (
+    "convert it with LeRobot: python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=ANY/NAME "
+    "--root=FOLDER --push-to-hub=false (LeRobot 0.4 has it in lerobot.datasets.v30)"
+)
+
+
+class _Described(TypedDict):
+    dtype: str
+    shape: list[int]
+
+
+class _Info(TypedDict):
+    """What is read of `info.json`."""
+
+    fps: float
+    features: dict[str, _Described]
+    data_path: str
+    video_path: NotRequired[str | None]
+    total_episodes: NotRequired[int]
+    total_frames: NotRequired[int]
+    total_tasks: NotRequired[int]
+
+
+def read_info(root: Path) -> dict[str, Any]:
+    """The content of `meta/info.json`; shapes of cameras are [height, width, channels] whatever they were.
+
+    Raises:
+        FileNotFoundError: there is no finished data set in `root`; says what there is instead.
+        ValueError: another version of the format, or a field that cannot be.
+    """
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        refuse_folder(root)
+    info = read_json(path, FIX)
+    version = info.get("codebase_version")
+    if version != "v3.0":
+        first = "" if version == "v2.1" else " LeRobot 0.3 brings older ones to v2.1 first."
+        raise ValueError(
+            f"{root} is a LeRobot data set {version}; this reader wants v3.0: {CONVERTER}.{first}"
+        )
+    read_typed(_Info, info, str(path))
+    if not info["fps"] > 0:
+        raise ValueError(f"{path}: fps: must be above 0, not {info['fps']}; {FIX}")
+    _check_template(info["data_path"], ("chunk_index", "file_index"), f"{path}: data_path")
+    features = read_features(info["features"], f"{path}: features")
+    if any(feature["dtype"] == "video" for feature in features.values()):
+        if info.get("video_path") is None:
+            raise ValueError(f"{path}: video_path: is missing, and there are videos; {FIX}")
+        names = ("video_key", "chunk_index", "file_index")
+        _check_template(info["video_path"], names, f"{path}: video_path")
+    return info | {"features": features}
+
+
+def read_features(features: Any, where: str) -> dict[str, Feature]:
+    """Columns and cameras as they are described in a file, checked; cameras as [height, width, channels].
+
+    Raises:
+        ValueError: a name, type or shape cannot be.
+    """
+    read_typed(dict[str, _Described], features, where)
+    return {name: _checked(name, feature, where) for name, feature in features.items()}
+
+
+def _check_template(template: str, fields: tuple[str, ...], where: str) -> None:
+    """A path below the data set's folder, with these fields and short numbers: nothing that runs wild."""
+    wrong = f"{where}: {template!r} is no path below the data set with {', '.join(fields)} in it; {FIX}"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(wrong) from error
+    for _, name, width, conversion in parts:
+        known = name in fields and not conversion and re.fullmatch(r"(0?[0-9]?d?)?", width or "")
+        if name is not None and not known:
+            raise ValueError(wrong)
+    place = PurePosixPath(template)
+    if place.is_absolute() or ".." in place.parts:
+        raise ValueError(wrong)
+
+
+def _checked(name: str, feature: Feature, where: str) -> Feature:
+    if "/" in name or name in ("", ".", ".."):
+        raise ValueError(f"{where}: {name!r} cannot be the name of a column; {FIX}")
+    shape = feature["shape"]
+    if any(size < 1 for size in shape):
+        raise ValueError(f"{where}: {name}.shape: {shape} has a side of no length; {FIX}")
+    if not is_camera(feature):
+        return feature
+    if len(shape) != 3:
+        raise ValueError(f"{where}: {name}.shape: {shape} is no [height, width, channels]; {FIX}")
+    order = _order(feature.get("names"), shape)
+    sides = {"shape": [shape[place] for place in order], "names": ["height", "width", "channels"]}
+    return feature | sides if order != [0, 1, 2] else feature
+
+
+def _order(names: Any, shape: list[int]) -> list[int]:
+    """Where height, width and channels stand in a shape: by their names, else by the side of 3."""
+    listed = names if isinstance(names, list) and len(names) == 3 else []
+    initials = [str(name).lower()[:1] for name in listed]
+    if sorted(initials) == ["c", "h", "w"]:
+        return [initials.index(letter) for letter in "hwc"]
+    return [1, 2, 0] if shape[0] in (1, 3) and shape[2] not in (1, 3) else [0, 1, 2]

@@ -1,0 +1,116 @@
+"""The pictures of one camera in one episode, wherever they lie, for this process or another."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.episodes import read_parquet
+from playloop.demos.vpt_cursor import draw_cursor
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures in the order of an episode's rows; iterate over it for uint8 [H, W, 3] each.
+
+    Args:
+        root: the data set's folder.
+        path: of a video below it, or of a parquet file with pictures in a column.
+        places: number of each frame in the video, or of each row in the parquet file, int64 [n].
+        fps: of the video.
+        size: height and width of the pictures.
+        column: with the pictures, in a parquet file.
+        cursors: where `draw_cursor` draws on each of them, float32 [n, 2]; None for nowhere.
+    """
+
+    root: Path
+    path: str
+    places: np.ndarray
+    fps: float
+    size: tuple[int, int]
+    column: str | None = None
+    cursors: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: slice) -> Pictures:
+        """Some of them."""
+        cursors = None if self.cursors is None else self.cursors[rows]
+        return replace(self, places=self.places[rows], cursors=cursors)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for row, image in enumerate(self._plain()):
+            yield image if self.cursors is None else draw_cursor(image, self.cursors[row])
+
+    def _plain(self) -> Iterator[np.ndarray]:
+        if self.column is not None:
+            stored = StoredPictures(self.root, self.path, self.column, self.size)
+            yield from (stored.frame(int(place)) for place in self.places)
+            return
+        decoder = VideoDecoder(self.root / self.path, self.fps)
+        try:
+            yield from (decoder.frame(int(place)) for place in self.places)
+        finally:
+            decoder.close()
+
+
+class StoredPictures:
+    """A column of pictures in a parquet file: LeRobot's `image`, PNG or JPEG bytes or the path of a file.
+
+    Args:
+        root: the data set's folder.
+        path: of the parquet file below it.
+        column: its name.
+        size: height and width that every picture must have.
+
+    Raises:
+        CorruptFile: the file or the column cannot be read.
+    """
+
+    def __init__(self, root: Path, path: str, column: str, size: tuple[int, int]):
+        self.root, self.path, self.column, self.size = root, root / path, column, size
+        table = read_parquet(self.path, [column])
+        if column not in table.column_names:
+            raise CorruptFile(f"{self.path} has no column {column!r}; restore it")
+        self._stored: pa.ChunkedArray = table[column]
+
+    def frame(self, row: int) -> np.ndarray:
+        """The picture of a row, uint8 [H, W, 3].
+
+        Raises:
+            CorruptFile: there is none, or it is none.
+        """
+        where = f"{self.path}: column {self.column!r}, row {row} of the file"
+        value = self._stored[row].as_py()
+        record = value if isinstance(value, dict) else {"bytes": value}
+        content, path = record.get("bytes"), record.get("path")
+        if not content and not path:
+            raise CorruptFile(f"{where}: null; restore the file")
+        try:
+            with Image.open(io.BytesIO(content) if content else self._beside(path)) as image:
+                if image.size != self.size[::-1]:
+                    raise ValueError(
+                        f"{image.size[1]}×{image.size[0]} instead of {self.size[0]}×{self.size[1]}"
+                    )
+                return np.asarray(image.convert("RGB"))
+        except (OSError, TypeError, ValueError, Image.DecompressionBombError) as error:
+            raise CorruptFile(f"{where}: no picture that can be used ({error}); restore the file") from error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _beside(self, path: str) -> Path:
+        """A picture's own file, below the data set's folder."""
+        root = self.root.resolve()
+        found = (root / path).resolve()
+        if not found.is_relative_to(root):
+            raise OSError(f"{path} lies outside of the data set")
+        return found
