@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Gt, Le
 
 from playloop.core.annotations import Positive
+from playloop.nn.checks import check_types
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,16 @@ class CameraBins:
             two. Encode raw turns so, and no others: what was read by the release has lost them already.
     """
 
-    most: Positive = 90.0
-    width: Positive = 6.0
+    most: Annotated[float, Gt(0), Le(180)] = 90.0
+    width: Annotated[float, Ge(0.01), Le(180)] = 6.0
     mu: Positive = 100.0
     truncate: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self, "camera.")
         half = self.most / self.width
-        if self.most <= 0 or self.mu <= 0 or half != round(half):
-            raise ValueError(f"{self}: most and mu must be positive, and width a divisor of most")
+        if half != round(half):
+            raise ValueError(f"{self}: width must be a divisor of most")
 
     @property
     def count(self) -> int:

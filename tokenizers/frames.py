@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction, Natural
+from playloop.nn.checks import check_types
 from playloop.nn.fsq import FSQ
 from playloop.nn.layers import Conv2d, Residual
+
+Side = Annotated[int, Ge(1), Le(4096)]
+"""Pixels of a frame: no weight of a convolution tells how many there are, and memory grows with them."""
+Levels = Annotated[int, Ge(2), Le(4096)]
+"""Of a number that a quantiser rounds."""
+MOST_CODES = 2**20
 
 PATCH = 4
 """Side of the pixel blocks that become channels before the first convolution."""
@@ -31,11 +41,11 @@ class FrameTokenizerConfig:
             mistakes decode to small mistakes (arXiv 2503.08354).
     """
 
-    height: Count = 64
-    width: Count = 64
+    height: Side = 64
+    width: Side = 64
     channels: tuple[Count, ...] = (48, 128)
     blocks: tuple[Natural, ...] = (1, 3)
-    levels: tuple[Count, ...] = (8, 5, 5, 5)
+    levels: tuple[Levels, ...] = (8, 5, 5, 5)
     perturbed: Fraction = 0.2
     disturbance: Fraction = 0.25
 
@@ -49,17 +59,31 @@ class FrameTokenizerConfig:
         """Rows and columns of tokens."""
         return self.height // self.side, self.width // self.side
 
+    def check(self) -> None:
+        """Refuse sizes that do not fit together, before anything is built of them.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        check_types(self)
+        if not self.channels or not self.levels or math.prod(self.levels) > MOST_CODES:
+            raise ValueError(
+                f"channels={self.channels} and levels={self.levels} are lists of at least one number, and "
+                f"the product of the levels is at most {MOST_CODES:,}"
+            )
+        if self.height % self.side or self.width % self.side or len(self.blocks) != len(self.channels):
+            raise ValueError(
+                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}, or "
+                f"channels={self.channels} and blocks={self.blocks} differ in length"
+            )
+
     def make(self, seed: int = 0) -> FrameTokenizer:
         """The network with new weights.
 
         Raises:
             ValueError: the sizes do not fit together.
         """
-        if self.height % self.side or self.width % self.side or len(self.blocks) != len(self.channels):
-            raise ValueError(
-                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}, or "
-                f"channels={self.channels} and blocks={self.blocks} differ in length"
-            )
+        self.check()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return FrameTokenizer(self)

@@ -129,9 +129,9 @@ class MineWorldActions:
     Args:
         first: the first action id; below it are the frame's.
         camera: `MINEWORLD`, or `MINEWORLD_COMPAT` for the ids that the release gives raw turns (of a VPT
-            record or a mouse), as its weights were trained: it drops fractions of a degree where it reads such
-            records. Its tokenizer does not: actions that are dictionaries already (the release's own
-            validation files) have the ids that `MINEWORLD` gives them.
+            record or a mouse), which its weights were trained on: it drops fractions of a degree where it
+            reads such records. Its tokenizer does not: actions that are dictionaries already (the release's
+            own validation files) have the ids that `MINEWORLD` gives them.
     """
 
     first: int = 8192

@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count, Natural
+from playloop.nn.checks import check_types
 from playloop.nn.layers import Conv2d
+from playloop.tokenizers.frames import Side
 
 AT_ONCE = 4
 """Frames that are encoded or decoded together: at 384 x 224 each takes some 100 MB in every layer."""
@@ -35,13 +38,13 @@ class VQConfig:
         groups: of channels that are normalised together.
     """
 
-    height: int = 224
-    width: int = 384
-    channels: tuple[int, ...] = (128, 256, 256, 512, 768)
-    blocks: int = 2
-    latent: int = 64
-    codes: int = 8192
-    groups: int = 32
+    height: Side = 224
+    width: Side = 384
+    channels: tuple[Count, ...] = (128, 256, 256, 512, 768)
+    blocks: Natural = 2
+    latent: Count = 64
+    codes: Count = 8192
+    groups: Count = 32
 
     @property
     def side(self) -> int:
@@ -52,6 +55,20 @@ class VQConfig:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tokens."""
         return self.height // self.side, self.width // self.side
+
+    def check(self) -> None:
+        """Refuse sizes that do not fit together, before anything is built of them.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        check_types(self)
+        if not self.channels or self.height % self.side or self.width % self.side:
+            raise ValueError(
+                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}"
+            )
+        if any(width % self.groups for width in self.channels):
+            raise ValueError(f"channels={self.channels} must be multiples of groups={self.groups}")
 
     def make(self, seed: int = 0) -> VQTokenizer:
         """The network with new weights.
@@ -188,12 +205,7 @@ class VQTokenizer(nn.Module):
 
     def __init__(self, config: VQConfig):
         super().__init__()
-        if config.height % config.side or config.width % config.side:
-            raise ValueError(
-                f"{config.height} x {config.width} pixels cannot be divided into squares of {config.side}"
-            )
-        if any(width % config.groups for width in config.channels):
-            raise ValueError(f"channels={config.channels} must be multiples of groups={config.groups}")
+        config.check()
         self.config, (self.rows, self.columns) = config, config.grid
         self.encoder, self.decoder = Half(config, False), Half(config, True)
         self.quant_conv = Conv2d(config.latent, config.latent, 1)

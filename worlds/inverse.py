@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from playloop.core.annotations import Count, Fraction, Natural
 from playloop.demos.resize import resize
 from playloop.envs.minecraft import MAX_TURN
+from playloop.nn.checks import check_types
 from playloop.nn.correlation import correlate
 from playloop.nn.layers import Conv2d, Linear, Residual
 from playloop.tokenizers.camera import FINE, CameraBins
+from playloop.tokenizers.frames import Side
 from playloop.tokenizers.minecraft import GROUPS, CompactActions
 
 
@@ -36,8 +38,8 @@ class InverseConfig:
         camera: bins of both angles.
     """
 
-    height: Count = 64
-    width: Count = 64
+    height: Side = 64
+    width: Side = 64
     before: Natural = 1
     after: Natural = 1
     features: Count = 16
@@ -58,22 +60,27 @@ class InverseConfig:
         scale = 2 ** (len(self.channels) + 2)
         return self.height // scale * (self.width // scale)
 
-    def make(self, seed: int = 0) -> InverseModel:
-        """The network with new weights.
+    def check(self) -> None:
+        """Refuse sizes that do not fit together, before anything is built of them.
 
         Raises:
-            ValueError: a size is out of range.
+            ValueError: with the reason.
         """
+        check_types(self)
         scale = 2 ** (len(self.channels) + 2)
         if not self.channels or self.height % scale or self.width % scale:
             raise ValueError(
                 f"{self.height} x {self.width} pixels are no multiples of {scale}, as "
                 f"{len(self.channels)} channels want"
             )
-        if min(self.before, self.after, self.reach) < 0:
-            raise ValueError(
-                f"before={self.before}, after={self.after} and reach={self.reach} must be 0 or more"
-            )
+
+    def make(self, seed: int = 0) -> InverseModel:
+        """The network with new weights.
+
+        Raises:
+            ValueError: a size is out of range.
+        """
+        self.check()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return InverseModel(self)

@@ -10,10 +10,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction, Magnitude
+from playloop.nn.checks import check_types
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
 from playloop.worlds.positions import AxialPositions
 from playloop.worlds.schedule import Schedule, clip_mask
+
+MOST_POSITIONS = 65_536
+"""Of a context, six times the largest published one: no weight tells its length, and memory grows by it."""
+
+
+def check_positions(context: int, unit: int) -> None:
+    """Refuse a context of so many frames, each a unit of so many places, that memory would not hold it.
+
+    Raises:
+        ValueError: says how many frames are possible.
+    """
+    if context * unit > MOST_POSITIONS:
+        raise ValueError(
+            f"context={context} frames of {unit} places are more than {MOST_POSITIONS:,} positions; at most "
+            f"{MOST_POSITIONS // unit} frames"
+        )
 
 
 @dataclass
@@ -51,16 +68,33 @@ class WorldConfig:
     shares: tuple[Magnitude, ...] = ()
     corruption: tuple[Fraction, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
 
+    def check(self) -> None:
+        """Refuse sizes that do not fit together, before anything is built of them.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        check_types(self)
+        check_positions(self.context, 1 + self.rows * self.columns)
+        if not self.windows or not self.corruption or not self.actions:
+            raise ValueError("windows, corruption and actions are lists of at least one number")
+        if self.shares and (len(self.shares) != len(self.windows) or not sum(self.shares)):
+            raise ValueError(
+                f"world.shares={self.shares} wants one number for each of windows={self.windows}, not all 0"
+            )
+        if self.width % self.heads or self.heads % self.groups:
+            raise ValueError(
+                f"width={self.width} must be a multiple of heads={self.heads}, and they a multiple of "
+                f"groups={self.groups}"
+            )
+
     def make(self, seed: int = 0) -> WorldModel:
         """The network with new weights.
 
         Raises:
             ValueError: the sizes do not fit together.
         """
-        if self.shares and len(self.shares) != len(self.windows):
-            raise ValueError(
-                f"world.shares={self.shares} wants one number for each of windows={self.windows}"
-            )
+        self.check()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return WorldModel(self)

@@ -112,7 +112,7 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
     [
         ({"height": 40}, "no multiples of 16"),
         ({"channels": ()}, "no multiples of 4, as 0 channels"),
-        ({"after": -1}, "must be 0 or more"),
+        ({"after": -1}, "a whole number of at least 0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes, sentence):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from playloop.core.annotations import Count
+from playloop.nn.checks import check_types
 from playloop.nn.decoder import Cache, Llama, LlamaSizes, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.slots import Slot, llama_slots
 from playloop.tokenizers.camera import MINEWORLD, MINEWORLD_COMPAT
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
+from playloop.worlds.model import check_positions
 
 PREFIX = "transformer."
 """Of the transformer's published names."""
@@ -41,18 +46,18 @@ class MineWorldConfig:
             all, see `CameraBins`. Published models were trained so: they never saw another id for such turns.
     """
 
-    rows: int = 14
-    columns: int = 24
-    codes: int = 8192
-    vocabulary: int = 8262
-    width: int = 1024
-    layers: int = 20
-    heads: int = 16
-    groups: int = 4
-    hidden: int = 4096
-    context: int = 16
-    eps: float = 1e-5
-    theta: float = 10000.0
+    rows: Count = 14
+    columns: Count = 24
+    codes: Count = 8192
+    vocabulary: Count = 8262
+    width: Count = 1024
+    layers: Count = 20
+    heads: Count = 16
+    groups: Count = 4
+    hidden: Count = 4096
+    context: Count = 16
+    eps: Annotated[float, Gt(0), Lt(1)] = 1e-5
+    theta: Annotated[float, Ge(1)] = 10000.0
     start_queries: bool = False
     truncate: bool = False
 
@@ -82,6 +87,8 @@ class MineWorldConfig:
         Raises:
             ValueError: with the reason.
         """
+        check_types(self)
+        check_positions(self.context, self.tokens + MineWorldActions.length)
         needed = self.actions.ids.stop
         if self.vocabulary < needed:
             raise ValueError(
@@ -89,6 +96,11 @@ class MineWorldConfig:
             )
         if self.context < 2:
             raise ValueError(f"context={self.context} frames: a new one needs one before it")
+        if self.width % (2 * self.heads) or self.heads % self.groups:
+            raise ValueError(
+                f"width={self.width} must be an even multiple of heads={self.heads}, and they a multiple of "
+                f"groups={self.groups}"
+            )
 
     def make(self, seed: int = 0) -> MineWorld:
         """The network with new weights.
