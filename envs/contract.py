@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.typed import read_typed
+from playloop.envs.checks import checked
 from playloop.envs.episode import Episode
 
 
@@ -56,14 +59,21 @@ class Contract:
         return record
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Contract:
-        """The inverse of `to_json`."""
-        record = dict(record)
-        record["cameras"] = {name: tuple(size) for name, size in record["cameras"].items()}
-        record["action_names"] = tuple(record["action_names"])
-        record["state_names"] = tuple(record["state_names"])
-        record["partial"] = tuple(record.get("partial", ()))  # older records have none
-        return cls(**record)
+    def from_json(cls, record: dict[str, Any], where: str = "the contract") -> Contract:
+        """The inverse of `to_json`.
+
+        Args:
+            record: as JSON holds it; older ones lack fields that have a default.
+            where: the file, for the error.
+
+        Raises:
+            ValueError: a field is missing or of another type; names it.
+        """
+        made = read_typed(cls, record, where)
+        sides = [side for size in made.cameras.values() for side in size]
+        if not 0 < made.control_hz < math.inf or min(sides, default=1) < 1:
+            raise ValueError(f"{where}: control_hz and the sides of pictures must be finite and above 0")
+        return made
 
     def differences(self, other: Contract) -> list[str]:
         """Sentences, one for each convention in which a policy made for `self` cannot act in `other`.
@@ -107,11 +117,19 @@ class PlayEnv(gym.Env):
 
     A family writes `begin`, `advance` and `observe`; Gymnasium's `reset` and `step` follow. The driver calls
     the three directly, so that an agent which executes eight actions a decision pays for one render.
+
+    Whoever calls `advance`, of any family: what is no action [A] of finite numbers is refused as `BadAction`
+    before it is executed, and what is no outcome (a reward that is not finite, say) as `BadOutcome`.
     """
 
     contract: Contract
     horizon: int
     """Most actions in the episode that has begun."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "advance" in vars(cls):
+            cls.advance = checked(cls.advance)  # type: ignore[method-assign]
 
     @abstractmethod
     def episodes(self) -> list[Episode]:
@@ -162,7 +180,7 @@ class PlayEnv(gym.Env):
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Gymnasium's step: `advance`, then `observe` with images."""
-        outcome = self.advance(np.asarray(action))
+        outcome = self.advance(action)
         info = {"success": outcome.success, **outcome.info}
         return self.observe(), outcome.reward, outcome.terminated, outcome.truncated, info
 

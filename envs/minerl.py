@@ -69,6 +69,7 @@ class MineRLConfig:
             `seed`, `reset`, `step` and dictionary of actions: for forks and patched builds.
     """
 
+    suite = SUITE
     height: Count = 360
     width: Count = 640
     horizon: Count | None = None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from playloop.agents.base import Agent
+from playloop.agents.base import Agent, Plan
+from playloop.envs.checks import BadAction, checked_plan
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.pending import Pending
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.worker import Answer, Begin, Begun, EnvConfig, Execute, Executed, Failed, Ready
+from playloop.rollouts.record import EpisodeResult, Fault
+from playloop.rollouts.worker import Answer, Begin, Begun, EnvConfig, Execute, Executed, Failed, Ready, told
 
 ATTEMPTS = 2
 """How often an episode is tried before it is recorded as an error."""
@@ -52,6 +54,9 @@ class Driver:
 
     Results do not depend on the number of workers, on order or on timing: an environment follows from the
     episode's identity, a decision from the episode and its number in it.
+
+    An exception of the agent, or a plan that is none, is the error of its episode, as one of the environment
+    is; the run goes on. Neither is a failure at the task.
 
     Args:
         env: settings from which every worker builds its own environment; must be picklable.
@@ -156,20 +161,49 @@ class _Rollout:
             self._decide_for(waiting[start : start + self.agent.rows])
 
     def _decide_for(self, slots: list[_Slot]) -> None:
+        """Decide for these slots; where that goes wrong, row by row, which is the same to every row."""
+        start = time.perf_counter()
+        try:
+            decisions = self._asked(slots)
+        except Exception as error:
+            if len(slots) == 1:
+                return self._give_up(slots[0], told(error), "agent")
+            for slot in slots:
+                self._decide_for([slot])
+            return
+        share = (time.perf_counter() - start) / len(slots)
+        for slot, (carry, plan) in zip(slots, decisions, strict=True):
+            self._carry_out(slot, carry, plan, share)
+
+    def _asked(self, slots: list[_Slot]) -> list[tuple[Any, Plan]]:
+        """The agent's carries and plans, one a slot; the plans' actions checked.
+
+        Raises:
+            Exception: whatever the agent raises.
+            ValueError: what it gave are not plans.
+        """
         runs = [slot.run for slot in slots if slot.run]
         observations = [slot.observation for slot in slots if slot.observation]
         rngs = [run.result.episode.rng("decision", run.result.decisions) for run in runs]
-        start = time.perf_counter()
         carries, plans = self.agent.act([run.carry for run in runs], observations, rngs)
-        share = (time.perf_counter() - start) / len(slots)
-        for slot, run, carry, plan in zip(slots, runs, carries, plans, strict=True):
-            if len(plan.actions) == 0:
-                raise ValueError(f"{type(self.agent).__name__} planned no action; a plan has at least one")
-            run.carry = carry
-            run.result.decisions += 1
-            run.spend({"agent": share})
-            slot.observation = None
+        assert self.contract is not None  # a worker has answered
+        size = len(self.contract.action_names)
+        checked = [_checked(plan, size) for plan in plans]
+        if not len(carries) == len(checked) == len(slots):
+            raise ValueError(f"{len(checked)} plans and {len(carries)} carries for {len(slots)} episodes")
+        return list(zip(carries, checked, strict=True))
+
+    def _carry_out(self, slot: _Slot, carry: Any, plan: Plan, seconds: float) -> None:
+        run = slot.run
+        assert run is not None
+        run.carry = carry
+        run.result.decisions += 1
+        run.spend({"agent": seconds})
+        slot.observation = None
+        try:
             slot.worker.send(Execute(plan.actions, plan.info, plan.reads))
+        except Exception as error:  # its info cannot be pickled
+            self._give_up(slot, told(error), "agent")
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""
@@ -178,9 +212,13 @@ class _Rollout:
         for slot in busy:
             if slot.worker in answered:
                 try:
-                    self._handle(slot, slot.worker.receive())
+                    answer = slot.worker.receive()
                 except WorkerDied as death:
                     self._replace(slot, str(death))
+                except Exception as error:  # of a type that this process cannot read
+                    self._failed(slot, Failed(told(error), "", built=True))
+                else:
+                    self._handle(slot, answer)
             elif slot.worker.silent_for() > self.driver.step_timeout:
                 self._replace(slot, f"the environment did not answer for {self.driver.step_timeout:g} s")
 
@@ -208,9 +246,12 @@ class _Rollout:
 
     def _begun(self, slot: _Slot, answer: Begun) -> None:
         assert slot.run is not None
-        slot.observation = answer.observation
         slot.run.spend(answer.seconds)
-        slot.run.carry = self.agent.begin(slot.run.result.episode)
+        try:
+            slot.run.carry = self.agent.begin(slot.run.result.episode)
+        except Exception as error:
+            return self._give_up(slot, told(error), "agent")
+        slot.observation = answer.observation
         for callback in self.driver.callbacks:
             callback.on_begin(slot.run.result.episode)
 
@@ -223,6 +264,8 @@ class _Rollout:
         result.info = answer.info
         slot.run.spend(answer.seconds)
         slot.observation = answer.observation
+        if not math.isfinite(result.return_):
+            return self._again(slot, "the sum of the rewards is not finite")
         for callback in self.driver.callbacks:
             callback.on_segment(result.episode, segment)
         if segment.last:
@@ -230,11 +273,15 @@ class _Rollout:
 
     def _failed(self, slot: _Slot, answer: Failed) -> None:
         if not answer.built and not self.ever_ready:
-            raise RuntimeError(f"the environment cannot be built: {answer.error}\n{answer.details}")
+            unbuilt = RuntimeError(f"the environment cannot be built: {answer.error}")
+            unbuilt.add_note(answer.details)  # for --debug; the message is one sentence
+            raise unbuilt
         if not slot.ready:  # building is tried again by the command that is already on its way
             slot.ready = True
-            return
-        self._again(slot, answer.error)
+        elif answer.fault == "agent":
+            self._give_up(slot, answer.error, "agent")
+        else:
+            self._again(slot, answer.error)
 
     def _replace(self, slot: _Slot, reason: str) -> None:
         """A fresh process instead of a dead one."""
@@ -252,8 +299,15 @@ class _Rollout:
         if result.attempts < ATTEMPTS:
             fresh = EpisodeResult(result.episode, False, 0, 0.0, attempts=result.attempts + 1)
             self._begin(slot, fresh)
-            return
-        result.error, result.success = reason, False
+        else:
+            self._give_up(slot, reason, "environment")
+
+    def _give_up(self, slot: _Slot, reason: str, fault: Fault) -> None:
+        """End the slot's episode as an error; an agent's is the same at every attempt."""
+        assert slot.run is not None
+        result = slot.run.result
+        result.error, result.fault, result.success = reason, fault, False
+        result.return_ = result.return_ if math.isfinite(result.return_) else 0.0
         self._end(slot, result)
 
     def _end(self, slot: _Slot, result: EpisodeResult) -> None:
@@ -268,3 +322,9 @@ class _Rollout:
             slot.worker.stop()
             slot.worker, slot.ready = self._hire(), False
         self._assign(slot)
+
+
+def _checked(plan: Any, size: int) -> Plan:
+    if not isinstance(plan, Plan):
+        raise BadAction(f"what an agent decides must be a Plan, got {type(plan).__name__}")
+    return replace(plan, actions=checked_plan(plan.actions, size))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from playloop.core.children import CONTEXT
 from playloop.rollouts.worker import Answer, Begin, EnvConfig, Execute, Executor, serve
 
+GRACE = 3.0
+"""Seconds that a worker gets to close its environment in order when this process has been killed."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -24,16 +24,19 @@ class WorkerDied(Exception):
 class ProcessWorker:
     """A spawned process with one environment, built in the child so that its GL context belongs to it.
 
+    It ends with this process in any case, see `core.children`.
+
     Args:
         config: handed to `main`; must be picklable.
         main: what the process does with its end of the connection.
+        grace: seconds that it gets to end by itself when this process has been killed.
     """
 
-    def __init__(self, config: Any, main: Callable[[Connection, Any], None] = serve):
-        context = multiprocessing.get_context("spawn")
-        self.connection, child = context.Pipe()
-        self.process = context.Process(target=main, args=(child, config), daemon=True)
-        with _one_thread_each(), _deaf_to_interrupts():
+    def __init__(self, config: Any, main: Callable[[Connection, Any], None] = serve, grace: float = GRACE):
+        self.connection, child = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=main, args=(child, config), daemon=True)
+        self.process.grace = grace
+        with _one_thread_each():
             self.process.start()
         child.close()
         self.asked = time.monotonic()
@@ -137,19 +140,6 @@ def _one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Children inherit it, so that Ctrl-C while they start does not make them print tracebacks."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _cause(exitcode: int | None) -> str:

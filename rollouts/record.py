@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NotRequired
 
+from typing_extensions import TypedDict
+
+from playloop.core.typed import read_typed
 from playloop.envs.episode import Episode
+
+Fault = Literal["agent", "environment"]
+"""Whose error it is that an episode could not be judged."""
+
+# by call, because "return" is no name in Python
+_Line = TypedDict(
+    "_Line",
+    {
+        "suite": str,
+        "task": int,
+        "init": int,
+        "seed": int,
+        "success": bool,
+        "steps": int,
+        "return": float,
+        "error": str | None,
+        "fault": NotRequired[Fault | None],
+        "decisions": int,
+        "attempts": int,
+        "seconds": dict[str, float],
+        "info": dict[str, Any],
+    },
+)
+"""A line of `episodes.jsonl`; "fault" is missing in those of older versions."""
 
 
 @dataclass
@@ -22,6 +49,7 @@ class EpisodeResult:
         decisions: how often the agent was asked.
         attempts: 1, or 2 if the episode was repeated after a crash.
         info: small JSON-able facts of the last step.
+        fault: whose error, the agent's or the environment's; None without an error, or if nobody noted it.
     """
 
     episode: Episode
@@ -33,6 +61,7 @@ class EpisodeResult:
     decisions: int = 0
     attempts: int = 1
     info: dict[str, Any] = field(default_factory=dict)
+    fault: Fault | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object; identity first, so that a line can be read by eye."""
@@ -42,6 +71,7 @@ class EpisodeResult:
             "steps": self.steps,
             "return": self.return_,
             "error": self.error,
+            "fault": self.fault,
             "decisions": self.decisions,
             "attempts": self.attempts,
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
@@ -49,8 +79,26 @@ class EpisodeResult:
         }
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> EpisodeResult:
-        """The inverse of `to_json`."""
-        names = ("success", "steps", "error", "seconds", "decisions", "attempts", "info")
-        values = {name: record[name] for name in names}
-        return cls(episode=Episode.from_json(record), return_=record["return"], **values)
+    def from_json(cls, record: Any, where: str = "an episode's record") -> EpisodeResult:
+        """The inverse of `to_json`; other keys are left out.
+
+        Args:
+            record: what was read.
+            where: file and line, for the error.
+
+        Raises:
+            ValueError: a field is missing or of another type; names the place.
+        """
+        line: Any = read_typed(_Line, record, where)
+        return cls(
+            Episode(line["suite"], line["task"], line["init"], line["seed"]),
+            line["success"],
+            line["steps"],
+            line["return"],
+            line["error"],
+            line["seconds"],
+            line["decisions"],
+            line["attempts"],
+            line["info"],
+            line.get("fault"),
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from playloop.core.locks import FolderLock
+from playloop.envs.checks import plain
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback
-from playloop.rollouts.ledger import Ledger, read_lines
+from playloop.rollouts.ledger import Ledger, check_bound, read_config, read_lines
 from playloop.rollouts.record import EpisodeResult
 
 EPISODES = "episodes.jsonl"
@@ -25,15 +24,16 @@ class EpisodeStore(Callback):
     Args:
         folder: created if it does not exist.
         config: everything that can change a result, JSON-able; leave out what cannot (workers, videos).
+        lock: on the folder, where the caller holds it: to write to the folder after `close` too.
 
     Raises:
         ValueError: the folder holds episodes of another configuration, or a damaged line.
         BlockingIOError: another process is writing to the folder.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any]):
+    def __init__(self, folder: Path, config: dict[str, Any], lock: FolderLock | None = None):
         self.folder = Path(folder)
-        self._ledger = Ledger(self.folder / EPISODES, config)
+        self._ledger = Ledger(self.folder / EPISODES, config, lock)
         torn = f"the last line of {EPISODES} was torn by a kill; its episode runs again"
         self.notes = [torn] if self._ledger.was_torn else []
         try:
@@ -52,7 +52,7 @@ class EpisodeStore(Callback):
 
     def append(self, result: EpisodeResult) -> None:
         """Write one line and wait until it is on the disk."""
-        self._ledger.append(json.dumps(result.to_json(), ensure_ascii=False, default=_plain))
+        self._ledger.append(result.to_json(), plain)
         self._results[result.episode] = result
 
     def on_end(self, result: EpisodeResult) -> None:
@@ -68,17 +68,12 @@ def read_results(folder: Path) -> list[EpisodeResult]:
 
     Raises:
         FileNotFoundError: nothing was recorded there.
-        ValueError: a line is damaged.
+        ValueError: a line is damaged, or belongs to another configuration than the folder's.
     """
     path = Path(folder) / EPISODES
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a folder that `playloop eval` wrote")
+    if (config := read_config(path.with_name("config.json"))) is not None:
+        check_bound(path, config)
     results = {result.episode: result for result in read_lines(path, EpisodeResult.from_json)}
     return [results[episode] for episode in sorted(results)]
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays, which environments put into `info`, as Python's."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"an episode's info holds {value!r}, which JSON cannot; put numbers, text or lists there")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import time
@@ -15,9 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from playloop.envs.checks import BadAction, BadOutcome, checked_observation, checked_plan, plain_info
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Wants
+from playloop.rollouts.record import Fault
 from playloop.rollouts.segment import Segment
 
 
@@ -73,11 +76,12 @@ class Executed:
 
 @dataclass
 class Failed:
-    """An exception in the environment, as text; the environment is rebuilt for the next command."""
+    """An exception as text. After one of the environment's own it is rebuilt for the next command."""
 
     error: str
     details: str
     built: bool
+    fault: Fault = "environment"
 
 
 Answer = Ready | Begun | Executed | Failed
@@ -95,7 +99,7 @@ class Executor:
         return self._guarded(lambda: Ready(self._built().contract))
 
     def obey(self, command: Begin | Execute) -> Answer:
-        """Execute a command; an exception becomes `Failed`."""
+        """Execute a command; an exception becomes `Failed`, and a plan that is none is not begun."""
         if isinstance(command, Begin):
             return self._guarded(lambda: self._begin(command))
         return self._guarded(lambda: self._execute(command))
@@ -115,12 +119,12 @@ class Executor:
     def _guarded(self, act: Any) -> Answer:
         try:
             return act()
+        except BadAction as error:
+            return Failed(told(error), traceback.format_exc(), built=True, fault="agent")
         except Exception as error:
             built = self.env is not None
             self.close()
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            text = f"{type(error).__name__}: {error} ({os.path.basename(place.filename)}:{place.lineno})"
-            return Failed(text, traceback.format_exc(), built)
+            return Failed(told(error), traceback.format_exc(), built)
 
     def _begin(self, command: Begin) -> Begun:
         env, clock = self._built(), _Clock()
@@ -128,26 +132,30 @@ class Executor:
         with clock("begin"):
             env.begin(command.episode)
         with clock("observe"):
-            self.now = env.observe(images=self.wants.frames or "images" in self.reads)
+            self.now = self._seen(env, self.wants.frames or "images" in self.reads)
         return Begun(self._visible(env), clock.seconds)
 
     def _execute(self, command: Execute) -> Executed:
         env, clock = self._built(), _Clock()
         self.reads = self.reads if command.reads is None else command.reads
-        rows = _Rows(self.wants)
-        for index, action in enumerate(command.actions):
+        rows, actions = _Rows(self.wants), checked_plan(command.actions, len(env.contract.action_names))
+        for index, action in enumerate(actions):
             rows.before(env, self.now, action)
             with clock("physics"):
                 outcome = env.advance(action)
             rows.after(outcome)
             over = outcome.terminated or outcome.truncated
-            decision = not over and index == len(command.actions) - 1 and "images" in self.reads
+            decision = not over and index == len(actions) - 1 and "images" in self.reads
             with clock("observe"):
-                self.now = env.observe(images=self.wants.frames or decision)
+                self.now = self._seen(env, self.wants.frames or decision)
             if over:
                 break
         segment = rows.segment(self.now, command.info, over)
-        return Executed(segment, None if over else self._visible(env), clock.seconds, outcome.info)
+        seen, info = None if over else self._visible(env), plain_info(outcome.info)
+        return Executed(segment, seen, clock.seconds, info)
+
+    def _seen(self, env: PlayEnv, images: bool) -> dict[str, Any]:
+        return checked_observation(env.observe(images=images), env.contract, images)
 
     def _visible(self, env: PlayEnv) -> dict[str, Any]:
         """The current observation with what the agent reads and nothing else."""
@@ -157,6 +165,15 @@ class Executor:
         if "privileged" in self.reads:
             visible["privileged"] = env.privileged()
         return visible
+
+
+def told(error: BaseException) -> str:
+    """An exception in words: its kind, its message and where it was raised; ours say it all."""
+    if isinstance(error, BadAction | BadOutcome):
+        return str(error)
+    trace = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(trace[-1].filename)}:{trace[-1].lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 class _Clock:
@@ -223,11 +240,18 @@ def serve(connection: Connection, config: EnvConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     executor = Executor(config)
     with contextlib.suppress(EOFError, OSError):
-        connection.send(executor.start())
+        _answer(connection, executor.start())
         while True:
-            connection.send(executor.obey(connection.recv()))
+            _answer(connection, executor.obey(connection.recv()))
     executor.close()
     sys.stdout.flush()
     sys.stderr.flush()
     # Skips interpreter shutdown: GL objects that are finalised there print tracebacks on the user's screen.
     os._exit(0)
+
+
+def _answer(connection: Connection, answer: Answer) -> None:
+    try:
+        connection.send(answer)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # nothing of it was sent
+        connection.send(Failed(told(error), traceback.format_exc(), built=True))

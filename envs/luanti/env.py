@@ -38,6 +38,7 @@ class LuantiConfig:
         logs: trunk nodes to dig for success; by hand one takes 3.5 seconds.
     """
 
+    suite = SUITE
     height: Count = 224
     width: Count = 384
     horizon: Count = 600

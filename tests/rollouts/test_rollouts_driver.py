@@ -116,7 +116,7 @@ def faulty(tmp_path, kind, times):
 
 @pytest.mark.parametrize("kind", ["crash", "raise", "hang"])
 def test_a_broken_episode_is_repeated_once(tmp_path, reference, kind):
-    memory, results, _ = run(2, config=faulty(tmp_path, kind, 1), step_timeout=2.0)
+    memory, results, _ = run(2, config=faulty(tmp_path, kind, 1), step_timeout=6.0)
     assert judged(results) == judged(reference[1])
     assert [r.attempts for r in results] == [2 if e == EPISODES[4] else 1 for e in EPISODES]
     assert equal(memory.column("actions"), reference[0].column("actions"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
 
+from playloop.core.locks import FolderLock
 from playloop.envs.episode import FRESH, Episode
 from playloop.rollouts.differences import differences
 from playloop.rollouts.record import EpisodeResult
@@ -71,9 +73,13 @@ def test_another_configuration_is_refused_by_the_names_of_its_keys(tmp_path):
 
 def test_two_runs_cannot_write_to_one_folder(tmp_path):
     store = EpisodeStore(tmp_path, CONFIG)
-    with pytest.raises(BlockingIOError, match="another run"):
+    with pytest.raises(BlockingIOError, match=r"written by a run of playloop \(process \d+ .*out=…"):
         EpisodeStore(tmp_path, CONFIG)
     store.close()
+    with FolderLock(tmp_path, "a recording") as lock:  # who holds the folder may open and close ledgers in it
+        EpisodeStore(tmp_path, CONFIG, lock).close()
+        with pytest.raises(BlockingIOError, match="a recording"):
+            EpisodeStore(tmp_path, CONFIG)
     EpisodeStore(tmp_path, CONFIG).close()
 
 
@@ -89,14 +95,92 @@ def test_numpy_in_the_info_becomes_plain_and_nonsense_is_refused(tmp_path):
     store.close()
 
 
-def test_a_damaged_line_is_named(tmp_path):
+LINE = result(EPISODES[1]).to_json()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"suite": 3}', "suite: .*string, not 3"),
+        (b'{"suite": ', "damaged"),
+        (b"[]", "an object"),
+        (b"null", "an object"),
+        (b"\xff\xfe", "damaged"),
+        (b"[" * 100_000, "damaged"),
+        (json.dumps(LINE | {"return": float("nan")}).encode(), "NaN or infinite"),
+        (json.dumps(LINE | {"task": "0"}).encode(), "task: .*integer, not '0'"),
+        (json.dumps(LINE | {"success": None}).encode(), "success"),
+        (json.dumps(LINE | {"seconds": 3}).encode(), "seconds"),
+        (json.dumps(LINE | {"info": []}).encode(), "info"),
+        (json.dumps({k: v for k, v in LINE.items() if k != "steps"}).encode(), "steps: Field required"),
+    ],
+)
+def test_a_damaged_line_is_named_whatever_is_wrong_with_it(tmp_path, line, says):
     store = EpisodeStore(tmp_path, CONFIG)
     store.append(result(EPISODES[0]))
     store.close()
-    (store.folder / "episodes.jsonl").write_text(
-        (store.folder / "episodes.jsonl").read_text() + '{"suite": 3}\n'
-    )
-    with pytest.raises(ValueError, match=r"episodes.jsonl:2 is damaged"):
-        EpisodeStore(tmp_path, CONFIG)
+    with (tmp_path / "episodes.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    for read in (lambda: EpisodeStore(tmp_path, CONFIG), lambda: read_results(tmp_path)):
+        with pytest.raises(ValueError, match=rf"episodes.jsonl:2\b.*{says}"):
+            read()
+    with FolderLock(tmp_path, "nobody else"):  # it was given back
+        pass
+
+
+def test_where_nothing_was_recorded_the_verb_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="playloop eval"):
         read_results(tmp_path / "nothing")
+
+
+def test_lines_stay_with_their_configuration_when_its_file_is_lost_or_changed(tmp_path):
+    store = EpisodeStore(tmp_path, CONFIG)
+    store.append(result(EPISODES[0]))
+    store.close()
+    other, config = CONFIG | {"seed": 8}, tmp_path / "config.json"
+    config.unlink()
+    with pytest.raises(ValueError, match=r"1 lines of another configuration and config.json is missing"):
+        EpisodeStore(tmp_path, other)
+    assert not config.exists()
+    config.write_text(json.dumps(other))
+    for read in (lambda: EpisodeStore(tmp_path, other), lambda: read_results(tmp_path)):
+        with pytest.raises(ValueError, match=r"episodes.jsonl:1 was written under another configuration"):
+            read()
+    config.unlink()
+    again = EpisodeStore(tmp_path, CONFIG | {"seed": 7.0})  # the same number: the file is made anew
+    assert again.done() == {EPISODES[0]} and json.loads(config.read_text()) == CONFIG
+    again.close()
+
+
+def test_a_ledger_of_an_older_version_is_read_and_continued(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    old = {name: value for name, value in LINE.items() if name != "fault"}
+    (tmp_path / "episodes.jsonl").write_text(json.dumps(old) + "\n")
+    store = EpisodeStore(tmp_path, CONFIG)
+    store.append(result(EPISODES[0]))
+    store.close()
+    assert [line.episode for line in read_results(tmp_path)] == EPISODES
+    (tmp_path / "config.json").unlink()
+    assert len(read_results(tmp_path)) == 2
+    with pytest.raises(ValueError, match="nobody can tell what they belong to"):
+        EpisodeStore(tmp_path, CONFIG)
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    store = EpisodeStore(tmp_path, CONFIG)
+    store.append(result(EPISODES[0]))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:20]))
+    with pytest.raises(OSError, match="free some space"):
+        store.append(result(EPISODES[1]))
+    monkeypatch.undo()
+    store.append(result(EPISODES[1]))
+    store.close()
+    assert len(read_results(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00", "version https://git-lfs.github.com/spec/v1\n"])
+def test_a_damaged_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config.json "):
+        EpisodeStore(tmp_path, CONFIG)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from playloop.core.typed import read_typed
 from playloop.rollouts.ledger import Ledger, read_lines
 
 
@@ -48,7 +49,7 @@ class DreamStore:
     def append(self, key: str, tokens: np.ndarray, seconds: float) -> None:
         """Write one line and wait until it is on the disk."""
         record = {"clip": key, "seconds": round(seconds, 4), "tokens": tokens.tolist()}
-        self._ledger.append(json.dumps(record, separators=(",", ":")))
+        self._ledger.append(record)
         self._tokens[key], self.seconds[key] = tokens, seconds
 
     def close(self) -> None:
@@ -56,5 +57,13 @@ class DreamStore:
         self._ledger.close()
 
 
-def _parsed(record: dict[str, Any]) -> tuple[str, np.ndarray, float]:
-    return record["clip"], np.array(record["tokens"], np.int64), float(record["seconds"])
+@dataclass
+class _Line:
+    clip: str
+    seconds: float
+    tokens: list[list[int]]
+
+
+def _parsed(record: Any, where: str) -> tuple[str, np.ndarray, float]:
+    line = read_typed(_Line, record, where)
+    return line.clip, np.array(line.tokens, np.int64), line.seconds
