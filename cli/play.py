@@ -193,10 +193,11 @@ def first_episode(env: Any, config: DictConfig) -> Episode:
     Raises:
         ValueError: there is no such task or initial state.
     """
-    task = 0 if config.task is None else task_number(config.task, env.task_names())
-    inits = 1 if config.init is None else [config.init]
-    [episode] = env.episodes(tasks=[task], inits=inits, seed=config.seed)[:1]
-    return episode if config.init is not None else Episode(episode.suite, task, FRESH, config.seed)
+    task = 0 if config.task is None else task_number(config.task, env)
+    if config.init is None:  # also where no initial states are stored
+        return Episode(env.suite, task, FRESH, config.seed)
+    [episode] = env.episodes(tasks=[task], inits=[config.init], seed=config.seed)
+    return episode
 
 
 def chosen_agent(words: list[str]) -> str:

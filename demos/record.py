@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from playloop.cli.selection import select_tasks
+from playloop.core.locks import FolderLock
 from playloop.demos.assemble import assemble
 from playloop.demos.rendering import render_episodes
-from playloop.demos.trace import FrameRecorder, TraceRecorder, trace_path
+from playloop.demos.trace import FrameRecorder, TraceRecorder, trace_path, video_path
 from playloop.envs.episode import FRESH, Episode
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
@@ -31,8 +34,7 @@ class Recording:
     Args:
         env: settings of the environment.
         agent: who acts.
-        tasks: task numbers.
-        episodes: successful episodes wanted of each task.
+        wanted: number of a task → successful episodes wanted of it.
         seed: placements follow from it.
         stride: every so many steps become a row of the data set with images; 1 records all of them.
         out: the data set's folder.
@@ -42,70 +44,129 @@ class Recording:
 
     env: Any
     agent: Any
-    tasks: list[int]
-    episodes: int
+    wanted: dict[int, int]
     seed: int
     stride: int
     out: Path
     workers: int
     command: str
 
-    def candidate(self, task: int, number: int) -> Episode:
-        """The number-th fresh placement of a task. Stored initial states are the test set: never used."""
-        return Episode(self.env.suite, task, FRESH, self.seed * 1_000_000 + number)
+    def candidates(self, task: int) -> list[Episode]:
+        """Fresh placements of a task that may be tried, in order; more wanted episodes add to the end.
+
+        Stored initial states are the test set: never used.
+        """
+        numbers = range(self.wanted[task] * ATTEMPTS_PER_EPISODE)
+        return [Episode(self.env.suite, task, FRESH, self.seed * 1_000_000 + number) for number in numbers]
+
+    def provenance(self) -> dict[str, Any]:
+        """What acts, by the agent's own account: a checkpoint with its hash, for instance."""
+        return self.agent.provenance() if hasattr(self.agent, "provenance") else {}
+
+    def is_kept(self, episode: Episode) -> bool:
+        """Whether what a success left is still there."""
+        paths = [trace_path(self.out, episode)]
+        contract = self.env.contract()
+        if not contract.restorable:
+            paths += [video_path(self.out, episode, camera) for camera in contract.cameras]
+        return all(path.exists() for path in paths)
 
 
 def record(config: DictConfig) -> Path:
     """Carry out `playloop record`; a killed one continues where it was.
 
+    The folder is locked from before the first write to after the last.
+
     Raises:
         ValueError: a bad setting, other settings in the same folder, or an agent that hardly ever succeeds.
         FileExistsError: the data set is already complete.
+        BlockingIOError: another process is writing to the folder.
     """
-    recording = _plan(config)
-    if (recording.out / "meta" / "info.json").exists():
-        raise FileExistsError(f"{recording.out} is already a whole data set; choose another out=DIR")
-    console = Console()
-    kept = _act(recording, _identity(config), console)
-    render_episodes(recording.env, kept, recording.out, recording.stride, recording.workers, console)
-    return assemble(recording, kept)
+    out = Path(config.out)
+    if _is_whole(out):  # before a checkpoint is loaded
+        _refuse_whole(out)
+    recording, console = _plan(config), Console()
+    with FolderLock(out, "playloop record") as lock:
+        if _is_whole(out):
+            _refuse_whole(out)
+        if said := described(recording.wanted):
+            console.print(said, highlight=False)
+        kept = _act(recording, _identity(config, recording), lock, console)
+        render_episodes(recording.env, kept, out, recording.stride, recording.workers, console)
+        return assemble(recording, kept)
+
+
+def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
+    """Episodes of each task that add up to `episodes`, as even as can be; the first tasks have one more.
+
+    Tasks that would have none are left out.
+    """
+    each, more = divmod(episodes, len(tasks))
+    counts = {task: each + (place < more) for place, task in enumerate(tasks)}
+    return {task: count for task, count in counts.items() if count}
+
+
+def described(wanted: dict[int, int]) -> str:
+    """Which tasks have how many episodes, where that is not the same for all; else nothing."""
+    groups = [
+        (n, [task for task, _ in same]) for n, same in groupby(wanted.items(), key=lambda item: item[1])
+    ]
+    if len(groups) == 1 and groups[0][0] > 1:
+        return ""
+    parts = [f"{count} of each of the tasks {', '.join(map(str, tasks))}" for count, tasks in groups]
+    return f"Recording {sum(wanted.values())} episodes: {'; '.join(parts)}. Choose others with tasks=[…]."
+
+
+def _is_whole(out: Path) -> bool:
+    return (out / "meta" / "info.json").exists()
+
+
+def _refuse_whole(out: Path) -> None:
+    raise FileExistsError(f"{out} is already a whole data set; choose another out=DIR")
 
 
 def _plan(config: DictConfig) -> Recording:
-    env, agent = instantiate(config.env), instantiate(config.agent).make()
-    agent.prepare(env.contract())
-    tasks = select_tasks(config, env.task_names())
+    for name in ("episodes", "stride"):
+        if config[name] < 1:
+            raise ValueError(f"{name}={config[name]}: must be at least 1")
+    env, agent = instantiate(config.env), instantiate(config.agent)
+    tasks = select_tasks(config, env)
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
-    if config.episodes < len(tasks) or config.stride < 1:
-        raise ValueError(
-            f"episodes must be at least one for each of {len(tasks)} tasks, and stride at least 1"
-        )
-    each = -(-config.episodes // len(tasks))
-    command = str(config.get("command", ""))
+    agent = agent.make()
+    agent.prepare(env.contract())
     return Recording(
-        env, agent, tasks, each, config.seed, config.stride, Path(config.out), config.workers, command
+        env=env,
+        agent=agent,
+        wanted=spread(config.episodes, tasks),
+        seed=config.seed,
+        stride=config.stride,
+        out=Path(config.out),
+        workers=config.workers,
+        command=str(config.get("command", "")),
     )
 
 
-def _identity(config: DictConfig) -> dict[str, Any]:
+def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
+    """All that can change a row: settings, and what acts where the settings only say where it lies."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return {name: plain[name] for name in ("env", "agent", "seed", "stride")}
+    settings = {name: plain[name] for name in ("env", "agent", "seed", "stride")}
+    acts = recording.provenance()
+    return settings | ({"acts": acts} if acts else {})
 
 
-def _act(recording: Recording, identity: dict[str, Any], console: Console) -> list[Episode]:
+def _act(recording: Recording, identity: dict[str, Any], lock: FolderLock, console: Console) -> list[Episode]:
     """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
-    store = EpisodeStore(recording.out, identity)
+    store = EpisodeStore(recording.out, identity, lock)
     try:
         watchers = [*_recorders(recording), store]
         driver = Driver(recording.env, recording.workers, watchers)
-        for _ in range(10):
-            missing = _missing(recording, store)
-            if not missing:
-                break
+        attempted: set[Episode] = set()
+        while missing := _missing(recording, store, attempted):
             progress = ProgressBar(store.results().values(), console)
             driver.callbacks = [*watchers, progress]
             driver.run(recording.agent, missing, done=len(store.done()))
-        return [episode for task in recording.tasks for episode in _successes(recording, store, task)]
+            attempted |= set(missing)
+        return [episode for task in recording.wanted for episode in _successes(recording, store, task)]
     finally:
         store.close()
 
@@ -123,28 +184,42 @@ def _recorders(recording: Recording) -> list[Callback]:
     ]
 
 
-def _missing(recording: Recording, store: EpisodeStore) -> list[Episode]:
-    """The next candidates of every task that still lacks successes."""
+def _missing(recording: Recording, store: EpisodeStore, attempted: set[Episode]) -> list[Episode]:
+    """The next candidates of every task that still lacks successes.
+
+    An episode that ended in an error runs again when the command is repeated, not before.
+
+    Raises:
+        ValueError: a task has no candidates left; says what became of them.
+    """
     found = []
     results = store.results()
-    for task in recording.tasks:
-        lacking = recording.episodes - len(_successes(recording, store, task))
-        untried = (
-            recording.candidate(task, number) for number in range(recording.episodes * ATTEMPTS_PER_EPISODE)
-        )
-        fresh = [episode for episode in untried if episode not in results]
+    tried = attempted | {e for e in store.done() if not results[e].success or recording.is_kept(e)}
+    for task, wanted in recording.wanted.items():
+        lacking = wanted - len(_successes(recording, store, task))
+        fresh = [episode for episode in recording.candidates(task) if episode not in tried]
         if lacking > len(fresh):
-            raise ValueError(
-                f"the agent failed too often in task {task}; look at {recording.out}/episodes.jsonl"
-            )
+            raise ValueError(_why_not(recording, store, task))
         found += fresh[:lacking]
     return found
 
 
 def _successes(recording: Recording, store: EpisodeStore, task: int) -> list[Episode]:
-    results = store.results()
-    candidates = [recording.candidate(task, n) for n in range(recording.episodes * ATTEMPTS_PER_EPISODE)]
-    good = [
-        e for e in candidates if e in results and results[e].success and trace_path(recording.out, e).exists()
-    ]
-    return good[: recording.episodes]
+    results, candidates = store.results(), recording.candidates(task)
+    good = [e for e in candidates if e in results and results[e].success and recording.is_kept(e)]
+    return good[: recording.wanted[task]]
+
+
+def _why_not(recording: Recording, store: EpisodeStore, task: int) -> str:
+    """What became of the candidates of a task that were not enough."""
+    known = store.results()
+    results = [known[episode] for episode in recording.candidates(task) if episode in known]
+    errors = [result.error for result in results if result.error is not None]
+    failed = sum(not result.success for result in results) - len(errors)
+    said = (
+        f"task {task} has {len(_successes(recording, store, task))} of {recording.wanted[task]} successful "
+        f"episodes after {len(results)} tries: {failed} failed, {len(errors)} ended in an error"
+    )
+    if errors:
+        return f"{said}, the last one in: {errors[-1]}; mend that and repeat the command, they run again"
+    return f"{said}; choose another agent, or leave the task out with tasks=[…]"

@@ -74,8 +74,11 @@ def choose_episodes(
         endless: initial states are drawn from their number, so that there are more than the protocol's.
 
     Raises:
-        ValueError: a number is none of the suite's.
+        ValueError: a number is none of the suite's, or given twice.
     """
+    if isinstance(inits, int) and not 0 < inits <= (inits if endless else known[1]):
+        choice = "1 and above" if endless else f"1 to {known[1]}, which is all"
+        raise ValueError(f"inits={inits} is not a number of initial states in {suite}; choose from {choice}")
     chosen = list(range(known[0])) if tasks is None else tasks
     wanted = inits if isinstance(inits, list) else list(range(known[1] if inits is None else inits))
     for name, values, limit in (("tasks", chosen, known[0]), ("inits", wanted, known[1])):
@@ -83,4 +86,6 @@ def choose_episodes(
         if bad := [value for value in values if value < 0 or (value >= limit and not open_end)]:
             choice = "0 and above" if open_end else f"0 to {limit - 1}"
             raise ValueError(f"{name}={bad} is not in {suite}; choose from {choice}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"{name}={values} names a number twice; an episode runs once")
     return [Episode(suite, task, init, seed) for task in chosen for init in wanted]

@@ -17,7 +17,7 @@ import numpy as np
 from playloop.core.annotations import Count, Natural
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
-from playloop.envs.episode import FRESH, Episode
+from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.gl import choose_backend
 
 SETTLE_STEPS = 10
@@ -109,26 +109,40 @@ class LiberoConfig:
             rule = f"the goal predicate holds for {self.success_steps} steps running"
         return arm_contract("libero", self.size, rule, self.deviations())
 
+    def unique_names(self) -> list[str]:
+        """A name of every task that no other has: its file's, with the scene. Instructions may be shared."""
+        return [task.name for task in self.tasks()]
+
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
-        """Task by task, the stored initial states: all, the first `inits`, or the ones listed."""
-        chosen = range(len(self.tasks())) if tasks is None else tasks
-        found = []
-        for task in chosen:
-            count = len(load_states(self.task(task)))
-            wanted = range(count if inits is None else inits) if not isinstance(inits, list) else inits
-            for init in wanted:
-                self.initial_state(task, init)
-                found.append(Episode(self.suite, task, init, seed))
-        return found
+        """Task by task, the stored initial states: all, the first `inits`, or the ones listed.
+
+        Raises:
+            ValueError: a task has none, or not those.
+        """
+        chosen = list(range(len(self.tasks()))) if tasks is None else tasks
+        counts = {task: count_states(self.task(task)) for task in chosen}
+        if not all(counts.values()):
+            raise ValueError(self._without_states([task for task, count in counts.items() if not count]))
+        return [
+            episode
+            for task in chosen
+            for episode in choose_episodes(self.suite, (len(self.tasks()), counts[task]), [task], inits, seed)
+        ]
+
+    def _without_states(self, empty: list[int]) -> str:
+        """What to say of tasks of which no rate can be measured."""
+        others = [number for number, task in enumerate(self.tasks()) if count_states(task)]
+        fix = f"leave them out: tasks=[{','.join(map(str, others))}]" if others else "choose another suite"
+        return f"{self.suite} has no stored initial states of task {', '.join(map(str, empty))}; {fix}"
 
     def initial_state(self, task: int, init: int) -> np.ndarray:
         """A stored initial state, float64 [1 + nq + nv]."""
         states = load_states(self.task(task))
         if not 0 <= init < len(states):
             raise ValueError(
-                f"{self.suite} task {task} has initial states 0 to {len(states) - 1}, not {init}"
+                f"{self.suite} task {task} has {len(states)} initial states, counted from 0, and no {init}"
             )
         return states[init]
 
@@ -158,7 +172,8 @@ class LiberoEnv(ArmEnv):
         super().__init__(self.config.contract(), self.config.limit(), render_mode)
 
     def episodes(self) -> list[Episode]:
-        return self.config.episodes()
+        playable = [number for number, task in enumerate(self.config.tasks()) if count_states(task)]
+        return self.config.episodes(playable)
 
     @property
     def goal_objects(self) -> list[str]:
@@ -237,10 +252,15 @@ def load_states(task: LiberoTask) -> np.ndarray:
     """The stored initial states of a task, float64 [N, 1 + nq + nv]."""
     if not task.states.is_file():
         raise FileNotFoundError(
-            f"{task.name} has no stored initial states at {task.states}; use fresh placements"
+            f"{task.name} has no stored initial states at {task.states}; choose another task or suite"
         )
     with np.load(task.states, allow_pickle=False) as archive:
         return archive["states"]
+
+
+def count_states(task: LiberoTask) -> int:
+    """How many initial states of a task are stored; some of the PRO variants carry none of some tasks."""
+    return len(load_states(task)) if task.states.is_file() else 0
 
 
 def _language(suite: str, name: str, scenes: Path) -> str:

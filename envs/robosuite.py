@@ -35,6 +35,7 @@ class RobosuiteConfig:
         horizon: most actions; None is the task's own limit.
     """
 
+    suite = SUITE
     size: Count = 256
     horizon: Count | None = None
 

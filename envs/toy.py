@@ -57,6 +57,7 @@ class ToyReachConfig:
         step_seconds: time that a step pretends to cost.
     """
 
+    suite = SUITE
     tasks: Count = 4
     inits: Count = 5
     horizon: Count = 40

@@ -97,7 +97,7 @@ def unserved(monkeypatch):
     [
         (["sampler.window=9"], "window=9 must lie between 1 (diagonal) and 4 (raster)"),
         (["sampler.rules=dem"], "rules=dem must be clean, offline or demo"),
-        (["env.weights=int4"], "weights=int4 is not for this world model; it has int8 and fp8"),
+        (["env.weights=int4"], "env.weights='int4': choose from int8, fp8 or null"),
         (["env.backend=triton"], "backend=triton needs device=cuda and triton"),
         (["env.backend=kernels"], "backend=kernels is not for this world model; it has auto, torch, triton"),
         (["env.inits=5", "init=3"], "inits=[3] is not in world; choose from 0 to 0"),
