@@ -95,6 +95,7 @@ def _provenance(recording: Recording, contract: Contract, episodes: list[Episode
     return {
         "contract": contract.to_json(),
         "command": recording.command,
+        "acts": recording.provenance(),
         "seed": recording.seed,
         "stride": recording.stride,
         "counts": {

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 KNOWN = "meta/info.json of a LeRobot data set v3.0, or pairs NAME.mp4 + NAME.jsonl of VPT's recordings"
 CONVERT = (
-    "training reads LeRobot data sets v3.0 and VPT's recordings: convert it with LeRobot (huggingface.co/docs/lerobot, porting datasets), or "
+    "training reads LeRobot data sets v3.0 and VPT's recordings: convert it with LeRobot "
+    "(huggingface.co/docs/lerobot, porting datasets), or "
     "write its episodes with playloop.demos.writer.DatasetWriter"
 )
 LOOKED_AT = 1000

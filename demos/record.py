@@ -97,23 +97,19 @@ def record(config: DictConfig) -> Path:
 
 
 def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
-    """Episodes of each task that add up to `episodes`, as even as can be; the first tasks have one more.
-
-    Tasks that would have none are left out.
-    """
+    """Episodes of each task that add up to `episodes`, as even as can be; the first tasks have one more."""
     each, more = divmod(episodes, len(tasks))
-    counts = {task: each + (place < more) for place, task in enumerate(tasks)}
-    return {task: count for task, count in counts.items() if count}
+    return {task: each + (place < more) for place, task in enumerate(tasks)}
 
 
 def described(wanted: dict[int, int]) -> str:
     """Which tasks have how many episodes, where that is not the same for all; else nothing."""
-    groups = [
-        (n, [task for task, _ in same]) for n, same in groupby(wanted.items(), key=lambda item: item[1])
-    ]
-    if len(groups) == 1 and groups[0][0] > 1:
+    if len(set(wanted.values())) == 1:
         return ""
-    parts = [f"{count} of each of the tasks {', '.join(map(str, tasks))}" for count, tasks in groups]
+    parts = [
+        f"{count} of each of the tasks {', '.join(str(task) for task, _ in same)}"
+        for count, same in groupby(wanted.items(), key=lambda item: item[1])
+    ]
     return f"Recording {sum(wanted.values())} episodes: {'; '.join(parts)}. Choose others with tasks=[…]."
 
 
