@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from playloop.core.cores import usable_cores
+
+Made = TypeVar("Made")
+
 PATIENCE = timedelta(hours=12)
 """How long processes wait for each other. The first one prepares pictures and exports alone, which takes more
 than half an hour for 7B weights and hours for much data; NCCL by itself gives up after ten minutes."""
+
+
+class StoppedWithFirst(RuntimeError):
+    """In all processes but the first, when that one fails in what it does for all: says what it said."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +78,45 @@ class World:
         dist.broadcast(value, 0)
         return bool(value.item())
 
-    def wait(self) -> None:
-        """Until every process is here."""
-        if self.ranks > 1:
-            dist.barrier()
+    def first_does(self, act: Callable[[], Made]) -> Made | None:
+        """What the first process makes while the others wait; None there. When it fails, all end.
+
+        Raises:
+            StoppedWithFirst: in the others, what the first one raised.
+        """
+        made, failure = None, None
+        if self.first:
+            try:
+                made = act()
+            except Exception as error:
+                failure = error
+        said = self.tell("" if failure is None else str(failure) or type(failure).__name__)
+        if failure is not None:
+            raise failure
+        if said:
+            raise StoppedWithFirst(said)
+        return made
+
+    def tell(self, text: str) -> str:
+        """The first process's text, in all."""
+        if self.ranks == 1:
+            return text
+        content = torch.frombuffer(
+            bytearray(text.encode(errors="replace") + b"."), dtype=torch.uint8
+        )  # never empty
+        size = torch.tensor([len(content)], device=self.device)
+        dist.broadcast(size, 0)
+        content = content.to(self.device)
+        told = content if self.first else content.new_zeros(int(size.item()))
+        dist.broadcast(told, 0)
+        return bytes(told.tolist())[:-1].decode()
 
     @contextmanager
     def all_cores(self) -> Iterator[None]:
         """Inside the block this process has every core, while the others wait: torchrun gives each one."""
         before = torch.get_num_threads()
         if self.ranks > 1:
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            torch.set_num_threads(usable_cores())
         try:
             yield
         finally:

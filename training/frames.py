@@ -50,6 +50,10 @@ class FrameTaskConfig:
     cache: str | None = None
     command: str = ""
 
+    def settings(self) -> dict[str, Any]:
+        """See `TaskConfig`; a task's own configuration adds to it."""
+        return {name: getattr(self, name) for name in ("start", "validation", "seed")}
+
 
 def take_over(model: nn.Module, trained: nn.Module, start: str | Path) -> None:
     """Begin with the weights of a trained model, from the folder `start`.
@@ -189,7 +193,7 @@ class EpisodeTask:
     A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
 
     Args:
-        config: of the task; what it adds to `FrameTaskConfig` is named by `describe` of the task.
+        config: of the task; what it adds to `FrameTaskConfig` is in its `settings`.
         data: the episodes.
         length: of the clips that are learned from, each named by its first row.
     """
@@ -205,8 +209,7 @@ class EpisodeTask:
         self.dtype = dtype
 
     def describe(self) -> dict[str, Any]:
-        names = ("start", "validation", "seed")
-        return {"data": self.data.identities} | {name: getattr(self._config, name) for name in names}
+        return {"data": self.data.identities} | self._config.settings()
 
     def choose(self, split: str, step: int, generator: torch.Generator, share: Share) -> np.ndarray:
         """First rows of this process's clips in a batch, int64 [B]: any, or evenly spaced held-out ones."""

@@ -27,6 +27,9 @@ class InverseTaskConfig(FrameTaskConfig):
 
     model: InverseConfig = field(default_factory=InverseConfig)
 
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"model": to_record(self.model)}
+
     def make(self) -> InverseTask:
         """The task; image caches are made if missing.
 
@@ -50,9 +53,6 @@ class InverseTask(FrameTask):
         vectors = self.data.actions()
         self.keys = key_classes(self.model.actions, vectors)
         self.turn = vectors[:, -2:].astype(np.float32)
-
-    def describe(self) -> dict[str, Any]:
-        return super().describe() | {"model": to_record(self.config.model)}
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "frames" uint8 [B, K, H, W, 3], "keys" int64 [B, 7], "turn" float32 [B, 2]."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from playloop.core.files import write_atomic
+from playloop.core.typed import read_typed
 
 
 class Averages:
@@ -28,10 +30,19 @@ class Averages:
 
     def take(self) -> dict[str, float]:
         """The means, as floats; begins anew."""
-        names, count = list(self.sums), self.count
-        values = torch.stack([self.sums[name] for name in names]).tolist() if names else []
+        means = self.means()
         self.sums, self.count = {}, 0
-        return {name: value / count for name, value in zip(names, values, strict=True)}
+        return means
+
+    def means(self) -> dict[str, float]:
+        """The means so far, as floats."""
+        names = list(self.sums)
+        values = torch.stack([self.sums[name] for name in names]).tolist() if names else []
+        return {name: value / self.count for name, value in zip(names, values, strict=True)}
+
+
+Record = dict[str, int | float | None]
+"""A line of metrics: "step" and the like whole, others maybe null where they are no finite number."""
 
 
 class MetricLog:
@@ -40,18 +51,34 @@ class MetricLog:
     def __init__(self, path: Path):
         self.path = path
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Add one line."""
+    def append(self, record: Mapping[str, float]) -> None:
+        """Add one line; what is no finite number becomes null, which JSON knows."""
+        known = {name: value if math.isfinite(value) else None for name, value in record.items()}
         with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(known) + "\n")
 
     def truncate(self, step: int) -> None:
         """Drop lines after step `step`, and a line that a kill cut short."""
-        kept = [record for record in read_metrics(self.path) if record["step"] <= step]
+        kept = [record for record in read_metrics(self.path) if (record["step"] or 0) <= step]
         write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics file, without a last line that is not whole."""
-    lines = path.read_text().split("\n") if path.exists() else [""]
-    return [json.loads(line) for line in lines[:-1]]
+def read_metrics(path: Path) -> list[Record]:
+    """The records of a metrics file, without a last line that is not whole; none if there is no file.
+
+    Raises:
+        ValueError: another line is damaged; names it.
+    """
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else [""]
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], 1)]
+
+
+def _record(line: str, where: str) -> Record:
+    try:
+        value = json.loads(line, parse_constant=lambda name: None)  # older versions wrote NaN
+        record: Record = read_typed(Record, value, where)
+        read_typed(int, record.get("step"), f"{where}: step")
+        return record
+    except ValueError as error:
+        said = str(error).removeprefix(f"{where}: ")
+        raise ValueError(f"{where} is damaged ({said}); remove that line") from error

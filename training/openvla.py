@@ -86,6 +86,16 @@ class OpenVLATaskConfig:
     cache: str | None = None
     command: str = ""
 
+    def trained(self) -> AdapterConfig:
+        """A student that follows its own checkpoint may not change what its teacher computes with."""
+        follows = self.objective.name == "distill" and self.teacher is None
+        return replace(self.adapter, heads=self.adapter.heads and not follows)
+
+    def settings(self) -> dict[str, Any]:
+        """See `TaskConfig`."""
+        made = {name: getattr(self, name) for name in ("frozen", "validation", "seed")}
+        return made | {"objective": to_record(self.objective), "adapter": to_record(self.trained())}
+
     def make(self) -> OpenVLATask:
         """The task; pictures are prepared if they are missing.
 
@@ -102,9 +112,7 @@ class OpenVLATask:
     def __init__(self, config: OpenVLATaskConfig):
         self.config = config
         _check_settings(config)
-        # A student that follows its own checkpoint may not change what its teacher computes with.
-        follows = config.objective.name == "distill" and config.teacher is None
-        self.adapter = replace(config.adapter, heads=config.adapter.heads and not follows)
+        self.adapter = config.trained()
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
         self.family = matching_family(self.datasets)
         if config.key is not None and not config.key.startswith(self.family.keys):
@@ -194,11 +202,9 @@ class OpenVLATask:
         self.dtype = dtype
 
     def describe(self) -> dict[str, Any]:
-        config = self.config
-        made = {name: getattr(config, name) for name in ("frozen", "validation", "seed")}
-        made |= {"data": [dataset.identity for dataset in self.datasets], "student": to_record(self.student)}
-        made |= {"objective": to_record(config.objective), "adapter": to_record(self.adapter)}
-        return made | {"statistics": self.record, "images": self.images.describe()} | self.made_of
+        data = [dataset.identity for dataset in self.datasets]
+        made = {"data": data, "student": to_record(self.student), "statistics": self.record}
+        return made | {"images": self.images.describe()} | self.made_of | self.config.settings()
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: see `openvla_objectives.Batch`."""

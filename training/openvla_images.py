@@ -6,11 +6,8 @@ The changes are those of OpenVLA's fine-tuning (openvla/openvla and dlimp), with
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from playloop.demos.arrays import in_processes, made_once, open_filled
 from playloop.demos.dataset import Demonstrations
+from playloop.demos.pictures import Pictures
 from playloop.nn.checks import check_types
 from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
 
@@ -136,6 +135,7 @@ def prepared_frames(
 
     Raises:
         KeyError: the data set has no such camera.
+        OSError: as `made_once`.
     """
     if camera not in dataset.cameras:
         raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
@@ -143,37 +143,20 @@ def prepared_frames(
     steps = hashlib.sha256(images.describe().encode()).hexdigest()[:8]
     home = Path(folder) if folder else dataset.root / "cache"
     path = home / f"{camera}-openvla-{steps}-{dataset.identity}.npy"
-    if not path.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            shape = (dataset.length, images.size, images.size, 3)
-            np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
-            bounds = list(zip(dataset.starts[:-1].tolist(), dataset.starts[1:].tolist(), strict=True))
-            skipped = "skip" if dataset.skipped else "refuse"
-            _run([(str(dataset.root), skipped, camera, images, b, partial) for b in bounds], processes)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def fill(target: Path) -> None:
+        starts = enumerate(dataset.starts[:-1].tolist())
+        jobs = [(dataset.pictures(camera, episode), images, start, target) for episode, start in starts]
+        in_processes(_prepare_episode, jobs, processes)
+
+    return made_once(path, (dataset.length, images.size, images.size, 3), np.uint8, fill)
 
 
-Job = tuple[str, str, str, EvaluationImages, tuple[int, int], Path]
-
-
-def _run(jobs: list[Job], processes: int) -> None:
-    if processes <= 1:
-        for job in jobs:
-            _prepare_episode(job)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_prepare_episode, jobs))
+Job = tuple[Pictures, EvaluationImages, int, Path]
 
 
 def _prepare_episode(job: Job) -> None:
-    root, skipped, camera, images, (start, stop), target = job
-    dataset = Demonstrations(root, "skip" if skipped == "skip" else "refuse")
-    array = np.lib.format.open_memmap(target, mode="r+")
-    for row in range(start, stop):
-        array[row] = images.pixels(dataset.frame(camera, row))
-    dataset.close()
+    pictures, images, start, target = job
+    array = open_filled(target)
+    for row, image in enumerate(pictures):
+        array[start + row] = images.pixels(image)

@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
-from playloop.training.metrics import read_metrics
+from playloop.training.metrics import Record, read_metrics
 
 HIDDEN = {"step", "seconds", "rows_per_second"}
 
@@ -37,9 +37,9 @@ def plot_metrics(source: Path, target: Path) -> None:
     os.replace(partial, target)
 
 
-def _draw(axis: Any, name: str, records: list[dict[str, Any]]) -> None:
+def _draw(axis: Any, name: str, records: list[Record]) -> None:
     for key, style in ((name, "-"), (f"validation/{name}", "o-")):
-        points = [(record["step"], record[key]) for record in records if key in record]
+        points = [(record["step"], record[key]) for record in records if record.get(key) is not None]
         if points:
             label = "validation" if key != name else "training"
             axis.plot(*zip(*points, strict=True), style, label=label, markersize=3, linewidth=1)

@@ -64,6 +64,11 @@ class PolicyTaskConfig:
     cache: str | None = None
     command: str = ""
 
+    def settings(self) -> dict[str, Any]:
+        """See `TaskConfig`."""
+        made = {name: getattr(self, name) for name in ("start", "validation", "seed")}
+        return made | {"model": to_record(self.model), "instructions": to_record(self.instructions)}
+
     def make(self) -> PolicyTask:
         """The task; data sets are opened and image caches made if missing."""
         return PolicyTask(self)
@@ -133,14 +138,7 @@ class PolicyTask:
             self._resident = {name: images.resident(device) for name, images in self.images.items()}
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "data": [dataset.identity for dataset in self.datasets],
-            "model": to_record(self.config.model),
-            "instructions": to_record(self.config.instructions),
-            "start": self.config.start,
-            "validation": self.config.validation,
-            "seed": self.config.seed,
-        }
+        return {"data": [dataset.identity for dataset in self.datasets]} | self.config.settings()
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images.<camera>", "state", "instruction", "actions" and, if it is learned, "target"."""

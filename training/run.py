@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 
+from playloop.cli.config import make, plain
+from playloop.cli.fields import build
 from playloop.training.distributed import World, join_world, leave_world
-from playloop.training.task import Task
+from playloop.training.task import Task, TaskConfig
+from playloop.training.threads import choose_threads
 
 
 def train(config: DictConfig) -> bool:
@@ -18,30 +19,38 @@ def train(config: DictConfig) -> bool:
     Args:
         config: `task` and `trainer`, each with the `_target_` of its configuration; `out`; `device`.
             `data`, `seed` and `command` are referred to by the other parts (`configs/training/default.yaml`).
+
+    Raises:
+        BlockingIOError: another process trains in `out`.
+        StoppedWithFirst: in all processes but the first, where that one fails in what it does for all.
+        FileNotFoundError, OSError, ValueError, FloatingPointError: say what to do.
     """
     world = join_world(config.training.get("device", "auto"))
     try:
-        trainer = build(config.training.trainer).make(world)
-        task = _make_task(config.training.task, world)
-        return trainer.run(task, Path(config.out))
+        if world.device.type == "cpu":
+            choose_threads()
+        trainer = make(config.training.trainer).make(world)
+        task, out = _task_config(config.training.task), Path(config.out)
+        with trainer.claim(out, task.settings()):
+            return trainer.run(_make_task(task, world), out)
     finally:
         leave_world()
 
 
-def build(config: DictConfig) -> Any:
-    """Instantiate a configuration whose plain parts become plain Python values."""
-    return instantiate(config, _convert_="all")
+def _task_config(config: DictConfig) -> TaskConfig:
+    settings = plain(config)
+    if "data" in settings and not isinstance(settings["data"], list):
+        settings["data"] = [settings["data"]]
+    made: TaskConfig = build(settings)
+    return made
 
 
-def _make_task(config: DictConfig, world: World) -> Task:
-    # The first process makes the image caches, the others find them.
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))  # type: ignore[assignment]
-    if "data" in config and not isinstance(config.data, ListConfig):
-        config.data = [config.data]
-    if not world.first:
-        world.wait()
-        return build(config).make()
-    with world.all_cores():
-        task = build(config).make()
-    world.wait()
-    return task
+def _make_task(config: TaskConfig, world: World) -> Task:
+    """The first process makes the image caches, the others find them."""
+
+    def make() -> Task:
+        with world.all_cores():
+            return config.make()
+
+    made = world.first_does(make)
+    return config.make() if made is None else made

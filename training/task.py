@@ -29,6 +29,16 @@ class Share:
         return rows[self.rank :: self.ranks]
 
 
+class TaskConfig(Protocol):
+    """What a task is made of; checked when it is created."""
+
+    def settings(self) -> dict[str, Any]:
+        """The part of `Task.describe` that is known before data is read."""
+
+    def make(self) -> Task:
+        """The task; data is read."""
+
+
 class Task(Protocol):
     """A model, its data and its loss.
 

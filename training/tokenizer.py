@@ -45,6 +45,12 @@ class TokenizerTaskConfig(FrameTaskConfig):
     foresight: Natural = 1
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
+    def settings(self) -> dict[str, Any]:
+        made = {"model": to_record(self.model)}
+        if self.generated:
+            made |= {"foresight": self.foresight, "sampler": to_record(self.sampler)}
+        return super().settings() | made
+
     def make(self) -> TokenizerTask:
         """The task; image caches are made if missing."""
         return TokenizerTask(self)
@@ -75,11 +81,7 @@ class TokenizerTask(FrameTask):
             self.guesser.world.to(device)
 
     def describe(self) -> dict[str, Any]:
-        config, made = self.config, super().describe() | {"model": to_record(self.config.model)}
-        if self.guesser:
-            made |= {"generated": self.guesser.name, "foresight": config.foresight}
-            made |= {"sampler": to_record(config.sampler)}
-        return made
+        return super().describe() | ({"generated": self.guesser.name} if self.guesser else {})
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images" uint8 [B, H, W, 3]; for a world model to go on from, those of `Guesser.batch`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+from playloop.demos.arrays import made_once, open_filled
 
 PIECE = 256
 """Frames that are read at a time where they are small."""
@@ -48,19 +49,20 @@ def kept_tokens(
         pieces: the frames in their order, uint8 [n, H, W, 3] each; taken from only to encode.
         tokenizer: whose codes fit into 16 bits.
         device: that it is on.
+
+    Raises:
+        OSError: as `made_once`.
+        ValueError: likewise, or there is another number of frames.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial, place = path.with_name(f".{path.stem}.{os.getpid()}.partial.npy"), 0
-        try:
-            shape = length, tokenizer.tokens
-            target = np.lib.format.open_memmap(partial, mode="w+", dtype=np.int16, shape=shape)
-            for images in pieces:
-                found = tokenizer.encode(torch.from_numpy(images).to(device)).cpu().numpy()
-                target[place : place + len(found)] = found
-                place += len(found)
-            target.flush()
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def fill(target: Path) -> None:
+        array, place = open_filled(target), 0
+        for images in pieces:
+            found = tokenizer.encode(torch.from_numpy(images).to(device)).cpu().numpy()
+            array[place : place + len(found)] = found
+            place += len(found)
+        if place != length:
+            raise ValueError(f"{path} is for {length} frames, and {place} were read; check the data set")
+        array.flush()
+
+    return made_once(path, (length, tokenizer.tokens), np.int16, fill)

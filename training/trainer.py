@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Limit, Magnitude, Natural
-from playloop.training.checkpoint import (
-    RunState,
-    collect,
-    distribute,
-    load_state,
-    refuse_other_run,
-    save_state,
-)
+from playloop.core.files import write_atomic
+from playloop.nn.checks import check_types
+from playloop.training.checkpoint import collect, distribute
+from playloop.training.claim import claimed
 from playloop.training.data import prefetch
 from playloop.training.distributed import World
 from playloop.training.ema import MovingAverage
@@ -31,7 +30,9 @@ from playloop.training.plot import plot_metrics
 from playloop.training.progress import Show, progress_bar
 from playloop.training.schedule import learning_rate
 from playloop.training.sharding import gather, recompute_blocks, shard_model, whole
+from playloop.training.states import RunState, Scalars, load_state, refuse_other_run, save_state
 from playloop.training.task import Share, Task
+from playloop.training.threads import keep_threads
 
 CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 """Settings that may differ between a run and its continuation: they do not change any result."""
@@ -41,6 +42,10 @@ LATER = {"drop": None, "shard": False, "recompute": False}
 
 EXPORTED = "exported.txt"
 """Tells after which step the export was made."""
+
+
+Decay = Annotated[float, Ge(0), Lt(1)]
+"""Share that a mean of moments keeps."""
 
 
 @dataclass
@@ -76,7 +81,7 @@ class TrainerConfig:
     floor: Fraction = 0.02
     drop: Natural | None = None
     decay: Magnitude = 0.05
-    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     clip: Limit = 1.0
     average: Fraction = 0.999
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -93,13 +98,19 @@ class TrainerConfig:
         """The trainer.
 
         Raises:
-            ValueError: a setting is out of range, or the batch cannot be divided.
+            ValueError: a setting is out of range, two contradict each other, or the batch cannot be divided.
         """
-        if self.precision not in ("bf16", "fp32"):
-            raise ValueError(f"precision={self.precision!r}: use bf16 or fp32.")
-        for name in ("steps", "batch", "log_every", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: use 1 or more.")
+        check_types(self, "trainer.")
+        if self.warmup > self.steps:
+            raise ValueError(
+                f"trainer.warmup={self.warmup} is more than trainer.steps={self.steps}, and the rate would "
+                "never be reached; lower warmup."
+            )
+        if self.drop is not None and self.drop < self.warmup:
+            raise ValueError(
+                f"trainer.drop={self.drop} comes before the warm-up ends, at trainer.warmup={self.warmup}; "
+                "raise drop, or lower warmup."
+            )
         if self.batch % world.ranks:
             raise ValueError(
                 f"batch={self.batch} cannot be divided among {world.ranks} processes; choose a multiple."
@@ -118,6 +129,31 @@ class Trainer:
     def __init__(self, config: TrainerConfig, world: World):
         self.config, self.world = config, world
         self.sharded = config.shard and world.ranks > 1
+        self._claimed: Path | None = None
+
+    @contextmanager
+    def claim(self, folder: str | Path, task: dict[str, Any] | None = None) -> Iterator[None]:
+        """Hold a run's folder alone, from before the first write to after the last; `run` does if nobody did.
+
+        Args:
+            folder: of the run.
+            task: those of the task's settings that are known before data is read.
+
+        Raises:
+            BlockingIOError: another process trains in it; names that.
+            StoppedWithFirst: in all processes but the first, which says why.
+            ValueError: it holds a run with other settings, or what it holds is damaged.
+        """
+        folder = Path(folder)
+        if self._claimed == folder:
+            yield
+            return
+        with claimed(folder, self.world, self._settings(task or {}), known=set(task or {})):
+            self._claimed = folder
+            try:
+                yield
+            finally:
+                self._claimed = None
 
     def run(self, task: Task, folder: str | Path) -> bool:
         """Train, continuing what is in `folder`; True when all steps are done.
@@ -126,16 +162,18 @@ class Trainer:
         `exported.txt` says after how many steps.
 
         Raises:
+            BlockingIOError: another process trains in `folder`.
             ValueError: if `folder` holds a run with other settings.
             FloatingPointError: if the loss is no longer a number.
+            OSError: the disk is full; says from where the run goes on.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._begin(task, folder)
-        if self.step == self.config.steps and self.world.agree(self._exported()):
-            return True
-        self._train()
-        self._finish()
+        with self.claim(folder):
+            self._begin(task, folder)
+            if self.step == self.config.steps and self.world.agree(self._exported()):
+                return True
+            self._train()
+            self._finish()
         return self.step == self.config.steps
 
     def _begin(self, task: Task, folder: Path) -> None:
@@ -153,9 +191,7 @@ class Trainer:
         self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
         self.seconds = 0.0
         self._resume()
-        if self.world.first:
-            self.log.truncate(self.step)
-        self.world.wait()
+        self.world.first_does(lambda: self.log.truncate(self.step))
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         matrices = [p for p in self.parameters if p.ndim >= 2]
@@ -170,35 +206,50 @@ class Trainer:
 
     # -------------------------------------------------------------------------------------------- state
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, task: dict[str, Any]) -> dict[str, Any]:
         settings = {k: v for k, v in asdict(self.config).items() if k not in CHANGEABLE}
         settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
-        settings |= {"ranks": self.world.ranks, "task": self.task.describe()}
+        settings |= {"ranks": self.world.ranks, "task": task}
         return json.loads(json.dumps(settings))
 
     def _resume(self) -> None:
-        state = load_state(self.folder / "state")
+        state = load_state(self.folder / "state", self._say)
+        step = 0 if state is None else state.scalars.step
+        if (first := self.world.tell(str(step))) != str(step):
+            raise ValueError(f"{self.folder} is at step {first} in the first process, at {step} in another")
         if state is None:
             return
-        refuse_other_run(state.scalars["settings"], self._settings(), self.folder)
+        refuse_other_run(state.scalars.settings, self._settings(self.task.describe()), self.folder)
         sums = {n[5:]: state.tensors.pop(n) for n in list(state.tensors) if n.startswith("sums/")}
         distribute(state.tensors, self.task.model, self.average, self.optimizer)
         self.averages.sums = {name: value.to(self.world.device) for name, value in sums.items()}
-        self.averages.count = state.scalars["count"]
-        self.step, self.seconds = state.scalars["step"], state.scalars["seconds"]
+        self.averages.count = state.scalars.count
+        self.step, self.seconds = step, state.scalars.seconds
+        if self.world.device.type == "cpu" and (told := keep_threads(state.scalars.threads)):
+            self._say(told)
 
     def _save(self) -> None:
+        self._check_finite(self.averages.means())  # or the last good state would be lost
         tensors = collect(self.task.model, self.average, self.optimizer, self.world.first)
+
+        def write() -> None:
+            tensors.update({f"sums/{name}": value for name, value in self.averages.sums.items()})
+            settings, threads = self._settings(self.task.describe()), torch.get_num_threads()
+            scalars = Scalars(self.step, self.averages.count, self.seconds, settings, threads)
+            save_state(self.folder / "state", RunState(tensors, scalars))
+
+        self.world.first_does(write)
+
+    def _say(self, text: str) -> None:
         if self.world.first:
-            tensors |= {f"sums/{name}": value for name, value in self.averages.sums.items()}
-            scalars = {
-                "step": self.step,
-                "count": self.averages.count,
-                "seconds": self.seconds,
-                "settings": self._settings(),
-            }
-            save_state(self.folder / "state", self.step, RunState(tensors, scalars))
-        self.world.wait()
+            print(text, file=sys.stderr, flush=True)
+
+    def _check_finite(self, means: dict[str, float]) -> None:
+        if not math.isfinite(means.get("loss", 0.0)):
+            raise FloatingPointError(
+                f"The loss at step {self.step} is {means['loss']}: begin anew in another out, with a "
+                "lower rate or precision=fp32."
+            )
 
     # --------------------------------------------------------------------------------------------- loop
 
@@ -241,11 +292,7 @@ class Trainer:
         config, record = self.config, {}
         if self.step % config.log_every == 0 or self.step == config.steps:
             record = self.averages.take()
-            if not math.isfinite(record["loss"]):
-                raise FloatingPointError(
-                    f"The loss at step {self.step} is {record['loss']}: begin anew in another out, with a "
-                    "lower rate or precision=fp32."
-                )
+            self._check_finite(record)
             record["rate"] = self.optimizer.param_groups[0]["lr"]
             record["rows_per_second"] = self._speed()
             show(self.step, record["loss"], record["rows_per_second"])
@@ -274,18 +321,22 @@ class Trainer:
 
     def _finish(self) -> None:
         state = gather(self.average.state, self.world.first)
-        if self.world.first:
-            state = {name: value.detach().cpu().clone() for name, value in state.items()}
+
+        def write() -> None:
+            whole = {name: value.detach().cpu().clone() for name, value in state.items()}
             with self.world.all_cores():
-                self.task.save(self.folder / "checkpoint", state, self._record())
-            (self.folder / EXPORTED).write_text(str(self.step))
+                self.task.save(self.folder / "checkpoint", whole, self._record())
+            write_atomic(self.folder / EXPORTED, str(self.step))
             plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
-        self.world.wait()
+
+        self.world.first_does(write)
 
     def _exported(self) -> bool:
         """Whether the export is that of the last step, not of an earlier stop."""
         told = self.folder / EXPORTED
-        return (self.folder / "checkpoint").exists() and told.is_file() and told.read_text() == str(self.step)
+        if not (self.folder / "checkpoint").exists() or not told.is_file():
+            return False
+        return told.read_text(errors="replace") == str(self.step)
 
     def _record(self) -> dict[str, Any]:
         measured = [line for line in read_metrics(self.log.path) if "validation/loss" in line]

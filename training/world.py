@@ -45,6 +45,11 @@ class WorldTaskConfig(FrameTaskConfig):
     foresight: Natural = 4
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
 
+    def settings(self) -> dict[str, Any]:
+        made = {name: getattr(self, name) for name in ("clip", "imagined", "foresight")}
+        made |= {"sampler": to_record(self.sampler), "model": to_record(self.model)}
+        return super().settings() | made
+
     def make(self) -> WorldTask:
         """The task; caches of images and tokens are made if missing.
 
@@ -63,20 +68,17 @@ class WorldTask(FrameTask):
         self.config = config
         tokenizer = load_tokenizer(config.tokenizer)
         _check_sizes(config, tokenizer)
+        self.model = config.model.make(config.seed)
+        if config.start:
+            take_over(self.model, load_world(config.start).model, config.start)
         size = tokenizer.config.height, tokenizer.config.width
         super().__init__(config, FrameData(config, size), config.clip)
         self.actions = CompactActions().encode(self.data.actions()).astype(np.int16)
         folder = Path(config.cache) if config.cache else None
         self.tokens = np.concatenate([tokens_of(cache, tokenizer, folder) for cache in self.data.caches])
-        self.model = config.model.make(config.seed)
-        if config.start:
-            take_over(self.model, load_world(config.start).model, config.start)
 
     def describe(self) -> dict[str, Any]:
-        config = self.config
-        made = {name: getattr(config, name) for name in ("clip", "imagined", "foresight")}
-        made |= {"tokenizer": weights_hash(config.tokenizer), "sampler": to_record(config.sampler)}
-        return super().describe() | made | {"model": to_record(config.model)}
+        return super().describe() | {"tokenizer": weights_hash(self.config.tokenizer)}
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "tokens" int64 [B, T, N], "actions" int64 [B, T - 1, 9]."""
@@ -130,6 +132,8 @@ def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:
             f"actions want {wanted}"
         )
     config.sampler.check(model)
+    if config.imagined and config.foresight < 1:
+        raise ValueError(f"imagined={config.imagined} needs foresight of 1 or more frames; there are 0")
     if config.clip < 2 or config.foresight > config.clip - 2:
         raise ValueError(
             f"clip={config.clip} must be at least 2 frames, and foresight={config.foresight} at most clip - 2"

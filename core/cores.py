@@ -1,0 +1,49 @@
+"""How many processor cores this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
+    """Cores of the processor that this process may use: by affinity, and by the quota of its container.
+
+    Args:
+        groups: where the system's control groups are mounted.
+        own: the file with the names of this process's groups.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [quota for folder in _folders(groups, own) if (quota := _quota(folder)) is not None]
+    return max(1, min([affinity, *map(int, quotas)]))
+
+
+def _folders(groups: Path, own: Path) -> list[Path]:
+    """Of this process's groups and those around them; in a container its own is mounted as the root."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    found = [groups, groups / "cpu"]
+    for line in lines:
+        controllers, name = line.split(":", 2)[1:]
+        if controllers == "" or "cpu" in controllers.split(","):
+            folder = groups / ("cpu" if controllers else "") / name.strip("/")
+            found += [folder, *(parent for parent in folder.parents if groups in parent.parents)]
+    return found
+
+
+def _quota(folder: Path) -> float | None:
+    """Processor seconds a second that a group may use; None without a limit."""
+    try:
+        if (folder / "cpu.max").is_file():  # version 2
+            limit, period = (folder / "cpu.max").read_text().split()
+        else:
+            limit = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        share = float(limit) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max", or no such group
+        return None
+    return share if share > 0 else None

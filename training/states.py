@@ -1,0 +1,208 @@
+"""The state of a run on disk: folders that are there whole or not at all, bound together by hashes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from playloop.core.files import read_json, write_json
+from playloop.core.typed import read_typed
+from playloop.demos.arrays import FULL
+from playloop.nn.folder import file_hash
+from playloop.rollouts.differences import differences
+
+TENSORS, SCALARS, HASHES = "tensors.safetensors", "scalars.json", "sha256.json"
+
+
+@dataclass
+class Scalars:
+    """What a state holds besides tensors.
+
+    Args:
+        step: steps that are done.
+        count: of them since the last line of metrics.
+        seconds: that they took.
+        settings: of the run; others are not gone on with.
+        threads: that computed on the processor: another number rounds sums otherwise. 0: not known.
+        hashed: whether `sha256.json` lies beside; older versions wrote none.
+    """
+
+    step: int
+    count: int
+    seconds: float
+    settings: dict[str, Any]
+    threads: int = 0
+    hashed: bool = False
+
+
+@dataclass
+class RunState:
+    """Everything that a run needs to go on as if it had not been stopped.
+
+    There is no state of random generators: every step's generators are seeded by the run's seed and the step.
+    """
+
+    tensors: dict[str, Tensor]
+    scalars: Scalars
+
+
+def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
+    """Write `folder/step_XXXXXXXX`; older ones than the last `keep` are removed, and damaged later ones.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written; what is there already stays.
+    """
+    target = folder / f"step_{state.scalars.step:08d}"
+    partial = folder / f".{target.name}.{os.getpid()}.partial"
+    clean_states(folder)
+    try:
+        partial.mkdir(parents=True)
+        dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot tell
+        tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
+        save_file(tensors, partial / TENSORS)
+        write_json(partial / SCALARS, asdict(state.scalars) | {"hashed": True})
+        write_json(partial / HASHES, {name: file_hash(partial / name) for name in (TENSORS, SCALARS)})
+        _to_disk(partial / TENSORS)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _to_disk(folder)
+    saved = _saved(folder)
+    later = [path for path in saved if path.name > target.name]  # this run could not go on from them
+    for unused in later + [path for path in saved if path not in later][:-keep]:
+        shutil.rmtree(unused)
+    return target
+
+
+def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState | None:
+    """The latest sound state in `folder`, on the CPU; None if there is none at all.
+
+    Args:
+        folder: with the states.
+        say: is told of each later one that is damaged.
+
+    Raises:
+        ValueError: all of them are damaged.
+    """
+    damage = []
+    for path in reversed(_saved(folder)):
+        try:
+            return RunState(_read_tensors(path), read_scalars(path))
+        except ValueError as error:
+            damage.append(str(error))
+            say(f"{error}: the run goes on from the state before it")
+    if damage:
+        raise ValueError(
+            f"{damage[-1]}, and no older state is sound: restore {folder} from a copy, or remove it to begin "
+            "anew"
+        )
+    return None
+
+
+def stored_settings(folder: Path) -> dict[str, Any] | None:
+    """The settings of the run whose states lie in `folder`; None if there is no state that tells them."""
+    for path in reversed(_saved(folder)):
+        try:
+            return read_scalars(path).settings
+        except ValueError:  # `load_state` says so
+            continue
+    return None
+
+
+def clean_states(folder: Path) -> None:
+    """Remove what runs that were killed while writing have left."""
+    for leftover in folder.glob(".step_*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def read_scalars(path: Path) -> Scalars:
+    """Those of one state.
+
+    Raises:
+        ValueError: a file is missing, damaged, or not what was written.
+    """
+    scalars = read_typed(Scalars, _json(path / SCALARS), str(path / SCALARS))
+    if scalars.hashed:
+        _check_hash(path, SCALARS)
+    return scalars
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if read_scalars(path).hashed:
+        _check_hash(path, TENSORS)
+    try:
+        return load_file(path / TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path / TENSORS} is damaged ({error})") from error
+
+
+def _check_hash(path: Path, name: str) -> None:
+    told = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
+    try:
+        found = file_hash(path / name)
+    except OSError as error:
+        raise ValueError(f"{path / name} cannot be read ({error.strerror})") from error
+    if found != told.get(name):
+        raise ValueError(f"{path / name} is damaged: it is not what was written")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path, "it cannot be used")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or a folder's list of names would outlive a power cut."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Turn what the many ways of writing raise on a full disk into one sentence.
+
+    Raises:
+        OSError: names the folder and says how to go on.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number not in FULL and f"(os error {errno.ENOSPC})" not in str(error):
+            raise
+        last = [path.name.removeprefix("step_").lstrip("0") for path in _saved(folder / "state")[-1:]]
+        where = f"step {last[0]}, whose state is whole" if last else "its beginning"
+        raise OSError(
+            f"the disk of {folder} is full; free some room and repeat the command: the run goes on from "
+            f"{where}"
+        ) from error
+
+
+def refuse_other_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Raise a ValueError that names the settings which differ, if any do."""
+    if changed := differences(stored, wanted):
+        raise ValueError(
+            f"{folder} holds a run with other settings ({'; '.join(changed[:5])}). "
+            "Restore them, or choose another out."
+        )
+
+
+def _saved(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step_*"))
