@@ -32,6 +32,11 @@ class Agent(Protocol):
 
     `reads` says what must be in an observation: "images" costs a render, "privileged" adds the ground truth
     under that key. `rows` is how many episodes the agent decides for in one call at the most.
+
+    What decides its actions besides its settings and code (weights, recorded actions, another agent) it
+    tells, by hashes, in a method `provenance() -> dict`; where there is none, `agents.provenance` hashes the
+    files that its settings name. An exception in `begin` or `act` is an error of that episode, never a
+    failure at the task.
     """
 
     rows: int

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.base import Agent, Plan
+from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
@@ -126,8 +127,8 @@ class DialectAgent:
 
     def provenance(self) -> dict[str, Any]:
         """The policy's own, and how it is translated."""
-        own: dict[str, Any] = getattr(self.inner, "provenance", dict)()
-        return {**own, "dialect": self.dialect.name, "size": list(self.size), "resize": self.resize}
+        own = {"dialect": self.dialect.name, "size": list(self.size), "resize": self.resize}
+        return {**provenance_of(self.inner), **own}
 
     def begin(self, episode: Episode) -> Carry:
         return Carry(self.inner.begin(episode))

@@ -15,6 +15,7 @@ import numpy as np
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
+from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Natural
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
@@ -88,6 +89,10 @@ class Handover(RowAgent):
     def prepare(self, contract: Contract) -> None:
         self.policy.prepare(contract)
         self.expert.prepare(contract)
+
+    def provenance(self) -> dict[str, Any]:
+        """What decides the policy's actions, and the expert's."""
+        return {"policy": provenance_of(self.policy), "expert": provenance_of(self.expert)}
 
     def begin(self, episode: Episode) -> Shift:
         return Shift(self.policy.begin(episode), self.expert.begin(episode))

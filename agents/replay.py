@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan
+from playloop.agents.provenance import content_hash
 from playloop.core.annotations import Count
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
@@ -46,8 +49,11 @@ class ActionFolder(Mapping[str, np.ndarray]):
         path = self.folder / f"{key}.npz"
         if not path.is_file():
             raise KeyError(key)
-        with np.load(path, allow_pickle=False) as record:
-            return record["actions"].astype(np.float32)
+        try:
+            with np.load(path, allow_pickle=False) as record:
+                return record["actions"].astype(np.float32)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} holds no array `actions` of numbers ({error}); record again") from error
 
     def __iter__(self) -> Any:
         return (path.stem for path in sorted(self.folder.glob("*.npz")))
@@ -77,6 +83,11 @@ class ReplayAgent:
 
     def prepare(self, contract: Contract) -> None:
         self._size = len(contract.action_names)
+
+    def provenance(self) -> dict[str, Any]:
+        """A hash of the recorded actions, of those that lie in a folder."""
+        folder = self.actions.folder if isinstance(self.actions, ActionFolder) else None
+        return {"actions_sha256": content_hash(sorted(folder.glob("*.npz")))} if folder else {}
 
     def begin(self, episode: Episode) -> np.ndarray:
         """The carry is what is left of the record.

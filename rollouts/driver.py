@@ -21,6 +21,8 @@ from playloop.rollouts.worker import Answer, Begin, Begun, EnvConfig, Execute, E
 
 ATTEMPTS = 2
 """How often an episode is tried before it is recorded as an error."""
+STEP_TIMEOUT = 600.0
+"""Seconds that an environment may take to answer: to be built, to begin an episode, to execute a plan."""
 
 
 @dataclass
@@ -71,10 +73,10 @@ class Driver:
         env: EnvConfig,
         workers: int = 2,
         callbacks: Sequence[Callback] = (),
-        step_timeout: float = 600.0,
+        step_timeout: float = STEP_TIMEOUT,
         recycle_after: int = 200,
     ):
-        if workers < 0 or recycle_after < 1 or step_timeout <= 0:
+        if workers < 0 or recycle_after < 1 or not step_timeout > 0:
             raise ValueError("workers must be 0 or more, recycle_after at least 1 and step_timeout positive")
         self.env = env
         self.workers = workers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
+from typing_extensions import TypedDict
 
 from playloop.agents.base import Agent, Plan
-from playloop.core.files import write_atomic, write_json
+from playloop.agents.provenance import provenance_of
+from playloop.core.files import read_json, write_atomic, write_json
+from playloop.core.typed import read_typed
 from playloop.envs.contract import Contract, PlayEnv
 from playloop.envs.episode import Episode
-from playloop.rollouts.driver import Driver
+from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.provenance import provenance
 from playloop.rollouts.report import write_report
@@ -25,7 +27,8 @@ from playloop.rollouts.summary import summarize, timing
 from playloop.rollouts.table import average_lines, result_table
 from playloop.rollouts.video import VideoRecorder, choose_videos
 
-HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes")
+SUMMARY = "summary.json"
+HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes", "step_timeout")
 """Settings that change which episodes run or how they are watched, never what an episode gives."""
 
 
@@ -52,6 +55,7 @@ def evaluate(
     config: dict[str, Any] | None = None,
     command: str = "",
     console: Console | None = None,
+    step_timeout: float = STEP_TIMEOUT,
 ) -> dict[str, Any]:
     """Evaluate an agent; a repeated call with the same folder runs only what is missing.
 
@@ -65,30 +69,35 @@ def evaluate(
         config: all settings, for the record and to notice that a folder belongs to other settings.
         command: the command line, for the record.
         console: where progress and the table are shown.
+        step_timeout: seconds without an answer after which an environment counts as dead.
 
     Returns:
         The summary: "result" follows from the episodes alone; "run" tells how, when and where.
 
     Raises:
-        ValueError: the agent does not fit the environment, or the folder belongs to another configuration.
+        ValueError: the agent does not fit the environment, or the folder belongs to another configuration or
+            holds a damaged file.
+        BlockingIOError: another process is writing to the folder.
     """
     agent = agent.make() if hasattr(agent, "make") else agent
     contract = env.contract()
     agent.prepare(contract)
     chosen = choose_videos(episodes, videos)
     out, console = Path(out), console or Console(stderr=True)
-    identity = _identity(config or {}, contract, agent)
+    identity = _identity(config or {}, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:
-        session = _Session(env, agent, store, workers, console)
+        before = _run_before(out / SUMMARY)
+        driver = Driver(env, workers, step_timeout=step_timeout)
+        session = _Session(driver, agent, store, console)
         recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
         session.run(episodes, recorder)
         result = summarize(
             store.results().values(), episodes, env.task_names(), contract, getattr(env, "averages", None)
         )
-        run = _run_record(out, agent, config or {}, identity, session.timing, command)
+        run = _run_record(before, agent, config or {}, identity, session.timing, command)
         summary = {"result": result, "run": run}
-        write_json(out / "summary.json", summary)
+        write_json(out / SUMMARY, summary)
         write_report(out, summary)
     finally:
         store.close()
@@ -99,8 +108,8 @@ def evaluate(
 class _Session:
     """What one call of `evaluate` runs."""
 
-    def __init__(self, env: DeclaredEnv, agent: Agent, store: EpisodeStore, workers: int, console: Console):
-        self.env, self.agent, self.store, self.workers, self.console = env, agent, store, workers, console
+    def __init__(self, driver: Driver, agent: Agent, store: EpisodeStore, console: Console):
+        self.driver, self.agent, self.store, self.console = driver, agent, store, console
         self.timing: dict[str, Any] | None = None
 
     def run(self, episodes: Sequence[Episode], recorder: VideoRecorder) -> None:
@@ -112,11 +121,11 @@ class _Session:
             return
         earlier = [r for e, r in self.store.results().items() if e in done and e in set(episodes)]
         # The recorder comes before the store: an episode is done only when its video has its name.
-        callbacks = [recorder, self.store, ProgressBar(earlier, self.console)]
+        self.driver.callbacks = [recorder, self.store, ProgressBar(earlier, self.console)]
         agent = _FirstLook(self.agent, self.store.folder / "first_observation.png")
         start = time.monotonic()
-        results = Driver(self.env, self.workers, callbacks).run(agent, missing, done=len(earlier))
-        self.timing = timing(results, time.monotonic() - start, self.workers)
+        results = self.driver.run(agent, missing, done=len(earlier))
+        self.timing = timing(results, time.monotonic() - start, self.driver.workers)
 
 
 class _FirstLook:
@@ -154,18 +163,41 @@ def _beside(images: list[np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(padded, axis=1)[:, :-gap])
 
 
-def _identity(config: dict[str, Any], contract: Contract, agent: Any) -> dict[str, Any]:
+def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: Any) -> dict[str, Any]:
     """All that can change the result of an episode."""
     kept = {name: value for name, value in config.items() if name not in HARMLESS}
-    return {"config": kept, "contract": contract.to_json(), "agent": _agent_provenance(agent)}
+    acting = provenance_of(agent, config.get("agent"))
+    imagined = provenance_of(env, [getattr(env, name, None) for name in ("checkpoint", "inverse")])
+    found = {"config": kept, "contract": contract.to_json(), "agent": acting}
+    return {**found, "env": imagined} if imagined else found
 
 
-def _agent_provenance(agent: Any) -> dict[str, Any]:
-    return agent.provenance() if hasattr(agent, "provenance") else {}
+class _Run(TypedDict):
+    """What is read of an earlier record of how a result was made."""
+
+    sessions: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+
+def _run_before(path: Path) -> dict[str, Any] | None:
+    """How the result that a folder holds was made; None if it holds none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    fix = "delete it and repeat: it is made anew of episodes.jsonl"
+    if not path.is_file():
+        return None
+    before = read_json(path, fix).get("run")
+    try:
+        read_typed(_Run, before, f"{path}: run")
+    except ValueError as error:
+        raise ValueError(f"{error}; {fix}") from error
+    return before
 
 
 def _run_record(
-    out: Path,
+    before: dict[str, Any] | None,
     agent: Any,
     config: dict[str, Any],
     identity: dict[str, Any],
@@ -173,8 +205,6 @@ def _run_record(
     command: str,
 ) -> dict[str, Any]:
     """How this result was made; a repeat that ran nothing keeps the record of who ran it."""
-    path = out / "summary.json"
-    before = json.loads(path.read_text())["run"] if path.is_file() else None
     if session is None and before is not None:
         return before
     made = provenance(command)

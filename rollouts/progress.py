@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback
+from playloop.rollouts.reasons import BLAMED
 from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.segment import Segment
 from playloop.rollouts.statistics import wilson
@@ -31,6 +32,7 @@ class ProgressBar(Callback):
         self.results = list(earlier)
         self.fresh = 0
         self.steps = 0
+        self._reasons: dict[tuple[str | None, str | None], str] = {}
         self._bar: Progress | None = None
 
     def on_start(self, total: int, done: int) -> None:
@@ -64,7 +66,7 @@ class ProgressBar(Callback):
             self.console.print(f"{self.done + self.fresh}/{self.total}  {self.facts()}", highlight=False)
             self.printed = time.monotonic()
         if result.error:
-            self.console.print(f"{result.episode.key} could not be judged: {result.error}", markup=False)
+            self.console.print(self._told(result), markup=False)
 
     def on_close(self) -> None:
         if self._bar is not None:
@@ -84,6 +86,14 @@ class ProgressBar(Callback):
         if errors:
             parts.append(f"{errors} error{'s' * (errors > 1)}")
         return " · ".join(parts)
+
+    def _told(self, result: EpisodeResult) -> str:
+        """What to say of an error; a reason that was told already is not told again."""
+        key, reason = result.episode.key, (result.fault, result.error)
+        first = self._reasons.setdefault(reason, key)
+        if first != key:
+            return f"{key} could not be judged, for the reason of {first}"
+        return f"{key} could not be judged: {BLAMED[result.fault]}{result.error}"
 
     def _show(self) -> None:
         if self._bar is not None:

@@ -24,6 +24,7 @@ from toy_helpers import SeekAgent
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
+from playloop.rollouts.reasons import all_errors, reasons
 from playloop.rollouts.statistics import wilson
 from playloop.rollouts.store import read_results
 
@@ -124,6 +125,40 @@ def test_a_repeat_runs_nothing_and_changes_nothing(finished, tmp_path):
     again, _ = run(out, agent=agent, videos=1)
     assert agent.batches == [] and again == summary
     assert (out / "episodes.jsonl").read_bytes() == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"run": 3}', '{"run": {"sessions": 1, "provenance": {}}}', "\\xff"]
+)
+def test_a_damaged_summary_is_named_before_anything_runs(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text)
+    agent = SeekAgent()
+    with pytest.raises(ValueError, match=r"summary.json.*delete it and repeat"):
+        run(tmp_path, agent=agent, inits=1)
+    assert agent.batches == []
+    (tmp_path / "summary.json").unlink()
+    assert run(tmp_path, agent=agent, inits=1)[0]["result"]["overall"]["episodes"] == 3
+
+
+def test_a_run_of_nothing_but_errors_says_each_reason_once(tmp_path):
+    class Fails(SeekAgent):
+        def act(self, carries, observations, rngs):
+            raise KeyError("no such thing")
+
+    summary, text = run(tmp_path, agent=Fails(), inits=1)
+    results = read_results(tmp_path)
+    assert [r.fault for r in results] == ["agent"] * 3 and summary["result"]["overall"]["errors"] == 3
+    assert text.count("no such thing") == 1 and text.count("for the reason of") == 2
+    said = all_errors(results)
+    assert said.startswith(
+        "no episode could be judged; in 3 of 3 the agent failed: KeyError: 'no such thing'"
+    )
+    assert [(r["episodes"], r["fault"]) for r in reasons(results)] == [(3, "agent")]
+    again, _ = run(tmp_path, inits=1)  # errors are not done
+    assert again["result"]["overall"]["errors"] == 0
+    mended = read_results(tmp_path)
+    assert reasons(mended) == [] and all_errors(mended) == all_errors([]) == ""
+    assert all_errors([*results, *mended]) == ""
 
 
 def test_a_killed_evaluation_continues_to_the_same_result(tmp_path):

@@ -1,0 +1,69 @@
+"""What acts, by its content: so that results of one agent are never continued with another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def provenance_of(acting: Any, settings: Any = None) -> dict[str, Any]:
+    """What decides an agent's actions, or an environment's states, besides settings and this package's code.
+
+    Args:
+        acting: its own `provenance()` tells, where it has one.
+        settings: where that tells of no hash, the files and folders that its settings name are hashed.
+    """
+    told: dict[str, Any] = getattr(acting, "provenance", dict)()
+    return told if _tells_hash(told) else {**told, **named_files(settings)}
+
+
+def named_files(settings: Any) -> dict[str, str]:
+    """Path → hash of every file and folder that settings name, at any depth, by a path with a slash."""
+    return {name: content_hash([Path(name)]) for name in sorted(set(_texts(settings))) if _is_path(name)}
+
+
+def content_hash(paths: Iterable[Path]) -> str:
+    """A hash of files' names and contents; of a folder, those of all files in it.
+
+    Args:
+        paths: files and folders; where they lie does not matter.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        root, files = (path, sorted(path.rglob("*"))) if path.is_dir() else (path.parent, [path])
+        for file in files:
+            if file.is_file():
+                total.update(os.fsencode(file.relative_to(root)) + b"\0" + _file_hash(file))
+    return total.hexdigest()
+
+
+def _tells_hash(told: Mapping[str, Any]) -> bool:
+    return any(
+        _tells_hash(value) if isinstance(value, Mapping) else name.endswith("sha256")
+        for name, value in told.items()
+    )
+
+
+def _file_hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str | os.PathLike):
+        yield os.fspath(value)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+    elif hasattr(value, "__dataclass_fields__"):
+        yield from _texts(vars(value))
+
+
+def _is_path(text: str) -> bool:
+    return os.sep in text and len(text) < 4096 and "\0" not in text and os.path.exists(text)
