@@ -33,14 +33,25 @@ class PartWriter:
             all keep their colour (yuv444p) instead of one in four.
         codec: of ffmpeg.
         gop: frames from one key frame to the next.
+        growing: the file has its name from the first frame on and can be read at any moment, up to a frame or
+            two: for what a kill must not lose.
     """
 
     def __init__(
-        self, path: str | Path, fps: float, crf: int | None = None, codec: str = "libx264", gop: int = 2
+        self,
+        path: str | Path,
+        fps: float,
+        crf: int | None = None,
+        codec: str = "libx264",
+        gop: int = 2,
+        growing: bool = False,
     ):
         self.path, self.frames = Path(path), 0
         self._rate, self._crf, self._codec, self._gop = exact_rate(fps), crf, codec, gop
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._growing = growing
+        self._partial = (
+            self.path if growing else self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        )
         self._container: av.container.OutputContainer | None = None
         self._stream: Any = None
 
@@ -77,7 +88,11 @@ class PartWriter:
         small = self._crf is None and height < SMALL
         crf = self._crf if self._crf is not None else 4 if small else 18
         options = {"crf": str(crf)} | ({"preset": "veryfast"} if self._codec == "libx264" else {})
-        self._container = av.open(str(self._partial), "w", format="mp4")
+        container = {}
+        if self._growing:
+            options |= {"rc-lookahead": "0"}  # a frame is written when it comes
+            container = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
+        self._container = av.open(str(self._partial), "w", format="mp4", options=container)
         stream: Any = self._container.add_stream(self._codec, rate=self._rate, options=options)
         self._stream = stream
         stream.width, stream.height = width, height

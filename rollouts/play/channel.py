@@ -35,13 +35,15 @@ class Channel:
     def __init__(self, config: SessionConfig):
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._worker = ProcessWorker(config, main=play)
+        self._worker = ProcessWorker(config, main=play, grace=PATIENCE)
         self.pid = self._worker.process.pid
         self._texts: deque[tuple[str, Any]] = deque()
         self._frame: bytes | None = None
         self._drawn = self._sent = 0
         self._ended: str | None = None
         self._ready = False
+        self.hello: dict[str, Any] = {}
+        """What the session said of itself first."""
         self._held = Held()
         self._felt = False
         self._commands: deque[Any] = deque()
@@ -135,6 +137,8 @@ class Channel:
         if kind == "frame":
             self._frame = content
         else:
+            if kind == "text" and content["type"] == "hello":
+                self.hello = content
             self._ready |= kind == "text" and content["type"] == "ready"
             if len(self._texts) <= TEXTS:
                 self._texts.append((kind, content))

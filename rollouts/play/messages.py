@@ -12,6 +12,8 @@ from playloop.agents.keymaps import Held
 
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,24}$")]
 Pixels = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
+MOST_IDS = 100_000
+"""More than any vocabulary of frames has."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -71,11 +73,12 @@ class Hand(Message):
 
 
 class Sampling(Message):
-    """How a world model draws from its probabilities."""
+    """How a world model draws from its probabilities; of top-p and top-k at most one limits them."""
 
     type: Literal["sampling"]
     temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)]
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+    top_k: Annotated[int, Field(ge=1, le=MOST_IDS)] | None = None
 
 
 class Record(Message):
@@ -92,9 +95,10 @@ _READER: TypeAdapter = TypeAdapter(FromPage)
 
 
 class Start(Message):
-    """From the server, once a file was uploaded: the world model is to go on from it."""
+    """From the server, once an upload is decoded: the world model is to go on from these frames."""
 
     path: str
+    note: str | None = None
 
 
 Command = Pause | Step | Reset | Hand | Sampling | Record | Start

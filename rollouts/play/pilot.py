@@ -10,6 +10,7 @@ import numpy as np
 
 from playloop.agents.base import Agent
 from playloop.agents.person import Person
+from playloop.envs.checks import checked_plan
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.rollouts.play.stage import IMAGES
@@ -33,6 +34,7 @@ class Pilot:
 
     def prepare(self, contract: Contract) -> None:
         """Check that both can act under these conventions."""
+        self._size = len(contract.action_names)
         self.person.prepare(contract)
         if self.agent is not None:
             self.agent.prepare(contract)
@@ -60,13 +62,7 @@ class Pilot:
         self._take_over()
 
     def hand(self, to: str) -> None:
-        """Give the controls to "person" or "agent".
-
-        Raises:
-            ValueError: there is no agent.
-        """
-        if to == "agent" and self.agent is None:
-            raise ValueError("nobody is there to take over; start with agent=…, see playloop play --help.")
+        """Give the controls to "person", or to "agent" if there is one."""
         self.by = to
         self._take_over()
 
@@ -75,13 +71,17 @@ class Pilot:
 
         `expert` is 1 for a person's actions and 0 for an agent's that does not say otherwise: a recording of
         interruptions then holds corrections, and only those are imitated.
+
+        Raises:
+            BadAction: what the agent gave is no plan.
         """
         if self.by == "person" or self.agent is None:
             [self._hands], [plan] = self.person.act([self._hands], [observation], [self._rng()])
             return plan.actions[0], plan.info
         if not self._plan:
             [self._carry], [plan] = self.agent.act([self._carry], [observation], [self._rng()])
-            self._plan, self._info = deque(plan.actions), {"expert": 0, **plan.info}
+            self._plan = deque(checked_plan(plan.actions, self._size))
+            self._info = {"expert": 0, **plan.info}
         action = self._plan.popleft()
         self._hands = self.person.resume(self._hands, action)
         return action, self._info

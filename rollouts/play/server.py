@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from playloop.core.scratch import scratch_folder
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.channel import Channel, Overrun
+from playloop.rollouts.play.completing import Recorded, complete_all, in_words
+from playloop.rollouts.play.decoding import decode_apart
+from playloop.rollouts.play.door import Door
 from playloop.rollouts.play.guard import Allowance, Guard
 from playloop.rollouts.play.session import SessionConfig
 
@@ -34,6 +37,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 POLICY_VIOLATION, TRY_LATER, INTERNAL_ERROR = 1008, 1013, 1011
+PIECE_SECONDS = 20.0
+"""Longest wait for the next piece of an upload."""
 DOWNLOADS = 64
 """Recordings that can still be downloaded; of older ones only the files on disk remain."""
 
@@ -66,6 +71,7 @@ class PlayServer:
 
     def __init__(self, config: SessionConfig, guard: Guard, limits: Limits | None = None):
         self.config, self.guard, self.limits = config, guard, limits or Limits()
+        self.door = Door()
         self.sessions: dict[str, _Session] = {}
         self.downloads: OrderedDict[str, Path] = OrderedDict()
         routes = [
@@ -90,44 +96,69 @@ class PlayServer:
         return Response(content, headers=HEADERS, media_type=FILES[name])
 
     async def upload(self, request: Request) -> Response:
-        """A picture or clip for a session's world model to start from; written to disk piece by piece."""
-        session = self.sessions.get(request.path_params["session"])
-        if why := self.guard.refusal(request.headers, request.query_params):
+        """A picture or clip for a session's world model to start from, decoded in a process of its own."""
+        if why := self._refusal(request):
             return PlainTextResponse(why, 403, HEADERS)
+        session = self.sessions.get(request.path_params["session"])
         if session is None or session.uploading:
             return PlainTextResponse("there is no such session, or it is being sent a file.", 409, HEADERS)
+        if not session.channel.hello.get("world"):
+            why = "a picture needs a world model to go on from it; start with world=NAME."
+            return PlainTextResponse(why, 409, {**HEADERS, "Connection": "close"})
         session.uploading = True
         path = session.scratch / secrets.token_hex(8)
         try:
-            size = 0
-            with path.open("wb") as file:
-                async for piece in request.stream():
-                    size += len(piece)
-                    if size > self.limits.upload_bytes:
-                        raise Overrun(f"the file is larger than {self.limits.upload_bytes / 1e6:g} MB.")
-                    file.write(piece)
-            session.channel.command(messages.Start(path=str(path)))
-        except Overrun as error:
-            path.unlink(missing_ok=True)
-            return PlainTextResponse(str(error), 413, {**HEADERS, "Connection": "close"})
+            await self._receive(request, path)
+            frames, rate = path.with_suffix(".npy"), session.channel.hello["hz"]
+            note = await asyncio.to_thread(decode_apart, path, rate, frames)
+            session.channel.command(messages.Start(path=str(frames), note=note))
+        except (Overrun, TimeoutError, ClientDisconnect) as error:
+            why = str(error) or "the upload did not arrive; try again."
+            return PlainTextResponse(why, 413, {**HEADERS, "Connection": "close"})
+        except ValueError as error:
+            return PlainTextResponse(str(error), 422, HEADERS)
+        except OSError as error:  # the disk is full, for instance
+            return PlainTextResponse(f"the file cannot be kept: {error.strerror}.", 507, HEADERS)
         finally:
             session.uploading = False
+            path.unlink(missing_ok=True)
         return PlainTextResponse("", 202, HEADERS)
+
+    async def _receive(self, request: Request, path: Path) -> None:
+        """Write a request's body to a file, piece by piece, each of which has to come soon."""
+        size, pieces = 0, aiter(request.stream())
+        with path.open("wb") as file:
+            while True:
+                async with asyncio.timeout(PIECE_SECONDS):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                size += len(piece)
+                if size > self.limits.upload_bytes:
+                    raise Overrun(f"the file is larger than {self.limits.upload_bytes / 1e6:g} MB.")
+                file.write(piece)
 
     async def download(self, request: Request) -> Response:
         """The video of a recording, under the unguessable name that its page was told."""
-        if why := self.guard.refusal(request.headers, request.query_params, origin=False):
+        if why := self._refusal(request, origin=False):
             return PlainTextResponse(why, 403, HEADERS)
         path = self.downloads.get(request.path_params["name"])
         if path is None or not path.is_file():
             return PlainTextResponse("this recording is no longer there.", 404, HEADERS)
         return FileResponse(path, headers=HEADERS, filename=f"{path.parent.name}.mp4")
 
+    def _refusal(self, request: Request | WebSocket, origin: bool = True) -> str | None:
+        """See `Guard.refusal`; who may be here is no stranger from now on."""
+        why = self.guard.refusal(request.headers, request.query_params, origin)
+        if why is None:
+            self.door.welcome(request.client)
+        return why
+
     # -- sessions ---------------------------------------------------------------------------------------
 
     async def play(self, socket: WebSocket) -> None:
         """A session from connection to hang-up."""
-        if self.guard.refusal(socket.headers, socket.query_params):
+        if self._refusal(socket):
             await socket.close(POLICY_VIOLATION)  # before it is accepted: HTTP 403
             return
         await socket.accept()
@@ -135,8 +166,8 @@ class PlayServer:
             await _farewell(socket, f"all {self.limits.sessions} sessions are taken; try later.", TRY_LATER)
             return
         name = secrets.token_urlsafe(16)
-        with tempfile.TemporaryDirectory(prefix="playloop-play-", ignore_cleanup_errors=True) as scratch:
-            session = _Session(Channel(self.config), Path(scratch))
+        with scratch_folder("play") as scratch:
+            session = _Session(Channel(self.config), scratch)
             self.sessions[name] = session
             try:
                 await socket.send_json({"type": "session", "id": name, "limit": self.limits.upload_bytes})
@@ -153,7 +184,15 @@ class PlayServer:
 
     async def _close(self, name: str, session: _Session) -> None:
         await session.channel.close()
+        await self._complete()
         self.sessions.pop(name, None)
+
+    async def _complete(self) -> list[Recorded]:
+        """Make whole what sessions that were killed have left; the terminal is told."""
+        found = await asyncio.to_thread(complete_all, [self.config.out])
+        for folder, done in found:
+            print(in_words(folder, done), flush=True)
+        return [done for _, done in found if isinstance(done, Recorded)]
 
     async def _converse(self, socket: WebSocket, session: _Session) -> None:
         """Both directions side by side, until either ends."""
@@ -204,6 +243,8 @@ class PlayServer:
                 failed |= content["type"] == "error"
                 await socket.send_json(content)
             else:
+                for done in await self._complete():
+                    await socket.send_json(self._offer(done))
                 return await _farewell(socket, None if failed else f"{content}.", INTERNAL_ERROR)
 
     def _offer(self, recorded: Any) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 
 import uvicorn
 
+from playloop.rollouts.play.door import Visitor
 from playloop.rollouts.play.server import PlayServer
 
 MESSAGE_BYTES = 16_384
@@ -32,13 +38,33 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def make_server(server: PlayServer) -> uvicorn.Server:
-    """What serves it with `run(sockets=[…])` until `should_exit` is set or the process is interrupted.
+class Server(uvicorn.Server):
+    """uvicorn's, which also ends in order when its terminal is closed (SIGHUP)."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See `uvicorn.Server`; a SIGHUP that is ignored, as under nohup, stays so."""
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
+            with super().capture_signals():
+                yield
+            return
+        signal.signal(signal.SIGHUP, self.handle_exit)
+        try:
+            with super().capture_signals():
+                yield
+        finally:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def make_server(server: PlayServer) -> Server:
+    """What serves it with `run(sockets=[…])` until `should_exit` is set or the process is told to end.
 
     Sessions are closed in order then.
     """
     config = uvicorn.Config(
         server.app,
+        http=functools.partial(Visitor, server.door),  # type: ignore[arg-type]
         ws_max_size=MESSAGE_BYTES,
         ws_max_queue=8,
         ws_per_message_deflate=False,  # frames are compressed or tiny; deflating them costs milliseconds
@@ -47,7 +73,6 @@ def make_server(server: PlayServer) -> uvicorn.Server:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=32 + 8 * server.limits.sessions,
         timeout_graceful_shutdown=20,
     )
-    return uvicorn.Server(config)
+    return Server(config)

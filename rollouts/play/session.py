@@ -17,13 +17,15 @@ from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.envs.episode import Episode
 from playloop.rollouts.play import messages
+from playloop.rollouts.play.completing import Recorded
+from playloop.rollouts.play.decoding import load_frames
 from playloop.rollouts.play.pacing import Pacer
 from playloop.rollouts.play.pictures import encode
 from playloop.rollouts.play.pilot import Pilot
-from playloop.rollouts.play.recorder import PlayRecorder, Recorded
+from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.stage import Moved, Part, Stage
-from playloop.rollouts.play.uploads import decode_upload
 from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.worker import told
 
 IDLE = 0.5
 """Seconds between two looks at a paused session's commands."""
@@ -68,9 +70,9 @@ class Session:
         self.pilot = Pilot(config.person.make(), agent)
         self.recorder: PlayRecorder | None = None
         self.observation: dict[str, Any] = {}
-        self.paused, self.single = False, False
+        self.paused = self.single = self.leaving = False
         self.frames = self.recordings = 0
-        self.sampling: dict[str, float] | None = None
+        self.sampling: dict[str, Any] | None = None
 
     def run(self) -> None:
         """Play until the other side hangs up, which raises EOFError."""
@@ -80,6 +82,9 @@ class Session:
         self._hello()
         self._warm_up()
         self._begin(self.config.episode)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # they may be sent to the whole group
+            if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored
+                signal.signal(number, self.leave)
         self._tell("ready")
         pacer = Pacer(self.rate)
         while True:
@@ -90,15 +95,21 @@ class Session:
                 self.single = False
                 self._tick()
 
+    def leave(self, *_: Any) -> None:
+        """Handler of signals: end at the next tick, as if the other side hung up."""
+        self.leaving = True
+
     def close(self) -> None:
         """Save what is being recorded and close the environments."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError), self._recording_stops():  # OSError: nobody is there to be told
             self._finish_recording()
         self.stage.close()
 
     def _commands(self, pacer: Pacer) -> Iterator[Any]:
         """What arrives until the next tick is due; while paused, until something has arrived."""
         while True:
+            if self.leaving:
+                raise EOFError
             wait = IDLE if self.paused and not self.single else pacer.left()
             if self.connection.poll(wait):
                 command = self.connection.recv()
@@ -113,25 +124,45 @@ class Session:
     def _tick(self) -> None:
         began = time.perf_counter()
         seq = self.pilot.person.held.seq
-        action, info = self.pilot.act(self.observation)
+        action, info = self._chosen()
         moved = self.stage.advance(self.stage.within(action), info, self.pilot.reads)
         self.steps += 1
         self._publish(seq, time.perf_counter() - began)
-        if self.recorder is not None:
-            self.recorder.on_segment(self.episode, moved.segment)
-            self.recorder.watch([view.image for view in self.stage.views()])
+        with self._recording_stops():
+            if self.recorder is not None:
+                self.recorder.on_segment(self.episode, moved.segment)
+                self.recorder.watch([view.image for view in self.stage.views()])
         self.success |= bool(moved.segment.success.any())
         if moved.over:
             self._end(moved)
         elif moved.observation is not None:
             self.observation = moved.observation
 
+    def _chosen(self) -> tuple[Any, dict[str, Any]]:
+        """The next action; an agent that fails gives the controls back."""
+        if self.pilot.by == "agent":
+            try:
+                return self.pilot.act(self.observation)
+            except Exception as error:
+                self._take_back(error)
+        return self.pilot.act(self.observation)
+
+    def _take_back(self, error: Exception) -> None:
+        self.pilot.hand("person")
+        self._tell("notice", text=f"the agent failed ({told(error)}); the controls are yours again")
+        self._status()
+
     # -- episodes --------------------------------------------------------------------------------------
 
     def _begin(self, episode: Episode) -> None:
         self.episode, self.steps, self.success = episode, 0, False
         self.observation = self.stage.begin(episode, self.pilot.reads)
-        self.pilot.begin(episode)
+        try:
+            self.pilot.begin(episode)
+        except Exception as error:
+            if self.pilot.by == "person":
+                raise
+            self._take_back(error)
         self._publish(self.pilot.person.held.seq, 0.0)
         self._status()
 
@@ -143,8 +174,9 @@ class Session:
         self._begin(replace(self.episode, seed=self.episode.seed + 1))
 
     def _close_episode(self) -> None:
-        if self.recorder is not None:
-            self.recorder.on_end(EpisodeResult(self.episode, self.success, self.steps, 0.0))
+        with self._recording_stops():
+            if self.recorder is not None:
+                self.recorder.on_end(EpisodeResult(self.episode, self.success, self.steps, 0.0))
 
     def _warm_up(self) -> None:
         self.pilot.begin(self.config.episode)
@@ -174,30 +206,45 @@ class Session:
             seed = self.episode.seed + 1 if command.seed is None else command.seed
             self._begin(replace(self.episode, seed=seed))
         elif isinstance(command, messages.Hand):
-            self.pilot.hand(command.to)
-            self.observation = self.stage.first.look(self.pilot.reads)
+            self._hand(command.to)
         elif isinstance(command, messages.Sampling):
             self._sample(command)
         elif isinstance(command, messages.Record):
             self._record(command.on)
         else:
-            self._start_from(Path(command.path))
+            self._start_from(command)
+
+    def _hand(self, to: str) -> None:
+        if to == "agent" and self.pilot.agent is None:
+            raise ValueError("nobody is there to take over; start with agent=…, see playloop play --help.")
+        try:
+            self.pilot.hand(to)
+        except Exception as error:  # the agent's own
+            self._take_back(error)
+        self.observation = self.stage.first.look(self.pilot.reads)
 
     def _sample(self, command: messages.Sampling) -> None:
         for scene in self._worlds("there is no world model to sample from."):
-            scene.env.sampling(command.temperature, command.top_p)
-        self.sampling = {"temperature": command.temperature, "top_p": command.top_p}
+            scene.env.sampling(command.temperature, command.top_p, command.top_k)
+        self.sampling = command.model_dump(exclude={"type"})
 
-    def _start_from(self, path: Path) -> None:
+    def _start_from(self, command: messages.Start) -> None:
         try:
             worlds = self._worlds("a picture needs a world model to go on from it; start with world=NAME.")
-            frames = decode_upload(path, self.rate)
+            frames = load_frames(Path(command.path))
         finally:
-            path.unlink(missing_ok=True)
-        for scene in worlds:
-            scene.start_from(frames)
+            Path(command.path).unlink(missing_ok=True)
+        if self.stage.first in worlds:
+            self._close_episode()  # the picture does not follow from the last action
+        try:
+            for scene in worlds:
+                scene.start_from(frames)
+        except Exception as error:
+            raise ValueError(f"the world model cannot go on from it ({told(error)}).") from error
         self.observation = self.stage.first.look(self.pilot.reads)
         self._publish(self.pilot.person.held.seq, 0.0)
+        if command.note:
+            self._tell("notice", text=command.note)
 
     def _worlds(self, otherwise: str) -> list[Any]:
         if not self.stage.worlds:
@@ -207,18 +254,35 @@ class Session:
     # -- recording -------------------------------------------------------------------------------------
 
     def _record(self, on: bool) -> None:
-        if not on:
-            self._finish_recording()
-        elif self.recorder is None:
-            self.recordings += 1
-            folder = self.config.out / f"{time.strftime('%H%M%S')}-{os.getpid()}-{self.recordings}"
-            self.recorder = PlayRecorder(folder, self.contract, self.config.command)
+        with self._recording_stops():
+            if not on:
+                self._finish_recording()
+            elif self.recorder is None:
+                self.recordings += 1
+                name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{self.recordings}"
+                self.recorder = PlayRecorder(self.config.out / name, self.contract, self.config.command)
 
     def _finish_recording(self) -> None:
         recorder, self.recorder = self.recorder, None
         done: Recorded | None = recorder.finish() if recorder is not None else None
         if done is not None:
+            self._print(f"Recorded {done.steps} steps in {done.folder}")
             self.connection.send(("recorded", done))
+
+    @contextlib.contextmanager
+    def _recording_stops(self) -> Iterator[None]:
+        """Play goes on where a recording cannot: the page is told why, and so is the terminal."""
+        try:
+            yield
+        except RecordingStopped as error:
+            self.recorder = None
+            self._print(str(error))
+            self._tell("notice", text=str(error))
+
+    def _print(self, text: str) -> None:
+        """To the terminal, if it is still there."""
+        with contextlib.suppress(OSError):
+            print(text, flush=True)
 
     # -- what the page is told -------------------------------------------------------------------------
 
@@ -229,13 +293,14 @@ class Session:
         worlds = self.stage.worlds
         if worlds:
             sampler = worlds[0].env.config.sampler  # type: ignore[union-attr]
-            self.sampling = {"temperature": sampler.temperature, "top_p": sampler.top_p}
+            self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
         self._tell(
             "hello",
             parts=[{"name": part.name, "label": part.label} for part in self.config.parts],
             layout=self.pilot.person.layout(),
             agent=self.config.agent_name if self.pilot.agent is not None else None,
             rate=self.rate,
+            hz=self.contract.control_hz,
             action=self.contract.action,
             world=bool(worlds),
         )

@@ -25,8 +25,8 @@ class Imagined(Protocol):
     def warm_up(self) -> None:
         """Run some frames, so that the first that somebody waits for is as fast as the rest."""
 
-    def sampling(self, temperature: float, top_p: float) -> None:
-        """Draw the coming frames with these."""
+    def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
+        """Draw the coming frames with these; ValueError if they do not go together."""
 
     def start_from(self, frames: np.ndarray, actions: np.ndarray | None = None) -> None:
         """Go on from these frames, uint8 [T, H, W, 3], whatever their size."""

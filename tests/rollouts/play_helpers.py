@@ -174,7 +174,7 @@ class ImaginedToy(ToyReach):
     def warm_up(self) -> None:
         self.warmed += 1
 
-    def sampling(self, temperature: float, top_p: float) -> None:
+    def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
         if temperature > 1.5:
             raise ValueError("too hot for a toy")
         self.squares = np.full((4, 2), top_p)
@@ -189,6 +189,7 @@ class ImaginedToy(ToyReach):
 class Sampler:
     temperature: float = 1.0
     top_p: float = 0.9
+    top_k: int | None = None
 
 
 @dataclass(frozen=True)

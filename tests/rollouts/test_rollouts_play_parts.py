@@ -1,21 +1,15 @@
-"""The parts of real-time play by themselves: pacing, allowance, frames, uploads."""
+"""The parts of real-time play by themselves: pacing, allowance, frames."""
 
 from __future__ import annotations
 
-import io
-import wave
-
-import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from playloop.agents.keymaps import Held
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.guard import Allowance, Guard, is_loopback
 from playloop.rollouts.play.pacing import Pacer
 from playloop.rollouts.play.pictures import decode, encode
-from playloop.rollouts.play.uploads import MAX_FRAMES, SIDE, decode_upload
 
 
 class Clock:
@@ -98,83 +92,3 @@ def test_frames_survive_the_way(size, kind):
 def test_input_becomes_hands():
     message = messages.read('{"type":"input","seq":7,"keys":["KeyW"],"dx":2,"dy":-1.5,"wheel":1}')
     assert message.held() == Held(frozenset({"KeyW"}), turn=(2.0, -1.5), wheel=1, seq=7)
-
-
-def picture(tmp_path, size, kind="PNG"):
-    path = tmp_path / "upload"
-    Image.new("RGB", size, (10, 200, 30)).save(path, kind)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_picture_is_one_frame(tmp_path, kind):
-    frames = decode_upload(picture(tmp_path, (300, 200), kind), 20.0)
-    assert frames.shape == (1, 200, 300, 3) and np.abs(frames[0, 0, 0].astype(int) - (10, 200, 30)).max() < 8
-
-
-def test_a_large_picture_is_made_smaller(tmp_path):
-    assert decode_upload(picture(tmp_path, (2000, 1000)), 20.0).shape == (1, SIDE // 2, SIDE, 3)
-
-
-def film(tmp_path, count, rate=10, size=(64, 48)):
-    path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for number in range(count):
-            image = np.full((size[1], size[0], 3), 40 + number % 200, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-def test_of_a_clip_the_last_frames_are_kept_at_our_rate(tmp_path):
-    frames = decode_upload(film(tmp_path, 40, rate=10), 5.0)
-    assert frames.shape == (20, 48, 64, 3)
-    assert np.abs(frames[:, 0, 0, 0].astype(int) - np.arange(40, 80, 2)).max() <= 3
-    long = decode_upload(film(tmp_path, 150, rate=10), 20.0)
-    assert len(long) == MAX_FRAMES and abs(int(long[-1, 0, 0, 0]) - 189) <= 3
-
-
-def sound(tmp_path):
-    path = tmp_path / "sound.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
-def named(tmp_path, content):
-    (tmp_path / "file").write_bytes(content)
-    return tmp_path / "file"
-
-
-def riff(tmp_path):
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"\0" * 100)
-    return named(tmp_path, buffer.getvalue())
-
-
-@pytest.mark.parametrize(
-    ("make", "complaint"),
-    [
-        (lambda tmp: named(tmp, b""), "no image or clip"),
-        (lambda tmp: named(tmp, b"\0" * 1000), "no image or clip"),
-        (lambda tmp: named(tmp, b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), "no image or clip"),
-        (lambda tmp: named(tmp, b"ffconcat version 1.0\nfile /etc/passwd\n"), "no image or clip"),
-        (riff, "no image or clip"),
-        (lambda tmp: named(tmp, picture(tmp, (64, 64)).read_bytes()[:60]), "no image or clip"),
-        (lambda tmp: named(tmp, b"\0\0\0\x20ftypisom" + b"\0" * 100), "cannot be decoded"),
-        (lambda tmp: picture(tmp, (5000, 4000)), "too many"),
-        (sound, "no picture"),
-        (lambda tmp: film(tmp, 130, rate=2), "longer than"),
-    ],
-)
-def test_other_files_are_refused_with_a_sentence(tmp_path, make, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        decode_upload(make(tmp_path), 20.0)

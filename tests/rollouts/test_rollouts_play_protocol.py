@@ -26,9 +26,10 @@ from playloop.rollouts.play.server import Limits
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    """A server with the toy and little patience."""
+    """A server with the toy, one that dreams beside it, and little patience."""
     limits = Limits(sessions=12, upload_bytes=100_000)
-    with serving(toy_session(tmp_path_factory.mktemp("play")), limits=limits) as (address, _):
+    config = toy_session(tmp_path_factory.mktemp("play"), world=ImaginedToyConfig(horizon=10_000))
+    with serving(config, limits=limits) as (address, _):
         yield address
 
 

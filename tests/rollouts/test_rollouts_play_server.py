@@ -237,9 +237,10 @@ def test_side_by_side_under_the_same_actions(dream):
 def test_sampling_is_changed_live(dream):
     async def play(address):
         async with playing(address) as client:
-            await client.say("sampling", temperature=0.5, top_p=0.25)
-            status = await client.text("status", sampling={"temperature": 0.5, "top_p": 0.25})
-            assert not status["paused"]
+            for limits in ({"top_p": 0.25, "top_k": None}, {"top_p": 1, "top_k": 40}):
+                await client.say("sampling", temperature=0.5, **limits)
+                status = await client.text("status", sampling={"temperature": 0.5, **limits})
+                assert not status["paused"]
             await client.say("sampling", temperature=2.0, top_p=0.25)
             assert (await client.text("notice"))["text"] == "too hot for a toy"
 
@@ -280,8 +281,7 @@ def test_a_picture_is_of_no_use_without_a_world_model(toy):
     async def play(address):
         async with playing(address) as client:
             session = next(text for text in client.texts if text["type"] == "session")
-            status, _ = await asyncio.to_thread(request, address, "POST", f"/upload/{session['id']}", b"x")
-            assert status == 202
-            assert "world=NAME" in (await client.text("notice"))["text"]
+            status, why = await asyncio.to_thread(request, address, "POST", f"/upload/{session['id']}", b"x")
+            assert status == 409 and b"world=NAME" in why
 
     run(play, toy)

@@ -48,7 +48,7 @@ def read_starts(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
         raise FileNotFoundError(f"{path} is not there; give starts=FILE, an image or a clip")
     if path.suffix == ".mp4" and path.with_suffix(".jsonl").is_file():
         return _recorded(path, frames)
-    images = decode_upload(path, FPS)
+    images = decode_upload(path, None)  # every picture is a beginning of its own
     chosen = images[np.unique(np.linspace(0, len(images) - 1, CLIPS).round().astype(int))]
     return chosen[:, None], np.zeros((len(chosen), 0, ACTION_SIZE), np.float32)
 

@@ -85,7 +85,7 @@ function notice(text) {
   box.textContent = sentence(text);
   box.hidden = false;
   clearTimeout(fading);
-  fading = setTimeout(() => { box.hidden = true; }, 4000);
+  fading = setTimeout(() => { box.hidden = true; }, Math.max(4000, 70 * text.length)); // time to read it
 }
 panel.onNotice = notice;
 

@@ -5,6 +5,7 @@ const NAMES = {
   ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Space: "Space", ShiftLeft: "Shift",
   ControlLeft: "Ctrl", Mouse0: "left click", Mouse1: "middle click", Mouse2: "right click", Mouse: "mouse", Wheel: "wheel",
 };
+const SLIDERS = { temperature: "temperature", "top-p": "top_p" };
 const name = (key) => NAMES[key] ?? key.replace(/^(Key|Digit)/, "");
 // Many digits in a row are shown as their first and last.
 function short(keys) {
@@ -35,10 +36,18 @@ export class Panel {
       if (Number.isSafeInteger(seed) && seed >= 0) this.say({ type: "reset", seed });
       target.blur();
     };
-    for (const id of ["temperature", "top-p"]) {
-      element(id).oninput = () => this.sample();
+    for (const [id, name] of Object.entries(SLIDERS)) {
+      element(id).oninput = ({ target }) => this.sample(name, Number(target.value));
       element(id).onchange = ({ target }) => target.blur();
     }
+    element("top-k").onchange = ({ target }) => {
+      const text = target.value.trim(), count = Number(text);
+      if (target.validity.badInput || (text && !(Number.isSafeInteger(count) && count > 0))) {
+        this.onNotice("top-k is a whole number from 1, or nothing");
+        this.sliders(this.wanted);
+      } else this.sample("top_k", text ? count : null);
+      target.blur();
+    };
     element("file").onchange = ({ target }) => { this.upload(target.files[0]); target.value = ""; };
     const drop = element("drop");
     for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -82,25 +91,26 @@ export class Panel {
     if (state.sampling && !this.sampling) this.sliders(state.sampling);
   }
 
-  sliders({ temperature, top_p }) {
-    element("temperature").value = temperature;
-    element("top-p").value = top_p;
-    this.label();
-  }
-
-  label() {
-    for (const id of ["temperature", "top-p"]) {
-      element(`${id}-value`).textContent = Number(element(id).value).toFixed(2);
+  sliders(sampling) {
+    this.wanted = sampling;
+    for (const [id, name] of Object.entries(SLIDERS)) {
+      const value = sampling[name];
+      element(id).max = Math.max(element(id).defaultMax ??= element(id).max, value);
+      element(id).value = value;
+      element(`${id}-value`).textContent = value.toFixed(2) - value ? Number(value.toPrecision(4)) : value.toFixed(2);
     }
+    if (document.activeElement !== element("top-k")) element("top-k").value = sampling.top_k ?? "";
   }
 
   // A slider sends a value for every pixel it moves: one message in a tenth of a second is enough.
-  sample() {
-    this.label();
+  sample(name, value) {
+    const wanted = { ...this.wanted, [name]: value };
+    if (name === "top_k" && value !== null) wanted.top_p = 1; // they exclude each other
+    if (name === "top_p" && value < 1) wanted.top_k = null;
+    this.sliders(wanted);
     this.sampling ??= setTimeout(() => {
       this.sampling = null;
-      const [temperature, top_p] = ["temperature", "top-p"].map((id) => Number(element(id).value));
-      this.say({ type: "sampling", temperature, top_p });
+      this.say({ type: "sampling", ...this.wanted });
     }, 100);
   }
 
@@ -110,6 +120,7 @@ export class Panel {
       this.onNotice(`${file.name} is larger than ${this.limit / 1e6} MB`);
       return;
     }
+    this.onNotice(`reading ${file.name} …`);
     try {
       const answer = await fetch(`upload/${this.id}${location.search}`, { method: "POST", body: file });
       if (!answer.ok) this.onNotice(await answer.text());
