@@ -2,6 +2,9 @@
 
 import gymnasium as gym
 
+from playloop.envs.texts import read_text_when_looked_at
+
+read_text_when_looked_at()
 for _name, _target in {
     "Craft": "playloop.envs.craft.env:Craft",
     "Libero": "playloop.envs.libero:LiberoEnv",

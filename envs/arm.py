@@ -345,4 +345,5 @@ def _reset_as_rebuilt(sim: Any) -> None:
 
 
 def _printable() -> str:
-    return "".join(map(chr, range(32, 127)))
+    """ASCII, Latin-1 and the typographer's marks: LIBERO-PRO's sentences have apostrophes of print."""
+    return "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x100), *range(0x2010, 0x2028)]))
