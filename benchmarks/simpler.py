@@ -13,8 +13,9 @@ from rich.table import Table
 from playloop.core.annotations import Count, Natural
 from playloop.envs.contract import PlayEnv
 from playloop.envs.episode import Episode
-from playloop.envs.simpler.bridge import TASKS, make_maniskill
+from playloop.envs.simpler.bridge import TASKS
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.envs.simpler.maniskill import make_maniskill
 
 WAYS = ("ManiSkill's own step", "a picture every step", "a picture every chunk", "no pictures")
 

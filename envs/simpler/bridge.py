@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import string
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode
-from playloop.envs.gl import choose_backend
-from playloop.envs.simpler import assets, placements
+from playloop.envs.simpler import assets, maniskill, placements
 from playloop.envs.simpler.overlay import composite
 from playloop.envs.simpler.shapes import box_around, corners_of, moved
-from playloop.envs.simpler.vulkan import choose_driver, render_device
 
 if TYPE_CHECKING:
     from playloop.envs.simpler.config import SimplerConfig
@@ -34,6 +30,9 @@ MOVED = 0.03
 """Metres in the plane from which on an object counts as moved."""
 PLANE = "dummy_sink_target_plane"
 """The sink's invisible target, which ManiSkill draws as a grey patch."""
+
+COLLECT = 50
+"""Scenes from one collection of their garbage to the next."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,10 @@ def bridge_contract(success_rule: str, protocol: str) -> Contract:
 class BridgeEnv(PlayEnv):
     """ManiSkill3's Bridge tasks under the one contract.
 
-    Three departures: nothing is rendered until somebody observes; the rotation of an action is axis times
-    angle, as published (ManiSkill3's own controller takes three angles, which differ by up to 10 degrees for
-    large rotations); and the eggplant's grey target plane is hidden.
+    Four departures: every episode gets a new scene (see `maniskill.rebuild`); nothing is rendered until
+    somebody observes; the rotation of an action is axis times angle, as published (ManiSkill3's own
+    controller takes three angles, which differ by up to 10 degrees for large rotations); and the eggplant's
+    grey target plane is hidden.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium's own form)
@@ -97,6 +97,7 @@ class BridgeEnv(PlayEnv):
         )
         self._simulation: Any = None
         self._loaded: int | None = None
+        self._built, self._shown = 0, False
 
     def episodes(self) -> list[Episode]:
         return self.config.episodes()
@@ -123,6 +124,8 @@ class BridgeEnv(PlayEnv):
     def advance(self, action: np.ndarray) -> Outcome:
         import torch
 
+        if self._shown:
+            raise RuntimeError("a snapshot is shown and PhysX cannot go on from it; begin an episode first")
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise ValueError(f"an action must be {self.action_space.shape} finite numbers, got {action!r}")
@@ -169,50 +172,54 @@ class BridgeEnv(PlayEnv):
         return truth | {"pick": box_around(pick), "place": box_around(place), "pick_corners": pick}
 
     def snapshot(self) -> np.ndarray:
-        """Poses and velocities of everything, float64 [N]."""
-        return self._simulation.get_state()[0].numpy().astype(np.float64)
+        """Joint positions and the poses of everything that moves, float64 [N]."""
+        return maniskill.take(self._simulation)
 
     def restore(self, snapshot: np.ndarray) -> None:
-        """Show a snapshot of the episode that has begun; for drawing, not for stepping on."""
-        import torch
+        """Show a snapshot of the episode that has begun: for drawing and reading, not for stepping on.
 
-        wanted = self._simulation.get_state().shape[1]
-        if np.shape(snapshot) != (wanted,):
-            raise ValueError(f"a snapshot of another scene: {np.shape(snapshot)} numbers, not {wanted}")
-        self._simulation.set_state(torch.from_numpy(np.asarray(snapshot, np.float32))[None])
+        State, truth and pictures are those of the moment it was taken, to the bit. Contacts, drives and the
+        controller's target are not in it, so `advance` refuses until an episode begins.
+        """
+        maniskill.put(self._simulation, snapshot)
+        self._shown = True
 
     def close(self) -> None:
         """Free the simulation."""
         if self._simulation is not None:
             self._simulation.close()
-        self._simulation, self._loaded = None, None
+        self._simulation, self._loaded, self._built = None, None, 0
 
     # -- the simulation --------------------------------------------------------------------------------
 
     def _load(self, task: int) -> None:
         self.close()
-        self._simulation = make_maniskill(TASKS[task].environment)
-        self._arm = self._simulation.agent.controller.controllers["arm"]
-        things = self._simulation.objs
-        if PLANE in things:
-            _hide(things[PLANE])
-        self._corners = {name: corners_of(thing._bodies[0]) for name, thing in things.items()}
-        keep = [*self._simulation._segmentation_ids_to_keep.tolist()]
-        self._keep, self._photo = keep, self._simulation._rgb_overlay_images[CAMERA].numpy()
+        self._simulation = maniskill.make_maniskill(TASKS[task].environment)
         self._loaded = task
 
     def _place(self, episode: Episode) -> None:
-        import torch
-
-        simulation = self._simulation
+        simulation, self._shown = self._simulation, False
         if episode.init == FRESH:
             published = placements.published(simulation)
             layout = placements.draw(simulation.source_obj_name, published, episode.rng("placement"))
             with placements.replaced(simulation, layout):
-                simulation.reset(seed=0, options={"episode_id": torch.tensor([0])})
+                self._build(0)
         else:
-            simulation.reset(seed=0, options={"episode_id": torch.tensor([episode.init])})
+            self._build(episode.init)
         self._started = {name: thing.pose.p[0, :2].numpy().copy() for name, thing in simulation.objs.items()}
+
+    def _build(self, layout: int) -> None:
+        """A new scene, and what is read from it again and again."""
+        simulation = self._simulation
+        self._built += 1
+        maniskill.rebuild(simulation, layout, collect=self._built % COLLECT == 0)
+        self._arm = simulation.agent.controller.controllers["arm"]
+        things = simulation.objs
+        if PLANE in things:
+            maniskill.hide(things[PLANE])
+        self._corners = {name: corners_of(thing._bodies[0]) for name, thing in things.items()}
+        keep = [*simulation._segmentation_ids_to_keep.tolist()]
+        self._keep, self._photo = keep, simulation._rgb_overlay_images[CAMERA].numpy()
 
     def _watch(self, found: dict[str, bool]) -> None:
         """Partial successes: each counts once it has happened."""
@@ -247,38 +254,5 @@ class BridgeEnv(PlayEnv):
         return composite(drawn, segments[..., 0], self._keep, self._photo)
 
 
-def make_maniskill(environment: str) -> Any:
-    """ManiSkill's own environment, physics on the CPU, with the pictures that are composited.
-
-    Raises:
-        ModuleNotFoundError: ManiSkill is not installed.
-        RuntimeError: SAPIEN finds no driver to draw with.
-    """
-    choose_driver()
-    device = "gpu" if render_device() == "cuda" else "cpu"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            choose_backend()  # of MuJoCo's pictures: ManiSkill imports it, and the choice is made then
-            import mani_skill.envs  # noqa: F401 (registers the tasks)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "ManiSkill is not installed: pip install 'playloop[simpler]'"
-            ) from error
-        logging.getLogger("mani_skill ").setLevel(logging.ERROR)  # its name ends so
-        made = gym.make(
-            environment, obs_mode="rgb+segmentation", num_envs=1, sim_backend="cpu", render_backend=device
-        )
-    return made.unwrapped
-
-
 def _pose(pose: Any) -> np.ndarray:
     return np.concatenate([pose.p, pose.q]).astype(np.float64)
-
-
-def _hide(thing: Any) -> None:
-    """Draw nothing of an object any more; its collision shape stays."""
-    from sapien.render import RenderBodyComponent
-
-    for entity in thing._objs:
-        entity.find_component_by_type(RenderBodyComponent).visibility = 0.0

@@ -1,0 +1,127 @@
+"""ManiSkill's environments as Bridge uses them: made, built anew for every episode, posed for drawing."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from playloop.envs.gl import choose_backend
+from playloop.envs.simpler.vulkan import choose_driver, render_device
+
+POSE = 7
+"""Numbers of a pose: position, then quaternion (w, x, y, z)."""
+
+
+def make_maniskill(environment: str) -> Any:
+    """ManiSkill's own environment, physics on the CPU, with the pictures that are composited.
+
+    Raises:
+        ModuleNotFoundError: ManiSkill is not installed.
+        RuntimeError: SAPIEN finds no driver to draw with.
+    """
+    choose_driver()
+    device = "gpu" if render_device() == "cuda" else "cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            choose_backend()  # of MuJoCo's pictures: ManiSkill imports it, and the choice is made then
+            import mani_skill.envs  # noqa: F401 (registers the tasks)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "ManiSkill is not installed: pip install 'playloop[simpler]'"
+            ) from error
+        logging.getLogger("mani_skill ").setLevel(logging.ERROR)  # its name ends so
+        made = gym.make(
+            environment, obs_mode="rgb+segmentation", num_envs=1, sim_backend="cpu", render_backend=device
+        )
+    return made.unwrapped
+
+
+def rebuild(simulation: Any, layout: int, collect: bool = True) -> None:
+    """Build the scene from nothing and let a layout's objects come to rest in it.
+
+    In a scene that has run before the same layout is another episode. Its objects come to rest while the arm
+    still stands, and still drives, where the last episode left it, and may touch it: places differ by up to
+    decimetres. And with the arm put back first PhysX goes on from its old contacts and articulations, which
+    SAPIEN cannot clear, not even by taking the objects out of the scene and back: the last bit of a start
+    differs, and after 25 steps of touching so do decimetres. A new scene has no past. As shapes stay in
+    memory it takes 20 ms.
+
+    Args:
+        simulation: of `make_maniskill`.
+        layout: number of the initial state.
+        collect: collect Python's garbage too, which takes 0.2 s; a scene leaves 0.2 MB behind.
+    """
+    import torch
+
+    unused: dict[str, Callable] = {"get_obs": _nothing}  # a picture that nobody asked for
+    if not collect:
+        unused["_clear"] = _nothing
+    with _instead(simulation, unused):
+        simulation.reset(seed=0, options={"episode_id": torch.tensor([layout]), "reconfigure": True})
+
+
+def take(simulation: Any) -> np.ndarray:
+    """Joint positions, then the poses of the robot's links and of every object, float64 [J + 7 N]."""
+    poses = [np.concatenate([entity.pose.p, entity.pose.q]) for entity in _moving(simulation)]
+    return np.concatenate([_robot(simulation).qpos, *poses]).astype(np.float64)
+
+
+def put(simulation: Any, state: np.ndarray) -> None:
+    """Show what `take` gave, equal to the bit; PhysX knows nothing of it, so there is no stepping on.
+
+    The links are posed one by one: joint positions would give poses that differ in the last bit from those
+    that were simulated.
+
+    Raises:
+        ValueError: the scene has another number of things that move.
+    """
+    import sapien
+
+    robot, moving = _robot(simulation), _moving(simulation)
+    wanted = robot.dof + POSE * len(moving)
+    if np.shape(state) != (wanted,):
+        raise ValueError(f"a snapshot of another scene: {np.shape(state)} numbers, not {wanted}")
+    robot.set_qpos(np.asarray(state[: robot.dof], np.float32))
+    poses = np.asarray(state[robot.dof :], np.float32).reshape(-1, POSE)
+    for entity, pose in zip(moving, poses, strict=True):
+        entity.set_pose(sapien.Pose(pose[:3], pose[3:]))
+
+
+def hide(thing: Any) -> None:
+    """Draw nothing of an object any more; its collision shape stays."""
+    from sapien.render import RenderBodyComponent
+
+    for entity in thing._objs:
+        entity.find_component_by_type(RenderBodyComponent).visibility = 0.0
+
+
+def _robot(simulation: Any) -> Any:
+    return simulation.agent.robot._objs[0]
+
+
+def _moving(simulation: Any) -> list[Any]:
+    """Links but the foot, which stands still for the episode and would be rounded by being posed; objects."""
+    links = [link.entity for link in _robot(simulation).links[1:]]
+    return links + [thing._objs[0] for thing in simulation.objs.values()]
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+@contextmanager
+def _instead(thing: Any, methods: dict[str, Callable]) -> Iterator[None]:
+    """While it lasts, some methods of one object are others."""
+    vars(thing).update(methods)
+    try:
+        yield
+    finally:
+        for name in methods:
+            del vars(thing)[name]
