@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,26 +11,20 @@ from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.core.annotations import DecoderFields, Natural
-from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
-from playloop.nn.folder import file_hash
 from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
 from playloop.policies.diffusion import RELEASED
+from playloop.policies.golden import Verify
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES
+from playloop.policies.openvla.hashes import hash_of, read_hashes
 from playloop.policies.openvla.images import SIZE
-from playloop.policies.openvla.merge import RECORD
 from playloop.policies.openvla.open import open_policy
-from playloop.policies.openvla.pickles import ADAPTER
 from playloop.policies.openvla.policy import OpenVLAPolicy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-READ = ("*.json", "*.safetensors", "*_checkpoint.pt", f"{ADAPTER}/{ADAPTER_CONFIG}")
-"""Files of a folder that decide what its policy does, but for `RECORDS`; the last scales FiLM's factors."""
-RECORDS = ("training.json", RECORD)
-"""How a checkpoint came about."""
 
 
 @dataclass
@@ -58,6 +49,8 @@ class OpenVLAAgentConfig:
         step: of OFT's further files; null: the latest.
         verify: "strict", "warn" or "off": what to do when a golden decision, which our fine-tuned checkpoints
             carry along, is made differently.
+        gripper: "opening" or "closing", what 1 does, where the statistics say that the gripper goes from -1
+            to 1; null: as all that is published, from 0 shut to 1 open.
         batch: rows of a network call.
         device: to run on.
         dtype: float32, bfloat16 or float16; null: bfloat16, float32 on a CPU that does not multiply in it.
@@ -79,7 +72,8 @@ class OpenVLAAgentConfig:
     resize: str | None = None
     stated: dict[str, Any] = field(default_factory=dict)
     step: Any = None
-    verify: Literal["strict", "warn", "off"] = "strict"
+    verify: Verify = "strict"
+    gripper: Literal["unit", "opening", "closing"] | None = None
     batch: int = 1
     device: str = "cpu"
     dtype: str | None = None
@@ -97,7 +91,8 @@ class OpenVLAAgentConfig:
         torch.set_num_threads(self.threads)
         policy = self.open()
         agent = PolicyAgent(policy, self.execute)
-        agent.origin = {"checkpoint_sha256": folder_hash(self.checkpoint), **policy.describe()}
+        hashes = policy.hashes or read_hashes(self.checkpoint)
+        agent.origin = {"checkpoint_sha256": hash_of(hashes), **policy.describe()}
         for name, dialect in DIALECTS.items():
             if policy.contract.family == dialect.name:
                 resize = self.resize or FAMILIES[name].resize
@@ -125,6 +120,7 @@ class OpenVLAAgentConfig:
             kernels=self.kernels,
             step=self.step,
             verify=self.verify,
+            gripper=self.gripper,
             **stated,
         )
 
@@ -137,13 +133,3 @@ class OpenVLAAgentConfig:
     def _decoding(self) -> DecodingConfig:
         diffusion = override(RELEASED, self.diffusion)
         return DecodingConfig(self.decoder, self.ids, diffusion, self.reuse)  # type: ignore[arg-type]
-
-
-def folder_hash(folder: str | Path) -> str:
-    """One name for a checkpoint: SHA-256 over the files that decide what its policy does."""
-    found = {path for pattern in READ for path in Path(folder).glob(pattern)}
-    files = sorted(path for path in found if path.name not in RECORDS)
-    with ThreadPoolExecutor() as pool:  # 15 GB at each start: as many cores as there are shards
-        hashes = pool.map(file_hash, files)
-        lines = [f"{path.relative_to(folder)} {value}" for path, value in zip(files, hashes, strict=True)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -50,6 +50,10 @@ def describe(path: Path) -> list[tuple[str, str]]:
         lines = importlib.import_module(name).describe(path)
         if lines is not None:
             return lines
+    from playloop.nn.kinds import told
+
+    if path.is_dir() and any(path.iterdir()) and (found := told(path)):
+        raise ValueError(f"{path} is no checkpoint{found}.")
     raise ValueError(
         f"{path} is no checkpoint that is known here: OpenVLA's is a folder with config.json and safetensors "
         "files, MineWorld's a .ckpt or .bin file, playloop's a folder that playloop train wrote."

@@ -61,7 +61,7 @@ def build_outline(make: Callable[[], Network], entries: Mapping[str, Entry], fol
             return make()
     except (ValueError, TypeError, ArithmeticError, RuntimeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"{folder / 'config.json'} fits no weights of {folder}: {_first_line(error)}"
+            f"{folder / 'config.json'} does not describe {WEIGHTS}: {_first_line(error)}"
         ) from error
 
 

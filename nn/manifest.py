@@ -39,7 +39,7 @@ def check_manifest(
     matters: Iterable[str] = (),
     required: bool = False,
     hashes: Mapping[str, str] | None = None,
-) -> None:
+) -> dict[str, str]:
     """Refuse a folder whose files are not those that were written together.
 
     Nothing happens where a folder has no manifest: published and older ones do not.
@@ -51,6 +51,9 @@ def check_manifest(
         required: whether there must be a manifest.
         hashes: of files by name, where they are known already.
 
+    Returns:
+        The hashes of all that it lists, by name; nothing where there is no manifest.
+
     Raises:
         FileNotFoundError: the manifest or one of its files is missing.
         ValueError: a file was altered or added, or the manifest is damaged.
@@ -59,7 +62,7 @@ def check_manifest(
     if not (folder / MANIFEST).is_file():
         if required:
             raise FileNotFoundError(f"{folder} is not complete: {MANIFEST} missing; copy it again")
-        return
+        return {}
     listed = _listed(folder)
     missing = sorted(name for name in listed if not (folder / name).is_file())
     if missing:
@@ -75,6 +78,7 @@ def check_manifest(
             f"{folder / altered[0]} is not the file that was written with the others ({MANIFEST} has another "
             "hash); copy the folder again"
         )
+    return found
 
 
 def files_of(folder: str | Path, patterns: Iterable[str]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playloop.core.files import check_pointer
+
 NESTED = "state_dict"
 """Where training programs put the weights, beside counters and settings."""
 
@@ -26,6 +28,7 @@ def read_pickle(path: Path, shapes: bool = False) -> dict[str, Tensor]:
     Raises:
         ValueError: it is damaged, or holds anything but tensors by name; nothing was run.
     """
+    check_pointer(path)
     mapped = zipfile.is_zipfile(path)
     content = _load(path, "meta" if shapes and mapped else "cpu", mapped)
     content = content.get(NESTED, content) if isinstance(content, Mapping) else content

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from playloop.nn.checks import check_types
+
 
 def _path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -26,7 +28,7 @@ def from_record(record: Any, classes: Iterable[type]) -> Any:
     """The inverse of `to_record` for these classes; lists come back as tuples.
 
     Raises:
-        ValueError: for a class or a field that this version does not know.
+        ValueError: for a class or a field that this version does not know, or a value of another type.
     """
     classes = tuple(classes)
     if isinstance(record, list):
@@ -37,7 +39,7 @@ def from_record(record: Any, classes: Iterable[type]) -> Any:
     if "_target_" not in record:
         return values
     known = {_path(kind): kind for kind in classes}
-    kind = known.get(record["_target_"])
+    kind = known.get(record["_target_"]) if isinstance(record["_target_"], str) else None
     if kind is None:
         raise ValueError(f"{record['_target_']!r} is no configuration that fits here: {sorted(known)} do")
     strange = set(values) - {f.name for f in fields(kind)}
@@ -45,4 +47,33 @@ def from_record(record: Any, classes: Iterable[type]) -> Any:
         raise ValueError(
             f"{kind.__name__} has no field {sorted(strange)}; use the version that wrote the file"
         )
-    return kind(**values)
+    try:
+        made = kind(**values)
+    except (TypeError, ArithmeticError, AttributeError, LookupError) as error:
+        raise ValueError(f"{kind.__name__}: {error}; use the version that wrote the file") from error
+    check_types(made, f"{kind.__name__}.")
+    return made
+
+
+def read_part(record: Any, name: str, kinds: tuple[type, ...], classes: Iterable[type] = ()) -> Any:
+    """One configuration out of a file's record.
+
+    Args:
+        record: the file's.
+        name: of the configuration in it.
+        kinds: classes of which it must be.
+        classes: that it may hold besides.
+
+    Raises:
+        ValueError: there is none, or it is of another class; names it.
+    """
+    if not isinstance(record, dict) or not isinstance(record.get(name), dict):
+        raise ValueError(f"{name} is missing or no object; use the version that wrote the file")
+    try:
+        made = from_record(record[name], (*kinds, *classes))
+    except RecursionError as error:
+        raise ValueError(f"{name} is nested without end; copy the file again") from error
+    if not isinstance(made, kinds):
+        listed = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} holds no {listed}; use the version that wrote the file")
+    return made

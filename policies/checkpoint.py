@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from playloop.core.files import check_pointer
 from playloop.core.scratch import staged
 from playloop.envs.contract import Contract
-from playloop.nn.folder import file_hash, load_weights, read_record, write_record
+from playloop.nn.archives import read_archive
+from playloop.nn.building import load_model
+from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
+from playloop.nn.kinds import told
+from playloop.nn.manifest import BOUND, check_manifest, file_hash, file_hashes, write_manifest
+from playloop.policies.decision import GOLDEN, golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig
+from playloop.policies.golden import Verify, check_verify
 from playloop.policies.policy import VLAPolicy
-from playloop.policies.record import from_record, to_record
-from playloop.policies.vla import VLA, VLAConfig
-from playloop.tokenizers.instructions import InstructionEncoder
+from playloop.policies.record import read_part, to_record
+from playloop.policies.vla import STATE_LIMIT, VLA, VLAConfig
+from playloop.tokenizers.actions import ActionTokenizer
+from playloop.tokenizers.instructions import InstructionEncoder, MiniLMConfig, NGramsConfig
+from playloop.tokenizers.normalizer import QuantileNormalizer, is_gripper
 
 FILES = (
-    "model.safetensors",
+    WEIGHTS,
     "config.json",
     "statistics.json",
     "contract.json",
     "training.json",
     "instructions.npz",
-    "golden.npz",
+    GOLDEN,
 )
-
-TOLERANCE = 1e-3
-"""Largest difference of a golden logit: a hundred times what another processor's float32 kernels change."""
 
 
 def save(
@@ -67,17 +72,16 @@ def save(
     policy = VLAPolicy(copied, contract, encoder, decoder)
     observation = observation or noise_observation(policy)
     with staged(folder) as partial:
-        save_file(stored_weights(copied.state_dict()), partial / "model.safetensors")
-        (partial / "model.safetensors").chmod(0o644)  # safetensors gives it to the owner alone
+        save_file(stored_weights(copied.state_dict()), partial / WEIGHTS)
+        (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
         write_record(partial / "config.json", _config_record(model, encoder, decoder, partial))
         write_record(partial / "statistics.json", model.statistics)
         write_record(partial / "contract.json", contract.to_json())
         write_record(partial / "training.json", training or {})
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
-        np.savez_compressed(
-            partial / "golden.npz", allow_pickle=False, **golden_decision(policy, observation)
-        )
+        np.savez_compressed(partial / GOLDEN, allow_pickle=False, **golden_decision(policy, observation))
+        write_manifest(partial)
     return folder
 
 
@@ -88,7 +92,8 @@ def load(
     decoder: dict[str, Any] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    verify: Literal["strict", "warn", "off"] = "strict",
+    verify: Verify = "strict",
+    instructions: str | None = None,
 ) -> VLAPolicy:
     """Read a checkpoint and check that it decides as it did when it was written.
 
@@ -99,35 +104,112 @@ def load(
         device: to run on.
         dtype: to compute in. The golden decision is always checked in float32.
         verify: what to do when the golden decision differs.
+        instructions: folder of the sentence encoder, for a checkpoint that was trained with another one than
+            the packaged; the folder that the checkpoint names is never followed.
 
     Raises:
         FileNotFoundError: when a file is missing.
-        ValueError: when the parts do not belong together.
+        ValueError: when the parts do not belong together, or a file is damaged; names it.
     """
     folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} is no complete checkpoint: {', '.join(missing)} missing; copy it again"
-        )
-    config = read_record(folder / "config.json")
-    if file_hash(folder / "model.safetensors") != config["weights_sha256"]:
-        raise ValueError(f"{folder}/model.safetensors is not the file that config.json names; copy it again")
-    model = _build(folder, from_record(config["model"]), read_record(folder / "statistics.json"))
-    contract = Contract.from_json(read_record(folder / "contract.json"))
+    check_verify(verify)
+    config = check_files(folder)
+    try:
+        sizes = read_part(config, "model", (VLAConfig,))
+        saved = read_part(config, "decoder", (DecoderConfig,))
+        changed = override(saved, decoder)
+        encoder = _encoder(config, instructions)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
+    statistics = read_statistics(folder / "statistics.json")
+    model = load_model(lambda: sizes.make(statistics), folder)
+    contract = Contract.from_json(read_record(folder / "contract.json"), str(folder / "contract.json"))
     _check_contract(model, contract)
-    encoder = from_record(config["instructions"]).make()
-    with np.load(folder / "instructions.npz", allow_pickle=False) as stored:
-        encoder.known = dict(zip(stored["texts"].tolist(), stored["embeddings"], strict=True))
+    encoder.known = _embeddings(folder / "instructions.npz", encoder.size)
     if encoder.size != model.config.instruction_size:
         raise ValueError(
             f"{folder}: embeddings of {encoder.size} numbers, the model wants {model.config.instruction_size}"
         )
-    saved: DecoderConfig = from_record(config["decoder"])
     policy = VLAPolicy(model.to(device), contract, encoder, saved)
     if verify != "off":
-        _verify(policy, folder, verify)
-    return VLAPolicy(model, contract, encoder, override(saved, decoder), batch, dtype)
+        verify_golden(policy, folder, verify)
+    return VLAPolicy(model, contract, encoder, changed, batch, dtype)
+
+
+def check_files(folder: Path) -> dict[str, Any]:
+    """Refuse a folder whose files are not all there, or not those that were written together.
+
+    Returns:
+        Its `config.json`.
+
+    Raises:
+        FileNotFoundError: a file is missing; says what the folder is, if it is something else.
+        ValueError: a file is damaged or of another checkpoint.
+    """
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        config = read_record(folder / "config.json") if (folder / "config.json").is_file() else {}
+        own = {"model", "decoder", "instructions"} <= config.keys() or len(missing) < 3
+        advice = "; copy it again" if own else told(folder) or "; give the folder of a checkpoint"
+        raise FileNotFoundError(
+            f"{folder} is no complete checkpoint of a policy: {', '.join(missing)} missing{advice}"
+        )
+    config = read_record(folder / "config.json")
+    hashes = {WEIGHTS: file_hash(folder / WEIGHTS)}
+    if hashes[WEIGHTS] != config.get("weights_sha256"):
+        check_pointer(folder / WEIGHTS)
+        raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
+    check_manifest(folder, required=config.get(BOUND) is True, hashes=hashes)
+    return config
+
+
+def read_statistics(path: Path) -> dict[str, Any]:
+    """The scales of a checkpoint's actions and state.
+
+    Raises:
+        ValueError: one is missing or damaged.
+    """
+    record = read_record(path)
+    try:
+        ActionTokenizer.from_statistics(record.get("action"))  # type: ignore[arg-type]
+        QuantileNormalizer.from_statistics(record.get("state"), STATE_LIMIT)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; copy it again if it was altered") from error
+    return record
+
+
+def _encoder(config: dict[str, Any], folder: str | None) -> Any:
+    """The encoder of instructions; of a checkpoint's own paths none is followed."""
+    made = read_part(config, "instructions", (MiniLMConfig, NGramsConfig))
+    named = getattr(made, "folder", None)
+    if named is None and folder is None:
+        return made.make()
+    if named is None:
+        raise ValueError("it was trained with the encoder that comes with Playloop; leave instructions out")
+    if folder is None:
+        raise ValueError(
+            f"it was trained with a sentence encoder of its own, and the folder that it names ({named!r}) "
+            "is not followed; if you have that encoder, give agent.instructions=FOLDER"
+        )
+    return replace(made, folder=folder).make()
+
+
+def _embeddings(path: Path, size: int) -> dict[str, np.ndarray]:
+    """The embeddings of known instructions, float32 [size] each.
+
+    Raises:
+        ValueError: they are damaged or of another encoder.
+    """
+    stored = read_archive(path, "texts", "embeddings")
+    texts, found = stored["texts"], stored["embeddings"]
+    if texts.dtype.kind != "U" or found.dtype.kind != "f" or found.shape != (*texts.shape, size):
+        raise ValueError(
+            f"{path} holds {found.dtype} {found.shape} for texts {texts.dtype} {texts.shape}, not {size} "
+            "numbers for each; copy it again"
+        )
+    if texts.ndim != 1 or not np.isfinite(found).all():
+        raise ValueError(f"{path} holds numbers that are not finite, or no list of texts; copy it again")
+    return dict(zip(texts.tolist(), found.astype(np.float32), strict=True))
 
 
 def override(decoder: DecoderConfig, changes: dict[str, Any] | None) -> DecoderConfig:
@@ -143,11 +225,9 @@ def override(decoder: DecoderConfig, changes: dict[str, Any] | None) -> DecoderC
 
 def checkpoint_hash(folder: str | Path) -> str:
     """One name for everything that decides what the policy does: SHA-256 over the files but training.json."""
-    parts = [
-        f"{name} {file_hash(Path(folder) / name)}"
-        for name in FILES
-        if name not in ("training.json", "golden.npz")
-    ]
+    names = [name for name in FILES if name not in ("training.json", GOLDEN)]
+    hashes = file_hashes(folder, names)
+    parts = [f"{name} {hashes[name]}" for name in names]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -157,61 +237,6 @@ def rounded_copy(model: VLA, state_dict: dict[str, Tensor] | None = None) -> VLA
     copied = copy.deepcopy(model).cpu().float()
     copied.load_state_dict({name: value.float() for name, value in stored_weights(state).items()})
     return copied.eval()
-
-
-def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
-    """An observation of noise at the policy's own image size, for the golden decision."""
-    rng, model = np.random.default_rng(0), policy.model
-    height, width = model.config.image_sides
-    low, high = model.state.q01, model.state.q99
-    text = min(policy.encoder.known, default="pick up the bowl and place it on the plate")
-    return {
-        "images": {name: rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for name in model.cameras},
-        "state": rng.uniform(low, np.maximum(high, low)).astype(np.float32),
-        "instruction": text,
-    }
-
-
-def golden_decision(policy: VLAPolicy, observation: dict[str, Any]) -> dict[str, np.ndarray]:
-    """An observation and what the policy makes of it in the deterministic mode."""
-    decoder = replace(policy.decoder, sample="argmax", temperature=0.0, order="max")
-    judge = VLAPolicy(policy.model, policy.contract, policy.encoder, decoder)
-    with torch.inference_mode():
-        prompt = judge.prompt([observation])
-        blank = torch.full((1, policy.model.length), policy.model.mask_id, device=policy.device)
-        logits = policy.model.logits(prompt, blank)[0].float().cpu().numpy()
-    _, chunks, info = judge([None], [observation], [torch.Generator().manual_seed(0)])
-    images = {f"images.{name}": np.asarray(observation["images"][name]) for name in policy.model.cameras}
-    state, text = np.asarray(observation["state"], np.float32), np.array(observation["instruction"])
-    decision = {"logits": logits, "tokens": info["tokens"][0], "chunk": chunks[0]}
-    return images | {"state": state, "instruction": text} | decision
-
-
-def _verify(policy: VLAPolicy, folder: Path, verify: str) -> None:
-    with np.load(folder / "golden.npz", allow_pickle=False) as stored:
-        golden = {name: stored[name] for name in stored.files}
-    images = {name: golden[f"images.{name}"] for name in policy.model.cameras}
-    observation = {"images": images, "state": golden["state"], "instruction": str(golden["instruction"])}
-    now = golden_decision(policy, observation)
-    drift = float(np.abs(now["logits"] - golden["logits"]).max())
-    changed = int((now["tokens"] != golden["tokens"]).sum())
-    if drift <= TOLERANCE and not changed:
-        return
-    advice = (
-        "the difference is rounding on another processor; load with verify='warn' to accept it"
-        if drift <= TOLERANCE
-        else "weights, statistics or code are not those it was written with; use them or copy it again"
-    )
-    message = f"{folder}: {changed} golden tokens differ, logits by up to {drift:.2g}: {advice}"
-    if verify == "strict":
-        raise ValueError(message)
-    warnings.warn(message, stacklevel=3)
-
-
-def _build(folder: Path, config: VLAConfig, statistics: dict[str, Any]) -> VLA:
-    model = config.make(statistics)
-    load_weights(model, folder)
-    return model
 
 
 def _check_contract(model: VLA, contract: Contract) -> None:
@@ -225,6 +250,12 @@ def _check_contract(model: VLA, contract: Contract) -> None:
                 f"the statistics have {mine} {name}, the contract {theirs}: compute the statistics from a "
                 "data set recorded under this contract"
             )
+    masked = {name for name, free in zip(contract.action_names, model.tokenizer.gripper, strict=True) if free}
+    if wrong := sorted(masked ^ {name for name in contract.action_names if is_gripper(name)}):
+        raise ValueError(
+            f"the statistics' mask and the contract disagree whether the action {wrong[0]!r} is a gripper: "
+            "compute the statistics from a data set recorded under this contract"
+        )
     absent = sorted(set(model.cameras) - set(contract.cameras))
     if absent:
         raise ValueError(
@@ -238,5 +269,6 @@ def _config_record(model: VLA, encoder: Any, decoder: DecoderConfig, partial: Pa
         "model": to_record(model.config),
         "decoder": to_record(decoder),
         "instructions": to_record(encoder.config),
-        "weights_sha256": file_hash(partial / "model.safetensors"),
+        "weights_sha256": file_hash(partial / WEIGHTS),
+        BOUND: True,
     }

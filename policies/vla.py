@@ -93,13 +93,22 @@ class VLAConfig:
         return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def make(self, statistics: dict[str, Any], seed: int = 0) -> VLA:
-        """An untrained model for data with these statistics (`tokenizers.normalizer.compute_statistics`)."""
+        """An untrained model for data with these statistics (`tokenizers.normalizer.compute_statistics`).
+
+        Raises:
+            ValueError: sizes do not fit each other or the statistics.
+        """
         if self.attention not in ("prefix", "full"):
             raise ValueError(f"policy.attention={self.attention!r}: use prefix or full")
         if self.target_size % 3:
             raise ValueError(
                 f"policy.target_size={self.target_size}: a target is positions of 3 numbers each"
             )
+        if self.execute is not None and self.execute > self.chunk:
+            raise ValueError(f"policy.execute={self.execute}: a chunk has {self.chunk} actions")
+        states = len(statistics["state"]["q01"])
+        if self.target_size and not all(0 <= place < states for place in self.position):
+            raise ValueError(f"policy.position={self.position}: the state has {states} numbers")
         with torch.random.fork_rng(devices=[]):  # module constructors know the global generator only
             torch.manual_seed(seed)
             return VLA(self, statistics)

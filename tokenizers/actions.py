@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.tokenizers.normalizer import QuantileNormalizer
+from playloop.tokenizers.normalizer import QuantileNormalizer, finite_list
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ class UniformBins:
         return range(self.vocabulary - self.edges, self.vocabulary)
 
 
+ROOM = 1e-3
+"""By which a gripper's commands in data may exceed their range: rounding."""
+
+
 def gripper_to_openvla(gripper: Tensor) -> Tensor:
     """robosuite's gripper command (-1 opens, +1 closes) → OpenVLA's target (1 open, 0 closed)."""
     return (gripper <= 0).double()
@@ -79,8 +83,14 @@ class ActionTokenizer:
 
     @classmethod
     def from_statistics(cls, statistics: dict[str, Any], chunk: int = 8) -> ActionTokenizer:
-        """From the "action" entry of `compute_statistics`."""
-        return cls(QuantileNormalizer.from_statistics(statistics), chunk)
+        """From the "action" entry of `compute_statistics`.
+
+        Raises:
+            ValueError: a field is missing or damaged, or a gripper does not go from -1 to 1.
+        """
+        normalizer = QuantileNormalizer.from_statistics(statistics)
+        _check_grippers(statistics, normalizer)
+        return cls(normalizer, chunk)
 
     @property
     def length(self) -> int:
@@ -117,3 +127,32 @@ class ActionTokenizer:
         legal[self.gripper] = False
         legal[self.gripper.nonzero(), two] = True
         return legal.repeat(self.chunk, 1)
+
+
+def _check_grippers(statistics: dict[str, Any], normalizer: QuantileNormalizer) -> None:
+    """Refuse a gripper that does not go from -1 to 1: cut at 0, other commands are lost or turned round."""
+    for index in (~normalizer.mask).nonzero()[0]:
+        low, high = gripper_range(statistics, normalizer, int(index))
+        still = low == high and abs(low) == 1
+        if not (low < 0 < high or still) or low < -1 - ROOM or high > 1 + ROOM:
+            raise ValueError(
+                f"the statistics say that the gripper (action {index}) goes from {low:g} to {high:g}, and "
+                "here its commands are -1 and 1, cut at 0; record the data with such ones, or convert them"
+            )
+
+
+def gripper_range(
+    statistics: dict[str, Any], normalizer: QuantileNormalizer, index: int
+) -> tuple[float, float]:
+    """Lowest and highest value of an action in its data, as far as the statistics tell.
+
+    Raises:
+        ValueError: min or max is damaged.
+    """
+    ends = []
+    for name, quantile in (("min", normalizer.q01), ("max", normalizer.q99)):
+        values = finite_list(name, statistics[name]) if name in statistics else quantile
+        if len(values) != normalizer.size:
+            raise ValueError(f"the statistics' {name} has {len(values)} numbers, not {normalizer.size}")
+        ends.append(float(values[index]))
+    return ends[0], ends[1]

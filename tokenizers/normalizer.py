@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,27 @@ def summarize(values: np.ndarray) -> dict[str, Any]:
     return {"count": len(values)} | {n: a.tolist() for n, a in zip(FIELDS, arrays, strict=True)}
 
 
-def compute_statistics(actions: np.ndarray, states: np.ndarray) -> dict[str, Any]:
+def is_gripper(name: str) -> bool:
+    """Whether an action of a contract is a gripper's, which has two positions and is never normalised."""
+    return "gripper" in name
+
+
+def compute_statistics(
+    actions: np.ndarray, states: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """What a checkpoint carries about its data: statistics of actions [N, A] and states [N, S].
 
-    The last action is the gripper by convention; its mask is False, it is never normalised.
+    Args:
+        actions: of all rows.
+        states: likewise.
+        names: of the actions, as the contract has them: those of grippers have the mask False, and are never
+            normalised. None: the last one is a gripper, as in published data.
     """
-    action = summarize(actions)
-    action["mask"] = [True] * (np.shape(actions)[1] - 1) + [False]
+    action, count = summarize(actions), np.shape(actions)[1]
+    if names is not None and len(names) != count:
+        raise ValueError(f"{count} actions cannot have the names {', '.join(names)}")
+    last = [True] * (count - 1) + [False]
+    action["mask"] = last if names is None else [not is_gripper(name) for name in names]
     return {"action": action, "state": summarize(states)}
 
 
@@ -62,13 +77,18 @@ class QuantileNormalizer:
         Raises:
             ValueError: a field is missing, damaged or of another length.
         """
+        if not isinstance(statistics, dict):
+            raise ValueError(f"the statistics are {shortened(statistics)}; use an object with q01 and q99")
         missing = {"q01", "q99"} - set(statistics)
         if missing:
             raise ValueError(f"the statistics lack {sorted(missing)}; compute them with compute_statistics()")
-        q01, q99 = (_finite(name, statistics[name]) for name in ("q01", "q99"))
-        mask = np.asarray(statistics.get("mask", [True] * len(q01)))
-        if mask.dtype != bool:
-            raise ValueError(f"the statistics' mask is {mask.tolist()}; use true or false for each dimension")
+        q01, q99 = (finite_list(name, statistics[name]) for name in ("q01", "q99"))
+        told = statistics.get("mask", [True] * len(q01))
+        if not isinstance(told, list) or not all(isinstance(value, bool) for value in told):
+            raise ValueError(
+                f"the statistics' mask is {shortened(told)}; use true or false for each dimension"
+            )
+        mask = np.array(told, bool)
         if not q01.shape == q99.shape == mask.shape or (q99 < q01).any():
             raise ValueError("the statistics' q01, q99 and mask differ in length, or q99 lies below q01")
         return cls(q01, q99, mask, limit, epsilon)
@@ -99,9 +119,23 @@ class QuantileNormalizer:
         return low, span, span > 0
 
 
-def _finite(name: str, values: Any) -> np.ndarray:
-    """A list of finite numbers, float64 [S]; what only reads as one, text for instance, is none."""
-    found = np.asarray(values)
-    if found.dtype.kind not in "iuf" or found.ndim != 1 or not np.isfinite(found).all():
-        raise ValueError(f"the statistics' {name} is {values}; use a list of finite numbers")
-    return found.astype(np.float64)
+def shortened(value: Any) -> str:
+    """A value from a file as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def finite_list(name: str, values: Any) -> np.ndarray:
+    """A list of finite numbers, float64 [S]; what only reads as one, text for instance, is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    try:
+        found = np.array(values, np.float64) if plain else None
+    except OverflowError:  # a whole number that no float holds
+        found = None
+    if found is None or not np.isfinite(found).all():
+        raise ValueError(f"the statistics' {name} is {shortened(values)}; use a list of finite numbers")
+    return found

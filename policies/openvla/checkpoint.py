@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from playloop.nn.folder import read_record
+from playloop.nn.kinds import told
 from playloop.nn.shards import Entry, read_shards
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.attention import Mode
@@ -82,12 +83,10 @@ def open_checkpoint(folder: str | Path, step: Step | None = None, **stated: Any)
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
-        if (folder / pickles.ADAPTER).is_dir():
-            raise FileNotFoundError(
-                f"{folder} holds an adapter without weights: playloop merge BASE {folder} out=DIR puts it "
-                "into those of the checkpoint that it was trained beside"
-            )
-        raise FileNotFoundError(f"{folder} has no {CONFIG}; give the folder of an OpenVLA checkpoint")
+        advice = told(folder) or "; give the folder of an OpenVLA checkpoint"
+        raise FileNotFoundError(f"{folder} has no {CONFIG}{advice}")
+    if read_record(folder / CONFIG).get("model_type") != "openvla" and (other := told(folder)):
+        raise ValueError(f"{folder / CONFIG} is not of OpenVLA's family{other}")
     parts = choose_files(folder, step)
     states = {part: read_part(path) for part, path in parts.items()}
     return Checkpoint(folder, read_config(folder, states, **stated), read_shards(folder), parts, states)
@@ -122,8 +121,6 @@ def read_config(
     """
     record = read_record(folder / CONFIG)
     try:
-        if not isinstance(record, dict):
-            raise ValueError("it holds no object")
         given = {
             "images": images,
             "chunk": chunk,
@@ -196,10 +193,9 @@ def _has_mask(folder: Path) -> bool:
     added, whole = folder / "added_tokens.json", folder / "tokenizer.json"
     if added.is_file() and MASK in read_record(added):
         return True
-    if not whole.is_file():
-        return False
-    tokens = read_record(whole).get("added_tokens") or []
-    return any(token.get("content") == MASK for token in tokens)
+    tokens = read_record(whole).get("added_tokens") if whole.is_file() else None
+    listed = tokens if isinstance(tokens, list) else []
+    return any(isinstance(token, Mapping) and token.get("content") == MASK for token in listed)
 
 
 def _of_benchmark(folder: Path, l1: bool) -> dict[str, Any]:

@@ -38,6 +38,10 @@ PADDED = 64
 """Rows of the vocabulary's table above the 32,000 words: of them only <PAD> and <mask> have a meaning."""
 
 
+LONGEST = 4096
+"""Tokens that the language model was trained for."""
+
+
 @dataclass(frozen=True)
 class OpenVLAConfig:
     """Sizes and conventions of a checkpoint.
@@ -86,6 +90,11 @@ class OpenVLAConfig:
         for name in ("images", "chunk", "action"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.patches + self.tokens > LONGEST:
+            raise ValueError(
+                f"{self.patches} tokens of pictures and {self.tokens} of actions exceed the language model's "
+                f"{LONGEST}: images={self.images}, chunk={self.chunk} or action={self.action} is wrong"
+            )
         if not self.decoders:
             raise ValueError(f"decoders={self.decoders}: choose from {', '.join(DECODERS)}")
         if ("l1" in self.decoders) != self.l1:

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from playloop.nn.folder import read_record
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, Unstated, open_checkpoint
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.families import family_of
-from playloop.policies.openvla.files import check_checkpoint
-from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.files import outline
 from playloop.policies.openvla.prompt import PROMPTS
 from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.policies.openvla.vocabulary import GRIPPERS
@@ -52,12 +49,10 @@ def describe(path: Path) -> Lines | None:
     """
     if not (path / CONFIG).is_file():
         return None
-    record = read_record(path / CONFIG)
-    if not isinstance(record, dict) or record.get("model_type") != "openvla":
+    if read_record(path / CONFIG).get("model_type") != "openvla":
         return None
     checkpoint, told, kind = _open(path)
-    with torch.device("meta"):
-        check_checkpoint(checkpoint, OpenVLA(checkpoint.config))
+    outline(checkpoint)
     config = checkpoint.config
     known = read_statistics(path)
     return [

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from playloop.core.scratch import staged
+from playloop.nn.building import build_outline
 from playloop.nn.folder import write_record
-from playloop.nn.shards import FLOATS, read_tensors, write_shards
+from playloop.nn.shards import FLOATS, Entry, read_tensors, write_shards
 from playloop.nn.slots import Slot, check_shapes, place, published
 from playloop.policies.openvla import names, pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, open_checkpoint
@@ -66,12 +67,25 @@ def read_openvla(
         ValueError: the checkpoint is damaged, incomplete or of something else; names the file and the fix.
     """
     checkpoint = open_checkpoint(folder, step, **stated)
-    with torch.device("meta"):
-        model = OpenVLA(checkpoint.config)
-    check_checkpoint(checkpoint, model)
+    model = outline(checkpoint)
     model = model.to(dtype).to_empty(device=device)
     place(model, _all_slots(checkpoint.config), _tensors(checkpoint))
     return model.eval().requires_grad_(False)
+
+
+def outline(checkpoint: Checkpoint) -> OpenVLA:
+    """A checkpoint's network on the meta device, once its files hold that network's tensors.
+
+    Raises:
+        ValueError: they do not; see `check_checkpoint`, and `nn.building` for far larger sizes.
+    """
+    entries = dict(checkpoint.entries)
+    for part, state in checkpoint.states.items():
+        path = checkpoint.parts[part]
+        entries |= {f"{part}/{n}": Entry(path, "F32", tuple(v.shape), 0, 0) for n, v in state.items()}
+    model = build_outline(lambda: OpenVLA(checkpoint.config), entries, checkpoint.folder)
+    check_checkpoint(checkpoint, model)
+    return model
 
 
 def check_checkpoint(checkpoint: Checkpoint, model: OpenVLA) -> None:

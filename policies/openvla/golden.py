@@ -7,18 +7,19 @@ float32 parts other types would hold other weights.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.nn.archives import read_archive
 from playloop.policies.diffusion import RELEASED
+from playloop.policies.golden import Verify, check_verify, probes, settle
 from playloop.policies.openvla.decoders import DecodingConfig, allowed_ids
 from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.families import FAMILIES
@@ -29,17 +30,15 @@ from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.policies.openvla.vocabulary import GRIPPERS
 
 GOLDEN = "golden.npz"
-CHECKED = ("scores", "tokens", "chunk")
-
-TOLERANCE = 1e-3
-"""Largest difference of a score or action, as a share of the largest: a hundred times what other float32
-kernels change."""
-
-Verify = Literal["strict", "warn", "off"]
 
 
 def write_golden(
-    folder: str | Path, model: OpenVLA, observation: Mapping[str, Any], family: str, key: str
+    folder: str | Path,
+    model: OpenVLA,
+    observation: Mapping[str, Any],
+    family: str,
+    key: str,
+    gripper: str | None = None,
 ) -> None:
     """Add an observation and what the model decides to a checkpoint's folder.
 
@@ -49,16 +48,18 @@ def write_golden(
         observation: `images` uint8 [H, W, 3] by camera, `state` float32 [P], `instruction`.
         family: of the environment, see `families`.
         key: data set whose statistics scale the actions.
+        gripper: how it is stored, where the statistics do not tell; see `vocabulary.choose_stored`.
     """
-    policy = judge(folder, model, family, key)
+    policy = judge(folder, model, family, key, gripper)
     images = {f"images.{name}": np.asarray(observation["images"][name]) for name in policy.cameras}
     inputs = {
         "state": np.asarray(observation["state"], np.float32),
         "instruction": observation["instruction"],
     }
-    stated = {"family": family, "key": key}
+    stated = {"family": family, "key": key, "gripper": policy.statistics.gripper}
     decided = decision(policy, observation)
-    arrays: dict[str, Any] = {n: np.array(v) for n, v in (images | inputs | stated | decided).items()}
+    told = {"manifest": True}  # so that a missing one is noticed
+    arrays: dict[str, Any] = {n: np.array(v) for n, v in (images | inputs | stated | decided | told).items()}
     np.savez_compressed(Path(folder) / GOLDEN, allow_pickle=False, **arrays)
 
 
@@ -73,30 +74,31 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
     Raises:
         ValueError: the decision differs, or the file is damaged.
     """
-    path = Path(folder) / GOLDEN
     if not asks_golden(folder, verify):
         return
+    path = Path(folder) / GOLDEN
+    golden = read_golden(folder)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            golden = {name: stored[name] for name in stored.files}
-        policy = judge(folder, model, str(golden["family"]), str(golden["key"]))
+        stored = str(golden["gripper"]) if "gripper" in golden else None
+        policy = judge(folder, model, str(golden["family"]), str(golden["key"]), stored)
         observation = {
             "images": {name: golden[f"images.{name}"] for name in policy.cameras},
             "state": golden["state"],
             "instruction": str(golden["instruction"]),
         }
-    except (OSError, KeyError, ValueError) as error:
+        now = decision(policy, observation)
+    except (TypeError, LookupError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged or of another checkpoint ({error}); copy it again") from error
-    found = differences(golden, decision(policy, observation))
-    if not found:
-        return
-    message = (
-        f"{folder} does not decide as it did when it was written ({'; '.join(found)}): weights, statistics, "
-        "tokenizer or code are not those it was written with; use them or copy it again"
-    )
-    if verify == "strict":
-        raise ValueError(message)
-    warnings.warn(message, stacklevel=3)
+    settle(Path(folder), golden, now, verify)
+
+
+def read_golden(folder: str | Path) -> dict[str, np.ndarray]:
+    """What a folder's golden decision holds.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return read_archive(Path(folder) / GOLDEN, "family", "key", "state", "instruction", "scores", "chunk")
 
 
 def asks_golden(folder: str | Path, verify: Verify) -> bool:
@@ -105,30 +107,13 @@ def asks_golden(folder: str | Path, verify: Verify) -> bool:
     Raises:
         ValueError: there is no such `verify`.
     """
-    if verify not in get_args(Verify):
-        raise ValueError(f"verify={verify!r}: use {', '.join(get_args(Verify))}")
+    check_verify(verify)
     return verify != "off" and (Path(folder) / GOLDEN).is_file()
 
 
-def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> list[str]:
-    """In what two decisions differ, in words."""
-    found = []
-    for name in CHECKED:
-        before, after = golden.get(name), now.get(name)
-        if before is None or after is None or before.shape != after.shape:
-            if before is not after:
-                found.append(f"{name} have another shape")
-        elif name == "tokens":
-            if changed := int((before != after).sum()):
-                found.append(f"{changed} of {before.size} tokens differ")
-        else:
-            drift = float(np.abs(before - after).max() / max(1.0, float(np.abs(before).max())))
-            if not drift <= TOLERANCE:
-                found.append(f"{name} differ by {drift:.2g} of the largest")
-    return found
-
-
-def judge(folder: str | Path, model: OpenVLA, family: str, key: str) -> OpenVLAPolicy:
+def judge(
+    folder: str | Path, model: OpenVLA, family: str, key: str, gripper: str | None = None
+) -> OpenVLAPolicy:
     """The checkpoint as a policy in float32, all settings as published, but nothing drawn.
 
     Raises:
@@ -139,12 +124,13 @@ def judge(folder: str | Path, model: OpenVLA, family: str, key: str) -> OpenVLAP
     chosen, known = FAMILIES[family], read_statistics(folder)
     if key not in known:
         raise ValueError(f"the statistics have no data set {key!r}")
+    epsilon = model.config.decoders != ("autoregressive",)
     return OpenVLAPolicy(
         model,
         chosen.contract(model.config.images),
         PromptEncoder(folder, chosen.prompt_of(model.config)),
         chosen.images.with_moments_of(folder).changed({"size": model.config.image}),
-        statistics_of(known, key, epsilon=model.config.decoders != ("autoregressive",)),
+        statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=model.config.action),
         GRIPPERS[chosen.gripper],
         DecodingConfig(diffusion=replace(RELEASED, sample="argmax", temperature=0.0)),
         dtype=torch.float32,
@@ -159,8 +145,17 @@ def decision(policy: OpenVLAPolicy, observation: Mapping[str, Any]) -> dict[str,
         prefix = encode(policy.model, *policy.inputs([seen], [policy.prompts(seen["instruction"])]))
         scores = first_scores(policy.model, prefix)[0].cpu().numpy()
         _, chunks, info = policy([None], [seen], [torch.Generator().manual_seed(0)])
-    found = {"scores": scores, "chunk": chunks[0]}
+    found = {"scores": scores, "chunk": chunks[0]} | scales(policy)
     return found | ({"tokens": info["tokens"][0]} if "tokens" in info else {})
+
+
+def scales(policy: OpenVLAPolicy) -> dict[str, np.ndarray]:
+    """What `PROBES` are as actions, the gripper's command included, and as states."""
+    statistics = policy.statistics
+    found = {"scale": policy.commands(probes(statistics.action.size)).numpy()}
+    if statistics.proprio is not None:
+        found["body"] = statistics.proprio.restore(probes(statistics.proprio.size)).numpy()
+    return found
 
 
 def first_scores(model: OpenVLA, prefix: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Natural
@@ -20,14 +19,14 @@ from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import product
+from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import Entry, read_shards, read_tensors, write_shard
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config
 from playloop.policies.openvla.config import network_record
 from playloop.policies.openvla.families import Family, choose_family, family_of
-from playloop.policies.openvla.files import check_checkpoint, read_openvla
+from playloop.policies.openvla.files import outline, read_openvla
 from playloop.policies.openvla.golden import write_golden
 from playloop.policies.openvla.merge_sources import Sources, check_fit, check_room, copy_others, plain_layer
-from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import choose_files, read_part
 from playloop.policies.openvla.policy import check_parts
 from playloop.policies.openvla.prompt import PromptEncoder
@@ -49,6 +48,8 @@ class MergeConfig:
         step: of OFT's further files; None for the latest.
         images: pictures of an observation, chunk: actions of a decision, proprio: size of the robot's state,
             decoders: how chunks are decoded, where the files do not tell; see `checkpoint.read_config`.
+        gripper: "opening" or "closing" where the data set stores it from -1 to 1; see
+            `vocabulary.choose_stored`.
         statistics: file of the data set's statistics where the run has none; "base" for the base's own.
     """
 
@@ -60,6 +61,7 @@ class MergeConfig:
     chunk: Count | None = None
     proprio: Natural | None = None
     decoders: list[str] | None = None
+    gripper: str | None = None
     statistics: str | None = None
 
     @property
@@ -111,7 +113,8 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
         made = {"base": str(sources.base), "run": str(sources.run), "command": command}
         write_record(partial / RECORD, made)
         if decider is not None:
-            _write_golden(partial, *decider)
+            _write_golden(partial, *decider, config.gripper)
+        write_manifest(partial)
     return len(factors)
 
 
@@ -134,8 +137,7 @@ def _check_use(folder: Path, entries: dict[str, Entry], config: MergeConfig) -> 
     network = read_config(folder, states, **config.stated)
     own = {"playloop": network_record(network)["playloop"]}
     write_record(folder / CONFIG, read_record(folder / CONFIG) | own)
-    with torch.device("meta"):
-        check_checkpoint(Checkpoint(folder, network, entries, parts, states), OpenVLA(network))
+    outline(Checkpoint(folder, network, entries, parts, states))
     PromptEncoder(folder)
     known = read_statistics(folder)
     if not config.golden:
@@ -143,12 +145,13 @@ def _check_use(folder: Path, entries: dict[str, Entry], config: MergeConfig) -> 
     family, wanted = choose_family(config.family, list(known), config.unnorm_key)
     key = choose_key(known, wanted)
     family = family or family_of(key)
-    statistics = statistics_of(known, key, epsilon=network.decoders != ("autoregressive",))
+    epsilon = network.decoders != ("autoregressive",)
+    statistics = statistics_of(known, key, epsilon=epsilon, gripper=config.gripper, size=network.action)
     check_parts(network, family.contract(network.images), statistics)
     return family, key
 
 
-def _write_golden(folder: Path, family: Family, key: str) -> None:
+def _write_golden(folder: Path, family: Family, key: str, gripper: str | None) -> None:
     """A decision on pictures and a state of noise: any observation shows that a weight has changed."""
     model = read_openvla(folder)
     contract, noise = family.contract(model.config.images), np.random.default_rng(0)
@@ -158,4 +161,4 @@ def _write_golden(folder: Path, family: Family, key: str) -> None:
         "state": noise.normal(size=len(contract.state_names)).astype(np.float32),
         "instruction": "pick up the object and place it in the basket",
     }
-    write_golden(folder, model, observation, family.name, key)
+    write_golden(folder, model, observation, family.name, key, gripper)

@@ -10,12 +10,14 @@ import torch
 
 from playloop.nn.decoder import Kernels
 from playloop.nn.quantize import Kind, quantize
+from playloop.policies.golden import Verify
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
 from playloop.policies.openvla.files import read_openvla
-from playloop.policies.openvla.golden import Verify, asks_golden, verify_golden
+from playloop.policies.openvla.golden import asks_golden, verify_golden
+from playloop.policies.openvla.hashes import check_bound
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
@@ -44,6 +46,7 @@ def open_policy(
     kernels: Kernels = "torch",
     step: Step | None = None,
     verify: Verify = "strict",
+    gripper: str | None = None,
     **stated: Any,
 ) -> OpenVLAPolicy:
     """A Hugging Face folder as a policy.
@@ -64,6 +67,8 @@ def open_policy(
         kernels: of passes of few tokens, see `nn.decoder.Kernels`.
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
+        gripper: "opening" or "closing" where the data set stores it from -1 to 1; see
+            `vocabulary.choose_stored`.
         stated: of `STATED`, where the files do not tell; see `checkpoint.read_config`.
 
     Raises:
@@ -79,15 +84,17 @@ def open_policy(
     config = open_checkpoint(folder, step, **stated).config
     _check_state(config, chosen)
     contract = chosen.contract(config.images)
-    statistics = statistics_of(known, key, epsilon=config.decoders != ("autoregressive",))
+    epsilon = config.decoders != ("autoregressive",)
+    statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
     images = _images(chosen, folder, config.image, pipeline or {})
     prompts = PromptEncoder(folder, prompt or chosen.prompt_of(config))
+    hashes = check_bound(folder)
     model = _read(folder, device, dtype, step, stated, verify if asked else None)
     _settle(model, weights, kernels, dtype)
-    gripper = GRIPPERS[chosen.gripper]
-    return OpenVLAPolicy(model, contract, prompts, images, statistics, gripper, decoding, batch, dtype)
+    parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
+    return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
 
 
 def _choose(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import Statistics
-from playloop.policies.openvla.vocabulary import ActionVocabulary, Gripper
+from playloop.policies.openvla.vocabulary import STORED, UNIT, ActionVocabulary, Gripper
 
 Inputs = tuple[Tensor, Tensor | None, Tensor]
 """Pictures [B, images, 6, S, S], normalised states [B, S] or None, and prompts int64 [B, L]."""
@@ -58,6 +58,7 @@ class OpenVLAPolicy:
         decoding: how chunks are decoded.
         batch: rows of a network call.
         dtype: to compute in.
+        hashes: SHA-256 of its files by name, where they were computed.
 
     Raises:
         ValueError: the parts do not belong together.
@@ -74,12 +75,14 @@ class OpenVLAPolicy:
         decoding: DecodingConfig | None = None,
         batch: int = 1,
         dtype: torch.dtype = torch.float32,
+        hashes: Mapping[str, str] | None = None,
     ):
         if batch < 1:
             raise ValueError(f"batch={batch}: a call needs at least one row")
         check_parts(model.config, contract, statistics)
         self.model, self.contract, self.prompts, self.images = model.eval(), contract, prompts, images
         self.statistics, self.gripper, self.batch, self.dtype = statistics, gripper, batch, dtype
+        self.hashes = dict(hashes or {})
         self.decoding = (decoding or DecodingConfig()).of(model.config)
         self.engine = Engine(self.model, self.decoding)
         self.vocabulary = ActionVocabulary(model.config.action)
@@ -177,19 +180,24 @@ class OpenVLAPolicy:
             values = self.vocabulary.decode(chosen.tokens.cpu())
         else:
             values = chosen.values.double().cpu()
+        return self.commands(values).float().numpy()
+
+    def commands(self, values: Tensor) -> Tensor:
+        """Normalised values [..., A] as the environment's commands, float64."""
         found = self.statistics.action.restore(values)
-        found[..., -1] = self.gripper.command(found[..., -1])
-        return found.float().numpy()
+        opening = STORED[self.statistics.gripper][1](found[..., -1])
+        found[..., -1] = self.gripper.command(opening)
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What decides its actions besides the weights, for results."""
-        decoding = self.decoding
+        decoding, stored = self.decoding, self.statistics.gripper
         found = {
             "unnorm_key": self.statistics.key,
             "prompt": self.prompts.words,
             "image_convention": self.contract.image_convention,
             "images": self.images.describe(self.contract.cameras[self.cameras[0]]),
-            "gripper": self.gripper.meaning,
+            "gripper": self.gripper.meaning + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
             "cameras": list(self.cameras),
             "decoder": decoding.decoder,
             "ids": [decoding.ids.start, decoding.ids.stop],

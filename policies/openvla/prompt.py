@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
+
+from playloop.core.files import read_json
 
 TEMPLATE = "In: What action should the robot take to {instruction}?\nOut:"
 QUESTION, BARE = "question", "bare"
@@ -45,9 +48,12 @@ class PromptEncoder:
         path = Path(folder) / TOKENIZER
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; copy it from the published checkpoint")
+        _check_plain(path)
         try:
             self.tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the library raises a bare Exception
+        except BaseException as error:  # the library raises a bare Exception, and panics as a BaseException
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             raise ValueError(f"{path} is no tokenizer ({error}); copy it again") from error
         if self.tokenizer.id_to_token(SPACE) is None:
             raise ValueError(f"{path} has no token {SPACE}: it is not Llama 2's tokenizer; copy OpenVLA's")
@@ -63,3 +69,20 @@ class PromptEncoder:
         ids = self.tokenizer.encode(self.prompt(instruction)).ids
         ids = ids if ids[:1] == [BOS] else [BOS, *ids]
         return ids if ids[-1] == SPACE else [*ids, SPACE]
+
+
+def _check_plain(path: Path) -> None:
+    """Refuse a tokenizer with patterns of its own: Llama's has none, and one may take for ever.
+
+    Raises:
+        ValueError: it has one, or the file is damaged.
+    """
+    record = read_json(path)
+    left: list[Any] = [value for name, value in record.items() if name != "model"]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict) and "Regex" in value:
+            raise ValueError(
+                f"{path} has a pattern of its own: it is not Llama 2's tokenizer; copy OpenVLA's"
+            )
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import read_record
+from playloop.policies.openvla.vocabulary import UNIT, choose_stored
+from playloop.tokenizers.actions import gripper_range
 from playloop.tokenizers.normalizer import EPSILON, QuantileNormalizer
 
 DATASET_STATISTICS = "dataset_statistics.json"
@@ -22,11 +24,13 @@ class Statistics:
         key: its name, "libero_object_no_noops" for instance.
         action: [-1, 1] ↔ the robot's numbers; grippers pass through.
         proprio: the robot's state → [-1, 1], None where the checkpoint holds nothing of it.
+        gripper: name in `vocabulary.STORED`, of how its last action is stored.
     """
 
     key: str
     action: QuantileNormalizer
     proprio: QuantileNormalizer | None = None
+    gripper: str = UNIT
 
 
 def read_statistics(folder: str | Path) -> dict[str, Any]:
@@ -40,7 +44,8 @@ def read_statistics(folder: str | Path) -> dict[str, Any]:
     if own.is_file():
         found, place = read_record(own), own
     elif (folder / "config.json").is_file():
-        found, place = read_record(folder / "config.json").get("norm_stats"), folder / "config.json"
+        place = folder / "config.json"
+        found = read_record(place).get("norm_stats")
     else:
         raise ValueError(f"{folder} has neither {DATASET_STATISTICS} nor config.json; copy them too")
     if not isinstance(found, dict) or not found:
@@ -69,7 +74,9 @@ def choose_key(known: dict[str, Any], wanted: str | None) -> str:
     raise ValueError(f"unnorm_key={wanted!r} is none of the checkpoint's data sets: {listed}")
 
 
-def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statistics:
+def statistics_of(
+    known: dict[str, Any], key: str, *, epsilon: bool, gripper: str | None = None, size: int | None = None
+) -> Statistics:
     """One data set's, checked.
 
     Args:
@@ -77,9 +84,12 @@ def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statisti
         key: one of its keys.
         epsilon: whether 1e-8 is added to the span, as OpenVLA-OFT and what builds on it do; the original
             OpenVLA does not.
+        gripper: how it is stored, where the statistics do not tell; see `vocabulary.choose_stored`.
+        size: numbers of an action that are wanted; where there are others, nothing is said of the gripper.
 
     Raises:
-        ValueError: q01, q99 or the action's mask is missing or damaged, or they differ in length.
+        ValueError: q01, q99 or the action's mask is missing or damaged, they differ in length, or the gripper
+            is stored in a way that must be stated.
     """
     record = known[key]
     action = record.get("action") if isinstance(record, dict) else None
@@ -87,10 +97,14 @@ def statistics_of(known: dict[str, Any], key: str, *, epsilon: bool) -> Statisti
         raise ValueError(f"the statistics of {key} have no action; copy {DATASET_STATISTICS} again")
     added = EPSILON if epsilon else 0.0
     normalizer = _normalizer(f"{key}.action", action, ("q01", "q99", "mask"), added)
+    stored = UNIT
+    if size in (None, normalizer.size):
+        stored = choose_stored(key, *gripper_range(action, normalizer, normalizer.size - 1), gripper)
     proprio = record.get("proprio")
     if not proprio:
-        return Statistics(key, normalizer)
-    return Statistics(key, normalizer, _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON))
+        return Statistics(key, normalizer, None, stored)
+    state = _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON)
+    return Statistics(key, normalizer, state, stored)
 
 
 def _normalizer(name: str, record: Any, wanted: tuple[str, ...], epsilon: float) -> QuantileNormalizer:
@@ -103,6 +117,9 @@ def _normalizer(name: str, record: Any, wanted: tuple[str, ...], epsilon: float)
             f"use the {DATASET_STATISTICS} that the training wrote"
         )
     try:
-        return QuantileNormalizer.from_statistics(record, epsilon=epsilon)
+        found = QuantileNormalizer.from_statistics(record, epsilon=epsilon)
+        if not found.size:
+            raise ValueError("they are of nothing")
+        return found
     except (TypeError, ValueError) as error:
         raise ValueError(f"the statistics {name} are damaged: {error}") from error

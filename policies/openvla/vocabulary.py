@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from playloop.tokenizers.actions import UniformBins
+from playloop.tokenizers.actions import ROOM, UniformBins
 
 WORDS = 32000
 """Ids below it are the tokenizer's; the highest 256 of them stand for actions."""
@@ -55,6 +55,45 @@ GRIPPERS = {
     ),
 }
 """LIBERO: robosuite. Bridge and Fractal: opening, `agents.dialect` takes it from there."""
+
+
+UNIT = "unit"
+STORED: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    UNIT: ("0 shut, 1 open", torch.Tensor.double),
+    "opening": ("-1 shut, 1 open", lambda value: (value.double() + 1) / 2),
+    "closing": ("-1 open, 1 shut", lambda value: (1 - value.double()) / 2),
+}
+"""How data sets store a gripper: in words, and the way to 0 shut … 1 open, as published ones have it."""
+
+
+def choose_stored(key: str, low: float, high: float, stated: str | None) -> str:
+    """Name in `STORED` of how a data set stores its gripper, from the range of its values.
+
+    Args:
+        key: the data set's name.
+        low: least value.
+        high: largest one.
+        stated: the name, for values from -1 to 1, whose direction no range tells.
+
+    Raises:
+        ValueError: it must be stated, is stated wrongly, or no way of storing has such values.
+    """
+    if stated is not None and stated not in STORED:
+        raise ValueError(f"gripper={stated!r}: use one of {', '.join(STORED)}")
+    spans = f"the statistics of {key} say that the gripper goes from {low:g} to {high:g}"
+    unit = low >= -ROOM and high <= 1 + ROOM and (high > 0.5 or low == high)
+    if not unit and not (-1 - ROOM <= low <= -0.5 and high <= 1 + ROOM):
+        raise ValueError(
+            f"{spans}, and it is stored as 0 … 1 or -1 … 1 where a policy is known here; correct them"
+        )
+    if unit and stated in (None, UNIT):
+        return UNIT
+    if stated is None or unit or stated == UNIT:
+        others = [(name, words) for name, (words, _) in STORED.items() if name != UNIT]
+        listed = " or ".join(f"gripper={name} ({words})" for name, words in others)
+        fix = "leave gripper out" if unit else f"give {listed}"
+        raise ValueError(f"{spans}: {fix}")
+    return stated
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from openvla_tiny import TOWERS
 
 from playloop.agents.dialect import DialectAgent
-from playloop.agents.openvla import OpenVLAAgentConfig, folder_hash
+from playloop.agents.openvla import OpenVLAAgentConfig
 from playloop.agents.policy import PolicyAgent
 from playloop.cli.main import main
 from playloop.envs.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.openvla.hashes import folder_hash
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.policies.resampling import area, lanczos
 

@@ -33,10 +33,10 @@ def test_weights_are_read(folder):
     [
         (stack(10**7), "a far larger network than the 4 tensors with 11 numbers"),
         (stack(1, 10**9), "a far larger network"),
-        (stack(1, 10**18), "fits no weights"),
-        (stack(1, "two"), "fits no weights"),
-        (stack(1, 2.5), "fits no weights"),
-        (stack(1, -2), "fits no weights"),
+        (stack(1, 10**18), "does not describe model"),
+        (stack(1, "two"), "does not describe model"),
+        (stack(1, 2.5), "does not describe model"),
+        (stack(1, -2), "does not describe model"),
         (stack(2), "1.weight: file None|2.bias: file None"),
     ],
 )

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
 
+from playloop.nn.manifest import write_manifest
 from playloop.policies.checkpoint import checkpoint_hash, file_hash, load, save
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import from_record, to_record
@@ -32,6 +33,15 @@ def edit_weights(folder, change):
     config = json.loads((folder / "config.json").read_text())
     config["weights_sha256"] = file_hash(folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
+    write_manifest(folder)
+
+
+def edit_json(folder, name, change):
+    """Alter a JSON file as if the checkpoint had been written so."""
+    record = json.loads((folder / name).read_text())
+    change(record)
+    (folder / name).write_text(json.dumps(record))
+    write_manifest(folder)
 
 
 def decide(policy):
@@ -111,28 +121,105 @@ def test_wrong_keys_and_shapes_are_named(folder):
         load(folder)
 
 
-def test_other_statistics_are_caught(folder):
-    statistics = json.loads((folder / "statistics.json").read_text())
-    statistics["state"]["q99"][2] += 0.5
-    (folder / "statistics.json").write_text(json.dumps(statistics))
+@pytest.mark.parametrize(
+    ("part", "field", "said"),
+    [
+        ("action", "q01", "statistics of actions or the gripper"),
+        ("action", "q99", "statistics of actions or the gripper"),
+        ("state", "q99", "statistics of the state"),
+        ("state", "q01", "statistics of the state"),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 5])
+def test_other_statistics_are_caught(folder, part, field, said, index):
+    """Every scale, however small the change and whether the golden observation reaches it."""
+
+    def change(record):
+        record[part][field][index] += -1e-5 if field == "q01" else 1e-5
+
+    edit_json(folder, "statistics.json", change)
+    with pytest.raises(ValueError, match=f"golden.*{said}"):
+        load(folder)
+
+
+def test_an_altered_file_is_found_without_deciding(folder):
+    record = json.loads((folder / "statistics.json").read_text())
+    record["action"]["q01"] = [2 * value for value in record["action"]["q01"]]
+    (folder / "statistics.json").write_text(json.dumps(record))
+    for verify in ("strict", "warn", "off"):
+        with pytest.raises(
+            ValueError, match=r"statistics\.json is not the file that was written with the others"
+        ):
+            load(folder, verify=verify)
+
+
+def test_an_older_checkpoint_is_read_and_its_chunk_compared(folder):
+    """Without manifest, scales and with the older name of the scores."""
+    (folder / "manifest.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("manifest")
+    (folder / "config.json").write_text(json.dumps(config))
+    with np.load(folder / "golden.npz", allow_pickle=False) as stored:
+        golden = {name: stored[name] for name in stored.files}
+    golden["logits"] = golden.pop("scores")
+    golden = {name: value for name, value in golden.items() if name not in ("scale", "body")}
+    np.savez(folder / "golden.npz", allow_pickle=False, **golden)
+    load(folder)
+    record = json.loads((folder / "statistics.json").read_text())
+    record["action"]["q01"] = [2 * value for value in record["action"]["q01"]]
+    (folder / "statistics.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"of its chunk differ .* statistics, gripper or code"):
+        load(folder)
+
+
+def test_pictures_that_are_no_longer_shrunk_by_means_are_caught(folder, monkeypatch):
+    monkeypatch.setattr("playloop.policies.policy.shrink", lambda image, size: image[::2, ::2])
     with pytest.raises(ValueError, match="golden"):
         load(folder)
-    statistics["state"]["q99"].pop()
-    (folder / "statistics.json").write_text(json.dumps(statistics))
-    with pytest.raises(ValueError, match="differ in length"):
+
+
+def test_other_settings_of_the_decoder_are_caught(folder):
+    edit_json(folder, "config.json", lambda config: config["decoder"].update(rounds=1, smoothing=30.0))
+    with pytest.raises(ValueError, match=r"golden.*the decoder's settings"):
+        load(folder)
+
+
+def test_a_mask_that_is_not_the_contracts_is_refused(folder):
+    edit_json(folder, "statistics.json", lambda record: record["action"].update(mask=[True] * 7))
+    with pytest.raises(ValueError, match="'gripper' is a gripper"):
+        load(folder)
+
+
+def test_a_gripper_from_0_to_1_is_refused(folder):
+    def change(record):
+        record["action"]["min"][6], record["action"]["q01"][6] = 0.0, 0.0
+
+    edit_json(folder, "statistics.json", change)
+    with pytest.raises(
+        ValueError, match=r"statistics\.json.*goes from 0 to 0.99.*, and here its commands are -1 and 1"
+    ):
         load(folder)
 
 
 def test_a_contract_of_another_size_is_refused(folder):
-    contract = replace(CONTRACT, state_names=("a",)).to_json()
-    (folder / "contract.json").write_text(json.dumps(contract))
+    edit_json(folder, "contract.json", lambda record: record.update(state_names=["a"]))
     with pytest.raises(ValueError, match="8 states, the contract 1"):
         load(folder)
 
 
 def test_damaged_json_is_named(folder):
     (folder / "contract.json").write_text("{")
+    write_manifest(folder)
     with pytest.raises(ValueError, match=r"contract\.json is damaged"):
+        load(folder)
+
+
+def test_no_folder_that_a_checkpoint_names_is_followed(folder, tmp_path):
+    target = {"_target_": "playloop.tokenizers.instructions.MiniLMConfig", "folder": str(tmp_path)}
+    edit_json(folder, "config.json", lambda config: config.update(instructions=target))
+    with pytest.raises(
+        ValueError, match=r"is not followed; if you have that encoder, give agent\.instructions"
+    ):
         load(folder)
 
 

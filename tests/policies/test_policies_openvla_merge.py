@@ -13,6 +13,7 @@ from openvla_tiny import write
 from safetensors.torch import load_file, save_file
 
 from playloop.cli.main import main
+from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import read_shards, read_tensors
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.open import open_policy
@@ -95,6 +96,9 @@ def test_a_weight_that_changes_later_is_noticed(out, tmp_path):
     tensors = load_file(path)
     tensors["projector.fc1.weight"] += 0.05
     save_file(tensors, path)
+    with pytest.raises(ValueError, match=rf"{path.name} is not the file that was written with the others"):
+        open_policy(tmp_path / "copy")
+    write_manifest(tmp_path / "copy")
     with pytest.raises(ValueError, match="does not decide as it did when it was written"):
         open_policy(tmp_path / "copy")
 

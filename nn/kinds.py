@@ -1,0 +1,81 @@
+"""What lies in a folder where a model was wanted: said in words, with what to type instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playloop.core.files import read_json
+
+OWN = {
+    "world model": "a world model of Playloop: playloop play env=world checkpoint={0}",
+    "MineWorld": "a MineWorld: playloop play env=mineworld checkpoint={0}",
+    "frame tokenizer": "a frame tokenizer of Playloop, a part of a world model: give the world model",
+    "VQ tokenizer": "MineWorld's frame tokenizer: give the folder that contains it",
+    "inverse-dynamics model": "an inverse-dynamics model: playloop play env=world env.inverse={0}",
+}
+"""By "kind" in the `config.json` of a folder that `playloop train` or `playloop convert` wrote."""
+
+POLICY = "a policy of Playloop: agent=policy agent.checkpoint={0}"
+PUBLISHED = "a checkpoint of OpenVLA's family: agent=openvla agent.checkpoint={0}"
+
+
+def told(folder: str | Path) -> str:
+    """What a folder holds and what to type, the end of a sentence: "; it is …", or nothing."""
+    folder = Path(folder)
+    for looks, words in PLACES:
+        if looks(folder):
+            return f"; it {words.format(folder, folder.parent)}"
+    if (found := _model(folder)) is not None:
+        return f"; it is {found.format(folder)}"
+    return ""
+
+
+def _model(folder: Path) -> str | None:
+    """Of a folder with a model's `config.json`: which model."""
+    try:
+        record: dict[str, Any] = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return None
+    if {"model", "decoder", "instructions"} <= record.keys():
+        return POLICY
+    if (own := str(record.get("kind"))) in OWN:
+        return OWN[own]
+    kind = record.get("model_type")
+    if kind == "openvla":
+        return PUBLISHED
+    if isinstance(kind, str):
+        return f"a model of the type {kind}, which is not built here".replace("{", "{{").replace("}", "}}")
+    if isinstance(record.get("type"), str) and "input_features" in record:
+        return "a policy of LeRobot, which is not built here"
+    return None
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda folder: all((folder / name).exists() for name in names)
+
+
+PLACES: tuple[tuple[Callable[[Path], bool], str], ...] = (
+    (lambda folder: not folder.exists(), "is not there: check the path"),
+    (lambda folder: folder.is_file(), "is a file, and a folder is wanted"),
+    (lambda folder: not any(folder.iterdir()), "is empty"),
+    (_has("checkpoint/config.json"), "is the folder of a training run: give {0}/checkpoint"),
+    (
+        _has("state", "metrics.jsonl"),
+        "is the folder of a training run that has written no checkpoint yet: go on with that playloop train",
+    ),
+    (
+        _has("adapter_config.json"),
+        "is an adapter without weights: playloop merge BASE {0} out=DIR puts it into those of the checkpoint "
+        "that it was trained beside",
+    ),
+    (
+        lambda folder: (folder / "lora_adapter").is_dir() and not (folder / "config.json").is_file(),
+        "holds an adapter without weights: playloop merge BASE {0} out=DIR puts it into those of the "
+        "checkpoint that it was trained beside",
+    ),
+    (_has("meta/info.json"), "is a data set of demonstrations: playloop train data={0}"),
+    (_has("episodes.jsonl"), "holds results of playloop eval, not what acted in them"),
+)
+"""Folders that are told by the files in them, before any is read: a test, and what is said of {0}."""

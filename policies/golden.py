@@ -1,0 +1,138 @@
+"""Golden decisions: what a checkpoint decided when it was written, and how another decision differs from it.
+
+A decision is everything from an observation to the actions that are executed: scores of the network, tokens,
+the chunk, and beside them what the scales of actions and state make of fixed numbers, since one observation
+does not reach every scale.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-3
+"""Largest difference of a score, or of an action that is regressed, as a share of the largest: a hundred
+times what other float32 kernels change."""
+
+EXACT = 1e-6
+"""Largest relative difference of what follows from tokens and scales alone."""
+
+PROBES = (-1.0, -0.5, 0.25, 1.0)
+"""Normalised numbers that scales are asked about."""
+
+SCALES = ("scale", "body")
+"""Of a decision: what `PROBES` are as actions, float64 [probes, A], and as states, float64 [probes, S]."""
+
+NETWORK = "weights, instructions, tokenizer or code are not those it was written with"
+CAUSES = {
+    "scores": NETWORK,
+    "tokens": "the decoder's settings or code are not those it was written with",
+    "chunk": "statistics, gripper or code are not those it was written with",
+    "scale": "the statistics of actions or the gripper are not those it was written with",
+    "body": "the statistics of the state are not those it was written with",
+}
+"""What is wrong where a part of a decision is the first that differs."""
+
+Verify = Literal["strict", "warn", "off"]
+
+
+def probes(size: int) -> Tensor:
+    """`PROBES` for every dimension, float64 [probes, size]."""
+    return torch.tensor(PROBES, dtype=torch.float64)[:, None].repeat(1, size)
+
+
+def check_verify(verify: str) -> None:
+    """Refuse a `verify` that there is not.
+
+    Raises:
+        ValueError: lists those that there are.
+    """
+    if verify not in get_args(Verify):
+        raise ValueError(f"verify={verify!r}: use {', '.join(get_args(Verify))}")
+
+
+def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Parts of two decisions that differ, each in words, those that cause others first.
+
+    Args:
+        golden: as it was stored; "scores", "tokens", "chunk" and `SCALES`. Older ones lack the last.
+        now: decided again.
+    """
+    found = {}
+    for name in ("body", "scores", "tokens", "scale", "chunk"):
+        before, after = golden.get(name), now.get(name)
+        if before is None and (after is None or name in SCALES):
+            continue
+        if before is None or after is None or before.shape != after.shape:
+            found[name] = f"{name} have another shape"
+        elif before.dtype.kind not in "iuf":
+            found[name] = f"{name} are no numbers"
+        elif said := _difference(name, before, after, regressed="tokens" not in golden):
+            found[name] = said
+    return found
+
+
+def _difference(name: str, before: np.ndarray, after: np.ndarray, regressed: bool) -> str:
+    """In what a part differs, in words; nothing where it does not."""
+    if name == "tokens":
+        changed = int((before != after).sum())
+        return f"{changed} of {before.size} tokens differ" if changed else ""
+    if name == "scores" or (name == "chunk" and regressed):
+        drift = float(np.abs(before - after).max(initial=0) / max(1.0, float(np.abs(before).max(initial=0))))
+        return "" if drift <= TOLERANCE else f"{name} differ by {drift:.2g} of the largest"
+    away = np.abs(before - after)
+    wrong = ~(away <= EXACT * np.maximum(np.abs(before), 1e-3))
+    return f"{int(wrong.sum())} numbers of its {name} differ by up to {away.max():.2g}" if wrong.any() else ""
+
+
+def advice(found: Mapping[str, str], golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> str:
+    """What the differences come from, and what to do."""
+    first = next(iter(found))
+    if first == "tokens" and not np.array_equal(golden["scores"], now["scores"]):
+        return "scores differ by rounding alone: another processor; load with verify='warn' to accept it"
+    return f"{CAUSES[first]}; use them or copy it again"
+
+
+def settle(
+    folder: Path, golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray], verify: Verify
+) -> None:
+    """Refuse a checkpoint that decides otherwise, or tell of it.
+
+    Raises:
+        ValueError: it does, and `verify` is "strict".
+    """
+    found = differences(golden, now)
+    if not found:
+        return
+    said = "; ".join(found.values())
+    message = (
+        f"{folder} does not decide as it did when it was written, its golden decision differs ({said}): "
+        f"{advice(found, golden, now)}"
+    )
+    if verify == "strict":
+        raise ValueError(message)
+    warnings.warn(message, stacklevel=4)
+
+
+def sloped(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """A picture enlarged so that means over blocks give it back exactly, and single pixels do not.
+
+    A golden decision made from it notices when pictures are no longer shrunk by means.
+
+    Args:
+        image: uint8 [H, W, 3].
+        size: height and width; other ones than multiples of the picture's leave it as it is.
+    """
+    rows, columns = (large // small for large, small in zip(size, image.shape, strict=False))
+    if tuple(size) != (rows * image.shape[0], columns * image.shape[1]) or columns < 2:
+        return image
+    large = image.repeat(rows, 0).repeat(columns, 1).astype(np.int16)
+    slope = np.tile(2 * np.arange(columns) - (columns - 1), image.shape[1])[:, None]  # sums to 0 in a block
+    room = np.minimum(large, 255 - large) // (columns - 1)
+    return (large + slope * np.minimum(room, 8)).astype(np.uint8)
