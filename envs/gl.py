@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,12 +16,44 @@ MISSING_GL = (
 )
 
 
+HEADLESS = ("egl", "osmesa")
+"""Back ends that need no display."""
+
+
 def choose_backend() -> str:
-    """Set `MUJOCO_GL` if the user has not; call before the first import of mujoco."""
-    backend = os.environ.setdefault("MUJOCO_GL", "egl")
-    if backend in ("egl", "osmesa"):
+    """Set `MUJOCO_GL` if the user has not; best before the first import of mujoco and OpenGL."""
+    backend = os.environ.setdefault("MUJOCO_GL", "egl").strip().lower()
+    if backend in HEADLESS:
         os.environ.setdefault("PYOPENGL_PLATFORM", backend)
     return backend
+
+
+def new_context(width: int, height: int) -> Any:
+    """A GL context of the chosen back end, also where mujoco was imported before it was chosen.
+
+    Raises:
+        Exception: there is none; each back end has exceptions of its own. See `advice`.
+    """
+    backend = choose_backend()
+    # mujoco's own name for it was bound when mujoco was imported: to a window, if nothing was chosen then
+    home = importlib.import_module(f"mujoco.{backend}" if backend in HEADLESS else "mujoco")
+    return home.GLContext(width, height)
+
+
+def advice() -> str:
+    """What to do where no context opens."""
+    backend = choose_backend()
+    if backend not in HEADLESS:
+        return f"MUJOCO_GL={backend} needs a display that works; unset it, or set MUJOCO_GL=egl or osmesa"
+    if (platform := os.environ["PYOPENGL_PLATFORM"]).lower() != backend:
+        return f"PYOPENGL_PLATFORM={platform} does not go with MUJOCO_GL={backend}; unset it"
+    loaded = getattr(sys.modules.get("OpenGL.platform"), "PLATFORM", None)
+    if loaded is not None and not type(loaded).__name__.lower().startswith(backend):
+        return (
+            f"OpenGL was imported before Playloop, and chose {type(loaded).__name__}; set MUJOCO_GL={backend} "
+            f"PYOPENGL_PLATFORM={backend} before Python starts"
+        )
+    return MISSING_GL
 
 
 class Renderer:
@@ -65,18 +99,18 @@ class Renderer:
 
     def _open(self, height: int, width: int) -> None:
         mujoco = self._mujoco
-        if Renderer._context is None:
-            try:
-                Renderer._context = mujoco.GLContext(width, height)
-            except Exception as error:  # each back end has exceptions of its own
-                raise RuntimeError(f"{MISSING_GL} ({type(error).__name__}: {error})") from error
-            atexit.register(Renderer.close_all)
-        Renderer._context.make_current()
-        if self._resources is None:
-            frame = self._model.vis.global_
-            frame.offwidth, frame.offheight = max(frame.offwidth, width), max(frame.offheight, height)
-            self._resources = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_150)
-            Renderer._open_ones.add(self)
+        try:
+            if Renderer._context is None:
+                Renderer._context = new_context(width, height)
+                atexit.register(Renderer.close_all)
+            Renderer._context.make_current()
+            if self._resources is None:
+                frame = self._model.vis.global_
+                frame.offwidth, frame.offheight = max(frame.offwidth, width), max(frame.offheight, height)
+                self._resources = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_150)
+                Renderer._open_ones.add(self)
+        except Exception as error:
+            raise RuntimeError(f"{advice()} ({type(error).__name__}: {error})") from error
         # every time: another model of this process may have drawn in between
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._resources)
 

@@ -1,4 +1,4 @@
-"""Text in Gymnasium's vector environments of several processes: read when somebody looks, not once at the start.
+"""Text in Gymnasium's vectors of processes: read when somebody looks, not once at the start.
 
 Gymnasium keeps observations in shared memory and makes views of it once, when the environments are made. Of
 numbers that is right; its view of text is a copy, so that every observation afterwards held the text of empty
@@ -17,7 +17,7 @@ _read_once: Callable[..., tuple[str, ...]] = read_from_shared_memory.dispatch(Te
 
 
 class SharedTexts(Sequence[str]):
-    """The texts that shared memory holds now; a deep copy, which `step` and `reset` return, is a tuple of them."""
+    """The texts that shared memory holds now; a deep copy, as `step` and `reset` return, is a tuple."""
 
     def __init__(self, space: Text, memory: Any, n: int):
         self._space, self._memory, self._n = space, memory, n

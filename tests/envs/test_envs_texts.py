@@ -1,4 +1,4 @@
-"""Environments in Gymnasium's vectors of processes: the instruction that is told there is the environment's."""
+"""Environments in Gymnasium's vectors of processes: the instruction told there is the environment's."""
 
 from __future__ import annotations
 
