@@ -30,6 +30,8 @@ from omegaconf import DictConfig
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
+from playloop.cli.words import literal
+from playloop.core.cores import wait_asleep
 
 KINDS = ("world", "inverse", "mineworld", "tokenizer", "openvla")
 """What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
@@ -42,11 +44,17 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     find_models(config.training.task)
+    fit_warmup(config.training.trainer, arguments.words)
+    wait_asleep()
+    from playloop.training.distributed import StoppedWithFirst
     from playloop.training.run import train
 
     out = arguments.choose_out(config.out)
-    config.command = arguments.command
-    finished = train(config)
+    config.command = literal(arguments.command)
+    try:
+        finished = train(config)
+    except StoppedWithFirst:  # which says why
+        return 2
     if int(os.environ.get("RANK", "0")) == 0:  # torchrun starts this once for every GPU
         print(
             f"Checkpoint: {out / 'checkpoint'}" if finished else f"To continue: {arguments.resume_command()}"
@@ -56,8 +64,17 @@ def run(arguments: Arguments) -> int:
 
 def settings_of(words: list[str]) -> str:
     """The name of the YAML file that a command line is about."""
-    named = {word.partition("=")[0] for word in words}
+    named = {word.partition("=")[0].lstrip("+") for word in words}
     return next((f"train_{kind}" for kind in KINDS if kind in named), "train")
+
+
+def fit_warmup(trainer: DictConfig, words: list[str]) -> None:
+    """Shorten a preset's warm-up, which is for the preset's steps, where a trial has few; says so."""
+    given = any(word.partition("=")[0].rpartition(".")[2] == "warmup" for word in words)
+    if not given and trainer.warmup > trainer.steps:
+        trainer.warmup = max(1, trainer.steps // 10)
+        if int(os.environ.get("RANK", "0")) == 0:
+            print(f"{trainer.steps} steps are few: warmup={trainer.warmup}")
 
 
 def find_models(task: DictConfig) -> None:
@@ -70,7 +87,7 @@ def find_models(task: DictConfig) -> None:
         if isinstance(task.get(name), str) and not _is_preset(task, name):
             folder = find_checkpoint(task[name])
             inner = folder / "tokenizer"  # a world model brings its own
-            task[name] = str(inner if name == "tokenizer" and inner.is_dir() else folder)
+            task[name] = literal(str(inner if name == "tokenizer" and inner.is_dir() else folder))
 
 
 def _is_preset(task: DictConfig, name: str) -> bool:

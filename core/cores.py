@@ -20,6 +20,16 @@ def usable_cores(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) 
     return max(1, min([affinity, *map(int, quotas)]))
 
 
+def wait_asleep() -> None:
+    """Let OpenMP's threads sleep while they wait for each other; call it before torch is imported.
+
+    By default they spin, and where other processes want the same cores, a spinning thread takes the place of
+    the very one that it waits for: everything takes many times as long. What is computed stays the same.
+    """
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _folders(groups: Path, own: Path) -> list[Path]:
     """Of this process's groups and those around them; in a container its own is mounted as the root."""
     try:
@@ -27,8 +37,7 @@ def _folders(groups: Path, own: Path) -> list[Path]:
     except OSError:
         lines = []
     found = [groups, groups / "cpu"]
-    for line in lines:
-        controllers, name = line.split(":", 2)[1:]
+    for controllers, name in (line.split(":", 2)[1:] for line in lines if line.count(":") >= 2):
         if controllers == "" or "cpu" in controllers.split(","):
             folder = groups / ("cpu" if controllers else "") / name.strip("/")
             found += [folder, *(parent for parent in folder.parents if groups in parent.parents)]

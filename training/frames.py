@@ -221,6 +221,9 @@ class EpisodeTask:
             chosen = (torch.arange(size) * batches + step) * len(first) // (size * batches)
         return first[share.of(chosen).numpy()]
 
+    def training_rows(self) -> int:
+        return len(self.first["train"])
+
     def validation_batches(self, size: int) -> int:
         """At most eight: more would cost time and tell little more."""
         return min(8, -(-len(self.first["validation"]) // size))

@@ -221,6 +221,9 @@ class OpenVLATask:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self.model(batch, generator, self.dtype)
 
+    def training_rows(self) -> int:
+        return len(self.rows["train"])
+
     def validation_batches(self, size: int) -> int:
         return validation_batches(self.rows, size)
 

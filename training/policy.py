@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,14 +13,16 @@ from torch import Tensor
 from playloop.core.annotations import Fraction, Natural
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
+from playloop.envs.contract import Contract
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import to_record
-from playloop.policies.vla import VLAConfig
+from playloop.policies.vla import VLA, VLAConfig
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
 from playloop.training.data import Stacked
+from playloop.training.frames import take_over
 from playloop.training.rows import (
     common_contract,
     describe_data,
@@ -90,19 +92,32 @@ class PolicyTask:
             raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
         self.contract = common_contract(self.datasets)
-        _check_fit(config.model, self.datasets)
+        _check_fit(config.model, self.datasets, self.contract)
+        started = self._started()
         self._read_columns()
         self._split()
         chunks = self.columns["actions"][self.rows["train"]]
         states = self.columns["state"][self.rows["train"]]
-        started = checkpoint.load(config.start).model if config.start else None
-        fresh = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states)
+        names = self.contract.action_names
+        fresh = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states, names)
         self.statistics = started.statistics if started else fresh
         self.model = config.model.make(self.statistics, config.seed)
         if started:
-            self.model.load_state_dict(started.state_dict())
+            take_over(self.model, started, str(config.start))
         self.images = self._open_images()
         self._resident: dict[str, Tensor] = {}
+
+    def _started(self) -> VLA | None:
+        """The model that training begins with, whose statistics hold only under its own conventions."""
+        if not self.config.start:
+            return None
+        policy = checkpoint.load(self.config.start)
+        if found := replace(policy.contract, cameras={}).differences(self.contract):
+            raise ValueError(
+                f"start={self.config.start} does not fit {self.datasets[0].root}: {'; '.join(found)}; begin "
+                "with a policy of the same conventions, or leave start out"
+            )
+        return policy.model
 
     def _read_columns(self) -> None:
         names = {"state": "observation.state", "actions": "action_chunk"}
@@ -159,6 +174,9 @@ class PolicyTask:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self.model.loss(batch, generator, self.dtype)
 
+    def training_rows(self) -> int:
+        return len(self.rows["train"])
+
     def validation_batches(self, size: int) -> int:
         return validation_batches(self.rows, size)
 
@@ -189,7 +207,7 @@ class PolicyTask:
         return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
-def _check_fit(model: VLAConfig, datasets: list[Demonstrations]) -> None:
+def _check_fit(model: VLAConfig, datasets: list[Demonstrations], contract: Contract) -> None:
     for dataset in datasets:
         wanted = [
             "observation.state",
@@ -202,8 +220,18 @@ def _check_fit(model: VLAConfig, datasets: list[Demonstrations]) -> None:
             raise ValueError(
                 f"{dataset.root} lacks {missing} that the model learns from; it has {list(dataset.features)}."
             )
-        chunk = dataset.features["action_chunk"]["shape"][0]
+        chunk, *actions = dataset.features["action_chunk"]["shape"]
         if chunk != model.chunk:
             raise ValueError(
                 f"{dataset.root} has chunks of {chunk}, the model of {model.chunk}; set its chunk."
+            )
+        if actions != [len(contract.action_names)]:
+            raise ValueError(
+                f"{dataset.root}: action_chunk has the shape {[chunk, *actions]}, and the contract in "
+                f"meta/playloop.json names {len(contract.action_names)} actions; give the one of the recording."
+            )
+        if absent := sorted(model.cameras.keys() - contract.cameras.keys()):
+            raise ValueError(
+                f"{dataset.root}: the model reads the cameras {absent}, and the contract in meta/playloop.json "
+                f"has {sorted(contract.cameras)}; give the one of the recording."
             )

@@ -99,7 +99,8 @@ def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState |
     damage = []
     for path in reversed(_saved(folder)):
         try:
-            return RunState(_read_tensors(path), read_scalars(path))
+            scalars = read_scalars(path)
+            return RunState(_read_tensors(path), scalars)
         except ValueError as error:
             damage.append(str(error))
             say(f"{error}: the run goes on from the state before it")
@@ -134,13 +135,13 @@ def read_scalars(path: Path) -> Scalars:
         ValueError: a file is missing, damaged, or not what was written.
     """
     scalars = read_typed(Scalars, _json(path / SCALARS), str(path / SCALARS))
-    if scalars.hashed:
+    if scalars.hashed or (path / HASHES).exists():
         _check_hash(path, SCALARS)
     return scalars
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if read_scalars(path).hashed:
+    if (path / HASHES).exists():  # which has to be, by what `read_scalars` says
         _check_hash(path, TENSORS)
     try:
         return load_file(path / TENSORS)
@@ -155,7 +156,7 @@ def _check_hash(path: Path, name: str) -> None:
     except OSError as error:
         raise ValueError(f"{path / name} cannot be read ({error.strerror})") from error
     if found != told.get(name):
-        raise ValueError(f"{path / name} is damaged: it is not what was written")
+        raise ValueError(f"{path / name} is not what {HASHES} says")
 
 
 def _json(path: Path) -> Any:

@@ -64,6 +64,9 @@ class Task(Protocol):
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and detached metrics; `generator` is on the device and the source of all randomness."""
 
+    def training_rows(self) -> int:
+        """How many rows there are to train on."""
+
     def validation_batches(self, size: int) -> int:
         """How many batches of `size` rows the validation split has; 0 for none."""
 

@@ -190,6 +190,8 @@ class Trainer:
         self.average = MovingAverage(task.model, config.average)
         self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
         self.seconds = 0.0
+        if (rows := task.training_rows()) < config.batch:
+            self._say(f"Batches of {config.batch} of {rows} rows hold some of them several times")
         self._resume()
         self.world.first_does(lambda: self.log.truncate(self.step))
 

@@ -82,6 +82,9 @@ class Adapted:
         noise = 0.01 * torch.randn(batch["inputs"].shape, generator=generator)
         return (self.model(batch["inputs"] + noise) - batch["outputs"]).square().mean(), {}
 
+    def training_rows(self):
+        return 224
+
     def validation_batches(self, size):
         return 2
 

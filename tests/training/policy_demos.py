@@ -17,7 +17,7 @@ from playloop.training.policy import PolicyTaskConfig
 CONTRACT = Contract(
     family="toy",
     action="moves",
-    action_names=tuple("abcdefg"),
+    action_names=(*"abcdef", "gripper"),
     control_hz=20.0,
     cameras={"front": (64, 64), "wrist": (64, 64)},
     image_convention="upright",

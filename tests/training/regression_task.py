@@ -52,6 +52,9 @@ class Regression:
         error = (self.model(batch["inputs"] + noise) - batch["outputs"]).square().mean()
         return error, {"size": batch["inputs"].square().mean()}
 
+    def training_rows(self):
+        return 448
+
     def validation_batches(self, size):
         return 64 // size
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +15,9 @@ from omegaconf import OmegaConf
 from policy_demos import MODEL, write_demos
 
 import playloop.configs
+from playloop.core.locks import FolderLock
 from playloop.policies import checkpoint
 from playloop.policies.record import to_record
-from playloop.training import distributed
 from playloop.training.distributed import World
 from playloop.training.run import _make_task, train
 
@@ -22,7 +25,14 @@ CONFIGS = Path(playloop.configs.__path__[0])
 
 
 def configuration(data, out: Path, **trainer):
-    settings = {"steps": 4, "batch": 4, "log_every": 2, "precision": "fp32", "progress": False} | trainer
+    settings = {
+        "steps": 4,
+        "warmup": 2,
+        "batch": 4,
+        "log_every": 2,
+        "precision": "fp32",
+        "progress": False,
+    } | trainer
     options = {"instructions": {"_target_": "playloop.tokenizers.instructions.NGramsConfig", "size": 32}}
     changes = {"device": "cpu", "trainer": settings, "task": {"processes": 1} | options}
     task = OmegaConf.load(CONFIGS / "train.yaml").training
@@ -45,13 +55,12 @@ def test_shipped_configuration_trains_exports_and_continues(tmp_path):
     policy = checkpoint.load(tmp_path / "out/checkpoint")
     assert sorted(policy.model.cameras) == ["front", "wrist"]
     assert (tmp_path / "out/metrics.png").exists()
-    with pytest.raises(ValueError, match="other settings"):
-        train(configuration(one, tmp_path / "out", rate=0.1))
 
 
 def test_missing_data_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a finished data set"):
         train(configuration(str(tmp_path / "nothing"), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 @dataclass
@@ -64,10 +73,60 @@ class Counting:
 
 def test_the_first_process_prepares_with_all_cores_while_the_others_wait(monkeypatch):
     waits = []
+    told = lambda world, text: (waits.append(torch.get_num_threads()), text)[1]  # noqa: E731
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    monkeypatch.setattr(distributed.dist, "barrier", lambda: waits.append(torch.get_num_threads()))
-    config, before = OmegaConf.create({"_target_": f"{__name__}.Counting"}), torch.get_num_threads()
-    device = torch.device("cpu")
-    assert _make_task(config, World(0, 2, device)) == 3
-    assert _make_task(config, World(1, 2, device)) == _make_task(config, World(0, 1, device)) == before
+    monkeypatch.setattr(World, "tell", told)
+    before, device = torch.get_num_threads(), torch.device("cpu")
+    assert _make_task(Counting(), World(0, 2, device)) == 3
+    assert _make_task(Counting(), World(1, 2, device)) == before
     assert waits == [before, before]
+
+
+def run_ranks(words: list[str]) -> list[subprocess.CompletedProcess]:
+    """The same command in two processes that train together, as torchrun starts them."""
+    port = 33500 + os.getpid() % 2000
+    variables = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "playloop.cli.main", "train", *words]
+    started = [
+        subprocess.Popen(
+            command, env=variables | {"RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for rank in range(2)
+    ]
+    ends = [process.communicate(timeout=90) for process in started]
+    return [
+        subprocess.CompletedProcess(command, process.returncode, out.decode(), error.decode())
+        for process, (out, error) in zip(started, ends, strict=True)
+    ]
+
+
+def test_a_folder_in_use_ends_all_processes_by_one_sentence(tmp_path):
+    out = tmp_path / "out"
+    with FolderLock(out, "playloop train"):
+        ends = run_ranks([f"data={tmp_path}", f"out={out}", "device=cpu", "trainer.batch=2"])
+    assert [end.returncode for end in ends] == [2, 2]
+    said = ends[0].stderr
+    assert (
+        f"{out} is being written by playloop train (process {os.getpid()} on " in said
+        and "Traceback" not in said
+    )
+    assert "out" not in ends[1].stderr and "Traceback" not in ends[1].stderr and list(out.iterdir()) == []
+
+
+def test_other_settings_are_refused_before_data_is_read(tmp_path):
+    write_demos(tmp_path / "data")
+    one = str(tmp_path / "data")
+    assert train(configuration(one, tmp_path / "out"))
+    shutil.rmtree(one)
+    for changes in ({"rate": 0.1}, {"steps": 9}):
+        with pytest.raises(
+            ValueError, match=rf"holds a run with other settings \({next(iter(changes))}: it was"
+        ):
+            train(configuration(one, tmp_path / "out", **changes))
+    config = configuration(one, tmp_path / "out")
+    config.training.task.validation = 0.5
+    with pytest.raises(ValueError, match=r"task\.validation: it was 0\.05, now it is 0\.5"):
+        train(config)
+    with pytest.raises(FileNotFoundError):  # the same ones want their data
+        train(configuration(one, tmp_path / "out"))
+    assert not (tmp_path / "out/.lock").exists()

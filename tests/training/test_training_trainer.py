@@ -154,12 +154,17 @@ def test_killed_run_equals_unbroken(unbroken, tmp_path):
     while not (tmp_path / "state/step_00000014").exists():
         assert process.poll() is None
         time.sleep(0.02)
+    with pytest.raises(BlockingIOError, match=rf"written by playloop train \(process {process.pid} on "):
+        CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "checkpoint").exists()
+    (tmp_path / "state/.step_00000021.1.partial").mkdir()  # as kills at other moments leave them
+    (tmp_path / ".metrics.jsonl.1").write_text("torn")
     subprocess.run(command(tmp_path, 0.0), check=True)
     assert (tmp_path / "threads").read_text() == "1"
     assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
+    assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
 def test_two_processes_share_a_batch(tmp_path):
