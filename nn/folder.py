@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from playloop.core.files import read_json
 from playloop.core.scratch import staged
-from playloop.nn.manifest import BOUND, check_manifest, file_hash
+from playloop.nn.manifest import BOUND, check_manifest, file_hash, write_manifest
 
 __all__ = ["WEIGHTS", "check_target", "check_weights", "file_hash", "load_weights", "read_config"]
 __all__ += ["read_record", "rounded", "save_model", "staged", "write_record"]
@@ -56,7 +56,7 @@ def save_model(
     training: dict[str, Any],
     more: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write weights (in bfloat16), `config.json` and `training.json`.
+    """Write weights (in bfloat16), `config.json` and `training.json`, bound together by a manifest.
 
     Args:
         folder: to write.
@@ -71,8 +71,10 @@ def save_model(
             more(partial)
         save_file(rounded(state), partial / WEIGHTS)
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-        write_record(partial / "config.json", config | {"weights_sha256": file_hash(partial / WEIGHTS)})
+        bound = {"weights_sha256": file_hash(partial / WEIGHTS), BOUND: True}
+        write_record(partial / "config.json", config | bound)
         write_record(partial / "training.json", training)
+        write_manifest(partial)
     return folder
 
 

@@ -138,7 +138,7 @@ class FrameTokenizer(nn.Module):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] → int64 [B, N]."""
-        return self.fsq.ids(self.fsq.bound(self._latent(images).float())).flatten(1)
+        return self.fsq.ids(self.fsq.bound(self.latents(images).float())).flatten(1)
 
     @torch.inference_mode()
     def decode(self, ids: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class FrameTokenizer(nn.Module):
         if "ids" in batch:
             return self._loss_of_generated(images, batch["ids"], dtype)
         target = images.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
-        digits = self.fsq.quantize(self._latent(images, dtype))
+        digits = self.fsq.quantize(self.latents(images, dtype))
         share = self._shares(len(images), generator, images.device)
         moved = self.fsq.neighbours(digits.detach(), generator)
         replaced = torch.rand(digits.shape[:-1], generator=generator, device=images.device) < share
@@ -190,7 +190,7 @@ class FrameTokenizer(nn.Module):
         share = torch.rand(batch, generator=generator, device=device) * self.config.disturbance
         return torch.where(chosen, share, 0.0)[:, None, None]
 
-    def _latent(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    def latents(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """uint8 [B, H, W, 3] → [B, rows, columns, S], not yet bounded."""
         b, h, w, c = images.shape
         if (h, w, c) != (self.config.height, self.config.width, 3):

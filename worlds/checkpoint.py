@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +16,35 @@ from torch import Tensor
 from playloop.core.scratch import staged
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
+from playloop.nn.building import load_model
 from playloop.nn.folder import (
     WEIGHTS,
     file_hash,
-    load_weights,
     read_config,
     read_record,
     save_model,
     write_record,
 )
+from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.quantize import Kind
-from playloop.nn.record import from_record, to_record
+from playloop.nn.record import to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.golden import (
+    GOLDEN,
+    of_inverse,
+    of_tokenizer,
+    of_world,
+    rounded_network,
+    verify_golden,
+    write_golden,
+)
 from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.playable import Playable
+from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts
 
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
@@ -43,7 +56,8 @@ def save_tokenizer(
     folder: str | Path, config: FrameTokenizerConfig, state: dict[str, Tensor], training: dict[str, Any]
 ) -> Path:
     """Write a frame tokenizer."""
-    return save_model(folder, state, {"kind": TOKENIZER, "model": to_record(config)}, training)
+    golden = partial(write_golden, made=of_tokenizer(rounded_network(config.make, state)))
+    return save_model(folder, state, {"kind": TOKENIZER, "model": to_record(config)}, training, golden)
 
 
 def load_tokenizer(
@@ -55,14 +69,17 @@ def load_tokenizer(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    return _load(folder, TOKENIZER, FrameTokenizerConfig).to(device, dtype, memory_format=torch.channels_last)
+    tokenizer = _load(folder, TOKENIZER, FrameTokenizerConfig)
+    verify_golden(Path(folder), partial(of_tokenizer, tokenizer))
+    return tokenizer.to(device, dtype, memory_format=torch.channels_last)
 
 
 def save_inverse(
     folder: str | Path, config: InverseConfig, state: dict[str, Tensor], training: dict[str, Any]
 ) -> Path:
     """Write an inverse-dynamics model."""
-    return save_model(folder, state, {"kind": INVERSE, "model": to_record(config)}, training)
+    golden = partial(write_golden, made=of_inverse(rounded_network(config.make, state)))
+    return save_model(folder, state, {"kind": INVERSE, "model": to_record(config)}, training, golden)
 
 
 def load_inverse(
@@ -74,9 +91,9 @@ def load_inverse(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    return _load(folder, INVERSE, InverseConfig, CameraBins).to(
-        device, dtype, memory_format=torch.channels_last
-    )
+    model = _load(folder, INVERSE, InverseConfig, CameraBins)
+    verify_golden(Path(folder), partial(of_inverse, model))
+    return model.to(device, dtype, memory_format=torch.channels_last)
 
 
 class World(Playable[WorldModel, FrameTokenizer]):
@@ -131,11 +148,13 @@ def save_world(
         training: command, data, seed, git …
     """
 
-    def more(partial: Path) -> None:
-        shutil.copytree(tokenizer, partial / "tokenizer")
-        write_record(partial / "contract.json", contract.to_json())
+    def more(scratch: Path) -> None:
+        shutil.copytree(tokenizer, scratch / "tokenizer")
+        write_record(scratch / "contract.json", contract.to_json())
         tokens, actions = (part.astype(np.int16) for part in starts)
-        np.savez_compressed(partial / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+        np.savez_compressed(scratch / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+        model = rounded_network(config.make, state)
+        write_golden(scratch, of_world(model, load_tokenizer(scratch / "tokenizer"), CompactActions()))
 
     return save_model(folder, state, {"kind": WORLD, "model": to_record(config)}, training, more)
 
@@ -148,10 +167,22 @@ def replace_tokenizer(
     training: dict[str, Any],
 ) -> Path:
     """Write a copy of a world model with another frame tokenizer, whose encoder must be the same."""
-    with staged(Path(folder)) as partial:
-        shutil.copytree(world, partial, dirs_exist_ok=True)
-        save_tokenizer(partial / "tokenizer", config, state, training)
+    with staged(Path(folder)) as scratch:
+        shutil.copytree(world, scratch, dirs_exist_ok=True)
+        save_tokenizer(scratch / "tokenizer", config, state, training)
+        bind_world(scratch)
     return Path(folder)
+
+
+def bind_world(folder: Path) -> None:
+    """Write the golden file and the manifest of a world model's folder; older ones are replaced."""
+    for name in (MANIFEST, GOLDEN):
+        (folder / name).unlink(missing_ok=True)
+    record = read_record(folder / "config.json")
+    model = load_model(read_sizes(record, folder, WorldConfig).make, folder)
+    write_golden(folder, of_world(model, load_tokenizer(folder / "tokenizer"), CompactActions()))
+    write_record(folder / "config.json", record | {BOUND: True})
+    write_manifest(folder)
 
 
 def load_world(
@@ -165,19 +196,42 @@ def load_world(
     """
     folder = Path(folder)
     model = _load(folder, WORLD, WorldConfig)
-    missing = [name for name in ("contract.json", "starts.npz", "tokenizer") if not (folder / name).exists()]
-    if missing:
-        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
-    with np.load(folder / "starts.npz", allow_pickle=False) as stored:
-        starts, actions = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("tokens", "actions"))
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config)
+    verify_golden(folder, partial(of_world, model, tokenizer, CompactActions()))
     return World(
         model.to(device, dtype),
-        load_tokenizer(folder / "tokenizer", device, dtype),
-        Contract.from_json(read_record(folder / "contract.json")),
+        tokenizer.to(device, dtype, memory_format=torch.channels_last),
+        contract,
         starts.to(device),
         actions.to(device),
         _name(folder),
     )
+
+
+def read_surroundings(
+    folder: Path, sizes: WorldConfig, frames: FrameTokenizerConfig
+) -> tuple[Contract, Tensor, Tensor]:
+    """What lies beside a world model's weights: contract, and tokens and actions of beginnings.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or model, tokenizer and files do not belong together.
+    """
+    if (sizes.rows, sizes.columns, sizes.codes) != (*frames.grid, math.prod(frames.levels)):
+        raise ValueError(
+            f"{folder / 'config.json'}: frames of {sizes.rows} x {sizes.columns} tokens of {sizes.codes} "
+            f"codes; its tokenizer has {frames.grid[0]} x {frames.grid[1]} of {math.prod(frames.levels)}"
+        )
+    form = CompactActions()
+    if sizes.actions != form.sizes:
+        raise ValueError(
+            f"{folder / 'config.json'}: actions={list(sizes.actions)}, and actions here are "
+            f"{list(form.sizes)}; use the version that trained it"
+        )
+    contract = read_conventions(folder)
+    check_camera(contract, (frames.height, frames.width), folder)
+    return contract, *read_starts(folder, sizes.rows * sizes.columns, sizes.codes, form)
 
 
 def load_playable(
@@ -233,9 +287,7 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
     mineworld = is_mineworld(folder)
     if not mineworld:
         read_config(folder, WORLD)
-    if not (folder / "contract.json").is_file():
-        raise FileNotFoundError(f"{folder} lacks contract.json; copy it again")
-    contract = Contract.from_json(read_record(folder / "contract.json"))
+    contract = read_conventions(folder)
     if not mineworld:
         return contract, _name(folder)
     from playloop.worlds.mineworld.folder import play_name
@@ -256,7 +308,6 @@ def weights_hash(folder: str | Path) -> str:
 
 def _load(folder: str | Path, kind: str, *configs: type) -> Any:
     """A model of a kind with its weights; `configs` are the classes that its record may name."""
-    config = read_config(folder, kind)
-    model = from_record(config["model"], configs).make()
-    load_weights(model, Path(folder))
-    return model
+    folder = Path(folder)
+    config = read_sizes(read_config(folder, kind), folder, *configs)
+    return load_model(config.make, folder)

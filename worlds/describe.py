@@ -6,8 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import WEIGHTS, read_record
+from playloop.nn.record import to_record
 from playloop.nn.shards import read_header
+from playloop.tokenizers.camera import CameraBins
+from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import INVERSE, TOKENIZER, WORLD
+from playloop.worlds.inverse import InverseConfig
+from playloop.worlds.model import WorldConfig
+from playloop.worlds.reading import read_conventions, read_sizes
+
+CONFIGS: dict[Any, tuple[Any, ...]] = {
+    WORLD: (WorldConfig,),
+    TOKENIZER: (FrameTokenizerConfig,),
+    INVERSE: (InverseConfig, CameraBins),
+}
+"""Kind of a folder → its model's configuration, and classes that it may hold."""
 
 
 def describe(path: Path) -> list[tuple[str, str]] | None:
@@ -23,19 +36,20 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return None
     record = read_record(path / "config.json")
-    kind = record.get("kind") if isinstance(record, dict) else None
-    if kind not in (WORLD, TOKENIZER, INVERSE):
+    kind = record.get("kind")
+    if not isinstance(kind, str) or kind not in CONFIGS:
         return None
+    model = to_record(read_sizes(record, path, *CONFIGS[kind]))
     entries = read_header(path / WEIGHTS).values()
     lines = [
         ("kind", f"{kind} of playloop"),
         ("parameters", f"{sum(entry.elements for entry in entries):,}"),
         ("type", ", ".join(sorted({entry.dtype for entry in entries}))),
-        *((name, _text(value)) for name, value in record["model"].items() if name != "_target_"),
+        *((name, _text(value)) for name, value in model.items() if name != "_target_"),
     ]
     if kind == WORLD:
-        contract = read_record(path / "contract.json")
-        lines += [("environment", contract["family"]), ("action means", contract["action"])]
+        contract = read_conventions(path)
+        lines += [("environment", contract.family), ("action means", contract.action)]
         found = describe(path / "tokenizer") or []
         lines += [(f"tokenizer {label}", value) for label, value in found]
     return lines

@@ -205,10 +205,10 @@ class InverseModel(nn.Module):
         for start in range(0, len(seen), batch):
             frames = torch.from_numpy(video[seen[start : start + batch]]).to(device)
             logits = self(frames, self.outer.weight.dtype)
-            pieces.append(self._vectors(logits))
+            pieces.append(self.vectors(logits))
         return np.concatenate(pieces)
 
-    def _vectors(self, logits: tuple[Tensor, ...]) -> np.ndarray:
+    def vectors(self, logits: tuple[Tensor, ...]) -> np.ndarray:
         classes = torch.stack([part.argmax(-1) for part in logits], -1).cpu().numpy()
         vectors = self.actions.decode(classes)
         vectors[:, -2:] = self.degrees(logits).clamp(-MAX_TURN, MAX_TURN).cpu().numpy()

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-import torch
+from torch import nn
 
-from playloop.envs.contract import Contract
-from playloop.nn.folder import read_record
-from playloop.nn.record import from_record
+from playloop.nn.archives import read_archive
+from playloop.nn.building import build_outline
+from playloop.nn.folder import WEIGHTS, read_record
+from playloop.nn.shards import read_header
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.tokenizers.vq import VQConfig
-from playloop.worlds.checkpoint import World, is_mineworld
+from playloop.worlds.checkpoint import World, is_mineworld, read_surroundings
 from playloop.worlds.mineworld.folder import MineWorldPlay, trained_order
+from playloop.worlds.mineworld.folder import read_surroundings as mineworld_surroundings
 from playloop.worlds.mineworld.model import MineWorldConfig
 from playloop.worlds.model import WorldConfig
+from playloop.worlds.reading import read_sizes, require
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def outline(folder: str | Path) -> World | MineWorldPlay:
     """A world model of any kind on the meta device: its sizes, actions and beginnings.
 
     Args:
-        folder: of the model. Its weights may be missing or damaged: loading checks them.
+        folder: of the model. Of the weights, the header is read: loading checks the rest.
 
     Raises:
-        FileNotFoundError: another file is missing.
+        FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
     folder = Path(folder)
-    _demand(folder, "config.json", "contract.json", "starts.npz", "tokenizer/config.json")
-    records = [read_record(path / "config.json")["model"] for path in (folder, folder / "tokenizer")]
-    contract = Contract.from_json(read_record(folder / "contract.json"))
-    with np.load(folder / "starts.npz", allow_pickle=False) as stored:
-        starts, actions = (torch.from_numpy(stored[name].astype(np.int64)) for name in ("tokens", "actions"))
-    with torch.device("meta"):
-        if is_mineworld(folder):
-            sizes, tokenizer = (from_record(record, (MineWorldConfig, VQConfig)) for record in records)
-            parts = sizes.make(), tokenizer.make(), contract, starts, actions, "outline"
-            return MineWorldPlay(*parts, trained_order(folder))
-        sizes, tokenizer = (from_record(record, (WorldConfig, FrameTokenizerConfig)) for record in records)
-        return World(sizes.make(), tokenizer.make(), contract, starts, actions, "outline")
+    require(folder, "config.json", "contract.json", "starts.npz", "tokenizer/config.json")
+    record, inner = (read_record(path / "config.json") for path in (folder, folder / "tokenizer"))
+    if is_mineworld(folder):
+        sizes = read_sizes(record, folder, MineWorldConfig)
+        vq = read_sizes(inner, folder / "tokenizer", VQConfig)
+        around = mineworld_surroundings(folder, sizes, vq)
+        model, tokenizer = _outlined(sizes.make, folder), _outlined(vq.make, folder / "tokenizer")
+        return MineWorldPlay(model, tokenizer, *around, "outline", trained_order(folder))
+    own = read_sizes(record, folder, WorldConfig)
+    frames = read_sizes(inner, folder / "tokenizer", FrameTokenizerConfig)
+    around = read_surroundings(folder, own, frames)
+    parts = _outlined(own.make, folder), _outlined(frames.make, folder / "tokenizer")
+    return World(*parts, *around, "outline")
+
+
+def _outlined(make: Callable[[], Network], folder: Path) -> Network:
+    """The network without memory, no larger than the header of its weights says."""
+    return build_outline(make, read_header(folder / WEIGHTS), folder)
 
 
 def count_starts(folder: str | Path) -> int:
@@ -48,12 +60,7 @@ def count_starts(folder: str | Path) -> int:
 
     Raises:
         FileNotFoundError: the folder holds none.
+        ValueError: the file is damaged.
     """
-    _demand(Path(folder), "starts.npz")
-    with np.load(Path(folder) / "starts.npz", allow_pickle=False) as stored:
-        return len(stored["tokens"])
-
-
-def _demand(folder: Path, *names: str) -> None:
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
+    require(Path(folder), "starts.npz")
+    return len(read_archive(Path(folder) / "starts.npz", "tokens")["tokens"])

@@ -14,6 +14,7 @@ from tiny_world import record_explorer
 
 from playloop.cli.main import main
 from playloop.envs.minecraft import action_vector
+from playloop.nn.manifest import write_manifest
 from playloop.nn.record import to_record
 from playloop.worlds.checkpoint import load_playable
 from playloop.worlds.decode import SamplerConfig
@@ -185,6 +186,7 @@ def test_a_model_is_judged_in_the_order_that_it_was_trained_for(folder, data, tm
     )
     own = to_record(Order(window=3, causal=True))
     (copied / "config.json").write_text(json.dumps({**record, "trained": own}))
+    write_manifest(copied)
     config = WorldEvaluationConfig(2, 2, sampler=MineWorldSampler(), drift_clips=0, branches=0)
     result = evaluate_world(copied, str(data), config, tmp_path / "run")["result"]
     assert result["windows"] == [3] and result["sampler"]["window"] == 3 and result["sampler"]["causal"]

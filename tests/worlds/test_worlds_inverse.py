@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from playloop.envs.minecraft import ACTION_SIZE
+from playloop.nn.manifest import write_manifest
 from playloop.tokenizers.camera import VPT
 from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, key_classes, windows
@@ -101,6 +102,7 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
         ({"weights_sha256": "0"}, "is not the file that config.json names"),
     ):
         (tmp_path / "idm/config.json").write_text(json.dumps(record | change))
+        write_manifest(tmp_path / "idm")
         with pytest.raises(ValueError, match=sentence):
             load_inverse(tmp_path / "idm")
     with pytest.raises(FileNotFoundError, match="holds no inverse-dynamics model"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rewriting import change_record, unbind
 from safetensors.torch import load_file
 
 from playloop.cli.main import main
@@ -152,8 +153,9 @@ def test_published_weights_get_the_ids_that_they_know(source, tmp_path):
     assert small == none != two
     told = dict(describe(tmp_path / "out"))["action"]
     assert "lose their fractions" in told
-    del record["model"]["truncate"]  # as a folder that was converted before there was a choice
+    del record["model"]["truncate"]
     (tmp_path / "out/config.json").write_text(json.dumps(record))
+    unbind(tmp_path / "out")  # as a folder that was converted before there was a choice
     older = load_mineworld(tmp_path / "out")
     small, none, two = older.actions.encode(np.stack(asked)).tolist()
     assert small == two != none and older.name != released.name
@@ -291,12 +293,10 @@ def test_a_damaged_folder_is_refused(source, tmp_path):
         load_mineworld(out)
     convert(source, out, SETTINGS)
     (out / "starts.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks starts\.npz"):
+    with pytest.raises(FileNotFoundError, match=r"starts\.npz missing"):
         load_mineworld(out)
     convert(source, out, SETTINGS)
-    record = json.loads((out / "config.json").read_text())
-    record["model"]["layers"] = 1
-    (out / "config.json").write_text(json.dumps(record))
+    change_record(out, lambda record: record["model"].update(layers=1))
     with pytest.raises(ValueError, match="do not fit the configuration"):
         load_mineworld(out)
 

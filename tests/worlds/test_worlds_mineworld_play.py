@@ -14,6 +14,7 @@ import torch
 from conformance import check_env
 from no_host import without_host
 from PIL import Image
+from rewriting import change_record
 
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
@@ -167,8 +168,7 @@ def trained(folder, tmp_path_factory):
     """The same weights, said to be trained for an order of their own."""
     out = tmp_path_factory.mktemp("trained") / "out"
     shutil.copytree(folder, out)
-    record = json.loads((out / "config.json").read_text())
-    (out / "config.json").write_text(json.dumps(record | {"trained": to_record(Order(2, "above", True))}))
+    change_record(out, lambda record: record.update(trained=to_record(Order(2, "above", True))))
     return out
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.pickles import read_pickle
-from playloop.nn.record import from_record
 from playloop.nn.shards import read_header
 from playloop.tokenizers.vq import VQConfig
 from playloop.worlds.mineworld.files import (
@@ -22,8 +20,9 @@ from playloop.worlds.mineworld.files import (
     read_halves,
     read_published,
 )
-from playloop.worlds.mineworld.folder import MINEWORLD, trained_order
+from playloop.worlds.mineworld.folder import MINEWORLD, read_surroundings, trained_order
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorldConfig
+from playloop.worlds.reading import read_sizes
 
 
 def describe(path: Path) -> list[tuple[str, str]] | None:
@@ -46,8 +45,8 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
 
 
 def _kind(record: Path) -> object:
-    found = read_record(record)
-    return found.get("kind") if isinstance(found, dict) else None
+    found: dict[str, object] = read_record(record)
+    return found.get("kind")
 
 
 def _holds_one(file: Path) -> bool:
@@ -94,13 +93,14 @@ def _kinds(weights: dict[str, Tensor]) -> list[str]:
 
 
 def _converted(path: Path) -> list[tuple[str, str]]:
-    config = from_record(read_record(path / "config.json")["model"], (MineWorldConfig,))
-    vq = from_record(read_record(path / "tokenizer" / "config.json")["model"], (VQConfig,))
+    inner = path / "tokenizer"
+    config = read_sizes(read_record(path / "config.json"), path, MineWorldConfig)
+    vq = read_sizes(read_record(inner / "config.json"), inner, VQConfig)
     headers = [read_header(folder / WEIGHTS) for folder in (path, path / "tokenizer")]
     counts = [sum(entry.elements for entry in header.values()) for header in headers]
     kinds = sorted({entry.dtype for entry in headers[0].values()})
-    with np.load(path / "starts.npz", allow_pickle=False) as stored:
-        clips, frames = stored["tokens"].shape[:2]
+    _, starts, _ = read_surroundings(path, config, vq)
+    clips, frames = starts.shape[:2]
     training, order = read_record(path / "training.json"), trained_order(path)
     return [
         ("kind", "MineWorld, ready to play"),

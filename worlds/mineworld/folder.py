@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,26 @@ from torch import Tensor, nn
 from playloop.core.scratch import staged
 from playloop.envs.contract import Contract
 from playloop.envs.minecraft import ACTION_NAMES
+from playloop.nn.building import build_outline
 from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, write_record
+from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.precision import native
 from playloop.nn.quantize import Kind, quantize
-from playloop.nn.record import from_record, to_record
-from playloop.nn.shards import read_header, read_tensors
+from playloop.nn.record import read_part, to_record
+from playloop.nn.shards import Entry, read_header, read_tensors
 from playloop.nn.slots import Slot, check_shapes, place
 from playloop.nn.slots import published as weights_by_name
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.golden import GOLDEN, of_mineworld, of_vq, verify_golden, write_golden
 from playloop.worlds.mineworld.files import Published
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.sampler import DIAGONAL, MineWorldSampler, Order
 from playloop.worlds.mineworld.starts import resize_linear
+from playloop.worlds.model import MOST_POSITIONS
 from playloop.worlds.playable import Playable
+from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts, require
 
 MINEWORLD, TOKENIZER = "MineWorld", "VQ tokenizer"
 """Kinds of folders."""
@@ -118,10 +124,11 @@ def save_published(
     Raises:
         ValueError: a weight is no number, or too large for `dtype`.
     """
-    with staged(folder) as partial:
-        _save_half(partial / "tokenizer", TOKENIZER, published.tokenizer, published.tokenizer_weights, dtype)
-        _save_half(partial, MINEWORLD, published.config, published.weights, dtype)
-        _save_rest(partial, minecraft_contract(published.tokenizer), starts, training)
+    with staged(folder) as scratch:
+        _save_half(scratch / "tokenizer", TOKENIZER, published.tokenizer, published.tokenizer_weights, dtype)
+        _save_half(scratch, MINEWORLD, published.config, published.weights, dtype)
+        _save_rest(scratch, minecraft_contract(published.tokenizer), starts, training)
+        _bind(scratch)
     return folder
 
 
@@ -155,10 +162,11 @@ def save_mineworld(
     with torch.device("meta"):
         model = MineWorld(config)
     model.load_state_dict(state, assign=True)
-    with staged(folder) as partial:
-        shutil.copytree(tokenizer, partial / "tokenizer")
-        _save_half(partial, MINEWORLD, config, weights_by_name(model, model.slots()), dtype, trained)
-        _save_rest(partial, contract, starts, training)
+    with staged(folder) as scratch:
+        shutil.copytree(tokenizer, scratch / "tokenizer")
+        _save_half(scratch, MINEWORLD, config, weights_by_name(model, model.slots()), dtype, trained)
+        _save_rest(scratch, contract, starts, training)
+        _bind(scratch)
     return folder
 
 
@@ -179,7 +187,7 @@ def _save_half(
     (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
     record = {"kind": kind, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
     told = {} if trained is None else {"trained": to_record(trained)}
-    write_record(folder / "config.json", record | told)
+    write_record(folder / "config.json", record | told | {BOUND: True})
 
 
 def _save_rest(
@@ -189,6 +197,20 @@ def _save_rest(
     write_record(folder / "contract.json", contract.to_json())
     tokens, actions = (part.cpu().numpy().astype(np.int16) for part in starts)
     np.savez_compressed(folder / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+
+
+def _bind(folder: Path) -> None:
+    """Write what both halves make of a golden input, and the manifests; the whole's lists the tokenizer's."""
+    inner, cpu = folder / "tokenizer", torch.device("cpu")
+    for name in (GOLDEN, MANIFEST):
+        (inner / name).unlink(missing_ok=True)
+    record = read_record(inner / "config.json")
+    write_golden(inner, of_vq(_tokenizer(inner, record, cpu, torch.float32)))
+    write_record(inner / "config.json", record | {BOUND: True})
+    write_manifest(inner)
+    model = _model(folder, read_record(folder / "config.json"), cpu, torch.float32)
+    write_golden(folder, of_mineworld(model, model.config.actions))
+    write_manifest(folder)
 
 
 def load_mineworld(
@@ -211,21 +233,34 @@ def load_mineworld(
     """
     folder, device = Path(folder), torch.device(device)
     dtype = dtype or (native(device) if device.type == "cpu" else torch.float16)
-    config = from_record(read_config(folder, MINEWORLD)["model"], (MineWorldConfig,))
-    missing = [name for name in ("contract.json", "starts.npz", "tokenizer") if not (folder / name).exists()]
-    if missing:
-        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
-    with torch.device("meta"):
-        model = MineWorld(config)
-    _fill(model, model.slots(), folder, device, dtype)
+    model = _model(folder, read_config(folder, MINEWORLD), device, dtype)
+    require(folder, "tokenizer")
+    tokenizer = load_vq(folder / "tokenizer", device, dtype)
+    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config)
+    name, trained = play_name(folder), trained_order(folder)
+    verify_golden(folder, partial(of_mineworld, model, model.config.actions), dtype)
     if weights is not None:
         quantize(model.llama, weights)
-    with np.load(folder / "starts.npz", allow_pickle=False) as stored:
-        starts, actions = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("tokens", "actions"))
-    tokenizer = load_vq(folder / "tokenizer", device, dtype)
-    contract = Contract.from_json(read_record(folder / "contract.json"))
-    name, trained = play_name(folder), trained_order(folder)
     return MineWorldPlay(model, tokenizer, contract, starts.to(device), actions.to(device), name, trained)
+
+
+def read_surroundings(
+    folder: Path, sizes: MineWorldConfig, frames: VQConfig
+) -> tuple[Contract, Tensor, Tensor]:
+    """What lies beside a MineWorld's weights: contract, and tokens and actions of beginnings.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or model, tokenizer and files do not belong together.
+    """
+    if (sizes.rows, sizes.columns, sizes.codes) != (*frames.grid, frames.codes):
+        raise ValueError(
+            f"{folder / 'config.json'}: frames of {sizes.rows} x {sizes.columns} tokens of {sizes.codes} "
+            f"codes; its tokenizer has {frames.grid[0]} x {frames.grid[1]} of {frames.codes}"
+        )
+    contract = read_conventions(folder)
+    check_camera(contract, (frames.height, frames.width), folder)
+    return contract, *read_starts(folder, sizes.tokens, sizes.codes, sizes.actions)
 
 
 def trained_order(folder: str | Path) -> Order | None:
@@ -234,7 +269,15 @@ def trained_order(folder: str | Path) -> Order | None:
     Raises:
         ValueError: its record is damaged.
     """
-    order: Order | None = from_record(read_record(Path(folder) / "config.json").get("trained"), (Order,))
+    path = Path(folder) / "config.json"
+    record = read_record(path)
+    if record.get("trained") is None:
+        return None
+    try:
+        order: Order = read_part(record, "trained", (Order,))
+        MineWorldSampler().resolved(order).check_choices(MOST_POSITIONS)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return order
 
 
@@ -248,20 +291,36 @@ def load_vq(
         ValueError: a file is damaged or of something else.
     """
     folder = Path(folder)
-    config = from_record(read_config(folder, TOKENIZER)["model"], (VQConfig,))
-    with torch.device("meta"):
-        tokenizer = VQTokenizer(config)
+    tokenizer = _tokenizer(folder, read_config(folder, TOKENIZER), torch.device(device), dtype)
+    verify_golden(folder, partial(of_vq, tokenizer), dtype)
+    return tokenizer
+
+
+def _model(folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype) -> MineWorld:
+    config, entries = read_sizes(record, folder, MineWorldConfig), read_header(folder / WEIGHTS)
+    model = build_outline(lambda: MineWorld(config), entries, folder)
+    _fill(model, model.slots(), folder, entries, device, dtype)
+    return model
+
+
+def _tokenizer(folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype) -> VQTokenizer:
+    config, entries = read_sizes(record, folder, VQConfig), read_header(folder / WEIGHTS)
+    tokenizer = build_outline(lambda: VQTokenizer(config), entries, folder)
     slots = {name: Slot(name) for name, _ in tokenizer.named_parameters()}
-    _fill(tokenizer, slots, folder, torch.device(device), dtype)
+    _fill(tokenizer, slots, folder, entries, device, dtype)
     # What torch declares leaves memory_format out.
-    return tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _fill(
-    model: nn.Module, slots: Mapping[str, Slot], folder: Path, device: torch.device, dtype: torch.dtype
+    model: nn.Module,
+    slots: Mapping[str, Slot],
+    folder: Path,
+    entries: Mapping[str, Entry],
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> None:
     """Give a model on the meta device its weights, one tensor at a time."""
-    entries = read_header(folder / WEIGHTS)
     try:
         check_shapes(model, slots, {name: entry.shape for name, entry in entries.items()})
     except ValueError as error:
@@ -275,8 +334,12 @@ def play_name(folder: Path) -> str:
     """A name for all that decides on the frames, from what `config.json` says of the weights, of the order
     that they are played in, and of the ids that turns have."""
     records = [read_record(path / "config.json") for path in (folder, folder / "tokenizer")]
-    both = "".join(record["weights_sha256"][:12] for record in records)
-    told = {"trained": records[0].get("trained"), "truncate": records[0]["model"].get("truncate")}
+    hashes = [record.get("weights_sha256") for record in records]
+    model = records[0].get("model")
+    if not isinstance(model, dict) or not all(isinstance(value, str) for value in hashes):
+        raise ValueError(f"{folder / 'config.json'} lacks weights_sha256 or model; copy the folder again")
+    both = "".join(value[:12] for value in hashes)
+    told = {"trained": records[0].get("trained"), "truncate": model.get("truncate")}
     if any(told.values()):  # folders that say nothing of it keep their names
         both += json.dumps(told, sort_keys=True)
     return hashlib.sha256(both.encode()).hexdigest()[:12]

@@ -1,0 +1,182 @@
+"""What a model made of a stored input when its folder was written, compared with what it makes of it now.
+
+From the pictures and an action to logits and pictures: altered weights or settings show, and so does code or
+hardware that computes something else. Whole frames are not drawn again: a token whose two likeliest ids are
+nearly equal falls otherwise on every processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from playloop.envs.minecraft import action_vector
+from playloop.nn.archives import read_archive
+from playloop.tokenizers.frames import FrameTokenizer
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
+from playloop.tokenizers.vq import VQTokenizer
+from playloop.worlds.inverse import InverseModel
+from playloop.worlds.mineworld.model import MineWorld
+from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule
+from playloop.worlds.model import WorldModel
+
+GOLDEN = "golden.npz"
+TOLERANCE = {torch.float32: 0.01, torch.float64: 0.01}
+"""Mean difference allowed, as a share of how far the numbers lie apart: processors differ by a millionth."""
+COARSE = 0.2
+"""In half precision."""
+ACTION = {"forward": 1, "jump": 1, "attack": 1, "hotbar.2": 1, "camera": (3.0, -8.0)}
+READ = 8
+"""Tokens of a frame whose logits are kept."""
+
+Arrays = dict[str, np.ndarray]
+
+
+def pictures(count: int, height: int, width: int) -> np.ndarray:
+    """Coloured squares, uint8 [count, height, width, 3]."""
+    rng = np.random.default_rng(0)
+    squares = rng.integers(0, 256, (count, -(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    return squares.repeat(8, 1).repeat(8, 2)[:, :height, :width]
+
+
+def write_golden(folder: Path, made: Arrays) -> None:
+    """Store an input and what was made of it."""
+    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **made)
+
+
+def verify_golden(
+    folder: Path, again: Callable[[Mapping[str, np.ndarray]], Arrays], dtype: torch.dtype = torch.float32
+) -> None:
+    """Compare; nothing happens where a folder has no golden file, as older ones.
+
+    Args:
+        folder: of the model.
+        again: makes the same of the stored input.
+        dtype: that is computed in.
+
+    Raises:
+        ValueError: something else is made of it now, or the file is damaged.
+    """
+    if not (folder / GOLDEN).is_file():
+        return
+    golden = read_archive(folder / GOLDEN)
+    try:
+        now = again(golden)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{folder / GOLDEN} is not of this model ({error}); copy the folder again"
+        ) from error
+    allowed = TOLERANCE.get(dtype, COARSE)
+    for name, values in now.items():
+        if name not in golden or _apart(values, golden[name]) > allowed:
+            raise ValueError(
+                f"{folder}: its {name} are not those that it was written with ({GOLDEN}): weights, settings "
+                "or code are others; copy the folder again, or use the version that wrote it"
+            )
+
+
+def _apart(now: np.ndarray, then: np.ndarray) -> float:
+    """Mean difference as a share of the mean deviation."""
+    if now.shape != then.shape:
+        return np.inf
+    a, b = now.astype(np.float64), then.astype(np.float64)
+    found = np.abs(a - b).mean() / max(np.abs(b - b.mean()).mean(), 1e-9)
+    return float(found) if np.isfinite(found) else np.inf
+
+
+@torch.inference_mode()
+def of_tokenizer(tokenizer: FrameTokenizer, given: Mapping[str, np.ndarray] | None = None) -> Arrays:
+    """Latents of two pictures, and the pictures of stored ids."""
+    images = pictures(2, *_size(tokenizer)) if given is None else given["images"]
+    ids = tokenizer.encode(torch.from_numpy(images)).numpy() if given is None else given["ids"]
+    return {
+        "images": images,
+        "ids": ids,
+        "latents": tokenizer.latents(torch.from_numpy(images)).float().numpy(),
+        "pixels": tokenizer.decode(torch.from_numpy(ids)).numpy(),
+    }
+
+
+@torch.inference_mode()
+def of_inverse(model: InverseModel, given: Mapping[str, np.ndarray] | None = None) -> Arrays:
+    """Logits, and the action with its turn in degrees, of as many pictures as the model sees."""
+    config = model.config
+    frames = pictures(config.frames, config.height, config.width) if given is None else given["frames"]
+    logits = model(torch.from_numpy(frames)[None])
+    told = {"logits": torch.cat(logits, -1).numpy(), "action": model.vectors(logits)}
+    return {"frames": frames, **told}
+
+
+@torch.inference_mode()
+def of_world(
+    model: WorldModel,
+    tokenizer: FrameTokenizer,
+    form: CompactActions,
+    given: Mapping[str, np.ndarray] | None = None,
+) -> Arrays:
+    """What `of_tokenizer` makes, and logits of a frame behind two frames and an action, for every window."""
+    made = of_tokenizer(tokenizer, given)
+    vector = action_vector(ACTION) if given is None else given["vector"]
+    ids = torch.from_numpy(made["ids"])[None]
+    actions = torch.from_numpy(form.encode(vector[None]))[None]
+    level = torch.zeros(1, dtype=torch.int64)
+    logits = [model(ids, actions, window, level)[0, -1] for window in model.schedules]
+    step = max(1, ids.shape[2] // READ)
+    return made | {"vector": vector, "logits": torch.stack(logits)[:, ::step].float().numpy()}
+
+
+@torch.inference_mode()
+def of_vq(tokenizer: VQTokenizer, given: Mapping[str, np.ndarray] | None = None) -> Arrays:
+    """Latents of a picture of two by two tokens, and the picture of stored ids: a whole one takes seconds."""
+    side, device = tokenizer.config.side, tokenizer.quant_conv.weight.device
+    images = pictures(1, 2 * side, 2 * side) if given is None else given["images"]
+    latents = tokenizer.latents(torch.from_numpy(images).to(device))
+    ids = tokenizer.quantize.nearest(latents).cpu().numpy() if given is None else given["ids"]
+    codes = F.embedding(torch.from_numpy(ids).to(device), tokenizer.quantize.embedding.weight)
+    grid = codes.transpose(1, 2).unflatten(2, (2, 2))
+    pixels = tokenizer.decoder(tokenizer.post_quant_conv(grid))
+    return {"images": images, "ids": ids, "latents": _host(latents), "pixels": _host(pixels)}
+
+
+@torch.inference_mode()
+def of_mineworld(
+    model: MineWorld, form: MineWorldActions, given: Mapping[str, np.ndarray] | None = None
+) -> Arrays:
+    """Logits behind a row of tokens and an action; a whole frame takes seconds on a processor."""
+    config, device = model.config, model.head.weight.device
+    vector = action_vector(ACTION) if given is None else given["vector"]
+    row = np.random.default_rng(0).integers(0, config.codes, config.columns)
+    ids = row if given is None else given["ids"]
+    unit = FrameSchedule(1, len(ids), len(ids), form.length)
+    # The first frame of a clip that goes on: the row, the action, and one more row, of which nothing is read.
+    both, actions = np.stack([ids, ids])[None], form.encode(vector)[None, None]
+    sequence = model.sequence(torch.from_numpy(both), torch.from_numpy(actions)).to(device)
+    clip = ClipSchedule(unit, 2)
+    hidden = model.encode(model.token(sequence).to(model.dtype), clip)
+    return {
+        "ids": ids,
+        "vector": vector,
+        "logits": _host(model.head(hidden[:, len(ids) : len(ids) + form.length])),
+    }
+
+
+def _size(tokenizer: FrameTokenizer) -> tuple[int, int]:
+    return tokenizer.config.height, tokenizer.config.width
+
+
+def _host(x: Tensor) -> np.ndarray:
+    return x.float().cpu().numpy()
+
+
+def rounded_network(make: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
+    """A network with weights as they are stored, in bfloat16, on the CPU in float32."""
+    network = make()
+    network.load_state_dict(
+        {name: value.detach().cpu().to(torch.bfloat16).float() for name, value in state.items()}
+    )
+    return network.eval()

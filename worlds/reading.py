@@ -1,0 +1,133 @@
+"""What the files of a world model's folder say, checked before anything is built of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from playloop.core.typed import read_typed
+from playloop.envs.contract import Contract
+from playloop.envs.minecraft import ACTION_NAMES
+from playloop.nn.archives import read_archive
+from playloop.nn.folder import read_record
+from playloop.nn.record import read_part
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
+
+MOST_HZ = 1000.0
+
+
+class Sizes(Protocol):
+    """A network's configuration."""
+
+    def check(self) -> None:
+        """Refuse sizes that do not fit together, with a ValueError."""
+
+
+Config = TypeVar("Config", bound=Sizes)
+
+
+def require(folder: Path, *names: str) -> None:
+    """Refuse a folder that lacks files.
+
+    Raises:
+        FileNotFoundError: says which.
+    """
+    if missing := [name for name in names if not (folder / name).exists()]:
+        raise FileNotFoundError(f"{folder} lacks {' and '.join(missing)}; copy it again")
+
+
+def read_sizes(record: dict[str, Any], folder: Path, kind: type[Config], *classes: type) -> Config:
+    """The "model" of a folder's `config.json`.
+
+    Args:
+        record: of that file.
+        folder: that holds it, for the error.
+        kind: what the model's configuration is.
+        classes: that it may hold.
+
+    Raises:
+        ValueError: it is another one, a field is wrong, or sizes do not fit together; names the file.
+    """
+    try:
+        config: Config = read_part(record, "model", (kind,), classes)
+        config.check()
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
+    return config
+
+
+def read_conventions(folder: Path) -> Contract:
+    """The contract of the game that a world model imitates.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a field is missing or wrong; names the file.
+    """
+    require(folder, "contract.json")
+    path = folder / "contract.json"
+    contract = read_typed(Contract, read_record(path), str(path))
+    if contract.action_names != ACTION_NAMES:
+        raise ValueError(f"{path}: action_names are not MineRL's, which all world models here are made for")
+    if not contract.cameras or not 0 < contract.control_hz <= MOST_HZ:
+        raise ValueError(f"{path}: it needs a camera, and a control_hz above 0 and at most {MOST_HZ:g}")
+    return contract
+
+
+def check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> None:
+    """Refuse a contract whose pictures are not those of the frame tokenizer.
+
+    Raises:
+        ValueError: they have another size; names the file.
+    """
+    camera, declared = next(iter(contract.cameras.items()))
+    if tuple(declared) != size:
+        raise ValueError(
+            f"{folder / 'contract.json'}: camera {camera} is {declared[0]} x {declared[1]}, the tokenizer's "
+            f"frames are {size[0]} x {size[1]}; both must come from one training run"
+        )
+
+
+def read_starts(
+    folder: Path, tokens: int, codes: int, form: CompactActions | MineWorldActions
+) -> tuple[Tensor, Tensor]:
+    """The beginnings of a world model: tokens int64 [S, T, N] and actions int64 [S, T - 1, G].
+
+    Args:
+        folder: of the model.
+        tokens: N, of a frame.
+        codes: of the frame tokenizer.
+        form: of the actions.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the file is damaged, or they are not this model's; names the file.
+    """
+    require(folder, "starts.npz")
+    path = folder / "starts.npz"
+    stored = read_archive(path, "tokens", "actions")
+    frames, actions = stored["tokens"], stored["actions"]
+    if frames.dtype.kind not in "iu" or actions.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path}: tokens and actions are {frames.dtype} and {actions.dtype}, not whole numbers"
+        )
+    if frames.ndim != 3 or 0 in frames.shape[:2] or frames.shape[2] != tokens:
+        raise ValueError(f"{path}: tokens are {frames.shape}, not beginnings of frames of {tokens}")
+    if actions.ndim != 3 or actions.shape[:2] != (len(frames), frames.shape[1] - 1):
+        raise ValueError(f"{path}: actions are {actions.shape}, not those between frames {frames.shape[:2]}")
+    if int(frames.min()) < 0 or int(frames.max()) >= codes:
+        raise ValueError(f"{path}: tokens from {frames.min()} to {frames.max()}, the tokenizer has {codes}")
+    if not _known(actions.astype(np.int64), form):
+        raise ValueError(f"{path}: actions hold numbers that the model's form of an action does not have")
+    return torch.from_numpy(frames.astype(np.int64)), torch.from_numpy(actions.astype(np.int64))
+
+
+def _known(actions: np.ndarray, form: CompactActions | MineWorldActions) -> bool:
+    """Whether actions are what their meaning is written as: both directions are exact."""
+    try:
+        return bool(np.array_equal(form.encode(form.decode(actions)), actions))
+    except (ValueError, IndexError):
+        return False
