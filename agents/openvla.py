@@ -71,7 +71,7 @@ class OpenVLAAgentConfig:
     prompt: str | None = None
     resize: str | None = None
     stated: dict[str, Any] = field(default_factory=dict)
-    step: Any = None
+    step: int | str | None = None
     verify: Verify = "strict"
     gripper: Literal["unit", "opening", "closing"] | None = None
     batch: int = 1

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.policy import PolicyAgentConfig
+from playloop.cli.config import make
 from playloop.policies.checkpoint import load
 from playloop.policies.diffusion import active_rounds
 from playloop.rollouts.compare import compare
@@ -40,9 +41,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
         A row a variant: successes, interval, milliseconds and network evaluations a chunk, and the paired
         test against the first.
     """
-    from hydra.utils import instantiate
-
-    env, console = instantiate(config.env), Console()
+    env, console = make(config.env), Console()
     tasks = OmegaConf.to_container(config.decoder.tasks) if config.decoder.tasks is not None else None
     episodes = env.episodes(tasks, config.decoder.inits, config.seed)
     rows: list[dict[str, Any]] = []

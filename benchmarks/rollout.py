@@ -8,12 +8,12 @@ import time
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.base import Plan
+from playloop.cli.config import make
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.envs.libero import SETTLE_ACTION, LiberoConfig, load_states
@@ -54,7 +54,7 @@ def bench_rollout(config: DictConfig) -> dict[str, Any]:
     Args:
         config: `env` (a LIBERO suite), `episodes`, `steps`, `workers`, `seed`.
     """
-    env: LiberoConfig = instantiate(config.env)
+    env: LiberoConfig = make(config.env)
     env.horizon = config.steps
     episodes = env.episodes([0], int(config.episodes), config.seed)
     rng = np.random.default_rng(config.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
-from playloop.cli.words import is_setting
+from playloop.cli.words import Word, is_setting
 
 COMMON = ("--help", "--debug", "--print-config")
 
@@ -80,11 +81,15 @@ class Arguments:
         return self.out
 
     def resume_command(self) -> str:
-        """The command that continues this run: the same, in the same folder."""
-        words = [word for word in self.words if not word.startswith("out=")]
+        """The command that continues this run, to be pasted into a shell: the same, in the same folder."""
+        words = [word for word in self.words if not (is_setting(word) and Word.parse(word).key == "out")]
         if self.out is not None:
             words.append(f"out={self.out}")
-        return shlex.join(["playloop", self.verb, *words])
+        if processes := os.environ.get("LOCAL_WORLD_SIZE"):  # started by torchrun
+            launcher = ["torchrun", "--nproc-per-node", processes, "-m", "playloop.cli.main"]
+        else:
+            launcher = ["playloop"]
+        return shlex.join([*launcher, self.verb, *words])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -33,6 +33,7 @@ from omegaconf import DictConfig
 from playloop.cli.arguments import Arguments, nearest
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure, make
+from playloop.cli.words import literal
 
 
 def run(arguments: Arguments) -> int:
@@ -66,7 +67,7 @@ def bench_decode(config: DictConfig) -> dict[str, Any]:
 
     if config.openvla.model is not None:
         return _show(config.openvla)
-    config.decode.checkpoint = str(find_checkpoint(config.decode.checkpoint))
+    config.decode.checkpoint = literal(str(find_checkpoint(config.decode.checkpoint)))
     bench = make(config.decode).make()
     report = bench.run()
     console = Console()
@@ -79,7 +80,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
     """Evaluate the decoder's variants; prints while it runs."""
     from playloop.benchmarks.decoder import bench_decoder
 
-    config.decoder.checkpoint = str(find_checkpoint(config.decoder.checkpoint))
+    config.decoder.checkpoint = literal(str(find_checkpoint(config.decoder.checkpoint)))
     return bench_decoder(config)
 
 
@@ -88,7 +89,7 @@ def bench_world(config: DictConfig) -> dict[str, Any]:
     if config.mineworld.model is not None:
         return _show(config.mineworld)
     if config.world.checkpoint is not None:
-        config.world.checkpoint = str(find_checkpoint(config.world.checkpoint))
+        config.world.checkpoint = literal(str(find_checkpoint(config.world.checkpoint)))
     return _show(config.world)
 
 

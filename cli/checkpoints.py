@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import nearest
+from playloop.cli.words import literal
+from playloop.core.files import read_json
 from playloop.envs.contract import Contract
 
 FITTING = "auto"
@@ -49,9 +50,9 @@ def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> 
         if isinstance(value, DictConfig):
             find_checkpoints(value, contract)
         elif name == "checkpoint" and value == FITTING and contract is not None:
-            settings[name] = str(fitting_policy(contract))
+            settings[name] = literal(str(fitting_policy(contract)))
         elif name in ("checkpoint", "inverse") and value is not None:
-            settings[name] = str(find_checkpoint(value))
+            settings[name] = literal(str(find_checkpoint(value)))
 
 
 def fitting_policy(contract: Contract) -> Path:
@@ -63,7 +64,7 @@ def fitting_policy(contract: Contract) -> Path:
     for folder in shipped_checkpoints().values():
         declared = folder / "contract.json"
         if declared.is_file():
-            made_for = Contract.from_json(json.loads(declared.read_text()))
+            made_for = Contract.from_json(read_json(declared))
             if not made_for.differences(contract):
                 return folder
     raise ValueError(

@@ -6,18 +6,18 @@ filled in from the dataclass, so that every field can be set and is written into
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.cli.arguments import Arguments, nearest
 from playloop.cli.declared import check_settings, hint_of
-from playloop.cli.fields import fill
+from playloop.cli.fields import build, fill
 from playloop.cli.words import Word
 
 
@@ -85,13 +85,17 @@ def check_devices(config: DictConfig) -> None:
 
 
 def make(node: DictConfig) -> Any:
-    """The object that a node with `_target_` describes, with plain lists and dicts inside."""
-    return instantiate(node, _convert_="all")
+    """The object that a node with `_target_` describes, with plain lists and dicts inside.
+
+    Raises:
+        ValueError: its class is not there, or does not take these settings.
+    """
+    return build(plain(node))
 
 
 def make_all_but(config: DictConfig, *names: str) -> Any:
     """The object that a verb's settings describe, but for those that are the verb's own."""
-    return make(DictConfig({name: value for name, value in config.items() if name not in names}))
+    return make(OmegaConf.masked_copy(config, [str(name) for name in config if name not in names]))
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -141,6 +145,7 @@ def hydra() -> Iterator[None]:
         yield
 
 
+@cache
 def chosen_groups(verb: str) -> dict[str, list[str]]:
     """Group → options, of the groups in the verb's defaults list."""
     loader = GlobalHydra.instance().config_loader()
@@ -183,7 +188,8 @@ def apply(word: Word, config: DictConfig, free: list[str], verb: str) -> None:
         del (OmegaConf.select(config, parent) if parent else config)[name]
     else:
         value = word.value(hint_of(config, verb, key))
-        OmegaConf.update(config, key, value, merge=True, force_add=True)
+        parts = isinstance(value, Mapping) and isinstance(OmegaConf.select(config, key), DictConfig)
+        OmegaConf.update(config, key, value, merge=parts, force_add=True)
 
 
 def full_key(key: str, known: list[str], free: list[str]) -> str:

@@ -23,13 +23,17 @@ Examples:
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
 from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
-from playloop.cli.words import Word
+from playloop.cli.words import Word, literal
+from playloop.envs.episode import Episode
 
 MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 
@@ -53,9 +57,29 @@ def run(arguments: Arguments) -> int:
     from playloop.rollouts.evaluate import evaluate
 
     out = arguments.choose_out(config.out)
-    evaluate(env, agent, episodes, out, config.workers, config.videos, settings, arguments.command)
+    summary = evaluate(env, agent, episodes, out, config.workers, config.videos, settings, arguments.command)
     print(f"Results: {out}  (to continue or repeat: {arguments.resume_command()})")
-    return 0
+    return tell_errors(summary["result"])
+
+
+def tell_errors(result: dict[str, Any]) -> int:
+    """Say that episodes could not be judged; returns the exit status: 1 if none of them was.
+
+    Args:
+        result: of `rollouts.summary.summarize`.
+    """
+    lines = [line for line in result["episodes"] if line["error"] is not None]
+    if not lines:
+        return 0
+    first, none_judged = lines[0], not result["overall"]["episodes"]
+    count = "every episode was" if none_judged else f"{len(lines)} of {result['asked']} episodes were"
+    meaning = "there is no success rate" if none_judged else "the rates are of the others"
+    print(
+        f"playloop eval: {count} an error, so {meaning}; the same command tries again. "
+        f"{Episode.from_json(first).key}: {first['error']}",
+        file=sys.stderr,
+    )
+    return int(none_judged)
 
 
 def sampler_of(words: list[str]) -> list[str]:
@@ -94,7 +118,7 @@ def judge_world(arguments: Arguments) -> int:
     if config is None:
         return 0
     if config.evaluation.inverse is not None:
-        config.evaluation.inverse = str(find_checkpoint(str(config.evaluation.inverse)))
+        config.evaluation.inverse = literal(str(find_checkpoint(str(config.evaluation.inverse))))
     world, evaluation = find_checkpoint(str(config.world)), make(config.evaluation)
 
     from playloop.worlds.evaluation.run import evaluate_world

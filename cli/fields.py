@@ -33,6 +33,27 @@ def fill(config: DictConfig) -> DictConfig:
     return config
 
 
+def build(settings: Any) -> Any:
+    """The objects that plain settings describe: what has a `_target_` is made of it, from the inside out.
+
+    Hydra's `instantiate` would read text once more, and take a `${` in a file's name for a reference.
+
+    Raises:
+        ValueError: a class is not there, or does not take these settings.
+    """
+    if isinstance(settings, list):
+        return [build(item) for item in settings]
+    if not isinstance(settings, Mapping):
+        return settings
+    made = {name: build(value) for name, value in settings.items() if name not in ("_target_", "_convert_")}
+    if "_target_" not in settings:
+        return made
+    try:
+        return find(settings["_target_"])(**made)
+    except TypeError as error:
+        raise ValueError(f"{settings['_target_']}: {error}") from error
+
+
 def name_class(config: DictConfig, name: str, hint: Any) -> None:
     """Give a section, or each of several named ones, the class of its annotation where it names none."""
     section = None if OmegaConf.is_missing(config, name) else config._get_node(name)

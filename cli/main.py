@@ -1,4 +1,4 @@
-"""`playloop VERB …`: find the verb, run it, and turn what goes wrong into one sentence."""
+"""`playloop VERB …`: find the verb, run it, and turn what goes wrong into a sentence."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(arguments)
     except KeyboardInterrupt:
-        say(f"Interrupted. Continue with: {arguments.resume_command()}")
+        say("Interrupted." + (f" Continue with: {arguments.resume_command()}" if arguments.out else ""))
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has gone; stdout goes elsewhere so that the interpreter's last flush is quiet.
@@ -101,14 +101,15 @@ def usage() -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """The error's own message; Hydra wraps what a target raised, and the inner one says more."""
+    """The error's own message, line by line; where Hydra wraps another error, that one says more."""
     while (
         isinstance(error, HydraException) and error.__cause__ is not None and str(error.__cause__) != "None"
     ):
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
+    return "\n".join(lines) or type(error).__name__
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure, make
+from playloop.cli.words import literal
 
 
 def run(arguments: Arguments) -> int:
@@ -28,8 +29,8 @@ def run(arguments: Arguments) -> int:
 
     find_checkpoints(config.env)
     find_checkpoints(config.agent, make(config.env).contract())
-    config.out = str(arguments.choose_out(config.out))
-    config.command = arguments.command
+    out = arguments.choose_out(config.out)
+    config.out, config.command = literal(str(out)), literal(arguments.command)
     record(config)
-    print(f"Data set: {config.out}  (to continue: {arguments.resume_command()})")
+    print(f"Data set: {out}  (to continue: {arguments.resume_command()})")
     return 0

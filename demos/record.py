@@ -8,10 +8,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from playloop.cli.config import make
 from playloop.cli.selection import select_tasks
 from playloop.core.locks import FolderLock
 from playloop.demos.assemble import assemble
@@ -125,7 +125,7 @@ def _plan(config: DictConfig) -> Recording:
     for name in ("episodes", "stride"):
         if config[name] < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
-    env, agent = instantiate(config.env), instantiate(config.agent)
+    env, agent = make(config.env), make(config.agent)
     tasks = select_tasks(config, env)
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
     agent = agent.make()

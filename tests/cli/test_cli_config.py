@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from omegaconf import OmegaConf
 
-from playloop.cli.config import check_devices, demand, group_options, load, make, plain
+from playloop.cli.config import check_devices, demand, load, make, plain
 from playloop.envs.toy import ToyReachConfig
 
 TOY = ["env=toy", "agent=random"]
@@ -56,14 +55,6 @@ def test_misspellings_are_answered_with_the_nearest(words, complaint):
     with pytest.raises(ValueError) as error:
         load("eval", words)
     assert complaint in str(error.value)
-
-
-@pytest.mark.parametrize("verb", ["eval", "record", "train", "bench"])
-def test_every_option_of_every_group_composes(verb):
-    for group, options in group_options(verb).items():
-        assert options
-        for option in options:
-            assert "_target_: playloop." in OmegaConf.to_yaml(load(verb, [f"{group}={option}"])[group])
 
 
 def test_a_section_is_no_free_mapping():

@@ -9,14 +9,18 @@ import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
+from playloop.envs.episode import Episode
 from playloop.rollouts.store import EpisodeStore
 
 TOY = ["env=toy", "agent=random"]
+STRANGE = """实验 (1) it's $HOME ${x} `id` [a],b=c: "q" * \\ & ; # ~é"""
+"""A folder's name."""
 
 
 def test_help_names_every_verb(capsys):
@@ -80,10 +84,10 @@ class Broken:
         raise RuntimeError("no kernel\nfor this device")
 
 
-def test_what_fails_on_the_way_is_one_sentence_and_says_how_to_see_more(tmp_path, capsys):
+def test_what_fails_on_the_way_keeps_its_lines_and_says_how_to_see_more(tmp_path, capsys):
     words = ["eval", "env=toy", "agent._target_=test_cli_main.Broken", f"out={tmp_path}/run"]
     assert main(words) == 2
-    wanted = "playloop eval: no kernel for this device (--debug shows where)\n"
+    wanted = "playloop eval: no kernel\nfor this device (--debug shows where)\n"
     assert capsys.readouterr().err.endswith(wanted)
     with pytest.raises(RuntimeError):
         main([*words, "--debug"])
@@ -94,7 +98,7 @@ def test_a_folder_in_use_is_one_sentence(tmp_path, capsys):
     assert main(["eval", *TOY, f"out={tmp_path}"]) == 2
     store.close()
     error = capsys.readouterr().err
-    assert "another run is writing to" in error and "Traceback" not in error and error.count("\n") == 1
+    assert "is being written by" in error and "Traceback" not in error and error.count("\n") == 1
 
 
 def test_debug_shows_the_traceback():
@@ -102,11 +106,41 @@ def test_debug_shows_the_traceback():
         main(["eval", *TOY, "sed=1", "--debug"])
 
 
-def test_the_resume_command_names_the_folder():
-    arguments = Arguments.parse(["eval", "seed=1", "task=a b", "out=", "--debug"])
+def test_the_resume_command_names_the_folder(monkeypatch):
+    arguments = Arguments.parse(["eval", "seed=1", "task=a b", "+out=", "--debug"])
     out = arguments.choose_out(None)
     assert str(out).startswith("runs/eval-")
     assert arguments.resume_command() == f"playloop eval seed=1 'task=a b' out={out}"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    launcher = "torchrun --nproc-per-node 4 -m playloop.cli.main eval seed=1"
+    assert arguments.resume_command().startswith(launcher)
+
+
+def test_the_printed_resume_command_can_be_pasted(tmp_path, monkeypatch, capsys):
+    """Through a real shell, for a folder whose name needs every kind of quoting."""
+    monkeypatch.chdir(tmp_path)
+    shell = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    assert main(["eval", *TOY, "tasks=[0]", "inits=1", "workers=0", "videos=none", f"out={STRANGE}"]) == 0
+    out, _ = capsys.readouterr()
+    command = out.partition("(to continue or repeat: ")[2].strip().removesuffix(")")
+    again = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=shell, check=True)
+    assert again.stdout == out
+    assert [path.name for path in tmp_path.iterdir()] == [STRANGE]
+    assert len((tmp_path / STRANGE / "episodes.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("inits", "status"), [("inits=1", 1), ("inits=2", 0)])
+def test_the_status_says_whether_anything_was_judged(tmp_path, capsys, inits, status):
+    recorded = Episode("toy_reach", 0, 1)
+    np.savez(tmp_path / f"{recorded.key}.npz", actions=np.zeros((40, 2), np.float32))
+    words = ["env=toy", "agent=replay", f"folder={tmp_path}", "tasks=[0]", inits, "workers=0", "videos=none"]
+    assert main(["eval", *words, f"out={tmp_path}/run"]) == status
+    out, err = capsys.readouterr()
+    said = err.splitlines()[-1]
+    assert f"Results: {tmp_path}/run" in out
+    assert "toy_reach-task00-init000-seed0: ValueError: no actions are recorded" in said
+    assert ("every episode was an error, so there is no success rate" in said) == (status == 1)
+    assert ("1 of 2 episodes were an error, so the rates are of the others" in said) == (status == 0)
 
 
 def test_the_reader_may_leave_early():

@@ -1,0 +1,191 @@
+"""Every setting of every verb is of its declared type before anything starts; text is taken as typed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from playloop.cli.config import apply, flat, group_options, load, make, plain
+from playloop.cli.declared import check_settings, hint_of, holds_settings
+from playloop.cli.main import main
+from playloop.cli.words import Word, options
+from playloop.envs.toy import ToyFault, ToyReachConfig
+
+YAMLS = sorted(path.stem for path in Path(str(resources.files("playloop.configs"))).glob("*.yaml"))
+STRANGE = [
+    "runs/实验1",
+    "a=9",
+    "a,b",
+    "20241129",
+    "2024_11_29",
+    "1e3",
+    "true",
+    "a (1)",
+    "[a",
+    "it's",
+    "$x:${y}",
+]
+TOY = ["env=toy", "agent=random"]
+
+
+def configurations() -> dict[str, tuple[str, list[str]]]:
+    """Name → verb and words: every verb as it comes, and every option of every group once."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for verb in YAMLS:
+        found[verb] = verb, []
+        for group, names in group_options(verb).items():
+            found |= {f"{group}={name}": (verb, [f"{group}={name}"]) for name in names}
+    return found
+
+
+CONFIGURATIONS = configurations()
+
+
+def wrong_words(hint: Any) -> list[str]:
+    """Values that are of no type that the annotation admits."""
+    kinds = options(hint)
+    if str in kinds:
+        return [] if type(None) in kinds else ["null"]
+    if dict in kinds or holds_settings(hint):
+        return ["abc", "3"]
+    return ["abc", "true" if {int, float} & kinds else "3"]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_wrong_type_in_any_setting_is_one_sentence_that_names_it(name):
+    verb, words = CONFIGURATIONS[name]
+    config = load(verb, words)
+    check_settings(config, verb)
+    checked = 0
+    for key, before in flat(config).items():
+        if key.endswith(("_target_", "_convert_")) or str(before).startswith("${"):
+            continue
+        if "=" in name and not key.startswith(name.partition("=")[0]):
+            continue  # seen with the verb's own
+        hint = hint_of(config, verb, key)
+        assert hint is not Any or key.endswith((".policy", ".expert", ".instructions")), (
+            f"{key} is undeclared"
+        )
+        for text in wrong_words(hint) if hint is not Any else ():
+            with pytest.raises(ValueError) as error:
+                apply(Word.parse(f"{key}={text}"), config, [], verb)
+                check_settings(config, verb)
+            assert str(error.value).startswith(f"{key}=") and "\n" not in str(error.value), (key, text)
+            OmegaConf.update(config, key, before, merge=False)
+            checked += 1
+    assert checked or name in ("agent=replay",)
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("workers=-1", "workers=-1: use a whole number of at least 0"),
+        (
+            "inits=0",
+            "inits=0: use a whole number of at least 1 or a whole number of at least 0 (as a list) or null",
+        ),
+        ("env.tasks=0", "env.tasks=0: use a whole number of at least 1"),
+        ("step_seconds=-0.5", "env.step_seconds=-0.5: use a finite number of at least 0"),
+        ("step_seconds=nan", "env.step_seconds=nan: use a finite number"),
+        ("step_seconds={a: 1}", "env.step_seconds={'a': 1}: use a finite number"),
+        ("env.horizon=1e3", "env.horizon=1000.0: use a whole number"),
+        ("env.horizon='7'", "env.horizon='7': use a whole number"),
+        ("seed=1,2", "seed=1,2 gives several values; give one, or a list in brackets"),
+        ("~seed", "seed is taken away, and playloop eval needs it"),
+        ("agent=null", "agent=null: there is no such agent"),
+        ("~agent", "agent is taken away"),
+        ("+env.horizn=3", "there is no setting 'env.horizn' (did you mean \"horizon\"?)"),
+        ("+sed=3", "there is no setting 'sed' (did you mean \"seed\"?)"),
+        ("env.fault={episode: a, kind: 3, counter: b}", "env.fault.kind=3: use text"),
+        ("env.fault={kin: hang}", "there is no setting 'env.fault.kin' (did you mean \"kind\"?)"),
+        ("agent._target_=test_cli_settings.Plugin", "agent.needed"),
+    ],
+)
+def test_wrong_values_end_before_anything_is_built(tmp_path, capsys, monkeypatch, word, complaint):
+    monkeypatch.setattr(ToyReachConfig, "contract", lambda self: pytest.fail("something is built"))
+    assert main(["eval", *TOY, f"out={tmp_path}/run", word]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("playloop eval: ") and complaint in err and err.count("\n") == 1 and not out
+    assert not (tmp_path / "run").exists()
+
+
+@dataclass
+class Plugin:
+    """Somebody's agent, whose file knows nothing of ours."""
+
+    needed: int
+    rate: float = 0.5
+
+
+class Undeclared:
+    """One without a dataclass."""
+
+    def __init__(self, rate: float = 0.5, **others: Any) -> None:
+        self.rate, self.others = rate, others
+
+
+def test_plugins_are_checked_by_their_annotations():
+    dataclass_ = [*TOY, "agent._target_=test_cli_settings.Plugin"]
+    check_settings(load("eval", [*dataclass_, "needed=3", "rate=1"]), "eval")
+    plain_class = [*TOY, "agent._target_=test_cli_settings.Undeclared"]
+    check_settings(load("eval", [*plain_class, "+agent.rate=2.0", "+agent.other=x"]), "eval")
+    for words in ([*dataclass_, "needed=x"], [*plain_class, "+agent.rate=x"]):
+        with pytest.raises(ValueError, match=r"agent\.(needed|rate)='x': use a"):
+            check_settings(load("eval", words), "eval")
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_text_is_taken_as_typed(text):
+    config = load("eval", [*TOY, f"out={text}", "agent=replay", f"agent.folder={text}"])
+    check_settings(config, "eval")
+    assert plain(config)["out"] == plain(config)["agent"]["folder"] == make(config.agent).folder == text
+    trained = load("train", [f"data={text}", "out=x"])
+    assert plain(trained)["data"] == plain(trained)["training"]["task"]["data"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("[a, b]", ["a", "b"]),
+        ("[runs/实验1,20241129,1e3]", ["runs/实验1", "20241129", "1e3"]),
+        ("""["a,b", 'it is', c d]""", ["a,b", "it is", "c d"]),
+        ("[]", []),
+        ("[~/a]", [os.path.expanduser("~/a")]),
+        ("~/a", os.path.expanduser("~/a")),
+    ],
+)
+def test_lists_of_texts_and_home(text, wanted):
+    config = load("train", [f"data={text}", "out=x"])
+    check_settings(config, "train")
+    assert plain(config)["data"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [
+        ("task=3", 3),
+        ("task=put 3, (4) here", "put 3, (4) here"),
+        ("tasks=[1, 'a, b', c]", [1, "a, b", "c"]),
+        ("videos=2", 2),
+        ("videos=all", "all"),
+        ("out=null", None),
+        ("inits=[1,2]", [1, 2]),
+    ],
+)
+def test_numbers_lists_and_text_are_told_apart_by_type(word, wanted):
+    config = load("eval", [*TOY, word])
+    check_settings(config, "eval")
+    assert plain(config)[word.partition("=")[0]] == wanted
+
+
+def test_a_part_is_made_of_its_declared_class():
+    fault = make(load("eval", [*TOY, "env.fault={episode: a, kind: hang, counter: b}"]).env).fault
+    assert fault == ToyFault("a", "hang", "b")
+    policy = load("train", ["+policy.cameras.front={pool: 1}", "data=a", "out=b"]).policy
+    assert make(policy).cameras["front"].pool == 1
