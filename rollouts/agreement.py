@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from playloop.envs.simpler.published import REAL, SIMULATED, TASKS
+from playloop.rollouts.compare import read_contract
 from playloop.rollouts.store import read_results
 
 
@@ -73,7 +73,15 @@ def simulated_rates(runs: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     Raises:
         ValueError: a folder holds no judged episode of a published task, or not the published protocol.
     """
-    found: dict[str, dict[str, float]] = {}
+    return {
+        name: {policy: float(np.mean(wins)) for policy, wins in outcomes.items()}
+        for name, outcomes in simulated_outcomes(runs).items()
+    }
+
+
+def simulated_outcomes(runs: Mapping[str, Path]) -> dict[str, dict[str, list[bool]]]:
+    """Task → policy → success of every judged episode; see `simulated_rates`."""
+    found: dict[str, dict[str, list[bool]]] = {}
     for policy, folder in runs.items():
         _check_protocol(folder)
         judged = [result for result in read_results(folder) if result.error is None]
@@ -81,15 +89,33 @@ def simulated_rates(runs: Mapping[str, Path]) -> dict[str, dict[str, float]]:
             for number, name in enumerate(names):
                 wins = [r.success for r in judged if (r.episode.suite, r.episode.task) == (suite, number)]
                 if wins:
-                    found.setdefault(name, {})[policy] = float(np.mean(wins))
-        if not any(policy in rates for rates in found.values()):
+                    found.setdefault(name, {})[policy] = wins
+        if not any(policy in outcomes for outcomes in found.values()):
             raise ValueError(f"{folder} has no judged episode of {' or '.join(TASKS)}; use env=simpler")
     return found
 
 
+def shortfalls(runs: Mapping[str, Path]) -> list[str]:
+    """Which rates are of fewer episodes than the published protocol has, a phrase each."""
+    from playloop.envs.simpler.config import (
+        SimplerConfig,
+    )  # the simulator's side, which published tables need not
+
+    wanted = {
+        name: len(SimplerConfig(suite).episodes([number]))
+        for suite, names in TASKS.items()
+        for number, name in enumerate(names)
+    }
+    return [
+        f"{policy}, {name.replace('_', ' ')}: {len(wins)} of {wanted[name]} episodes"
+        for name, outcomes in simulated_outcomes(runs).items()
+        for policy, wins in outcomes.items()
+        if len(wins) < wanted[name]
+    ]
+
+
 def _check_protocol(folder: Path) -> None:
-    contract = json.loads((folder / "config.json").read_text()).get("contract", {})
-    protocol = str(contract.get("protocol", ""))
+    protocol = str(read_contract(folder).get("protocol", ""))
     if any(word in protocol for word in ("success=", "horizon=")):
         raise ValueError(f"{folder} was judged by {protocol!r}; real robots were judged by the standard rule")
 
@@ -97,14 +123,22 @@ def _check_protocol(folder: Path) -> None:
 def agreement_table(runs: Mapping[str, Path]) -> Table:
     """A row a task: the published simulator, or what `runs` hold, against the published real robots.
 
+    Below it stands which rates are of fewer episodes than published; a task of one policy has no ranking.
+
     Raises:
         ValueError: see `simulated_rates` and `agreement`.
     """
     rates = simulated_rates(runs) if runs else SIMULATED
-    table = Table(show_edge=False, pad_edge=False)
+    incomplete = shortfalls(runs) if runs else []
+    caption = f"Incomplete: {'; '.join(incomplete)}" if incomplete else None
+    table = Table(show_edge=False, pad_edge=False, caption=caption)
+    ranked = [name for name, simulated in rates.items() if len(simulated.keys() & REAL[name].keys()) > 1]
     for heading in ("task", "policies", "MMRV", "Pearson r"):
         table.add_column(heading, justify="left" if heading == "task" else "right")
     for name, simulated in rates.items():
+        if ranked and name not in ranked:
+            table.add_row(name.replace("_", " "), str(len(simulated)), "–", "–")
+            continue
         found = agreement(simulated, REAL[name])
         correlated = "–" if np.isnan(found.pearson) else f"{found.pearson:.3f}"
         table.add_row(name.replace("_", " "), str(len(found.policies)), f"{found.mmrv:.3f}", correlated)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from playloop.envs.episode import Episode
 from playloop.rollouts.differences import differences
+from playloop.rollouts.ledger import read_config
 from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.statistics import Pairs, mcnemar_exact, paired_difference
 from playloop.rollouts.store import read_results
@@ -89,17 +89,28 @@ def compare(first: Path, second: Path) -> Comparison:
 
 
 def _check_contracts(first: Path, second: Path) -> None:
-    contracts = []
-    for folder in (first, second):
-        path = Path(folder) / "config.json"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; give a folder that `playloop eval` wrote")
-        contracts.append(json.loads(path.read_text()).get("contract", {}))
-    if changed := differences(*contracts):
+    if changed := differences(read_contract(first), read_contract(second)):
         raise ValueError(
             f"the evaluations judge differently ({'; '.join(changed)}), so their episodes make no "
             "pairs; evaluate both under one protocol"
         )
+
+
+def read_contract(folder: Path) -> dict[str, Any]:
+    """Conventions and protocol under which an evaluation's episodes were judged, as JSON.
+
+    Raises:
+        FileNotFoundError: the folder holds no evaluation.
+        ValueError: its `config.json` is damaged, or that of something else.
+    """
+    path = Path(folder) / "config.json"
+    config = read_config(path)
+    if config is None:
+        raise FileNotFoundError(f"{path} does not exist; give a folder that `playloop eval` wrote")
+    contract = config.get("contract")
+    if not isinstance(contract, dict):
+        raise ValueError(f"{path} is not of an evaluation; give a folder that `playloop eval` wrote")
+    return contract
 
 
 def _judged(folder: Path) -> tuple[dict[Episode, EpisodeResult], int]:

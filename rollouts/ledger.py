@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playloop.core.files import read_json, write_json
+from playloop.core.files import LFS_HEADER, check_pointer, read_json, write_json
 from playloop.core.locks import FolderLock
 from playloop.rollouts.differences import differences
 
@@ -170,7 +170,9 @@ def read_lines(path: Path, parse: Callable[[Any, str], Record]) -> list[Record]:
 
 def _values(path: Path) -> list[Any]:
     values = []
-    *lines, _torn = path.read_bytes().split(b"\n")
+    content = path.read_bytes()
+    check_pointer(path, content[: len(LFS_HEADER)])
+    *lines, _torn = content.split(b"\n")
     for number, line in enumerate(lines, 1):
         try:
             values.append(json.loads(line.decode()))

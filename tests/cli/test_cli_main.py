@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
 from playloop.envs.episode import Episode
+from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.store import EpisodeStore
 
 TOY = ["env=toy", "agent=random"]
@@ -176,3 +177,31 @@ def wait_for(condition, process, seconds=60.0):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end, "the run does not start"
         time.sleep(0.05)
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize("name", ["config.json", "episodes.jsonl"])
+@pytest.mark.parametrize("content", [b"", LFS, b'{"contract": ', b"\xff\xfe\n", b"[1]\n", b"{}\n", None])
+def test_damaged_results_are_named_with_what_to_do(tmp_path, capsys, name, content):
+    folder = tmp_path / "run"
+    store = EpisodeStore(folder, {"contract": {"protocol": "standard"}})
+    store.append(EpisodeResult(Episode("bridge", 0, 0), True, 3, 1.0))
+    store.close()
+    (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+    for words in (["compare", str(folder), str(folder)], ["agreement", f"rt-1-x={folder}"]):
+        assert main(words) == 2
+        _, err = capsys.readouterr()
+        assert str(folder) in err and err.count("\n") == 1
+        assert any(
+            fix in err
+            for fix in (
+                "give ",
+                "git lfs pull",
+                "put it back",
+                "delete that line",
+                "evaluate both",
+                "use env",
+            )
+        )

@@ -83,6 +83,15 @@ def test_rates_of_runs_are_ranked_against_the_real_robots(tmp_path):
         f"{agreement(rates['carrot_on_plate'], REAL['carrot_on_plate']).mmrv:.3f}",
     ]
     assert list(table.columns[3].cells) == ["1.000", "–"]
+    assert table.caption is not None and "rt-1-x, spoon on towel: 4 of 24 episodes" in table.caption
+
+
+def test_a_task_of_one_policy_has_no_ranking_and_hides_no_other(tmp_path):
+    runs = {"rt-1-x": _run(tmp_path / "a", (0, 0)), "octo-base": _run(tmp_path / "b", (1,))}
+    table = agreement_table(runs)
+    assert list(table.columns[1].cells) == ["2", "1"] and list(table.columns[2].cells) == ["0.000", "–"]
+    with pytest.raises(ValueError, match="fewer than two"):
+        agreement_table({"rt-1-x": runs["rt-1-x"]})
 
 
 def test_the_published_table_has_all_nine_tasks():
