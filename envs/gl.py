@@ -50,8 +50,8 @@ def advice() -> str:
     loaded = getattr(sys.modules.get("OpenGL.platform"), "PLATFORM", None)
     if loaded is not None and not type(loaded).__name__.lower().startswith(backend):
         return (
-            f"OpenGL was imported before Playloop, and chose {type(loaded).__name__}; set MUJOCO_GL={backend} "
-            f"PYOPENGL_PLATFORM={backend} before Python starts"
+            f"OpenGL was imported before Playloop, and chose {type(loaded).__name__}; set "
+            f"MUJOCO_GL={backend} PYOPENGL_PLATFORM={backend} before Python starts"
         )
     return MISSING_GL
 

@@ -18,7 +18,7 @@ from playloop.core.annotations import Count, Natural
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import FRESH, Episode, choose_episodes
-from playloop.envs.gl import choose_backend
+from playloop.envs.upstream import load_libero, load_robosuite
 
 SETTLE_STEPS = 10
 """Steps of no motion before an episode counts: objects are stored a little above their support."""
@@ -185,6 +185,8 @@ class LiberoEnv(ArmEnv):
         super().begin(episode)
 
     def _load(self, episode: Episode) -> Any:
+        load_robosuite()
+        load_libero()
         from libero.libero.envs import TASK_MAPPING
         from libero.libero.envs.bddl_utils import get_problem_info
 
@@ -226,17 +228,14 @@ def suite_tasks(suite: str) -> tuple[LiberoTask, ...]:
         ValueError: an unknown suite, with the nearest known one.
         ModuleNotFoundError: LIBERO is not installed, with the command that installs it.
     """
-    choose_backend()
-    try:
-        from libero.libero import get_libero_path
-        from libero.libero.benchmark.libero_suite_task_map import libero_task_map
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("LIBERO is not installed: pip install 'playloop[libero]'") from error
+    own = load_libero().get_default_path_dict()
+    from libero.libero.benchmark.libero_suite_task_map import libero_task_map
+
     if suite not in libero_task_map:
         near = difflib.get_close_matches(suite, libero_task_map, 1)
         raise ValueError(f"no LIBERO suite {suite!r}; did you mean {near[0] if near else 'libero_object'!r}?")
-    scenes = Path(os.path.abspath(get_libero_path("bddl_files"))) / suite
-    states = Path(os.path.abspath(get_libero_path("init_states"))) / suite
+    scenes = Path(os.path.abspath(own["bddl_files"])) / suite
+    states = Path(os.path.abspath(own["init_states"])) / suite
     if not scenes.is_dir():
         raise ValueError(f"the installed LIBERO package lists {suite!r} but carries no scenes for it")
     return tuple(

@@ -10,7 +10,7 @@ from playloop.core.annotations import Count
 from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode, choose_episodes
-from playloop.envs.gl import choose_backend
+from playloop.envs.upstream import load_robosuite
 
 SUITE = "robosuite"
 TASKS = {
@@ -83,11 +83,7 @@ class RobosuiteEnv(ArmEnv):
         return ["cubeA", "cubeB"] if type(self._simulation).__name__ == "Stack" else []
 
     def _load(self, episode: Episode) -> Any:
-        choose_backend()
-        try:
-            import robosuite  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("robosuite is not installed: pip install 'playloop[libero]'") from error
+        load_robosuite()
         from robosuite.environments.base import REGISTERED_ENVS
 
         return remembering(REGISTERED_ENVS[_name(episode)])(**headless_panda())

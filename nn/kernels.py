@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from playloop.core.caches import compiled
 from playloop.nn.sampling import COLDEST
 
 TILE = 4
@@ -25,7 +25,7 @@ _E2 = (1.0, 0.69314718, 0.24022651, 0.05550411, 0.00961813, 0.00133336)
 
 def fast(function: Callable[..., Any]) -> Any:
     """Compile; sums may be reordered, which is what vectors need."""
-    return numba.njit(fastmath=True, nogil=True, cache=True)(function)
+    return compiled(function, fastmath=True, nogil=True)
 
 
 def quantize_rows(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
