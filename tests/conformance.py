@@ -10,26 +10,40 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from determinism import check_determinism, in_fresh_process
 from gymnasium.utils.env_checker import check_env as check_gymnasium
+from traces import Act, wild
 
 from playloop.agents.base import Agent
 from playloop.envs.contract import Contract, PlayEnv
 from playloop.envs.episode import Episode
 from playloop.policies.base import Policy
 
-STEPS = 12
+STEPS = 20
 
 
-def check_env(make: Callable[[], PlayEnv], steps: int = STEPS) -> None:
+def check_env(
+    make: Callable[[], PlayEnv],
+    steps: int = STEPS,
+    act: Act = wild,
+    moves: str = "",
+    tasks: list[int] | None = None,
+    fresh: bool = False,
+) -> None:
     """Gymnasium's own checks, the contract against what is observed, and determinism to the bit.
 
     Args:
         make: builds the environment.
         steps: actions an episode; an episode that ends earlier is compared up to there.
+        act: chooses the actions; those of an engine with contacts should touch something.
+        moves: the actions must change some truth whose name begins so, such as "object/".
+        tasks: whose first episode is checked; None for the first task alone.
+        fresh: compare with a fresh process, too; `make` and `act` must survive pickling.
     """
     env = make()
     try:
@@ -39,10 +53,24 @@ def check_env(make: Callable[[], PlayEnv], steps: int = STEPS) -> None:
         episodes = env.episodes()
         assert len({episode.key for episode in episodes}) == len(episodes), "two episodes have one key"
         check_contract(env, episodes[0])
-        if env.contract.deterministic:
-            check_determinism(env, episodes[0], episodes[-1], steps)
+        if not env.contract.deterministic:
+            print("determinism is not checked: the contract declares deterministic=False")
+            return
+        chosen = [choose(episodes, task) for task in ([episodes[0].task] if tasks is None else tasks)]
+        firsts = [some[0] for some in chosen]
+        with in_fresh_process(make, firsts, steps, act) if fresh else nullcontext() as compare:
+            traces = [check_determinism(env, some, steps, act, moves) for some in chosen]
+            if compare:
+                compare(traces)
     finally:
         env.close()
+
+
+def choose(episodes: list[Episode], task: int) -> list[Episode]:
+    """A task's first episode, its last, and one of another task, as far as there are any."""
+    mine = [episode for episode in episodes if episode.task == task]
+    other = [episode for episode in episodes if episode.task != task][-1:]
+    return list(dict.fromkeys([mine[0], mine[-1], *other]))
 
 
 def check_contract(env: PlayEnv, episode: Episode) -> None:
@@ -61,35 +89,6 @@ def check_contract(env: PlayEnv, episode: Episode) -> None:
     assert list(seen["images"]) == list(contract.cameras)
     for camera, size in contract.cameras.items():
         assert seen["images"][camera].dtype == np.uint8 and seen["images"][camera].shape == (*size, 3)
-
-
-def check_determinism(env: PlayEnv, first: Episode, last: Episode, steps: int) -> None:
-    """An episode is the same again, whatever ran between, and whether or not anybody looked."""
-    plain = play(env, first, steps, look=False)
-    play(env, last, steps, look=False)
-    assert_same(plain, play(env, first, steps, look=False), "the same episode differs after another one")
-    assert_same(plain, play(env, first, steps, look=True), "looking changes the episode")
-
-
-def play(env: PlayEnv, episode: Episode, steps: int, look: bool) -> list[np.ndarray]:
-    """States and outcomes of an episode under actions that follow from its identity."""
-    env.begin(episode)
-    rng = episode.rng("conformance")
-    low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
-    trace = [env.observe(images=look)["state"]]
-    for _ in range(min(steps, env.horizon)):
-        outcome = env.advance(rng.uniform(low, high).astype(np.float32))
-        flags = [outcome.reward, outcome.success, outcome.terminated, outcome.truncated]
-        trace += [env.observe(images=look)["state"], np.array(flags, np.float64)]
-        if outcome.terminated or outcome.truncated:
-            break
-    return trace
-
-
-def assert_same(first: list[np.ndarray], second: list[np.ndarray], complaint: str) -> None:
-    assert len(first) == len(second), complaint
-    for step, (one, other) in enumerate(zip(first, second, strict=True)):
-        assert np.array_equal(one, other), f"{complaint}: entry {step}, {one} and {other}"
 
 
 def check_policy(make: Callable[[], Policy], rows: int = 3) -> None:
