@@ -32,7 +32,7 @@ def check_contract(contract: Contract, features: dict[str, Feature], where: str)
     sizes = {"action": len(contract.action_names), "observation.state": len(contract.state_names)}
     for name, size in sizes.items():
         shape = features[name]["shape"] if name in features else [size]
-        if size != shape[0] or len(shape) != 1:
+        if list(shape) != [size]:
             raise ValueError(
                 f"{where}: it names {size} numbers of {name}, the data set's column has the shape {shape}; "
                 "give the contract of the environment that was recorded"

@@ -118,7 +118,8 @@ class Demonstrations:
         path = self.root / "meta" / "stats.json"
         stored = read_typed(dict[str, dict[str, Any]], read_json(path, FIX), str(path))
         return {
-            name: {key: np.array(value) for key, value in found.items()} for name, found in stored.items()
+            name: {key: _numbers(value, f"{path}: {name}.{key}") for key, value in found.items()}
+            for name, found in stored.items()
         }
 
     @cached_property
@@ -220,3 +221,10 @@ class Demonstrations:
                 if path_of(record) == path:
                     pieces[episode] = values[found.rows[path, record["episode_index"]]]
         return np.concatenate(pieces)
+
+
+def _numbers(value: Any, where: str) -> np.ndarray:
+    try:
+        return np.array(value, np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: holds something else than numbers ({error}); {FIX}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from playloop.core.files import read_json
 from playloop.core.typed import read_typed
-from playloop.demos.columns import Feature, is_camera
+from playloop.demos.columns import BOOKKEEPING, Feature, is_camera
 from playloop.demos.foreign import refuse_folder
 
 FIX = "restore it from a copy"
@@ -19,6 +20,11 @@ CONVERTER = (
     "convert it with LeRobot: python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=ANY/NAME "
     "--root=FOLDER --push-to-hub=false (LeRobot 0.4 has it in lerobot.datasets.v30)"
 )
+
+NUMBERS = ("episode_index", "frame_index", "task_index")
+"""Columns that every data set has, whatever it declares: rows, episodes and tasks are found by them."""
+LARGEST = 10**8
+"""Most numbers in a row of a column."""
 
 
 class _Described(TypedDict):
@@ -65,7 +71,7 @@ def read_info(root: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: video_path: is missing, and there are videos; {FIX}")
         names = ("video_key", "chunk_index", "file_index")
         _check_template(info["video_path"], names, f"{path}: video_path")
-    return info | {"features": features}
+    return info | {"features": features | {name: BOOKKEEPING[name] for name in NUMBERS}}
 
 
 def read_features(features: Any, where: str) -> dict[str, Feature]:
@@ -98,8 +104,8 @@ def _checked(name: str, feature: Feature, where: str) -> Feature:
     if "/" in name or name in ("", ".", ".."):
         raise ValueError(f"{where}: {name!r} cannot be the name of a column; {FIX}")
     shape = feature["shape"]
-    if any(size < 1 for size in shape):
-        raise ValueError(f"{where}: {name}.shape: {shape} has a side of no length; {FIX}")
+    if any(size < 1 for size in shape) or math.prod(shape) > LARGEST:
+        raise ValueError(f"{where}: {name}.shape: {str(shape)[:60]} is no shape of a row; {FIX}")
     if not is_camera(feature):
         return feature
     if len(shape) != 3:

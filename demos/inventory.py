@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from playloop.demos.beside import KEYS
 from playloop.demos.beside import PATH as BESIDE
 from playloop.demos.checked import is_numeric, outside, read_rows
 from playloop.demos.columns import BOOKKEEPING, Feature, is_video
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.episodes import read_episodes, read_parquet
 from playloop.demos.rows import find_rows
-
-NUMBERS = ("episode_index", "frame_index")
 
 
 class Inventory:
@@ -46,8 +45,7 @@ class Inventory:
         actions: tuple[str, ...],
     ):
         self.root, self._info, self._tasks, self._actions = root, info, tasks, actions
-        needed = {name: BOOKKEEPING[name] for name in (*NUMBERS, "task_index")}
-        self._features = needed | info["features"]
+        self._features = info["features"]
         self.videos = [name for name, feature in self._features.items() if is_video(feature)]
         self.records = read_episodes(root, self.videos)
         self.rows: dict[tuple[str, int], np.ndarray] = {}
@@ -56,7 +54,7 @@ class Inventory:
         self._damaged = damaged
         self._each_file(self.data_path, lambda path, records: self._read_table(path, records, self._features))
         if private:
-            keys = {name: BOOKKEEPING[name] for name in NUMBERS}
+            keys = {name: BOOKKEEPING[name] for name in KEYS}
             self._each_file(
                 self.beside_path, lambda path, records: self._read_table(path, records, keys | private)
             )
@@ -103,7 +101,7 @@ class Inventory:
         table, where = read_parquet(self.root / path, names), self.root / path
         if missing := [name for name in names if name not in table.column_names]:
             raise CorruptFile(f"{where} has no column {missing[0]!r} that is declared; restore it")
-        episodes, frames = (read_rows(table[name], features[name])[0] for name in NUMBERS)
+        episodes, frames = (read_rows(table[name], features[name])[0] for name in KEYS)
         wanted = [(record["episode_index"], record["length"]) for record in records]
         found, lacking = find_rows(episodes, frames, wanted)
         for number, reason in lacking.items():
@@ -168,7 +166,7 @@ class Inventory:
         filled[order] = np.cumsum(lengths[order]) - lengths[order]
         if decoder.length == rows and (np.diff(begins[order]) > 0).all():
             return filled.tolist()
-        first = np.round(begins * self._info["fps"]).astype(np.int64)
+        first = np.round(np.minimum(begins * self._info["fps"], decoder.length)).astype(np.int64)
         ends = first + lengths
         if (first[order][1:] < ends[order][:-1]).any() or ends.max() > decoder.length or not decoder.on_time:
             raise CorruptFile(

@@ -69,11 +69,36 @@ def test_checked_data_set_is_not_hashed_again_until_it_changes(root):
         Demonstrations(root)
 
 
+def test_rot_under_an_unchanged_time_stamp_is_found_by_the_full_check(root):
+    """And in a copy at once: its place on the disk is another."""
+    Demonstrations(root)
+    state = (root / VIDEO).stat()
+    flip(root / VIDEO)
+    os.utime(root / VIDEO, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(CorruptFile, match="changed since"):
+        Demonstrations(root)
+    stamps = json.loads((root / "cache/verified.json").read_text())
+    state = (root / VIDEO).stat()  # rot leaves no time stamp at all: the note says that all is well
+    stamps[VIDEO] = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, listed(root)[VIDEO]]
+    (root / "cache/verified.json").write_text(json.dumps(stamps))
+    assert Demonstrations(root).length == 12
+    assert [VIDEO in problem and "changed since" in problem for problem in check_dataset(root)] == [True]
+    with pytest.raises(CorruptFile, match="changed since"):
+        Demonstrations(root)
+
+
+def listed(root):
+    files = json.loads((root / "meta/files.json").read_text())
+    return {name: record["sha256"] for name, record in files.items()}
+
+
 def test_check_finds_a_wrong_place(root, tmp_path):
     os.remove(root / "meta/files.json")
     short = np.stack([number_image(0)] * 2)
     encode_video(short, root / VIDEO, 20)
-    assert any(VIDEO in found and "2 frames, its episodes have 4 rows" in found for found in check_dataset(root))
+    assert any(
+        VIDEO in found and "2 frames, its episodes have 4 rows" in found for found in check_dataset(root)
+    )
 
 
 def test_bad_episodes_are_refused_and_leave_no_trace(tmp_path):
@@ -99,13 +124,6 @@ def test_bad_episodes_are_refused_and_leave_no_trace(tmp_path):
         DatasetWriter(tmp_path / "data", 20, FEATURES)
 
 
-def test_other_versions_get_a_sentence(root):
-    info = json.loads((root / "meta/info.json").read_text())
-    (root / "meta/info.json").write_text(json.dumps(info | {"codebase_version": "v2.1"}))
-    with pytest.raises(ValueError, match=r"v2\.1.*convert"):
-        Demonstrations(root)
-
-
 KILLED = """
 import sys
 from pathlib import Path
@@ -116,6 +134,7 @@ finish = DatasetWriter.finalize
 def wait(self, *arguments):
     print("all episodes written", flush=True)
     sys.stdin.read()
+    finish(self, *arguments)
 DatasetWriter.finalize = wait
 trip.write(Path({root!r}))
 """
@@ -136,6 +155,19 @@ def test_killed_writer_leaves_no_data_set_and_the_next_begins_anew(tmp_path):
     write(root)
     assert check_dataset(root) == []
     assert not (root / ".partial").exists()
+
+
+def test_two_writers_of_one_data_set_do_not_touch_each_other(tmp_path):
+    root = tmp_path / "data"
+    code = KILLED.format(tests=os.path.dirname(__file__), root=str(root))
+    first = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None and first.stdout.readline() == "all episodes written\n"
+    with pytest.raises(BlockingIOError, match=f"process {first.pid} on"):
+        DatasetWriter(root, 20, FEATURES)
+    first.communicate("")  # it goes on, and ends
+    assert check_dataset(root) == [] and not (root / ".partial").exists()
 
 
 class Counted:

@@ -115,7 +115,10 @@ def test_null_actions_are_those_that_do_nothing(tmp_path):
     [
         (json.dumps(line()) + "\n" + json.dumps(line())[:80] + "\n", "line 2 is torn"),
         (json.dumps(line()) + "\n\n" + json.dumps(line()), "line 2 is torn"),
-        (json.dumps({key: value for key, value in line().items() if key != "mouse"}), "line 1 .*mouse: Field required"),
+        (
+            json.dumps({key: value for key, value in line().items() if key != "mouse"}),
+            "line 1 .*mouse: Field required",
+        ),
         (json.dumps(line(dx=float("nan"))), "line 1 is no line"),
         (json.dumps(line(hotbar=12)), "hotbar: .*not 12"),
         ("[1, 2]", "line 1 is no line"),
