@@ -72,9 +72,9 @@ def fit_warmup(trainer: DictConfig, words: list[str]) -> None:
     """Shorten a preset's warm-up, which is for the preset's steps, where a trial has few; says so."""
     given = any(word.partition("=")[0].rpartition(".")[2] == "warmup" for word in words)
     if not given and trainer.warmup > trainer.steps:
-        trainer.warmup = max(1, trainer.steps // 10)
+        preset, trainer.warmup = trainer.warmup, max(1, trainer.steps // 10)
         if int(os.environ.get("RANK", "0")) == 0:
-            print(f"{trainer.steps} steps are few: warmup={trainer.warmup}")
+            print(f"Only {trainer.steps} steps: warmup={trainer.warmup} instead of the preset's {preset}")
 
 
 def find_models(task: DictConfig) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import file_hash
+from playloop.policies.golden import GOLDEN
 from playloop.policies.openvla.checkpoint import CONFIG
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.golden import GOLDEN
 from playloop.training.openvla_model import AdapterConfig, adapted_slots
 from playloop.training.openvla_objectives import ObjectiveConfig
 

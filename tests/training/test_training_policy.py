@@ -144,3 +144,48 @@ def test_data_sets_under_different_contracts_are_not_mixed(roots, tmp_path):
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match="cannot be mixed: control_hz"):
         task_config(roots[0], tmp_path / "other").make()
+
+
+@pytest.fixture(scope="module")
+def trained(roots, tmp_path_factory):
+    """A checkpoint of the first data set, hardly trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert replace(CONFIG, steps=2).make(ALONE).run(task_config(roots[0]).make(), folder)
+    return folder / "checkpoint"
+
+
+def test_training_begins_with_a_policy_of_its_own_kind(roots, trained, tmp_path):
+    task = task_config(roots[0], start=str(trained)).make()
+    policy = checkpoint.load(trained)
+    assert task.statistics == policy.model.statistics
+    for name, value in policy.model.state_dict().items():
+        assert torch.equal(task.model.state_dict()[name], value)
+    with pytest.raises(ValueError, match=rf"{trained} has other sizes than are asked for: .* give the sizes"):
+        task_config(roots[0], start=str(trained), model=replace(MODEL, width=64)).make()
+    write_demos(tmp_path / "other", episodes=2)
+    rewrite_contract(tmp_path / "other", action_names=[*"abcdeg", "gripper"])
+    with pytest.raises(ValueError, match=r"start=.* does not fit .*other: action_names: .*; begin with"):
+        task_config(tmp_path / "other", start=str(trained)).make()
+
+
+def rewrite_contract(root, **changes):
+    path = root / "meta/playloop.json"
+    record = json.loads(path.read_text())
+    record["contract"] |= changes
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"action_names": ["a", "b", "gripper"]}, "3"),
+        ({"state_names": ["x"]}, "1"),
+        ({"cameras": {"front": [64, 64]}}, r"\['wrist'\]"),
+    ],
+)
+def test_a_contract_of_other_columns_is_told_before_training(tmp_path, changes, sentence):
+    write_demos(tmp_path / "data", episodes=2)
+    rewrite_contract(tmp_path / "data", **changes)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        task_config(tmp_path / "data").make()
+    assert "meta/playloop.json" in str(caught.value) and not list((tmp_path / "data/cache").glob("*.npy"))

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from playloop.training import distributed
 from playloop.training.distributed import World
 from playloop.training.metrics import read_metrics
+from playloop.training.threads import choose_threads, keep_threads
 from playloop.training.trainer import TrainerConfig
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -120,6 +121,60 @@ def test_loss_that_is_no_number_is_named(tmp_path):
     task.outputs = task.outputs * float("nan")
     with pytest.raises(FloatingPointError, match="step 4"):
         CONFIG.make(ALONE).run(task, tmp_path)
+
+
+def test_an_infinite_loss_does_not_cost_the_last_good_state(tmp_path):
+    task = RegressionConfig().make()
+    make = task.batch
+    task.batch = lambda split, step, *rest: (
+        make(split, step, *rest)
+        | ({"outputs": torch.full((16, 3), torch.inf)} if (split, step) == ("train", 24) else {})
+    )
+    with pytest.raises(FloatingPointError, match="step 28"):
+        CONFIG.make(ALONE).run(task, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["step_00000014", "step_00000021"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"warmup": 61}, r"trainer\.warmup=61 is more than trainer\.steps=60"),
+        ({"drop": 3}, r"trainer\.drop=3 comes before the warm-up ends, at trainer\.warmup=5"),
+        ({"steps": 0}, r"trainer\.steps=0: use a whole number of at least 1"),
+        ({"rate": float("nan")}, r"trainer\.rate=nan"),
+        ({"betas": (0.9, 1.0)}, r"trainer\.betas"),
+        ({"precision": "fp16"}, r"trainer\.precision='fp16': choose from bf16, fp32"),
+        ({"batch": 2.5}, r"trainer\.batch=2\.5: use a whole number"),
+        ({"clip": 0.0}, r"trainer\.clip=0\.0"),
+    ],
+)
+def test_settings_out_of_range_are_told(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(CONFIG, **changes).make(ALONE)
+    assert replace(CONFIG, clip=float("inf")).make(ALONE)
+
+
+def test_a_run_goes_on_with_its_number_of_threads(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    try:
+        assert keep_threads(0) is None and keep_threads(before) is None
+        assert "goes on with 3 threads" in (keep_threads(3) or "") and torch.get_num_threads() == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        assert "OMP_NUM_THREADS=3" in (keep_threads(2) or "") and torch.get_num_threads() == 3
+        choose_threads()
+        assert torch.get_num_threads() == 3
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+        choose_threads()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_batch_larger_than_the_data_is_said(tmp_path, capsys):
+    replace(CONFIG, batch=512, steps=2, warmup=1).make(ALONE).run(RegressionConfig().make(), tmp_path)
+    assert "Batches of 512 of 448 rows" in capsys.readouterr().err
 
 
 SCRIPT = """
