@@ -49,6 +49,7 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     session = session_config(config, arguments)
+    clean_up(session.out)
 
     from playloop.rollouts.play.guard import Guard, is_loopback
     from playloop.rollouts.play.server import Limits, PlayServer
@@ -65,6 +66,16 @@ def run(arguments: Arguments) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         make_server(PlayServer(session, guard, limits)).run(sockets=[listener])
     return 0
+
+
+def clean_up(out: Path) -> None:
+    """What killed sessions have left: recordings below this run's folder, or those under runs/, become whole."""
+    from playloop.core.scratch import sweep
+    from playloop.rollouts.play.completing import complete_all, in_words
+
+    sweep("play")
+    for folder, done in complete_all([out, *sorted(Path("runs").glob("play-*"))]):
+        print(in_words(folder, done), flush=True)
 
 
 def alone(words: list[str]) -> list[str]:

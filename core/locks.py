@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -48,8 +49,9 @@ class FolderLock:
         _held.add(self)
         holder = {"pid": os.getpid(), "host": platform.node(), "what": self.what}
         holder |= {"command": " ".join(sys.argv)[:500], "since": datetime.now().isoformat(" ", "seconds")}
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(holder, ensure_ascii=False).encode() + b"\n", 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(holder, ensure_ascii=False).encode() + b"\n", 0)
         return self
 
     def release(self) -> None:

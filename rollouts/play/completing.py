@@ -75,7 +75,7 @@ def complete_all(outs: Iterable[Path]) -> list[tuple[Path, Recorded | str | None
         except BlockingIOError:
             continue
         except (OSError, ValueError) as error:
-            found.append((folder, str(error)))
+            found.append((folder, getattr(error, "strerror", None) or str(error)))
             continue
         if done is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Who may wait at the server's door: strangers are few, have little time, and never keep others out."""
+"""uvicorn's protocols, made safe against strangers: they are few, have little time, and keep nobody out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ipaddress
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 SECONDS = 5.0
 """From a connection, or from the end of an answer, to a whole request."""
@@ -94,3 +95,10 @@ class Visitor(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+class Talk(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which hands text on as bytes: its own decoding raises where it is no UTF-8."""
+
+    def handle_text(self, event: Any) -> None:
+        self.handle_bytes(event)

@@ -104,8 +104,8 @@ class Start(Message):
 Command = Pause | Step | Reset | Hand | Sampling | Record | Start
 
 
-def read(text: str) -> Any:
-    """A page's message.
+def read(text: str | bytes) -> Any:
+    """A page's message, as JSON in UTF-8.
 
     Raises:
         ValueError: it is not one; says what is wrong with it, without repeating it.

@@ -52,13 +52,13 @@ class PlayRecorder(Callback):
         self._episodes = 0
         self._rows: IO[str] | None = None
         self._lock = FolderLock(self.folder, PURPOSE)
+        parts = self.folder / PARTS
+        self._film = PartWriter(parts / FILM, contract.control_hz, crf=20, gop=20, growing=True)
         with self._or_stop():
             self._lock.acquire()
-            parts = self.folder / PARTS
             parts.mkdir()
             write_json(parts / HEAD, {"contract": contract.to_json(), "command": command})
             self._rows = (parts / ROWS).open("a", encoding="utf-8")
-            self._film = PartWriter(parts / FILM, contract.control_hz, crf=20, gop=20, growing=True)
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=True)

@@ -219,7 +219,7 @@ class PlayServer:
             if not session.allowance.take():
                 raise Overrun("the page sends too many messages")
             try:
-                message = messages.read(received.get("text") or "")
+                message = messages.read(received["bytes"])
             except ValueError as error:
                 raise Overrun(f"the page sent what is no message ({error})") from None
             if isinstance(message, messages.Input):

@@ -278,6 +278,7 @@ class Session:
             self.recorder = None
             self._print(str(error))
             self._tell("notice", text=str(error))
+            self._status()
 
     def _print(self, text: str) -> None:
         """To the terminal, if it is still there."""
@@ -341,9 +342,10 @@ def play(connection: Connection, config: SessionConfig) -> None:
         session = Session(config, connection)
         session.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
+        text = "the session was told to end by a signal" if session and session.leaving else ""
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
+    if text:
         with contextlib.suppress(OSError):
             connection.send(("text", {"type": "error", "text": text[:500]}))
     if session is not None:

@@ -37,9 +37,11 @@ def toy_session(out: Path, env=TOY, world=None, **changes) -> SessionConfig:
 
 
 @contextlib.contextmanager
-def serving(config: SessionConfig, token: str | None = None, limits: Limits | None = None):
+def serving(
+    config: SessionConfig, token: str | None = None, limits: Limits | None = None, loopback: bool = True
+):
     """The address of a server that runs meanwhile, and the server."""
-    server = PlayServer(config, Guard(loopback=True, token=token), limits)
+    server = PlayServer(config, Guard(loopback, token), limits)
     listener = listen("127.0.0.1", 0)
     uvicorn = make_server(server)
     thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listener]})

@@ -99,6 +99,18 @@ def test_what_is_no_message_ends_its_session_and_no_other(toy):
     run(play, toy)
 
 
+def test_text_that_is_no_text_ends_its_session_without_a_word_on_the_terminal(toy, capfd):
+    async def play(address):
+        async with playing(address) as good:
+            async with connect(address) as bad:
+                bad.transport.write(b"\x81\x84\0\0\0\0\xff\xfe\xc3\x28")
+                assert any("no message" in text for text in await rest_of(bad))
+            assert len(await good.frames(2)) == 2
+
+    run(play, toy)
+    assert capfd.readouterr().err == ""
+
+
 async def rest_of(socket):
     texts = []
     try:
