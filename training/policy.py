@@ -227,11 +227,11 @@ def _check_fit(model: VLAConfig, datasets: list[Demonstrations], contract: Contr
             )
         if actions != [len(contract.action_names)]:
             raise ValueError(
-                f"{dataset.root}: action_chunk has the shape {[chunk, *actions]}, and the contract in "
-                f"meta/playloop.json names {len(contract.action_names)} actions; give the one of the recording."
+                f"{dataset.root}: action_chunk has the shape {[chunk, *actions]}, the contract in "
+                f"meta/playloop.json {len(contract.action_names)} actions; give the one of the recording."
             )
         if absent := sorted(model.cameras.keys() - contract.cameras.keys()):
             raise ValueError(
-                f"{dataset.root}: the model reads the cameras {absent}, and the contract in meta/playloop.json "
-                f"has {sorted(contract.cameras)}; give the one of the recording."
+                f"{dataset.root}: the model reads the cameras {absent}, the contract in meta/playloop.json "
+                f"names {sorted(contract.cameras)}; give the one of the recording."
             )

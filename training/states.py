@@ -134,7 +134,11 @@ def read_scalars(path: Path) -> Scalars:
     Raises:
         ValueError: a file is missing, damaged, or not what was written.
     """
-    scalars = read_typed(Scalars, _json(path / SCALARS), str(path / SCALARS))
+    record, where = _json(path / SCALARS), str(path / SCALARS)
+    if not isinstance(settings := record.get("settings"), dict):
+        raise ValueError(f"{where}: settings are missing")
+    scalars: Scalars = read_typed(Scalars, record | {"settings": {}}, where)
+    scalars.settings = settings  # in which a clip may be infinite
     if scalars.hashed or (path / HASHES).exists():
         _check_hash(path, SCALARS)
     return scalars

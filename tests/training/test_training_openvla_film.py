@@ -20,6 +20,7 @@ from playloop.cli.train import run
 from playloop.envs.episode import Episode
 from playloop.nn.adapter import write_adapter
 from playloop.nn.lora import merge
+from playloop.nn.manifest import write_manifest
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.open import open_policy
 from playloop.training.openvla_model import AdapterConfig
@@ -224,9 +225,11 @@ def test_a_changed_film_is_noticed(exported, tmp_path):
     state = torch.load(exported / FILE, weights_only=True)
     state["vision_backbone.featurizer.blocks.0.shift.weight"].view(-1)[5] += 4
     torch.save(state, tmp_path / "copy" / FILE)
+    write_manifest(tmp_path / "copy")
     with pytest.raises(ValueError, match="does not decide as it did when it was written"):
         open_policy(tmp_path / "copy")
     (tmp_path / "copy" / FILE).unlink()
+    write_manifest(tmp_path / "copy")
     with pytest.raises(ValueError, match="does not decide as it did when it was written"):
         open_policy(tmp_path / "copy")
 

@@ -18,6 +18,7 @@ from test_training_trainer import lines
 from playloop.cli.arguments import Arguments
 from playloop.cli.train import run
 from playloop.nn.lora import merge
+from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import read_shards, read_tensors
 from playloop.policies.openvla.open import open_policy
 from playloop.training.openvla_model import AdapterConfig
@@ -96,6 +97,9 @@ def test_a_changed_weight_is_noticed(trained, tmp_path, name):
     tensors = load_file(trained / "model.safetensors")
     tensors[name].view(-1)[3] += 4
     save_file(tensors, tmp_path / "copy/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="is not the file that was written with the others"):
+        open_policy(tmp_path / "copy")
+    write_manifest(tmp_path / "copy")
     with pytest.raises(ValueError, match="does not decide as it did when it was written"):
         open_policy(tmp_path / "copy")
     with pytest.warns(UserWarning, match="does not decide"):
@@ -120,6 +124,7 @@ def test_other_decoders_are_exported_with_their_golden_decision(home, tmp_path, 
     record = json.loads(statistics.read_text())
     record["libero_data"]["action"]["q99"][0] += 0.5
     statistics.write_text(json.dumps(record))
+    write_manifest(tmp_path / "checkpoint")
     with pytest.raises(ValueError, match="chunk differ by"):
         open_policy(tmp_path / "checkpoint")
 
