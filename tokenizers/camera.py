@@ -9,7 +9,6 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from playloop.core.annotations import Positive
 from playloop.nn.checks import check_types
 
 
@@ -30,7 +29,7 @@ class CameraBins:
 
     most: Annotated[float, Gt(0), Le(180)] = 90.0
     width: Annotated[float, Ge(0.01), Le(180)] = 6.0
-    mu: Positive = 100.0
+    mu: Annotated[float, Gt(0), Le(1e6)] = 100.0
     truncate: bool = False
 
     def __post_init__(self) -> None:

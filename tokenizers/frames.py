@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.annotations import Count, Fraction
 from playloop.nn.checks import check_types
 from playloop.nn.fsq import FSQ
 from playloop.nn.layers import Conv2d, Residual
@@ -20,6 +20,8 @@ Side = Annotated[int, Ge(1), Le(4096)]
 """Pixels of a frame: no weight of a convolution tells how many there are, and memory grows with them."""
 Levels = Annotated[int, Ge(2), Le(4096)]
 """Of a number that a quantiser rounds."""
+Blocks = Annotated[int, Ge(0), Le(1024)]
+"""Of one resolution."""
 MOST_CODES = 2**20
 
 PATCH = 4
@@ -44,7 +46,7 @@ class FrameTokenizerConfig:
     height: Side = 64
     width: Side = 64
     channels: tuple[Count, ...] = (48, 128)
-    blocks: tuple[Natural, ...] = (1, 3)
+    blocks: tuple[Blocks, ...] = (1, 3)
     levels: tuple[Levels, ...] = (8, 5, 5, 5)
     perturbed: Fraction = 0.2
     disturbance: Fraction = 0.25

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count, Natural
+from playloop.core.annotations import Count
 from playloop.nn.checks import check_types
 from playloop.nn.layers import Conv2d
-from playloop.tokenizers.frames import Side
+from playloop.tokenizers.frames import Blocks, Side
 
 AT_ONCE = 4
 """Frames that are encoded or decoded together: at 384 x 224 each takes some 100 MB in every layer."""
@@ -41,7 +41,7 @@ class VQConfig:
     height: Side = 224
     width: Side = 384
     channels: tuple[Count, ...] = (128, 256, 256, 512, 768)
-    blocks: Natural = 2
+    blocks: Blocks = 2
     latent: Count = 64
     codes: Count = 8192
     groups: Count = 32

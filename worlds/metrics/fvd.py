@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from playloop.core.files import check_pointer
+
 SIDE = 224
 """Pixels of the square that I3D sees."""
 SHORTEST = 10
@@ -36,11 +38,13 @@ class I3D:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; name the file i3d_torchscript.pt.")
+        check_pointer(path)
         self.path, self.device = path, torch.device(device)
         try:
             self.network = torch.jit.load(str(path), map_location=self.device).eval()
         except RuntimeError as error:
-            raise ValueError(f"{path} is no TorchScript ({error}); download it again.") from error
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"{path} is no TorchScript ({reason}); download it again.") from error
 
     @torch.inference_mode()
     def features(self, videos: np.ndarray | Tensor, batch: int = 8) -> np.ndarray:

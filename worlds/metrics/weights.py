@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
+
+from playloop.nn.pickles import read_pickle
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """A state dictionary that `torch.save` wrote; nothing but tensors is read from it.
+    """A state dictionary that `torch.save` wrote; nothing but tensors is read from it, and nothing is run.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no state dictionary.
+        ValueError: it is damaged, or no state dictionary.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; name the file with the weights.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no file of weights ({error}); download it again.") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dictionary; it should map names to tensors.")
-    return dict(state)
+        return read_pickle(path)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        raise ValueError(f"{path} is no file of weights, no state dictionary: it {reason}") from error
 
 
 def check_shapes(path: str | Path, found: dict[str, Tensor], wanted: dict[str, tuple[int, ...]]) -> None:

@@ -7,17 +7,20 @@ of diffusers' VQModel. Sizes are in a YAML file of the code's repository, config
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from playloop.core.files import check_pointer, read_json
+from playloop.nn.building import bounded
+from playloop.nn.checks import check_types
 from playloop.nn.pickles import read_pickle
+from playloop.nn.shards import Entry
 from playloop.nn.slots import Slot, check_shapes
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorld, MineWorldConfig
@@ -50,6 +53,9 @@ VQ_FIXED = {
     "up_block_types": "UpDecoderBlock2D",
 }
 """What a config.json may say and must not say otherwise: there is one such network here."""
+
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 class GridMismatch(ValueError):
@@ -105,8 +111,8 @@ def read_published(
     vq = replace(_vq_config(path), height=rows, width=columns)  # in tokens so far
     vq = replace(vq, height=rows * vq.side, width=columns * vq.side)
     sizes = replace(_sizes(path, config, weights, vq, (rows, columns)), truncate=True)
-    with torch.device("meta"):
-        model, tokenizer = MineWorld(sizes), VQTokenizer(vq)
+    model = _outline(lambda: MineWorld(sizes), weights, path)
+    tokenizer = _outline(lambda: VQTokenizer(vq), found, place)
     _check(model, model.slots(), weights, path)
     _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, place)
     return Published(path, sizes, vq, weights, found)
@@ -174,6 +180,18 @@ def _outer(path: Path, shapes: bool) -> tuple[dict[str, Tensor], Path]:
     return found, place
 
 
+def _outline(make: Callable[[], Network], tensors: Mapping[str, Tensor], path: Path) -> Network:
+    """The network that a configuration describes, without memory, and no larger than the file's tensors."""
+    entries = {name: Entry(path, "F32", tuple(value.shape), 0, 0) for name, value in tensors.items()}
+    try:
+        with torch.device("meta"), bounded(entries):
+            return make()
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} does not fit its configuration: {error}; give config=FILE.yaml of this very model"
+        ) from error
+
+
 def _check(
     model: torch.nn.Module, slots: Mapping[str, Slot], tensors: Mapping[str, Tensor], path: Path
 ) -> None:
@@ -195,13 +213,18 @@ def _vq_config(path: Path) -> VQConfig:
     if not place.is_file():
         return VQConfig()
     try:
-        record = json.loads(place.read_text())
+        record = read_json(place)
         channels, latent = tuple(map(int, record["block_out_channels"])), int(record["latent_channels"])
         sizes = [int(record[name]) for name in ("layers_per_block", "num_vq_embeddings", "norm_num_groups")]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{place} is damaged or no VQModel's configuration ({error}); copy it again"
-        ) from error
+        vq = VQConfig(channels=channels, latent=latent, blocks=sizes[0], codes=sizes[1], groups=sizes[2])
+        vq = replace(vq, height=vq.side, width=vq.side)
+        vq.check()
+    except (KeyError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{place} is no VQModel's configuration ({error!r}); copy it again") from error
+    except ValueError as error:
+        if str(place) in str(error):
+            raise
+        raise ValueError(f"{place}: {error}; copy it again") from error
     strange = {
         name: record[name] for name, value in VQ_FIXED.items() if _differs(record.get(name, value), value)
     }
@@ -209,7 +232,7 @@ def _vq_config(path: Path) -> VQConfig:
         strange["vq_embed_dim"] = record["vq_embed_dim"]
     if strange:
         raise ValueError(f"{place} describes another network than MineWorld's tokenizer: {strange}")
-    return VQConfig(channels=channels, latent=latent, blocks=sizes[0], codes=sizes[1], groups=sizes[2])
+    return vq
 
 
 def _differs(found: Any, wanted: Any) -> bool:
@@ -243,23 +266,41 @@ def _sizes(
     return replace(PRESETS[name], rows=grid[0], columns=grid[1], codes=vq.codes)
 
 
+def _whole(value: Any) -> int:
+    """A whole number, also where a file has it as text."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value} is no whole number")
+    return int(value)
+
+
 def _from_yaml(path: Path, vq: VQConfig, grid: tuple[int, int]) -> MineWorldConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; give config=FILE.yaml")
+    check_pointer(path)
     try:
         found = OmegaConf.select(OmegaConf.load(path), YAML_PLACE)
         numbers = {
-            ours: (float if ours in ("theta", "eps") else int)(found[theirs])
+            ours: (float if ours in ("theta", "eps") else _whole)(found[theirs])
             for ours, theirs in YAML_NAMES.items()
         }
-        positions = int(found["max_position_embeddings"])
+        positions = _whole(found["max_position_embeddings"])
+        config = MineWorldConfig(rows=grid[0], columns=grid[1], codes=vq.codes, **numbers)  # type: ignore[arg-type]
+        check_types(config)
     except Exception as error:  # a YAML parser's errors have no common class
-        raise ValueError(f"{path} lacks a part of {YAML_PLACE} ({type(error).__name__}: {error})") from error
-    config = MineWorldConfig(rows=grid[0], columns=grid[1], codes=vq.codes, **numbers)  # type: ignore[arg-type]
+        reason = (str(error) or "damaged").splitlines()[0]
+        raise ValueError(
+            f"{path} lacks a part of {YAML_PLACE}, or it is damaged ({type(error).__name__}: {reason}); give "
+            "config=FILE.yaml of this very model"
+        ) from error
     unit = config.tokens + config.actions.length
     if positions % unit:
         raise GridMismatch(
             f"{path}: max_position_embeddings={positions} is no multiple of {unit}, a frame of {grid[0]} x "
             f"{grid[1]} tokens and its action; give rows= and columns="
         )
-    return replace(config, context=positions // unit)
+    config = replace(config, context=positions // unit)
+    try:
+        config.check()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; give config=FILE.yaml of this very model") from error
+    return config

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
@@ -57,7 +57,7 @@ class MineWorldConfig:
     hidden: Count = 4096
     context: Count = 16
     eps: Annotated[float, Gt(0), Lt(1)] = 1e-5
-    theta: Annotated[float, Ge(1)] = 10000.0
+    theta: Annotated[float, Ge(1), Le(1e10)] = 10000.0
     start_queries: bool = False
     truncate: bool = False
 
