@@ -12,8 +12,10 @@ from playloop.agents.base import Plan
 from playloop.core.annotations import Count, DecoderFields
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
+from playloop.nn.checks import check_types
 from playloop.policies.base import Policy
 from playloop.policies.checkpoint import checkpoint_hash, load
+from playloop.policies.golden import Verify
 
 Carry = tuple[Any, tuple[np.ndarray, ...]]
 """The policy's own carry, and what is left [h, A] of every earlier chunk that reaches ahead, newest first."""
@@ -31,6 +33,8 @@ class PolicyAgentConfig:
         decoder: fields of `DecoderConfig` to override.
         device: to run on.
         verify: what to do when the checkpoint's golden decision differs: strict, warn or off.
+        instructions: folder of the sentence encoder, for a checkpoint that was trained with another one than
+            that of Playloop; what a checkpoint names itself is never followed.
         threads: of PyTorch on the CPU, for the whole process. Fixed, because their number changes the last
             bits of a sum; and one is fastest beside simulators that keep the other cores busy.
     """
@@ -41,18 +45,26 @@ class PolicyAgentConfig:
     batch: Count = 1
     decoder: DecoderFields = field(default_factory=dict)
     device: str = "cpu"
-    verify: str = "strict"
+    verify: Verify = "strict"
+    instructions: str | None = None
     threads: Count = 1
 
     def make(self) -> PolicyAgent:
-        """The agent, its checkpoint loaded and verified."""
+        """The agent, its checkpoint loaded and verified.
+
+        Raises:
+            FileNotFoundError: a file of the checkpoint is missing.
+            ValueError: a setting is no possible one, or the checkpoint is damaged.
+        """
+        check_types(self, "agent.")
         torch.set_num_threads(self.threads)
         policy = load(
             self.checkpoint,
             batch=self.batch,
             decoder=dict(self.decoder),
             device=self.device,
-            verify=self.verify,  # type: ignore[arg-type]
+            verify=self.verify,
+            instructions=self.instructions,
         )
         agent = PolicyAgent(policy, self.execute, self.ensemble)
         agent.origin = {"checkpoint_sha256": checkpoint_hash(self.checkpoint)}

@@ -21,10 +21,10 @@ from playloop.nn.building import load_model
 from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.nn.kinds import told
-from playloop.nn.manifest import BOUND, check_manifest, file_hash, file_hashes, write_manifest
-from playloop.policies.decision import GOLDEN, golden_decision, noise_observation, verify_golden
+from playloop.nn.manifest import check_manifest, file_hash, file_hashes, write_manifest
+from playloop.policies.decision import golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.golden import Verify, check_verify
+from playloop.policies.golden import GOLDEN, Verify, check_verify, is_bound, write_golden
 from playloop.policies.policy import VLAPolicy
 from playloop.policies.record import read_part, to_record
 from playloop.policies.vla import STATE_LIMIT, VLA, VLAConfig
@@ -80,7 +80,7 @@ def save(
         write_record(partial / "training.json", training or {})
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
-        np.savez_compressed(partial / GOLDEN, allow_pickle=False, **golden_decision(policy, observation))
+        write_golden(partial, golden_decision(policy, observation))
         write_manifest(partial)
     return folder
 
@@ -159,7 +159,7 @@ def check_files(folder: Path) -> dict[str, Any]:
     if hashes[WEIGHTS] != config.get("weights_sha256"):
         check_pointer(folder / WEIGHTS)
         raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
-    check_manifest(folder, required=config.get(BOUND) is True, hashes=hashes)
+    check_manifest(folder, required=is_bound(folder), hashes=hashes)
     return config
 
 
@@ -270,5 +270,4 @@ def _config_record(model: VLA, encoder: Any, decoder: DecoderConfig, partial: Pa
         "decoder": to_record(decoder),
         "instructions": to_record(encoder.config),
         "weights_sha256": file_hash(partial / WEIGHTS),
-        BOUND: True,
     }

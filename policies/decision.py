@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from playloop.nn.archives import read_archive
-from playloop.policies.golden import Verify, probes, settle, sloped
+from playloop.policies.golden import GOLDEN, Verify, observation_of, probes, settle, sloped
 from playloop.policies.policy import VLAPolicy
 from playloop.tokenizers.actions import gripper_from_openvla
-
-GOLDEN = "golden.npz"
 
 
 def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
@@ -80,12 +78,7 @@ def verify_golden(policy: VLAPolicy, folder: Path, verify: Verify) -> None:
     if "logits" in golden:  # as older ones name them
         golden["scores"] = golden.pop("logits")
     try:
-        observation = {
-            "images": {name: golden[f"images.{name}"] for name in cameras},
-            "state": golden["state"],
-            "instruction": str(golden["instruction"]),
-        }
-        now = decide(policy, observation)
+        now = decide(policy, observation_of(golden, cameras))
     except (ValueError, TypeError, RuntimeError, LookupError) as error:
         raise ValueError(f"{path} does not fit the policy ({error}); copy it again") from error
     settle(folder, golden, now, verify)

@@ -8,13 +8,19 @@ does not reach every scale.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from playloop.nn.archives import read_archive
+
+GOLDEN = "golden.npz"
+BOUND = "manifest"
+"""Name in the file that says that the folder has a manifest, so that a missing one is noticed."""
 
 TOLERANCE = 1e-3
 """Largest difference of a score, or of an action that is regressed, as a share of the largest: a hundred
@@ -55,6 +61,33 @@ def check_verify(verify: str) -> None:
     """
     if verify not in get_args(Verify):
         raise ValueError(f"verify={verify!r}: use {', '.join(get_args(Verify))}")
+
+
+def write_golden(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an observation and the decision for it to a folder, which is to get a manifest, too."""
+    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **{BOUND: np.array(True)}, **arrays)
+
+
+def is_bound(folder: Path) -> bool:
+    """Whether a folder's golden decision says that a manifest belongs to it.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    return (folder / GOLDEN).is_file() and BOUND in read_archive(folder / GOLDEN)
+
+
+def observation_of(golden: Mapping[str, np.ndarray], cameras: Iterable[str]) -> dict[str, Any]:
+    """The observation that a golden decision was made for.
+
+    Raises:
+        KeyError: it lacks one of the cameras.
+    """
+    return {
+        "images": {name: golden[f"images.{name}"] for name in cameras},
+        "state": golden["state"],
+        "instruction": str(golden["instruction"]),
+    }
 
 
 def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> dict[str, str]:

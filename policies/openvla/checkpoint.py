@@ -82,14 +82,24 @@ def open_checkpoint(folder: str | Path, step: Step | None = None, **stated: Any)
         ValueError: a file is damaged or of something else, or the checkpoint does not say how it is used.
     """
     folder = Path(folder)
+    check_family(folder)
+    parts = choose_files(folder, step)
+    states = {part: read_part(path) for part, path in parts.items()}
+    return Checkpoint(folder, read_config(folder, states, **stated), read_shards(folder), parts, states)
+
+
+def check_family(folder: Path) -> None:
+    """Refuse a folder of something else than OpenVLA's family, and say what it is.
+
+    Raises:
+        FileNotFoundError: it has no `config.json`.
+        ValueError: the file is of another model, or damaged.
+    """
     if not (folder / CONFIG).is_file():
         advice = told(folder) or "; give the folder of an OpenVLA checkpoint"
         raise FileNotFoundError(f"{folder} has no {CONFIG}{advice}")
     if read_record(folder / CONFIG).get("model_type") != "openvla" and (other := told(folder)):
         raise ValueError(f"{folder / CONFIG} is not of OpenVLA's family{other}")
-    parts = choose_files(folder, step)
-    states = {part: read_part(path) for part, path in parts.items()}
-    return Checkpoint(folder, read_config(folder, states, **stated), read_shards(folder), parts, states)
 
 
 def read_config(

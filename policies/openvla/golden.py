@@ -19,7 +19,8 @@ from torch import Tensor
 
 from playloop.nn.archives import read_archive
 from playloop.policies.diffusion import RELEASED
-from playloop.policies.golden import Verify, check_verify, probes, settle
+from playloop.policies.golden import GOLDEN, Verify, check_verify, observation_of, probes, settle
+from playloop.policies.golden import write_golden as store
 from playloop.policies.openvla.decoders import DecodingConfig, allowed_ids
 from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.families import FAMILIES
@@ -28,8 +29,6 @@ from playloop.policies.openvla.policy import OpenVLAPolicy
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.policies.openvla.vocabulary import GRIPPERS
-
-GOLDEN = "golden.npz"
 
 
 def write_golden(
@@ -58,9 +57,8 @@ def write_golden(
     }
     stated = {"family": family, "key": key, "gripper": policy.statistics.gripper}
     decided = decision(policy, observation)
-    told = {"manifest": True}  # so that a missing one is noticed
-    arrays: dict[str, Any] = {n: np.array(v) for n, v in (images | inputs | stated | decided | told).items()}
-    np.savez_compressed(Path(folder) / GOLDEN, allow_pickle=False, **arrays)
+    arrays = {n: np.array(v) for n, v in (images | inputs | stated | decided).items()}
+    store(Path(folder), arrays)
 
 
 def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict") -> None:
@@ -77,28 +75,14 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
     if not asks_golden(folder, verify):
         return
     path = Path(folder) / GOLDEN
-    golden = read_golden(folder)
+    golden = read_archive(path, "family", "key", "state", "instruction", "scores", "chunk")
     try:
         stored = str(golden["gripper"]) if "gripper" in golden else None
         policy = judge(folder, model, str(golden["family"]), str(golden["key"]), stored)
-        observation = {
-            "images": {name: golden[f"images.{name}"] for name in policy.cameras},
-            "state": golden["state"],
-            "instruction": str(golden["instruction"]),
-        }
-        now = decision(policy, observation)
+        now = decision(policy, observation_of(golden, policy.cameras))
     except (TypeError, LookupError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged or of another checkpoint ({error}); copy it again") from error
     settle(Path(folder), golden, now, verify)
-
-
-def read_golden(folder: str | Path) -> dict[str, np.ndarray]:
-    """What a folder's golden decision holds.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    return read_archive(Path(folder) / GOLDEN, "family", "key", "state", "instruction", "scores", "chunk")
 
 
 def asks_golden(folder: str | Path, verify: Verify) -> bool:

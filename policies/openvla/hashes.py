@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.manifest import MANIFEST, check_manifest, file_hashes, files_of
-from playloop.policies.openvla.golden import GOLDEN, read_golden
+from playloop.policies.golden import is_bound
 from playloop.policies.openvla.merge import RECORD
 from playloop.policies.openvla.pickles import ADAPTER
 
@@ -48,7 +48,6 @@ def check_bound(folder: str | Path) -> dict[str, str]:
         FileNotFoundError: a file is missing.
         ValueError: a file was altered or added.
     """
-    told = (Path(folder) / GOLDEN).is_file() and bool(read_golden(folder).get("manifest", False))
-    found = check_manifest(folder, READ, required=told)
+    found = check_manifest(folder, READ, required=is_bound(Path(folder)))
     wanted = {name for name in files_of(folder, READ) if name not in RECORDS}
     return {name: value for name, value in found.items() if name in wanted}

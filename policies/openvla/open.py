@@ -11,7 +11,7 @@ import torch
 from playloop.nn.decoder import Kernels
 from playloop.nn.quantize import Kind, quantize
 from playloop.policies.golden import Verify
-from playloop.policies.openvla.checkpoint import open_checkpoint
+from playloop.policies.openvla.checkpoint import check_family, open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
@@ -67,34 +67,34 @@ def open_policy(
         kernels: of passes of few tokens, see `nn.decoder.Kernels`.
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
-        gripper: "opening" or "closing" where the data set stores it from -1 to 1; see
-            `vocabulary.choose_stored`.
+        gripper: "opening" or "closing" where it is stored from -1 to 1; see `vocabulary.choose_stored`.
         stated: of `STATED`, where the files do not tell; see `checkpoint.read_config`.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, or the checkpoint does not fit the family.
     """
-    if unknown := stated.keys() - STATED:
-        raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
-    asked = asks_golden(folder, verify)
-    known = read_statistics(folder)
+    _check_stated(stated)
+    check_family(Path(folder))
+    asked, known = asks_golden(folder, verify), read_statistics(folder)
     chosen, key = _choose(known, family, unnorm_key, resize)
-    # everything that small files can tell is checked before the weights are read
-    config = open_checkpoint(folder, step, **stated).config
+    config = open_checkpoint(folder, step, **stated).config  # small files are checked before the weights
     _check_state(config, chosen)
-    contract = chosen.contract(config.images)
-    epsilon = config.decoders != ("autoregressive",)
+    contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
     images = _images(chosen, folder, config.image, pipeline or {})
-    prompts = PromptEncoder(folder, prompt or chosen.prompt_of(config))
-    hashes = check_bound(folder)
+    prompts, hashes = PromptEncoder(folder, prompt or chosen.prompt_of(config)), check_bound(folder)
     model = _read(folder, device, dtype, step, stated, verify if asked else None)
     _settle(model, weights, kernels, dtype)
     parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
     return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
+
+
+def _check_stated(stated: Mapping[str, Any]) -> None:
+    if unknown := stated.keys() - STATED:
+        raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
 
 
 def _choose(

@@ -1,15 +1,25 @@
 """The policies in the package: whole, verified, found by their environment, and how they were made."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from playloop.cli.checkpoints import find_checkpoint, fitting_policy
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.checkpoint import load
+from playloop.nn.archives import read_archive
+from playloop.nn.manifest import write_manifest
+from playloop.policies.checkpoint import checkpoint_hash, load
+from playloop.policies.renew import renew
 
 SHIPPED = {"libero": LiberoConfig("libero_object"), "bridge": SimplerConfig("bridge")}
+HASHES = {
+    "libero": "a337901e8edb6f98fff38565248bc17eef942b4e3e3a8bc812c714cda331ea01",
+    "bridge": "a8d9645488f0d1067a4780e9a5a6b1db58e588d166dd48592bd4a42928a49241",
+}
+"""Weights, settings, statistics and instructions, as results name them."""
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -31,3 +41,24 @@ def test_its_making_can_be_repeated(name):
 def test_bridge_decides_anew_after_half_a_chunk():
     policy = load(find_checkpoint("bridge"), verify="off")
     assert (policy.execute, policy.chunk) == (4, 8)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_its_files_are_bound_together_and_can_be_written_again(name, tmp_path):
+    folder = shutil.copytree(find_checkpoint(name), tmp_path / name)
+    renew(folder)
+    again, shipped = (read_archive(path / "golden.npz") for path in (folder, find_checkpoint(name)))
+    assert again.keys() == shipped.keys() >= {"scores", "tokens", "chunk", "scale", "body", "manifest"}
+    assert all(np.array_equal(again[part], shipped[part]) for part in ("tokens", "scale", "body", "state"))
+    assert checkpoint_hash(folder) == checkpoint_hash(find_checkpoint(name)) == HASHES[name]
+    record = json.loads((folder / "statistics.json").read_text())
+    record["action"]["q01"] = [2 * value for value in record["action"]["q01"]]
+    (folder / "statistics.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"statistics\.json is not the file that was written"):
+        load(folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json missing"):
+        load(folder)
+    write_manifest(folder)
+    with pytest.raises(ValueError, match="the statistics of actions or the gripper"):
+        load(folder)
