@@ -69,7 +69,7 @@ class Contract:
         Raises:
             ValueError: a field is missing or of another type; names it.
         """
-        made = read_typed(cls, record, where)
+        made: Contract = read_typed(cls, record, where)
         sides = [side for size in made.cameras.values() for side in size]
         if not 0 < made.control_hz < math.inf or min(sides, default=1) < 1:
             raise ValueError(f"{where}: control_hz and the sides of pictures must be finite and above 0")
