@@ -4,7 +4,9 @@ Usage: playloop record out=DIR [key=value …]
 
 States are recorded first at full physics speed and images rendered afterwards. Placements are drawn
 afresh from `seed`: the benchmark's stored initial states are its test set and are never recorded from.
-Failed episodes are dropped and counted. Repeat a killed command with the same `out` and it continues.
+Episodes are spread over the tasks; where they do not divide, the first tasks have one more, and fewer
+episodes than tasks are one each of the first. Failed episodes are dropped and counted. Repeat a killed
+command with the same `out` and it continues.
 
 Examples:
   playloop record suite=libero_object episodes=500 out=data/object
@@ -32,5 +34,5 @@ def run(arguments: Arguments) -> int:
     out = arguments.choose_out(config.out)
     config.out, config.command = literal(str(out)), literal(arguments.command)
     record(config)
-    print(f"Data set: {out}  (to continue: {arguments.resume_command()})")
+    print(f"Data set: {out}")
     return 0

@@ -39,6 +39,7 @@ class Recording:
         stride: every so many steps become a row of the data set with images; 1 records all of them.
         out: the data set's folder.
         workers: processes.
+        step_timeout: seconds without an answer after which an environment counts as dead.
         command: the command line, for the record.
     """
 
@@ -49,6 +50,7 @@ class Recording:
     stride: int
     out: Path
     workers: int
+    step_timeout: float
     command: str
 
     def candidates(self, task: int) -> list[Episode]:
@@ -107,7 +109,7 @@ def described(wanted: dict[int, int]) -> str:
     if len(set(wanted.values())) == 1:
         return ""
     parts = [
-        f"{count} of each of the tasks {', '.join(str(task) for task, _ in same)}"
+        f"{count or 'none'} of each of the tasks {', '.join(str(task) for task, _ in same)}"
         for count, same in groupby(wanted.items(), key=lambda item: item[1])
     ]
     return f"Recording {sum(wanted.values())} episodes: {'; '.join(parts)}. Choose others with tasks=[…]."
@@ -138,6 +140,7 @@ def _plan(config: DictConfig) -> Recording:
         stride=config.stride,
         out=Path(config.out),
         workers=config.workers,
+        step_timeout=config.step_timeout,
         command=str(config.get("command", "")),
     )
 
@@ -155,7 +158,7 @@ def _act(recording: Recording, identity: dict[str, Any], lock: FolderLock, conso
     store = EpisodeStore(recording.out, identity, lock)
     try:
         watchers = [*_recorders(recording), store]
-        driver = Driver(recording.env, recording.workers, watchers)
+        driver = Driver(recording.env, recording.workers, watchers, recording.step_timeout)
         attempted: set[Episode] = set()
         while missing := _missing(recording, store, attempted):
             progress = ProgressBar(store.results().values(), console)
