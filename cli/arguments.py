@@ -76,9 +76,15 @@ class Arguments:
                 raise ValueError(f"there is no option {flag}{hint}; settings are key=value, without dashes.")
 
     def choose_out(self, out: str | None) -> Path:
-        """The run's folder: as given, or a new one under runs/. Remembered for `resume_command`."""
-        self.out = Path(out) if out else Path("runs") / f"{self.verb}-{datetime.now():%Y%m%d-%H%M%S}"
-        return self.out
+        """The run's folder: as given, or a new one under runs/. Remembered for `resume_command`.
+
+        Raises:
+            OSError: it can be no folder there.
+        """
+        folder = Path(out) if out else Path("runs") / f"{self.verb}-{datetime.now():%Y%m%d-%H%M%S}"
+        check_folder(folder, str(folder))
+        self.out = folder
+        return folder
 
     def resume_command(self) -> str:
         """The command that continues this run, to be pasted into a shell: the same, in the same folder."""
@@ -90,6 +96,24 @@ class Arguments:
         else:
             launcher = ["playloop"]
         return shlex.join([*launcher, self.verb, *words])
+
+
+def check_folder(folder: Path, out: str) -> None:
+    """Refuse a folder that cannot be made or written, before anything is worked out that would go there.
+
+    Args:
+        folder: it and its parents need not be there yet.
+        out: the setting's value, for the message.
+
+    Raises:
+        NotADirectoryError: a file is in its place.
+        PermissionError: it cannot be written.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"out={out}: {there} is a file; name a new folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"out={out}: {there} cannot be written; name a new folder")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -30,10 +30,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from playloop.cli.arguments import Arguments, nearest
+from playloop.cli.arguments import Arguments, check_folder, nearest
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure, make
 from playloop.cli.words import literal
+from playloop.core.files import write_json
 
 
 def run(arguments: Arguments) -> int:
@@ -41,17 +42,33 @@ def run(arguments: Arguments) -> int:
     arguments.allow()
     names = arguments.names
     if len(names) != 1 or names[0] not in BENCHES:
-        hint = nearest(names[0], BENCHES) if names else ""
-        raise ValueError(f"say what to measure, {', '.join(BENCHES)}{hint}: playloop bench rollout.")
+        choice = nearest(names[0], BENCHES) if names else f", {', '.join(BENCHES)}"
+        raise ValueError(f"say what to measure{choice}: playloop bench rollout.")
     config = configure("bench", arguments.settings, arguments)
     if config is None:
         return 0
+    out = place_of_result(config.out) if config.out else None
     result = BENCHES[names[0]](config)
-    if config.out is not None:
-        from playloop.core.files import write_json
-
-        write_json(Path(config.out), {"bench": names[0], "command": arguments.command, "result": result})
+    if out is not None:
+        write_json(out, {"bench": names[0], "command": arguments.command, "result": result})
     return 0
+
+
+def place_of_result(out: str) -> Path:
+    """The JSON file to write, tried before minutes of measuring; its folder is made.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+        OSError: it cannot be written.
+    """
+    path = Path(out)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"out={path} is a folder; name a file for the result: out={path / 'bench.json'}"
+        )
+    check_folder(path.parent, out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def bench_rollout(config: DictConfig) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def results_folder(word: str) -> Path:
     Raises:
         FileNotFoundError: it holds no evaluation.
     """
-    folder = Path(word)
+    folder = Path(word).expanduser()
     if not (folder / "episodes.jsonl").is_file():
         raise FileNotFoundError(f"{folder} has no episodes.jsonl; give a folder that playloop eval wrote.")
     return folder
