@@ -57,7 +57,17 @@ def run(arguments: Arguments) -> int:
     from playloop.rollouts.evaluate import evaluate
 
     out = arguments.choose_out(config.out)
-    summary = evaluate(env, agent, episodes, out, config.workers, config.videos, settings, arguments.command)
+    summary = evaluate(
+        env,
+        agent,
+        episodes,
+        out,
+        config.workers,
+        config.videos,
+        settings,
+        arguments.command,
+        step_timeout=config.step_timeout,
+    )
     print(f"Results: {out}  (to continue or repeat: {arguments.resume_command()})")
     return tell_errors(summary["result"])
 

@@ -28,6 +28,7 @@ class EvalSettings:
     episodes: Count | None
     seed: int
     workers: Natural
+    step_timeout: Positive
     videos: Natural | list[str] | str | None
     out: str | None
 
@@ -54,6 +55,7 @@ class RecordSettings:
     stride: Count
     seed: int
     workers: Natural
+    step_timeout: Positive
     out: str | None
 
 

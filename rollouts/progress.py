@@ -10,8 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback
-from playloop.rollouts.reasons import BLAMED
-from playloop.rollouts.record import EpisodeResult
+from playloop.rollouts.record import BLAMED, EpisodeResult
 from playloop.rollouts.segment import Segment
 from playloop.rollouts.statistics import wilson
 

@@ -12,6 +12,8 @@ from playloop.envs.episode import Episode
 
 Fault = Literal["agent", "environment"]
 """Whose error it is that an episode could not be judged."""
+BLAMED = {"agent": "the agent failed: ", "environment": "the environment failed: ", None: ""}
+"""How to begin to tell of it."""
 
 # by call, because "return" is no name in Python
 _Line = TypedDict(

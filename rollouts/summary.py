@@ -94,6 +94,7 @@ def _line(result: EpisodeResult) -> dict[str, Any]:
         "steps": result.steps,
         "return": result.return_,
         "error": result.error,
+        "fault": result.fault,
     }
 
 

@@ -146,6 +146,12 @@ def test_an_environment_that_cannot_be_built_ends_the_run(dies, says):
         run(1, config=Unbuildable(dies=dies))
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+def test_the_time_out_is_a_time(seconds):
+    with pytest.raises(ValueError, match="step_timeout positive"):
+        Driver(CONFIG, step_timeout=seconds)
+
+
 def test_a_declared_contract_that_is_not_kept_is_an_error():
     with pytest.raises(ValueError, match="differs from its settings"):
         run(0, config=Liar())
