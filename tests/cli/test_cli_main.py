@@ -79,6 +79,32 @@ def test_bad_input_is_one_sentence_and_status_2(words, complaint, capsys):
     assert err.startswith(f"playloop {words[0]}: ")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", *TOY],
+        ["record", *TOY, "task=0", "episodes=1"],
+        ["bench", "craft"],
+        ["convert", "any.ckpt"],
+        ["merge", "a", "b"],
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_told_before_any_work(tmp_path, capsys, words):
+    (tmp_path / "notes").write_text("mine")
+    assert main([*words, f"out={tmp_path}/notes/new/x"]) == 2
+    assert f"{tmp_path}/notes is a file; name a new folder" in capsys.readouterr().err
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_bench_is_not_lost_for_its_file(tmp_path, capsys):
+    quick = ["bench", "craft", "craft.views=1", "craft.steps=1", "craft.sizes=[[64,64]]"]
+    assert main([*quick, f"out={tmp_path}"]) == 2
+    out, err = capsys.readouterr()
+    assert "is a folder; name a file" in err and not out
+    assert main([*quick, f"out={tmp_path}/new/result.json"]) == 0
+    assert (tmp_path / "new/result.json").is_file()
+
+
 @dataclass
 class Broken:
     def make(self):
