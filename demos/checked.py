@@ -72,6 +72,8 @@ def outside(name: str, values: np.ndarray, family_actions: tuple[str, ...]) -> n
         values: [n, *shape].
         family_actions: names of the actions under the data set's contract; none without one.
     """
+    if name == "expert":  # whether a row is imitated
+        return (values != 0) & (values != 1)
     if family_actions != ACTION_NAMES or name not in ("action", "action_chunk"):
         return np.zeros(len(values), bool)
     space = action_space()

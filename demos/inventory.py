@@ -111,7 +111,7 @@ class Inventory:
             values, faults = read_rows(table[name], features[name])
             beyond = np.flatnonzero(outside(name, values, self._actions))
             faults |= {
-                int(row): "outside what its action space allows" for row in beyond if row not in faults
+                int(row): "outside of what is declared for it" for row in beyond if row not in faults
             }
             for row in sorted(faults):
                 place = f"episode {episodes[row]}, row {frames[row]}"

@@ -34,7 +34,7 @@ def write(root, old=False, lengths=(3, 4), **options):
     with DatasetWriter(root, 20, split[0], private=split[1], **options) as writer:
         for rows in lengths:
             columns = {
-                name: rng.normal(size=(rows, *feature["shape"])).astype(feature["dtype"])
+                name: rng.uniform(0, 1.9, (rows, *feature["shape"])).astype(feature["dtype"])
                 for name, feature in (features | private).items()
             }
             written.append(columns)

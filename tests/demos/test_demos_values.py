@@ -50,6 +50,7 @@ BAD = {
     "action": [[1.0, 2.0]] * 4 + [[None, None]] + [[1.0, 2.0]] * 4,
     "observation.state": [1.0] * 4 + [float("nan")] + [1.0] * 4,
     "expert": [1] * 4 + [None] + [1] * 4,
+    "expert ": [1] * 4 + [2] + [1] * 4,
     "timestamp": [0.0] * 4 + [float("inf")] + [0.0] * 4,
 }
 
@@ -57,7 +58,8 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_value_is_refused_by_file_column_episode_and_row_or_its_episode_left_out(tmp_path, name):
     write_actions(tmp_path)
-    change(tmp_path / DATA, **{name: BAD[name]})
+    values, name = BAD[name], name.strip()
+    change(tmp_path / DATA, **{name: values})
     with pytest.raises(CorruptFile, match=f"{DATA}: column '{name}', episode 1, row 1: .*on_corrupt='skip'"):
         Demonstrations(tmp_path)
     dataset = Demonstrations(tmp_path, on_corrupt="skip")
@@ -100,7 +102,7 @@ def test_actions_outside_of_their_space_are_refused(tmp_path, action):
     minecraft_set(tmp_path / "good", action_vector({"jump": 1, "camera": (-180, 180)}))
     assert Demonstrations(tmp_path / "good").length == 2
     minecraft_set(tmp_path / "bad", action_vector(action))
-    with pytest.raises(CorruptFile, match="'action', episode 0, row 1: outside what its action space"):
+    with pytest.raises(CorruptFile, match="'action', episode 0, row 1: outside of what is declared"):
         Demonstrations(tmp_path / "bad")
 
 
