@@ -16,7 +16,7 @@ Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
-  playloop bench decode repeats=50
+  playloop bench decode decode.repeats=50
   playloop bench decode openvla.model=small
   playloop bench decode openvla.model=7b openvla.device=cuda openvla.weights=fp8
   playloop bench world mineworld.model=300M_16f mineworld.device=cuda mineworld.precision=fp16

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,10 +13,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from playloop.cli import play, train
 from playloop.cli.config import apply, flat, group_options, load, make, plain
 from playloop.cli.declared import check_settings, hint_of, holds_settings
+from playloop.cli.eval import MINEWORLD_SAMPLER
 from playloop.cli.main import main
-from playloop.cli.words import Word, options
+from playloop.cli.words import Word, is_setting, options
 from playloop.envs.toy import ToyFault, ToyReachConfig
 
 YAMLS = sorted(path.stem for path in Path(str(resources.files("playloop.configs"))).glob("*.yaml"))
@@ -182,6 +186,26 @@ def test_numbers_lists_and_text_are_told_apart_by_type(word, wanted):
     config = load("eval", [*TOY, word])
     check_settings(config, "eval")
     assert plain(config)[word.partition("=")[0]] == wanted
+
+
+@pytest.mark.parametrize("verb", ["eval", "record", "train", "play", "bench", "convert", "merge"])
+def test_every_example_of_the_help_can_be_typed(verb):
+    module = importlib.import_module(f"playloop.cli.{verb}")
+    lines = (module.__doc__ or "").partition("Examples:")[2].splitlines()
+    examples = [shlex.split(line)[2:] for line in lines if line.startswith(f"  playloop {verb}")]
+    assert examples
+    for words in examples:
+        words = [word for word in words if is_setting(word)]
+        kinds = {"train": train.settings_of(words), "eval": "eval_world" if _judges_world(words) else "eval"}
+        if verb == "play":
+            words = play.alone(words)
+        if "sampler.rules=demo" in words:  # of a MineWorld, which is not here to be looked at
+            words = [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}", *words]
+        check_settings(load(kinds.get(verb, verb), words), kinds.get(verb, verb))
+
+
+def _judges_world(words: list[str]) -> bool:
+    return any(word.startswith("world=") for word in words)
 
 
 def test_a_part_is_made_of_its_declared_class():
