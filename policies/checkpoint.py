@@ -124,7 +124,10 @@ def load(
     statistics = read_statistics(folder / "statistics.json")
     model = load_model(lambda: sizes.make(statistics), folder)
     contract = Contract.from_json(read_record(folder / "contract.json"), str(folder / "contract.json"))
-    _check_contract(model, contract)
+    try:
+        _check_contract(model, contract)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     encoder.known = _embeddings(folder / "instructions.npz", encoder.size)
     if encoder.size != model.config.instruction_size:
         raise ValueError(

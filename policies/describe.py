@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from playloop.envs.contract import Contract
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.shards import read_header
-from playloop.policies.checkpoint import FILES
+from playloop.policies.checkpoint import FILES, read_statistics
+from playloop.policies.diffusion import DecoderConfig
+from playloop.policies.record import read_part
+from playloop.policies.vla import VLAConfig
 
 
 def describe(path: Path) -> list[tuple[str, str]] | None:
@@ -24,7 +28,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return None
     record = read_record(path / "config.json")
-    if not isinstance(record, dict) or not {"model", "decoder", "instructions"} <= record.keys():
+    if not {"model", "decoder", "instructions"} <= record.keys():
         return None
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
@@ -32,20 +36,25 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
             f"{path} is no complete checkpoint: {', '.join(missing)} missing; copy it again"
         )
     entries = read_header(path / WEIGHTS).values()
-    contract, model = read_record(path / "contract.json"), record["model"]
+    try:
+        model: VLAConfig = read_part(record, "model", (VLAConfig,))
+        decoder = read_part(record, "decoder", (DecoderConfig,))
+    except ValueError as error:
+        raise ValueError(f"{path / 'config.json'}: {error}") from error
+    contract = Contract.from_json(read_record(path / "contract.json"), str(path / "contract.json"))
     types = ", ".join(sorted({entry.dtype for entry in entries}))
     return [
         ("kind", "policy of playloop"),
         ("parameters", f"{sum(entry.elements for entry in entries):,}"),
         ("type", types),
-        ("transformer", f"{model['layers']} layers, width {model['width']}, {model['heads']} heads"),
-        ("cameras", ", ".join(model["cameras"])),
-        ("actions", f"chunks of {model['chunk']} with {len(contract['action_names'])} numbers"),
-        ("decoder", ", ".join(f"{k}={v}" for k, v in record["decoder"].items() if k != "_target_")),
-        ("environment", contract["family"]),
-        ("action means", contract["action"]),
-        ("picture", contract["image_convention"]),
-        *_statistics(read_record(path / "statistics.json")),
+        ("transformer", f"{model.layers} layers, width {model.width}, {model.heads} heads"),
+        ("cameras", ", ".join(model.cameras)),
+        ("actions", f"chunks of {model.chunk} with {len(contract.action_names)} numbers"),
+        ("decoder", ", ".join(f"{name}={value}" for name, value in vars(decoder).items())),
+        ("environment", contract.family),
+        ("action means", contract.action),
+        ("picture", contract.image_convention),
+        *_statistics(read_statistics(path / "statistics.json")),
         ("trained with", str(read_record(path / "training.json").get("command", "unknown"))),
     ]
 
@@ -54,9 +63,8 @@ def _statistics(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (f"{part} {name}", _numbers(found[name]))
         for part, found in record.items()
-        if isinstance(found, Mapping)
+        if part in ("action", "state")
         for name in ("q01", "q99")
-        if name in found
     ]
 
 

@@ -19,6 +19,10 @@ Order = Literal["max", "gap", "sampled", "random"]
 Schedule = Literal["cosine", "float32"]
 
 
+LARGEST = 1000
+"""Rounds, and bins of smoothing: more than a chunk's tokens and than four times all bins."""
+
+
 @dataclass(frozen=True)
 class DecoderConfig:
     """How a chunk is decoded.
@@ -57,6 +61,9 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_types(self, "decoder.")
+        for name in ("rounds", "smoothing"):
+            if (value := getattr(self, name)) > LARGEST:
+                raise ValueError(f"decoder.{name}={value}: use at most {LARGEST}, more changes nothing")
         if self.rounds < 1:
             raise ValueError(f"decoder.rounds={self.rounds}: at least one round is needed")
         if self.smoothing < 0:

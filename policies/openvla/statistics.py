@@ -99,7 +99,11 @@ def statistics_of(
     normalizer = _normalizer(f"{key}.action", action, ("q01", "q99", "mask"), added)
     stored = UNIT
     if size in (None, normalizer.size):
-        stored = choose_stored(key, *gripper_range(action, normalizer, normalizer.size - 1), gripper)
+        try:
+            ends = gripper_range(action, normalizer, normalizer.size - 1)
+        except ValueError as error:
+            raise ValueError(f"{key}.action: {error}; copy {DATASET_STATISTICS} again") from error
+        stored = choose_stored(key, *ends, gripper)
     proprio = record.get("proprio")
     if not proprio:
         return Statistics(key, normalizer, None, stored)
@@ -122,4 +126,6 @@ def _normalizer(name: str, record: Any, wanted: tuple[str, ...], epsilon: float)
             raise ValueError("they are of nothing")
         return found
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the statistics {name} are damaged: {error}") from error
+        raise ValueError(
+            f"the statistics {name} are damaged: {error}; copy {DATASET_STATISTICS} again"
+        ) from error

@@ -80,7 +80,7 @@ def choose_stored(key: str, low: float, high: float, stated: str | None) -> str:
     """
     if stated is not None and stated not in STORED:
         raise ValueError(f"gripper={stated!r}: use one of {', '.join(STORED)}")
-    spans = f"the statistics of {key} say that the gripper goes from {low:g} to {high:g}"
+    spans = f"dataset_statistics.json says of {key} that the gripper goes from {low:g} to {high:g}"
     unit = low >= -ROOM and high <= 1 + ROOM and (high > 0.5 or low == high)
     if not unit and not (-1 - ROOM <= low <= -0.5 and high <= 1 + ROOM):
         raise ValueError(
