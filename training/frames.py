@@ -55,21 +55,6 @@ class FrameTaskConfig:
         return {name: getattr(self, name) for name in ("start", "validation", "seed")}
 
 
-def take_over(model: nn.Module, trained: nn.Module, start: str | Path) -> None:
-    """Begin with the weights of a trained model, from the folder `start`.
-
-    Raises:
-        ValueError: it has other sizes.
-    """
-    here, there = ({n: tuple(v.shape) for n, v in m.state_dict().items()} for m in (model, trained))
-    if other := sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n)):
-        raise ValueError(
-            f"{start} has other sizes than are asked for: {other[0]} is {there.get(other[0])} there and "
-            f"{here.get(other[0])} here; give the sizes that it was trained with"
-        )
-    model.load_state_dict(trained.state_dict())
-
-
 def held_out(episodes: int, share: float, seed: int) -> np.ndarray:
     """Which episodes of a data set are for validation, bool [episodes]."""
     return split_episodes(episodes, share, np.random.default_rng([seed, episodes]))

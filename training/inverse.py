@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from playloop.nn.record import to_record
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, windows

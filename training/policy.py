@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,11 @@ from playloop.envs.contract import Contract
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import to_record
-from playloop.policies.vla import VLA, VLAConfig
+from playloop.policies.vla import VLAConfig
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
 from playloop.training.data import Stacked
-from playloop.training.frames import take_over
 from playloop.training.rows import (
     common_contract,
     describe_data,
@@ -31,6 +30,7 @@ from playloop.training.rows import (
     split_rows,
     validation_batches,
 )
+from playloop.training.start import check_embeddings, open_start, take_over
 from playloop.training.task import Share
 
 
@@ -93,31 +93,21 @@ class PolicyTask:
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
         self.contract = common_contract(self.datasets)
         _check_fit(config.model, self.datasets, self.contract)
-        started = self._started()
+        begun = config.start and open_start(config.start, self.contract, self.datasets[0].root)
         self._read_columns()
+        if begun:
+            check_embeddings(str(config.start), begun, self.encoder)
         self._split()
         chunks = self.columns["actions"][self.rows["train"]]
         states = self.columns["state"][self.rows["train"]]
         names = self.contract.action_names
         fresh = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states, names)
-        self.statistics = started.statistics if started else fresh
+        self.statistics = begun.model.statistics if begun else fresh
         self.model = config.model.make(self.statistics, config.seed)
-        if started:
-            take_over(self.model, started, str(config.start))
+        if begun:
+            take_over(self.model, begun.model, str(config.start))
         self.images = self._open_images()
         self._resident: dict[str, Tensor] = {}
-
-    def _started(self) -> VLA | None:
-        """The model that training begins with, whose statistics hold only under its own conventions."""
-        if not self.config.start:
-            return None
-        policy = checkpoint.load(self.config.start)
-        if found := replace(policy.contract, cameras={}).differences(self.contract):
-            raise ValueError(
-                f"start={self.config.start} does not fit {self.datasets[0].root}: {'; '.join(found)}; begin "
-                "with a policy of the same conventions, or leave start out"
-            )
-        return policy.model
 
     def _read_columns(self) -> None:
         names = {"state": "observation.state", "actions": "action_chunk"}

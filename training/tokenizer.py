@@ -15,8 +15,9 @@ from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.rollout import imagine
+from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
 from playloop.worlds.decode import SamplerConfig

@@ -15,8 +15,9 @@ from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig, take_over
+from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.rollout import imagine
+from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.training.tokens import PIECE, kept_tokens, tokens_path
 from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
@@ -70,7 +71,13 @@ class WorldTask(FrameTask):
         _check_sizes(config, tokenizer)
         self.model = config.model.make(config.seed)
         if config.start:
-            take_over(self.model, load_world(config.start).model, config.start)
+            begun = load_world(config.start)
+            if begun.tokenizer.encoding() != tokenizer.encoding():
+                raise ValueError(
+                    f"start={config.start} knows other tokens than those of tokenizer={config.tokenizer}; "
+                    f"give tokenizer={config.start}, its own"
+                )
+            take_over(self.model, begun.model, config.start)
         size = tokenizer.config.height, tokenizer.config.width
         super().__init__(config, FrameData(config, size), config.clip)
         self.actions = CompactActions().encode(self.data.actions()).astype(np.int16)

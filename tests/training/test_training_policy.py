@@ -14,6 +14,7 @@ from test_training_trainer import ALONE, equal_exports, lines
 from playloop.demos.dataset import Demonstrations
 from playloop.policies import checkpoint
 from playloop.policies.images import shrink
+from playloop.tokenizers.instructions import NGramsConfig
 from playloop.training.task import Share
 from playloop.training.trainer import TrainerConfig
 
@@ -162,6 +163,8 @@ def test_training_begins_with_a_policy_of_its_own_kind(roots, trained, tmp_path)
         assert torch.equal(task.model.state_dict()[name], value)
     with pytest.raises(ValueError, match=rf"{trained} has other sizes than are asked for: .* give the sizes"):
         task_config(roots[0], start=str(trained), model=replace(MODEL, width=64)).make()
+    with pytest.raises(ValueError, match=r"trained with other embeddings of instructions; give its own"):
+        task_config(roots[0], start=str(trained), instructions=NGramsConfig(size=32, letters=3)).make()
     write_demos(tmp_path / "other", episodes=2)
     rewrite_contract(tmp_path / "other", action_names=[*"abcdeg", "gripper"])
     with pytest.raises(ValueError, match=r"start=.* does not fit .*other: action_names: .*; begin with"):
