@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_world import HELD_OUT, SIZE, WORLD, train_tokenizer, train_world
+from tiny_world import HELD_OUT, SIZE, TOKENIZER, WORLD, train_tokenizer, train_world
 
 from playloop.demos.dataset import Demonstrations
 from playloop.envs.minecraft import ACTION_NAMES
 from playloop.training.frames import held_out
 from playloop.training.metrics import read_metrics
-from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract
+from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract, save_tokenizer
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.metrics.reconstruction import reconstruction
 from playloop.worlds.session import EngineSession, TorchSession, open_session
@@ -99,6 +99,15 @@ def test_a_model_to_go_on_from_must_fit(chain, tmp_path, kind, word, told):
             train_tokenizer(tmp_path, chain["data"], f"task.generated={chain['world']}", word)
         else:
             train_world(tmp_path, chain["data"], chain["tokenizer"], f"task.start={chain['world']}", word)
+
+
+def test_a_model_to_go_on_from_knows_its_own_tokens(chain, tmp_path):
+    other = TOKENIZER.make(99)
+    save_tokenizer(tmp_path / "other", TOKENIZER, other.state_dict(), {})
+    with pytest.raises(
+        ValueError, match=r"knows other tokens than those of tokenizer=.*other; give tokenizer="
+    ):
+        train_world(tmp_path, chain["data"], tmp_path / "other", f"task.start={chain['world']}")
 
 
 def test_a_tokenizer_is_judged_by_frames_that_were_held_out(chain):
