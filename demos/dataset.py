@@ -18,10 +18,11 @@ from playloop.demos.contracts import check_contract, read_contract
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.episodes import read_parquet, read_tasks
 from playloop.demos.info import FIX, read_info
-from playloop.demos.integrity import damaged_files, identify
+from playloop.demos.integrity import WITHOUT, damaged_files, identify
 from playloop.demos.inventory import Inventory
 from playloop.demos.pictures import Pictures, StoredPictures
 from playloop.envs.contract import Contract
+from playloop.envs.episode import Episode
 
 NAMED = 3
 """Faults that a refusal names; the rest are counted."""
@@ -103,6 +104,23 @@ class Demonstrations:
         path = self.root / "meta" / "playloop.json"
         return read_json(path, FIX) if path.exists() else {}
 
+    def identity_of(self, episode: int) -> Episode:
+        """Which episode of its environment `episodes[episode]` is.
+
+        Raises:
+            ValueError: the recorder did not note it, or for other episodes than there are.
+        """
+        where, listed = self.root / "meta" / "playloop.json", self.playloop.get("episodes")
+        numbers = [*self.skipped, *(record["episode_index"] for record in self.episodes)]
+        if not isinstance(listed, list) or len(listed) != len(numbers):
+            said = len(listed) if isinstance(listed, list) else "no"
+            raise ValueError(
+                f"{where} names {said} episodes, the data set has {len(numbers)}: which is which cannot be "
+                "told; record it anew"
+            )
+        place = sorted(numbers).index(self.episodes[episode]["episode_index"])
+        return read_typed(Episode, listed[place], f"{where}: episodes.{place}")
+
     @cached_property
     def contract(self) -> Contract | None:
         """The conventions of the environment that the data comes from, if they were recorded."""
@@ -126,7 +144,7 @@ class Demonstrations:
     def identity(self) -> str:
         """Twelve hexadecimal digits that change with the data set; skipped episodes are appended."""
         skipped = "-".join(map(str, sorted(self.skipped)))
-        return identify(self.root) + (f"-without-{skipped}" if skipped else "")
+        return identify(self.root) + (f"{WITHOUT}{skipped}" if skipped else "")
 
     def column(self, name: str) -> np.ndarray:
         """All rows of a column: [N, *shape], scalars as [N]; read once, then kept.

@@ -15,6 +15,8 @@ from playloop.demos.beside import FOLDER
 from playloop.demos.info import FIX
 
 VERIFIED = "cache/verified.json"
+WITHOUT = "-without-"
+"""In an identity, in front of the numbers of skipped episodes."""
 
 
 class _Listed(TypedDict):
@@ -50,6 +52,11 @@ def identify(root: Path) -> str:
         ]
         content = b"".join(path.read_bytes() for path in tables) + json.dumps(sizes).encode()
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def whole_identity(identity: str) -> str:
+    """The identity of a data set as it would be without skipped episodes, see `Demonstrations.identity`."""
+    return identity.partition(WITHOUT)[0]
 
 
 def damaged_files(root: Path, again: bool = False) -> dict[str, str]:

