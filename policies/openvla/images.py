@@ -105,7 +105,7 @@ class EvaluationImages:
         try:
             found = _moments(read_record(path))
             return replace(self, means=found[0], stds=found[1]) if found else self
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"{path} does not give two normalisations of three channels ({error}); copy it again"
             ) from error
@@ -120,7 +120,11 @@ def _moments(record: dict[str, Any]) -> tuple[Moments, Moments] | None:
         means, stds = record["means"], record["stds"]
     else:
         return None
+    if not all(type(v) in (int, float) for side in (means, stds) for triple in side for v in triple):
+        raise ValueError("they are no numbers")
     as_moments = [tuple(tuple(float(v) for v in triple) for triple in side) for side in (means, stds)]
+    if not np.isfinite(as_moments).all() or not np.all(as_moments[1]):
+        raise ValueError("they are not finite, or a deviation is 0")
     return as_moments[0], as_moments[1]  # type: ignore[return-value]
 
 
