@@ -110,9 +110,7 @@ class Inventory:
         for name in names:
             values, faults = read_rows(table[name], features[name])
             beyond = np.flatnonzero(outside(name, values, self._actions))
-            faults |= {
-                int(row): "outside of what is declared for it" for row in beyond if row not in faults
-            }
+            faults |= {int(row): "outside of what is declared for it" for row in beyond if row not in faults}
             for row in sorted(faults):
                 place = f"episode {episodes[row]}, row {frames[row]}"
                 self._blame(int(episodes[row]), f"{where}: column {name!r}, {place}: {faults[row]}")
