@@ -13,6 +13,7 @@ from playloop.agents.keymaps import Held, KeyMap, keymap_for
 from playloop.core.annotations import Portion
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
+from playloop.envs.minecraft import BUTTONS
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,18 @@ class PersonConfig:
         degrees_per_pixel: turn of the view for a pixel of mouse movement, where the mouse turns it.
         arm_speed: share of an arm's full speed that a held key commands; Shift gives all of it.
         without: buttons of Minecraft that have no key, because they do nothing in what is played.
+
+    Raises:
+        ValueError: there is no such button.
     """
 
     degrees_per_pixel: float = 0.15
     arm_speed: Portion = 0.5
     without: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.without) - set(BUTTONS)):
+            raise ValueError(f"person.without={unknown}: there are only {', '.join(BUTTONS)}")
 
     def make(self) -> Person:
         """The agent."""

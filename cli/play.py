@@ -98,6 +98,8 @@ def session_config(config: DictConfig, arguments: Arguments) -> Any:
 
     if config.get("env") is None and config.world is None:
         raise ValueError("there is nothing to play; give env=… or world=….")
+    if not config.host:
+        raise ValueError("host= names no address; give host=127.0.0.1, or 0.0.0.0 for all of this machine's.")
     for name in ("sessions", "upload_megabytes"):
         if config[name] <= 0:
             raise ValueError(f"{name}={config[name]} must be positive.")

@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from PIL import Image
 from play_helpers import sessions_of, until
 
 from playloop.benchmarks.chromium import chromium, find_chromium, numbers, open_page
@@ -199,3 +200,53 @@ def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
             assert time.monotonic() < end, "the server does not end"
             time.sleep(0.1)
         page.context.close()
+
+
+@pytest.fixture(scope="module")
+def dream(browser, tmp_path_factory):
+    """The page of the shipped world model."""
+    with served(("world=craft", f"out={tmp_path_factory.mktemp('dream') / 'out'}")) as (address, _):
+        page = open_page(browser, address)
+        yield page
+        page.context.close()
+
+
+def sampling(page):
+    values = [page.inner_text(f"#{name}-value") for name in ("temperature", "top-p")]
+    return [*values, page.input_value("#top-k")]
+
+
+def test_top_p_and_top_k_exclude_each_other_on_the_page(dream):
+    until(lambda: sampling(dream) == ["1.00", "0.70", ""])
+    for field, value, wanted in (
+        ("top-k", "40", ["1.00", "1.00", "40"]),
+        ("temperature", "0.85", ["0.85", "1.00", "40"]),
+        ("top-p", "0.93", ["0.85", "0.93", ""]),
+        ("top-k", "-3", ["0.85", "0.93", ""]),
+    ):
+        dream.fill(f"#{field}", value)
+        dream.keyboard.press("Enter")
+        until(lambda wanted=wanted: sampling(dream) == wanted)
+    dream.wait_for_selector("#notice:has-text('Top-k is a whole number from 1')")
+    dream.keyboard.press("KeyP")
+    dream.wait_for_selector("#who.held")  # the server's own words, which has taken all of it
+    assert sampling(dream) == ["0.85", "0.93", ""] and dream.problems == []
+    dream.keyboard.press("KeyP")
+
+
+def test_uploads_that_do_not_serve_are_told_on_the_page(dream, tmp_path):
+    images = [Image.new("RGB", (64, 64), (40 + 20 * k,) * 3) for k in range(4)]
+    images[0].save(tmp_path / "slow.gif", save_all=True, append_images=images[1:], duration=170)
+    (tmp_path / "none.mp4").write_bytes(b"\0\0\0\x20ftypisom" + b"\0" * 100)
+    for width, name, told in (
+        (1280, "slow.gif", "5.88 frames a second where this world has 20"),
+        (420, "none.mp4", "the clip cannot be decoded"),
+    ):
+        dream.set_viewport_size({"width": width, "height": 640})
+        dream.set_input_files("#file", tmp_path / name)
+        dream.wait_for_selector(f"#notice:has-text('{told}')")
+        box = dream.locator("#notice").bounding_box()
+        assert box["x"] >= 8 and box["x"] + box["width"] <= width - 8 and box["height"] < 90
+    frames = numbers(dream)["frames"]
+    until(lambda: numbers(dream)["frames"] > frames)
+    assert [problem for problem in dream.problems if "422" not in problem] == []

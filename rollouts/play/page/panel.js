@@ -42,11 +42,11 @@ export class Panel {
     }
     element("top-k").onchange = ({ target }) => {
       const text = target.value.trim(), count = Number(text);
-      if (target.validity.badInput || (text && !(Number.isSafeInteger(count) && count > 0))) {
-        this.onNotice("top-k is a whole number from 1, or nothing");
-        this.sliders(this.wanted);
-      } else this.sample("top_k", text ? count : null);
+      const wrong = target.validity.badInput || (text && !(Number.isSafeInteger(count) && count > 0));
       target.blur();
+      if (!wrong) return this.sample("top_k", text ? count : null);
+      this.onNotice("top-k is a whole number from 1, or nothing");
+      this.sliders(this.wanted);
     };
     element("file").onchange = ({ target }) => { this.upload(target.files[0]); target.value = ""; };
     const drop = element("drop");
