@@ -127,8 +127,6 @@ class BridgeEnv(PlayEnv):
         if self._shown:
             raise RuntimeError("a snapshot is shown and PhysX cannot go on from it; begin an episode first")
         action = np.asarray(action, np.float64)
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"an action must be {self.action_space.shape} finite numbers, got {action!r}")
         angles = Rotation.from_rotvec(action[3:6]).as_euler("XYZ")
         given = np.concatenate([action[:3], angles, action[6:]]).astype(np.float32)
         self._simulation._step_action(torch.from_numpy(given)[None])

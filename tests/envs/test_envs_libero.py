@@ -6,10 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from conformance import check_env
 from one_task import OneLiberoTask
 from upstream_libero import CAMERAS, random_actions
 
@@ -160,18 +158,6 @@ def test_cabinet_returns_to_its_place(env):
     assert not np.array_equal(places[0], places[1])
 
 
-def test_looking_changes_nothing(env, suite):
-    episode, actions = STORED[suite], random_actions(8)
-    unseen = states_of(env, episode, actions)
-    env.begin(episode)
-    for step, action in enumerate(actions):
-        env.advance(action)
-        env.observe()
-        env.privileged()
-        env.restore(env.snapshot())
-        assert np.array_equal(flattened(env), unseen[step])
-
-
 @object_only
 def test_snapshots_are_drawn_as_they_were_seen(env):
     episode = STORED["libero_object"]
@@ -207,14 +193,8 @@ def test_an_episode_of_another_suite_is_refused(env):
 @object_only
 def test_an_initial_state_out_of_range_is_refused(env):
     for init in (50, -2):
-        with pytest.raises(ValueError, match="49"):
+        with pytest.raises(ValueError, match=f"has 50 initial states.* no {init}"):
             env.begin(Episode("libero_object", 1, init))
-
-
-def test_conforms_through_gymnasium():
-    """Registered, passing Gymnasium's own checks and ours, 64 pixels wide and with one task to save time."""
-    config = OneLiberoTask("libero_object", size=64, horizon=30)
-    check_env(lambda: gym.make("playloop/Libero-v0", config=config).unwrapped)
 
 
 def test_two_environments_in_one_process_see_what_each_sees_alone():
