@@ -123,3 +123,31 @@ def test_broken_statistics_are_refused(broken):
 def test_non_finite_actions_are_refused():
     with pytest.raises(ValueError, match="finite"):
         compute_statistics(np.full((3, 7), np.nan), np.zeros((3, 8)))
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (0.0, 255.0), (-1.0, 0.0), (0.0, 0.0), (-2.0, 2.0)])
+def test_grippers_with_other_commands_are_refused(statistics, ends):
+    record = json.loads(json.dumps(statistics["action"]))
+    record["min"][-1], record["max"][-1] = ends
+    with pytest.raises(ValueError, match=r"gripper \(action 6\) goes from .* its commands are -1 and 1"):
+        ActionTokenizer.from_statistics(record)
+
+
+@pytest.mark.parametrize("ends", [(-1.0, 1.0), (1.0, 1.0), (-1.0, -1.0), (-0.4, 0.7)])
+def test_grippers_with_our_commands_are_read(statistics, ends):
+    record = json.loads(json.dumps(statistics["action"]))
+    record["min"][-1], record["max"][-1] = ends
+    ActionTokenizer.from_statistics(record)
+
+
+def test_grippers_are_told_by_name():
+    values = np.random.default_rng(0).uniform(-1, 1, (100, 3))
+    assert compute_statistics(values, values, ("x", "gripper_left", "y"))["action"]["mask"] == [
+        True,
+        False,
+        True,
+    ]
+    assert compute_statistics(values, values, ("x", "y", "z"))["action"]["mask"] == [True] * 3
+    assert compute_statistics(values, values)["action"]["mask"] == [True, True, False]
+    with pytest.raises(ValueError, match="3 actions cannot have the names x, y"):
+        compute_statistics(values, values, ("x", "y"))

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -25,3 +27,48 @@ def test_known_embeddings_need_no_network(tmp_path):
     assert np.array_equal(encoder.encode(["push", "push"]), np.ones((2, 384)))
     with pytest.raises(OSError):
         encoder.encode(["pull"])
+
+
+def encoder_folder(folder, **changes):
+    folder.mkdir()
+    config = {"model_type": "bert", "hidden_size": 384} | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_names_are_never_looked_up_and_foreign_folders_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("sentence-transformers/all-MiniLM-L6-v2", str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=r"holds no sentence encoder: config\.json"):
+            MiniLMConfig(folder=name).make().encode(["pull"])
+    for number, change in enumerate(
+        ({"model_type": "llama"}, {"hidden_size": 768}, {"model_type": ["bert"]})
+    ):
+        folder = encoder_folder(tmp_path / f"other{number}", **change)
+        with pytest.raises(ValueError, match="instructions are embedded by a bert with 384"):
+            MiniLMConfig(folder=str(folder)).make().encode(["pull"])
+
+
+def test_code_of_a_folder_is_not_run(tmp_path):
+    trap = tmp_path / "ran"
+    code = f"open({str(trap)!r}, 'w')"
+    in_config = encoder_folder(tmp_path / "a", auto_map={"AutoModel": "evil.Model"})
+    in_tokenizer = encoder_folder(tmp_path / "b")
+    (in_tokenizer / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["evil.T", None]}})
+    )
+    beside = encoder_folder(tmp_path / "c")
+    adapter = encoder_folder(tmp_path / "d")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "evil/model"}))
+    for folder in (in_config, in_tokenizer, beside):
+        (folder / "evil.py").write_text(code)
+    for folder in (in_config, in_tokenizer, beside, adapter):
+        with pytest.raises(ValueError, match="wants to run code or load another model"):
+            MiniLMConfig(folder=str(folder)).make().encode(["pull"])
+    assert not trap.exists()
+
+
+def test_runs_of_letters_are_no_longer_than_words():
+    assert np.array_equal(*(NGramsConfig(letters=n).make().encode(["pull it"]) for n in (9, 10**12)))
