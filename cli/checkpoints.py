@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -53,6 +54,20 @@ def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> 
             settings[name] = literal(str(fitting_policy(contract)))
         elif name in ("checkpoint", "inverse") and value is not None:
             settings[name] = literal(str(find_checkpoint(value)))
+
+
+def check_world(env: Any) -> None:
+    """Refuse settings that a world model cannot be played with, of its sampler say, before it is loaded.
+
+    Args:
+        env: settings of any environment; those of other ones have nothing to check.
+
+    Raises:
+        FileNotFoundError: a file of the checkpoint is missing.
+        ValueError: says which setting.
+    """
+    if getattr(env, "suite", "") == "world":
+        env.check()
 
 
 def fitting_policy(contract: Contract) -> Path:

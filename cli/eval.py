@@ -29,7 +29,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
+from playloop.cli.checkpoints import check_world, find_checkpoint, find_checkpoints
 from playloop.cli.config import configure, make, plain
 from playloop.cli.selection import select_episodes
 from playloop.cli.words import Word, literal
@@ -50,6 +50,7 @@ def run(arguments: Arguments) -> int:
     settings = plain(config)
     find_checkpoints(config.env)  # after `plain`: the record keeps the names, alike everywhere
     env = make(config.env)
+    check_world(env)
     find_checkpoints(config.agent, env.contract())
     agent = make(config.agent)
     episodes = select_episodes(config, env)

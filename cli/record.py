@@ -26,11 +26,13 @@ def run(arguments: Arguments) -> int:
     config = configure("record", arguments.words, arguments)
     if config is None:
         return 0
-    from playloop.cli.checkpoints import find_checkpoints
+    from playloop.cli.checkpoints import check_world, find_checkpoints
     from playloop.demos.record import record
 
     find_checkpoints(config.env)
-    find_checkpoints(config.agent, make(config.env).contract())
+    env = make(config.env)
+    check_world(env)
+    find_checkpoints(config.agent, env.contract())
     out = arguments.choose_out(config.out)
     config.out, config.command = literal(str(out)), literal(arguments.command)
     record(config)

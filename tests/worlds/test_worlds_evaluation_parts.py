@@ -81,6 +81,14 @@ def test_episodes_that_were_trained_on_are_left_out(chain, recordings):
         recordings.choose(1, 30)
 
 
+def test_recordings_with_other_episodes_left_out_than_in_training_are_refused(chain):
+    """Which episodes are held out follows from how many there are: another count is another choice."""
+    trained = json.loads((chain["world"] / "training.json").read_text())
+    trained["data"][0]["identity"] += "-without-2"
+    with pytest.raises(ValueError, match=r"other episodes left out.*-without-2, here"):
+        Recordings([str(chain["data"])], SIZE, trained=trained)
+
+
 def test_an_action_leads_from_its_frame_to_the_next(recordings, material):
     """The game, told what a start tells the model, shows the clip's frames; told one step late, others."""
     dataset = next(iter(recordings.datasets.values()))
@@ -134,7 +142,7 @@ def test_a_store_goes_on_and_refuses_other_settings(tmp_path):
     with pytest.raises(ValueError, match="seed: it was 0, now it is 1"):
         DreamStore(tmp_path, {"seed": 1})
     (tmp_path / "imagined.jsonl").write_text('{"clip": 3}\n')
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match=r"imagined\.jsonl:1: clip: .*delete that line"):
         DreamStore(tmp_path, {"seed": 0})
 
 

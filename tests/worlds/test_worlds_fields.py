@@ -219,3 +219,14 @@ def test_the_command_line_says_it_in_one_sentence(older, tmp_path, capsys):
         assert main(words) == 2
         said = capsys.readouterr().err
         assert "config.json" in said and "layers" in said and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["eval", "record"])
+@pytest.mark.parametrize("env", ["world", "mineworld"])
+def test_a_bad_sampler_is_refused_before_anything_is_built(bound, verb, env, tmp_path, capsys):
+    folder = bound / ("craft" if env == "world" else env)
+    words = [verb, f"env={env}", f"env.checkpoint={folder}", "agent=explorer", f"out={tmp_path / 'out'}"]
+    for word, said in (("top_k=5", "top_k=5 and top_p="), ("window=99", "window=99")):
+        assert main([*words, f"env.sampler.{word}"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"playloop {verb}: {said}") and not (tmp_path / "out").exists()

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from playloop.demos.contracts import check_steps
 from playloop.demos.integrity import whole_identity
 from playloop.demos.open import open_demonstrations
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
-from playloop.envs.minecraft import ACTION_NAMES
 from playloop.training.frames import held_out
 
 
@@ -103,8 +103,7 @@ class Recordings:
         self.size, self.camera = size, camera
         self._resized = resized or partial(resize, size=size)
         for dataset in opened:
-            if dataset.contract is None or dataset.contract.action_names != ACTION_NAMES:
-                raise ValueError(f"{dataset.root} was not recorded with the actions of MineRL.")
+            check_steps(dataset)
             if not dataset.cameras:
                 raise ValueError(f"{dataset.root} has no video; there is nothing to compare with.")
         trained = trained or {}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from playloop.core.files import check_pointer
 from playloop.demos.decoder import VideoDecoder
 from playloop.demos.vpt_recording import FPS, read_recording
 from playloop.envs.minecraft import ACTION_SIZE
@@ -48,7 +49,11 @@ def read_starts(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
         raise FileNotFoundError(f"{path} is not there; give starts=FILE, an image or a clip")
     if path.suffix == ".mp4" and path.with_suffix(".jsonl").is_file():
         return _recorded(path, frames)
-    images = decode_upload(path, None)  # every picture is a beginning of its own
+    check_pointer(path)
+    try:
+        images = decode_upload(path, None)  # every picture is a beginning of its own
+    except ValueError as error:
+        raise ValueError(f"starts={path}: {error}") from error
     chosen = images[np.unique(np.linspace(0, len(images) - 1, CLIPS).round().astype(int))]
     return chosen[:, None], np.zeros((len(chosen), 0, ACTION_SIZE), np.float32)
 
