@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from playloop.core.annotations import Fraction, Natural
+from playloop.demos.contracts import check_steps
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.envs.contract import Contract
-from playloop.envs.minecraft import ACTION_NAMES
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.training.data import Stacked, split_episodes
 from playloop.training.task import Share
@@ -98,14 +98,10 @@ class EpisodeData:
         """Action vectors of MineRL, float32 [N, 25].
 
         Raises:
-            ValueError: a data set was recorded with others.
+            ValueError: a data set was recorded with others, or not with every action.
         """
         for dataset in self.datasets:
-            if dataset.contract is None or dataset.contract.action_names != ACTION_NAMES:
-                raise ValueError(
-                    f"{dataset.root} was not recorded with the actions of MineRL: what its keys do cannot be "
-                    "learned here. Record with env=craft, env=luanti or env=minerl, or take VPT's recordings."
-                )
+            check_steps(dataset)
         return np.concatenate([dataset.column("action") for dataset in self.datasets])
 
     def contract(self) -> Contract:
