@@ -101,11 +101,6 @@ class TrainerConfig:
             ValueError: a setting is out of range, two contradict each other, or the batch cannot be divided.
         """
         check_types(self, "trainer.")
-        if self.warmup > self.steps:
-            raise ValueError(
-                f"trainer.warmup={self.warmup} is more than trainer.steps={self.steps}, and the rate would "
-                "never be reached; lower warmup."
-            )
         if self.drop is not None and self.drop < self.warmup:
             raise ValueError(
                 f"trainer.drop={self.drop} comes before the warm-up ends, at trainer.warmup={self.warmup}; "
@@ -169,6 +164,7 @@ class Trainer:
         """
         folder = Path(folder)
         with self.claim(folder):
+            self._say_odd(task)
             self._begin(task, folder)
             if self.step == self.config.steps and self.world.agree(self._exported()):
                 return True
@@ -190,8 +186,6 @@ class Trainer:
         self.average = MovingAverage(task.model, config.average)
         self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
         self.seconds = 0.0
-        if (rows := task.training_rows()) < config.batch:
-            self._say(f"Batches of {config.batch} of {rows} rows hold some of them several times")
         self._resume()
         self.world.first_does(lambda: self.log.truncate(self.step))
 
@@ -245,6 +239,19 @@ class Trainer:
     def _say(self, text: str) -> None:
         if self.world.first:
             print(text, file=sys.stderr, flush=True)
+
+    def _say_odd(self, task: Task) -> None:
+        """Tell of settings that are allowed and hardly meant."""
+        config, rows = self.config, task.training_rows()
+        if config.warmup > config.steps:
+            self._say(
+                f"warmup={config.warmup} is longer than the run of {config.steps} steps: the rate only rises "
+                f"to {config.steps / config.warmup:.0%} of {config.rate:g}"
+            )
+        if config.batch > rows:
+            self._say(
+                f"batch={config.batch} is more than the {rows} rows to train on: some come several times"
+            )
 
     def _check_finite(self, means: dict[str, float]) -> None:
         if not math.isfinite(means.get("loss", 0.0)):

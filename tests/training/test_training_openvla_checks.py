@@ -120,7 +120,7 @@ def test_a_block_causal_teacher_can_be_followed(home):
         ({"area": 2.0}, "area=2.0: choose a share"),
         ({"area": 0.0}, "area=0.0: choose a share"),
         ({"hue": -0.1}, "hue=-0.1: choose from 0 to 1"),
-        ({"contrast": [0.8]}, r"contrast=\[0.8\]: give two factors"),
+        ({"contrast": [0.8]}, r"contrast=\[0.8\]: use a finite number, as a list of 2"),
         ({"saturation": (1.2, 0.8)}, "saturation=.*: give two factors"),
     ],
 )
