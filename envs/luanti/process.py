@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from playloop.core.locks import FolderLock
+from playloop.core.scratch import sweep
 from playloop.envs.luanti.screen import Screen
 
 PACKAGES = "minetest xvfb libgl1-mesa-dri"
@@ -26,6 +28,8 @@ START_PATIENCE = 60.0
 GRACE = 2.0
 """Seconds that the display gets to end by itself and remove its lock file; the game gets none."""
 
+SCRATCH = "luanti"
+"""Part of the temporary folders' names."""
 WORLD = "gameid = minetest\nbackend = sqlite3\nplayer_backend = sqlite3\nauth_backend = sqlite3\n"
 
 
@@ -50,7 +54,9 @@ class Display:
     """
 
     def __init__(self, height: int, width: int):
-        self.folder = Path(tempfile.mkdtemp(prefix="playloop-luanti-"))
+        sweep(SCRATCH)  # the leash removes the folder of a killed process, unless it was killed too
+        self.folder = Path(tempfile.mkdtemp(prefix=f"playloop-{SCRATCH}-"))
+        self._lock = FolderLock(self.folder, "a display of Luanti").acquire()
         # -displayfd: Xvfb itself finds a free number and tells it, so that several may start at once
         command = ["Xvfb", "-displayfd", "1", "-screen", "0", f"{width}x{height}x24"]
         command += ["-fbdir", str(self.folder), "-nolisten", "tcp", "-noreset"]
@@ -61,13 +67,17 @@ class Display:
             self.number = int(self._told())
             self.screen = Screen(self.folder / "Xvfb_screen0")
         except BaseException:
-            _stop(self._process)
+            self._end()
             raise
 
     def close(self) -> None:
         """End the display and remove the folder."""
         self.screen.close()
+        self._end()
+
+    def _end(self) -> None:
         _stop(self._process)
+        self._lock.release()
 
     def _told(self) -> bytes:
         stream = self._process.stdout
