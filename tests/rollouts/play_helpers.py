@@ -16,6 +16,7 @@ import numpy as np
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from playloop.agents.base import Plan
 from playloop.envs.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 from playloop.rollouts.play.guard import Guard
@@ -185,6 +186,38 @@ class ImaginedToy(ToyReach):
         assert self.warmed and frames.ndim == 4 and frames.dtype == np.uint8
         rows, columns = np.nonzero(frames[-1].astype(int).sum(-1) < 120)
         self.position = (np.array([columns.mean(), rows.mean()]) + 0.5) / frames.shape[2]
+
+
+class Clumsy:
+    """An agent whose third decision is of no use."""
+
+    reads = frozenset()
+    rows = 1
+
+    def __init__(self, kind: str):
+        self.kind = kind
+
+    def prepare(self, contract) -> None:
+        pass
+
+    def begin(self, episode) -> int:
+        if self.kind == "begin" and episode.seed > START.seed:
+            raise LookupError("nobody knows this episode")
+        return 0
+
+    def act(self, carries, observations, rngs) -> tuple[list, list[Plan]]:
+        if carries[0] >= 2 and self.kind == "raise":
+            raise LookupError("it knows no more")
+        wrong = carries[0] >= 2 and self.kind == "nan"
+        return [carries[0] + 1], [Plan(np.full((1, 2), np.nan if wrong else 0.0))]
+
+
+@dataclass(frozen=True)
+class ClumsyConfig:
+    kind: str
+
+    def make(self) -> Clumsy:
+        return Clumsy(self.kind)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from play_helpers import TOY, children, playing, run, serving, toy_session, until
+from play_helpers import TOY, children, playing, run, serving, toy_session
 
+from playloop.cli.play import clean_up
 from playloop.core.locks import FolderLock
 from playloop.demos.dataset import Demonstrations
 from playloop.envs.episode import FRESH, Episode
@@ -151,6 +154,7 @@ def test_the_recording_of_a_killed_session_is_offered_to_its_page(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_recording_outlives_a_signal_to_all_processes(tmp_path, number):
+    before = set(Path(tempfile.gettempdir()).glob("playloop-play-*"))
     words = ["env=toy", "port=0", "browser=false", f"out={tmp_path / 'aus gäbe (1)'}"]
     command = [sys.executable, "-m", "playloop.cli.main", "play", *words]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -166,7 +170,10 @@ def test_a_recording_outlives_a_signal_to_all_processes(tmp_path, number):
     said = server.communicate(timeout=60)[0]
     [folder] = (tmp_path / "aus gäbe (1)").iterdir()
     if number == signal.SIGKILL:
-        until(lambda: complete_all([folder.parent]))
+        left = [path for path in Path(tempfile.gettempdir()).glob("playloop-play-*") if path not in before]
+        assert left and not (folder / "meta").exists()
+        clean_up(folder.parent)
+        assert not any(path.exists() for path in left)
     else:
         assert f"steps in {folder}" in said
     assert Demonstrations(folder).length >= 5

@@ -13,6 +13,7 @@ from PIL import Image
 from play_helpers import (
     START,
     TOY,
+    ClumsyConfig,
     ImaginedToyConfig,
     playing,
     point,
@@ -138,6 +139,32 @@ def test_the_agent_takes_over_and_gives_back(toy):
             assert np.abs(np.diff(acted, axis=0)).mean() > 3 * np.abs(np.diff(rested, axis=0)).mean()
 
     run(play, toy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("raise", "it knows no more"),
+        ("nan", "finite numbers"),
+        ("empty", "at least one"),
+        ("begin", "nobody"),
+    ],
+)
+def test_an_agent_that_fails_gives_the_controls_back(tmp_path, kind, told):
+    async def play(address):
+        async with playing(address) as client:
+            await client.say("hand", to="agent")
+            await client.text("status", by="agent")
+            await client.say("reset", seed=START.seed + (kind == "begin"))
+            notice = (await client.text("notice"))["text"]
+            assert told in notice and notice.endswith("the controls are yours again")
+            await client.text("status", by="person")
+            before = await client.frame()
+            await client.frame(await client.hold("ArrowLeft"))
+            await client.until(lambda frame: point(frame)[0] < point(before)[0] - 6)
+
+    with serving(toy_session(tmp_path, agent=ClumsyConfig(kind))) as (address, _):
+        run(play, address)
 
 
 def test_sessions_share_nothing(toy):
@@ -275,6 +302,29 @@ def test_a_world_model_starts_from_an_uploaded_picture_and_clip(dream):
                 await client.until(lambda frame: np.abs(point(frame, "world") - (52, 8)).max() < 2)
 
     run(play, dream)
+
+
+def test_a_picture_begins_another_episode_of_a_recorded_dream(tmp_path):
+    """What is seen then does not follow from the last action."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (10, 10, 10)).save(file, "PNG")
+
+    async def play(address):
+        async with playing(address) as client:
+            session = next(text for text in client.texts if text["type"] == "session")
+            await client.say("record", on=True)
+            await client.frames(8)
+            path = f"/upload/{session['id']}"
+            assert (await asyncio.to_thread(request, address, "POST", path, file.getvalue()))[0] == 202
+            await client.frames(8)
+            await client.say("record", on=False)
+            return await client.text("recorded")
+
+    with serving(toy_session(tmp_path, env=ImaginedToyConfig(horizon=10_000))) as (address, _):
+        recorded = run(play, address)
+    demos = Demonstrations(recorded["folder"])
+    assert recorded["episodes"] == len(demos.episodes) == 2 and demos.length == recorded["steps"]
+    demos.close()
 
 
 def test_a_picture_is_of_no_use_without_a_world_model(toy):
