@@ -53,19 +53,15 @@ class Clip:
         )
 
 
-SKIPPED = "-without-"
-"""In an identity, before the numbers of the episodes that were left out."""
-
-
 def _check_skipped(trained: Iterable[str], datasets: Mapping[str, Any]) -> None:
     """Refuse recordings of which other episodes are left out than in training: who is held out is counted.
 
     Raises:
         ValueError: says what to do.
     """
-    before = {name.partition(SKIPPED)[0]: name for name in trained}
+    before = {whole_identity(name): name for name in trained}
     for name, dataset in datasets.items():
-        other = before.get(name.partition(SKIPPED)[0])
+        other = before.get(whole_identity(name))
         if other is not None and other not in datasets and other != name:
             raise ValueError(
                 f"{dataset.root}: the model was trained on these recordings with other episodes left out "
@@ -110,12 +106,6 @@ class Recordings:
         told = {data["identity"] for data in trained.get("data", [])}
         _check_skipped(told, self.datasets)
         self.trained_on = told & set(self.datasets)
-        for learned in {data["identity"] for data in trained.get("data", [])} - self.trained_on:
-            if same := {whole_identity(name): name for name in self.datasets}.get(whole_identity(learned)):
-                raise ValueError(
-                    f"{self.datasets[same].root}: the model was trained on it with other episodes left out "
-                    f"({learned}, now {same}), so that those held out cannot be told; name others with data=…"
-                )
         if self.trained_on and not trained.get("held_out"):
             raise ValueError(
                 "the model was trained on these recordings, and none of their episodes was held out for it; "
