@@ -26,7 +26,7 @@ NAMES = {
 LIMITS = {
     Ge: (lambda value, limit: value >= limit.ge, lambda limit: f"of at least {limit.ge}"),
     Gt: (lambda value, limit: value > limit.gt, lambda limit: f"above {limit.gt}"),
-    Le: (lambda value, limit: value <= limit.le, lambda limit: f"at most {limit.le}"),
+    Le: (lambda value, limit: value <= limit.le, lambda limit: f"of at most {limit.le}"),
     Lt: (lambda value, limit: value < limit.lt, lambda limit: f"below {limit.lt}"),
 }
 """Of numbers, as `annotated_types` writes them: whether a value keeps to a limit, and the limit in words."""
@@ -103,8 +103,9 @@ def described(hint: Any) -> str:
     if kind is Literal:
         return f"choose from {', '.join(map(str, parts))}"
     if kind is tuple and parts[-1:] != (Ellipsis,):
-        each = " and ".join(dict.fromkeys(described(part) for part in parts))
-        return f"{each}, as a list of {len(parts)}"
+        each = list(dict.fromkeys(described(part) for part in parts))
+        rest = "".join(f" and {text.removeprefix('use ')}" for text in each[1:])
+        return f"{each[0]}{rest}, as a list of {len(parts)}"
     if kind in (tuple, list, Sequence):
         return f"{described(parts[0])}, as a list"
     if kind in (dict, Mapping) or hint is dict:
@@ -126,7 +127,7 @@ def _fits_single(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     if hint is Path:
         return isinstance(value, str | Path)
     if hint in (list, tuple):
@@ -136,6 +137,13 @@ def _fits_single(value: Any, hint: Any) -> bool:
     if is_dataclass(hint):  # another of the same use will do, such as the sampler of another world model
         return is_dataclass(value) and not isinstance(value, type)
     return isinstance(value, hint) if hint in NAMES else True
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _is_list(value: Any) -> bool:
