@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def film(path: Path, name: str, rate: float | None) -> tuple[list[np.ndarray], s
             painter = VideoReformatter()  # one for all: tables for HDR take it seconds
             for time, frame in _tail(container, stream, sampler.begin):
                 check_size(frame.width, frame.height)
-                sampler.add(time, lambda frame=frame: _upright(frame, stream, painter))
+                sampler.add(time, partial(_upright, frame, stream, painter))
             return sampler.frames()
     except av.FFmpegError as error:
         raise ValueError(f"the clip cannot be decoded: {error.strerror}.") from error
@@ -75,7 +76,7 @@ def moving(image: Image.Image, rate: float | None) -> tuple[list[np.ndarray], st
         if time >= sampler.begin:
             image.seek(number)
             holes = holes or has_holes(image)
-            sampler.add(time, lambda: as_shown(image))
+            sampler.add(time, partial(as_shown, image))
     frames, note = sampler.frames()
     return frames, "; ".join(filter(None, (note, HOLES if holes else None))) or None
 
