@@ -172,16 +172,19 @@ class ArmEnv(PlayEnv):
         return []
 
     def snapshot(self) -> np.ndarray:
-        """What `observe` shows now: time, positions and velocities, float64 [1 + nq + nv]."""
-        return self._sensed.copy()
+        """What `observe` shows now: state, time, positions and velocities, float64 [S + 1 + nq + nv]."""
+        return np.concatenate([self._sensed_state, self._sensed])
 
     def restore(self, snapshot: np.ndarray) -> None:
-        """Show a snapshot of the episode that has begun; for drawing, not for stepping on."""
-        if snapshot.shape != self._sensed.shape:
-            raise ValueError(
-                f"a snapshot of another scene: {snapshot.shape} numbers, not {self._sensed.shape}"
-            )
-        self._sensed = np.asarray(snapshot, np.float64).copy()
+        """Show a snapshot of the episode that has begun: for drawing and observing.
+
+        The episode itself stays where it is: `privileged` and `advance` do not mind.
+        """
+        wanted = (self._sensed_state.size + self._sensed.size,)
+        if np.shape(snapshot) != wanted:
+            raise ValueError(f"a snapshot of another scene: {np.shape(snapshot)} numbers, not {wanted}")
+        state, sensed = np.split(np.asarray(snapshot, np.float64), [self._sensed_state.size])
+        self._sensed_state, self._sensed = state.astype(np.float32), sensed
 
     def close(self) -> None:
         """Free the renderer and the simulation; the GL context goes last, when the process ends."""

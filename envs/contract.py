@@ -32,8 +32,8 @@ class Contract:
         protocol: deviations from the suite's published protocol, "standard" if none.
         partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside
             success.
-        restorable: whether `snapshot` and `restore` bring any state back; images of such an environment can
-            be drawn after recording, those of another are kept as they come.
+        restorable: whether `snapshot` and `restore` bring any observation back; images of such an environment
+            can be drawn after recording, those of another are kept as they come.
     """
 
     family: str
@@ -159,7 +159,11 @@ class PlayEnv(gym.Env):
         raise self._no_way_back()
 
     def restore(self, snapshot: np.ndarray) -> None:
-        """Return to a `snapshot` taken in the episode that has begun."""
+        """Return to a `snapshot` taken in the episode that has begun, at least to look: for drawing it later.
+
+        `observe` gives what it gave, to the bit. Whether `privileged` and `advance` go back, too, or stay
+        where the episode is, or `advance` refuses, is the family's to say; the next `begin` does not mind.
+        """
         raise self._no_way_back()
 
     def _no_way_back(self) -> NotImplementedError:
