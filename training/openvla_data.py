@@ -33,7 +33,20 @@ def matching_family(datasets: Sequence[Demonstrations]) -> Family:
         missing = [name for name in ("observation.state", "action_chunk") if name not in dataset.features]
         if missing:
             raise ValueError(f"{dataset.root} lacks {missing} that is learned from; record it anew.")
+        if FAMILIES[found].gripper == "robosuite":
+            _check_gripper(dataset)
     return FAMILIES[found]
+
+
+def _check_gripper(dataset: Demonstrations) -> None:
+    """Refuse grippers from 0 to 1, as other tools store them, where -1 opens and +1 closes."""
+    commands = dataset.column("action_chunk")[..., -1]
+    if (commands >= -0.5).all() and (np.abs(commands) < 0.25).any() and (commands > 0.75).any():
+        raise ValueError(
+            f"{dataset.root}: the gripper's commands go from {commands.min():g} to {commands.max():g}, but "
+            "its contract says that -1 opens and +1 closes; which of 0 and 1 opens is not told: store -1 "
+            "and +1"
+        )
 
 
 def student_config(
