@@ -21,7 +21,9 @@ from playloop.core.files import check_pointer
 from playloop.core.scratch import staged
 from playloop.nn.adapter_settings import check_settings, sizes_of
 from playloop.nn.folder import read_record, write_record
+from playloop.nn.kinds import told
 from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
+from playloop.nn.manifest import check_manifest, write_manifest
 from playloop.nn.slots import Slot, check_shapes, place, published
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -80,6 +82,7 @@ def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
         save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
         write_record(partial / CONFIG, record)
+        write_manifest(partial)
     return Path(folder)
 
 
@@ -196,6 +199,7 @@ def _layer(name: str) -> str:
 def _record(folder: Path) -> Mapping[str, Any]:
     """An adapter's settings; those of another kind than plain LoRA are refused wherever one is read."""
     record = read_record(_present(folder, CONFIG))
+    check_manifest(folder)
     check_settings(record, folder / CONFIG)
     return record
 
@@ -217,7 +221,9 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 def _present(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        raise FileNotFoundError(f"{folder} holds no LoRA adapter: {name} is missing; copy it again")
+        other = [part for part in (WEIGHTS, CONFIG) if (folder / part).is_file()]
+        advice = "; copy it again" if other else told(folder) or "; give the folder that PEFT wrote"
+        raise FileNotFoundError(f"{folder} holds no LoRA adapter: {name} is missing{advice}")
     return folder / name
 
 

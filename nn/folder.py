@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from playloop.core.files import read_json
 from playloop.core.scratch import staged
+from playloop.nn.kinds import told
 from playloop.nn.manifest import BOUND, check_manifest, file_hash, write_manifest
 
 __all__ = ["WEIGHTS", "check_target", "check_weights", "file_hash", "load_weights", "read_config"]
@@ -92,7 +93,8 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
     folder = Path(folder)
     missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder} holds no {kind}: {' and '.join(missing)} missing; copy it again")
+        advice = "; copy it again" if len(missing) == 1 else told(folder) or "; copy it again"
+        raise FileNotFoundError(f"{folder} holds no {kind}: {' and '.join(missing)} missing{advice}")
     config = read_record(folder / "config.json")
     if config.get("kind", kind) != kind:
         raise ValueError(f"{folder} holds a {config['kind']}, and a {kind} is wanted here")

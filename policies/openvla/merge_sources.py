@@ -13,6 +13,7 @@ from typing import Any
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.adapter import Factors, check_base, targeted
 from playloop.nn.folder import read_record, write_record
+from playloop.nn.kinds import told
 from playloop.nn.lora import factor_shapes
 from playloop.nn.shards import INDEX, Entry, read_tensors
 from playloop.policies.openvla.checkpoint import CONFIG
@@ -49,7 +50,10 @@ class Sources:
         if adapter == run and (run.parent / DATASET_STATISTICS).is_file():
             run = run.parent
         if not (base / CONFIG).is_file() or not (base / TOKENIZER).is_file():
-            raise FileNotFoundError(f"{base} lacks {CONFIG} or {TOKENIZER}; give the folder of a checkpoint")
+            advice = "" if (base / CONFIG).is_file() else told(base)
+            raise FileNotFoundError(
+                f"{base} lacks {CONFIG} or {TOKENIZER}{advice or '; give the folder of a checkpoint'}"
+            )
         if adapter != run and any(run.glob("*.safetensors")):
             raise ValueError(f"{run} holds merged weights beside its adapter already: use it as it is")
         return cls(base, run, adapter)

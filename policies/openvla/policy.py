@@ -168,7 +168,9 @@ class OpenVLAPolicy:
         state = None
         if self.model.config.proprio is not None and self.statistics.proprio is not None:
             raw = np.stack([np.asarray(observation["state"], np.float64) for observation in observations])
-            state = self.statistics.proprio.normalize(torch.from_numpy(raw)).to(self.device, self.dtype)
+            normalized = self.statistics.proprio.normalize(torch.from_numpy(raw))
+            # published evaluators cut what the mask leaves as it is, too
+            state = normalized.clamp(-1, 1).to(self.device, self.dtype)
         words = torch.tensor([*prompts])
         self.model.check_prompts(words)
         return torch.from_numpy(pictures).to(self.device, self.dtype), state, words.to(self.device)

@@ -214,7 +214,7 @@ def test_folders_are_named(base, capsys):
     assert main(["merge", str(base)]) == 2
     assert "give two folders, not 1" in capsys.readouterr().err
     assert main(["merge", str(base / "x"), str(base)]) == 2
-    assert "give the folder of a checkpoint" in capsys.readouterr().err
+    assert "it is not there: check the path" in capsys.readouterr().err
 
 
 def test_nothing_else_is_replaced(base, run, tmp_path, capsys):
