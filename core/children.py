@@ -15,6 +15,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
@@ -52,6 +54,29 @@ class ChildContext(SpawnContext):
 
 CONTEXT = ChildContext()
 """For `Process`, `Pipe`, `ProcessPoolExecutor(mp_context=…)`, `DataLoader(multiprocessing_context=…)`."""
+
+
+@contextlib.contextmanager
+def pool_of_children(
+    processes: int, initializer: Callable[..., object] | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose work is dropped, also what is in progress, when the block ends by an exception or Ctrl-C.
+
+    Args:
+        processes: how many.
+        initializer: called in each of them first.
+        arguments: of the initializer.
+    """
+    others = set(active_children())
+    pool = ProcessPoolExecutor(processes, CONTEXT, initializer, arguments)
+    try:
+        yield pool
+    except BaseException:
+        for child in set(active_children()) - others:
+            child.kill()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def end_with_parent(parent: int | None = None, grace: float = 0.0) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from itertools import groupby
-from multiprocessing import get_context
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from playloop.core.children import pool_of_children
 from playloop.demos.parts import encode_video
 from playloop.demos.trace import trace_path, video_path
 from playloop.envs.contract import PlayEnv
@@ -45,10 +43,9 @@ def render_episodes(
     if not todo:
         return
     columns = [TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    spawn = get_context("spawn")  # a forked child of a process with a GL context hangs
     with (
         Progress(*columns, console=console) as progress,
-        ProcessPoolExecutor(max(1, workers), spawn, _open, (env,)) as pool,
+        pool_of_children(max(1, workers), _open, (env,)) as pool,
     ):
         bar = progress.add_task("drawing", total=len(todo))
         jobs = [pool.submit(_render_group, group, folder, stride) for group in _groups(todo)]
@@ -68,16 +65,8 @@ _env: PlayEnv | None = None  # the simulator of this worker process
 def _open(config: Any) -> None:
     global _env
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: one process a core is faster
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     _env = config.make()
     Finalize(None, _env.close, exitpriority=10)
-
-
-def _leave_with(parent: int) -> None:
-    """End this process when its parent was killed: the pool's queue would keep it waiting for ever."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 def _render_group(episodes: list[Episode], folder: Path, stride: int) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from playloop.core.children import CONTEXT, end_with_parent
+from playloop.core.children import CONTEXT, end_with_parent, pool_of_children
 
 HERE = Path(__file__)
 SCRIPT = """
@@ -112,6 +112,11 @@ def test_a_child_that_ends_leaves_no_guard_behind(tmp_path):
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_results_come_back_from_a_pool():
-    with ProcessPoolExecutor(1, CONTEXT) as pool:
+def test_results_come_back_from_a_pool_and_an_error_drops_what_is_in_progress(tmp_path):
+    with pool_of_children(1) as pool:
         assert pool.submit(abs, -3).result() == 3
+    with pytest.raises(KeyboardInterrupt), pool_of_children(1) as pool:
+        jobs = [pool.submit(hold, "waits", str(tmp_path)) for _ in range(3)]
+        wait_until(lambda: (tmp_path / "pid").exists())
+        raise KeyboardInterrupt
+    assert gone(int((tmp_path / "pid").read_text())) and all(job.done() for job in jobs)
