@@ -215,7 +215,7 @@ class Stopped(Exception):
 class Interrupted:
     """In place of the driver: the recording ends before its first episode."""
 
-    def __init__(self, env, workers, callbacks):
+    def __init__(self, env, workers, callbacks, step_timeout):
         self.callbacks = list(callbacks)
 
     def run(self, agent, episodes, done=0):
