@@ -76,9 +76,13 @@ def choose_episodes(
     Raises:
         ValueError: a number is none of the suite's, or given twice.
     """
-    if isinstance(inits, int) and not 0 < inits <= (inits if endless else known[1]):
-        choice = "1 and above" if endless else f"1 to {known[1]}, which is all"
-        raise ValueError(f"inits={inits} is not a number of initial states in {suite}; choose from {choice}")
+    if isinstance(inits, int) and inits < 1:
+        raise ValueError(f"inits={inits} selects no initial state; use at least 1")
+    if isinstance(inits, int) and inits > known[1] and not endless:
+        raise ValueError(
+            f"inits={inits} asks for more initial states than {suite} has of a task; choose from 0 to "
+            f"{known[1] - 1}, or inits={known[1]} for all"
+        )
     chosen = list(range(known[0])) if tasks is None else tasks
     wanted = inits if isinstance(inits, list) else list(range(known[1] if inits is None else inits))
     for name, values, limit in (("tasks", chosen, known[0]), ("inits", wanted, known[1])):

@@ -140,9 +140,9 @@ class LiberoConfig:
     def initial_state(self, task: int, init: int) -> np.ndarray:
         """A stored initial state, float64 [1 + nq + nv]."""
         states = load_states(self.task(task))
-        if not 0 <= init < len(states):
+        if not 0 <= init < (count := len(states)):
             raise ValueError(
-                f"{self.suite} task {task} has {len(states)} initial states, counted from 0, and no {init}"
+                f"{self.suite} task {task} has {count} initial states, 0 to {count - 1}, and no {init}"
             )
         return states[init]
 
