@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments, nearest, show_help
+from playloop.core.terminal import speak_any_language
 
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",
@@ -58,6 +59,7 @@ EXPECTED = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns 0 (good), 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    speak_any_language()
     if not words or words[0] in ("--help", "-h", "help"):
         print(usage())
         return 0

@@ -4,8 +4,9 @@ Usage: playloop play [key=value …]
 
 Opens a page: W A S D and mouse, or the keys that the page shows for this environment. H hands the controls to
 the agent (agent=…) and takes them back, P pauses, "." is a single step, N begins a new episode, V records a
-data set that `playloop train` reads. With both env= and world=, the same actions drive both side by side; a
-world is a folder of ours, or one that `playloop convert` made.
+data set that `playloop train` reads; one that a kill has cut off is completed by the next playloop play. With
+both env= and world=, the same actions drive both side by side; a world is a folder of ours, or one that
+`playloop convert` made.
 
 Examples:
   playloop play
@@ -69,7 +70,7 @@ def run(arguments: Arguments) -> int:
 
 
 def clean_up(out: Path) -> None:
-    """What killed sessions have left: recordings below this run's folder, or those under runs/, become whole."""
+    """Remove what killed sessions have left; their recordings, in this folder or under runs/, become whole."""
     from playloop.core.scratch import sweep
     from playloop.rollouts.play.completing import complete_all, in_words
 

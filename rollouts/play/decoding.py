@@ -68,6 +68,7 @@ def load_frames(path: Path) -> np.ndarray:
 
 def _decode(connection: Connection, path: Path, rate: float, target: Path) -> None:
     """Main function of the process."""
+    os.nice(5)  # play comes first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
     with contextlib.suppress(ValueError, OSError):  # macOS has no such limit

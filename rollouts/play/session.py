@@ -15,6 +15,7 @@ from typing import Any
 
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
+from playloop.core.terminal import speak_any_language
 from playloop.envs.episode import Episode
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.completing import Recorded
@@ -337,6 +338,7 @@ class Session:
 def play(connection: Connection, config: SessionConfig) -> None:
     """Main function of a session's process: play until the server hangs up or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides what Ctrl-C means
+    speak_any_language()
     session: Session | None = None
     try:
         session = Session(config, connection)

@@ -132,13 +132,16 @@ def test_a_beginning_that_the_world_beside_lacks_is_told_before_the_page(minewor
 
 
 def test_no_weights_are_read_to_check_settings(mineworld, tmp_path):
-    for file in ("config.json", "contract.json", "starts.npz", "tokenizer/config.json"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        shutil.copy(mineworld / file, tmp_path / file)
-    WorldEnvConfig(str(tmp_path), MineWorldSampler()).check()
-    (tmp_path / "tokenizer/config.json").unlink()
+    """Of their files the header is: numbers that are none disturb nobody."""
+    shutil.copytree(mineworld, tmp_path / "world")
+    for file in (tmp_path / "world").rglob("*.safetensors"):
+        content = file.read_bytes()
+        header = 8 + int.from_bytes(content[:8], "little")
+        file.write_bytes(content[:header] + b"\xff" * (len(content) - header))
+    WorldEnvConfig(str(tmp_path / "world"), MineWorldSampler()).check()
+    (tmp_path / "world/tokenizer/config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks tokenizer/config\.json; copy it again"):
-        WorldEnvConfig(str(tmp_path), MineWorldSampler()).check()
+        WorldEnvConfig(str(tmp_path / "world"), MineWorldSampler()).check()
 
 
 def keys_of(found):
@@ -181,6 +184,10 @@ def test_the_address_to_open(host, token, address):
         (["env=toy", "sessions=0"], "sessions=0"),
         (["env=toy", "horizon=0"], "horizon=0"),
         (["env=toy", "port=1", "host=1.2.3.4"], "choose another"),
+        (["env=toy", "host="], "host= names no address"),
+        (["env=toy", "port=70000"], "port=70000: use a whole number"),
+        (["env=toy", "person.without=[foo]"], "person.without=['foo']: there are only"),
+        (["env=toy", "person.arm_speed=nan"], "person.arm_speed=nan: use a finite number"),
         (["env=toy", "agent=policy", "agent.checkpoint=nowhere"], "nowhere is neither"),
         (["env=toy", "world=nowhere"], "nowhere is neither"),
         (["env=toi"], '(did you mean "toy"?)'),
@@ -193,12 +200,14 @@ def test_bad_settings_are_one_sentence(words, complaint, capsys):
 
 
 def test_an_interrupt_ends_it_quietly(tmp_path):
-    words = ["env=toy", "port=0", "host=0.0.0.0", f"out={tmp_path}/out"]
+    """On a terminal, too, that has no letters for the folder's name."""
+    words = ["env=toy", "port=0", "host=0.0.0.0", f"out={tmp_path}/aüs"]
     process = subprocess.Popen(
         [sys.executable, "-m", "playloop.cli.main", "play", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     line = process.stdout.readline()
@@ -208,4 +217,4 @@ def test_an_interrupt_ends_it_quietly(tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir()) and "a\\xfcs" in line
