@@ -73,11 +73,11 @@ def outside(name: str, values: np.ndarray, family_actions: tuple[str, ...]) -> n
         family_actions: names of the actions under the data set's contract; none without one.
     """
     if name == "expert":  # whether a row is imitated
-        return (values != 0) & (values != 1)
+        return ~np.isin(values, (0, 1))
     if family_actions != ACTION_NAMES or name not in ("action", "action_chunk"):
         return np.zeros(len(values), bool)
     space = action_space()
-    within = (values >= space.low) & (values <= space.high)
+    within: np.ndarray = (values >= space.low) & (values <= space.high)
     return ~within.reshape(len(values), -1).all(1)
 
 

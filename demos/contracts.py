@@ -42,12 +42,12 @@ def check_contract(contract: Contract, features: dict[str, Feature], where: str)
                 f"{where}: it names {size} numbers of {name}, the data set's column has the shape {shape}; "
                 "give the contract of the environment that was recorded"
             )
-    for camera, size in contract.cameras.items():
+    for camera, sides in contract.cameras.items():
         feature = features.get(f"observation.images.{camera}")
-        height, width = feature["shape"][:2] if feature is not None else size
-        if (height, width) != tuple(size):
+        height, width = feature["shape"][:2] if feature is not None else sides
+        if (height, width) != tuple(sides):
             raise ValueError(
-                f"{where}: its camera {camera} is {size[0]}×{size[1]}, the data set's is {height}×{width}; "
+                f"{where}: its camera {camera} is {sides[0]}×{sides[1]}, the data set's is {height}×{width}; "
                 "give the contract of the environment that was recorded"
             )
 

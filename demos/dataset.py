@@ -134,6 +134,7 @@ class Demonstrations:
     def statistics(self) -> dict[str, dict[str, np.ndarray]]:
         """`meta/stats.json`."""
         path = self.root / "meta" / "stats.json"
+        stored: dict[str, dict[str, Any]]
         stored = read_typed(dict[str, dict[str, Any]], read_json(path, FIX), str(path))
         return {
             name: {key: _numbers(value, f"{path}: {name}.{key}") for key, value in found.items()}

@@ -76,8 +76,8 @@ def read_tasks(path: Path) -> dict[int, str]:
     text = "task" if "task" in table.column_names else "__index_level_0__"
     if missing := [name for name in ("task_index", text) if name not in table.column_names]:
         raise ValueError(f"{path} has no column {missing[0]}, it has {table.column_names}; restore it")
-    numbers = read_typed(list[int], table["task_index"].to_pylist(), f"{path}: task_index")
-    texts = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
+    numbers: list[int] = read_typed(list[int], table["task_index"].to_pylist(), f"{path}: task_index")
+    texts: list[str] = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
     tasks: dict[int, str] = {}
     for number, task in zip(numbers, texts, strict=True):
         if tasks.setdefault(number, task) != task:

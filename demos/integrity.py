@@ -74,7 +74,9 @@ def damaged_files(root: Path, again: bool = False) -> dict[str, str]:
         ValueError: the list of files is damaged.
     """
     path = root / "meta" / "files.json"
-    listed = read_typed(dict[str, _Listed], read_json(path, FIX), str(path)) if path.is_file() else {}
+    listed: dict[str, _Listed] = {}
+    if path.is_file():
+        listed = read_typed(dict[str, _Listed], read_json(path, FIX), str(path))
     known = {} if again else _known(root / VERIFIED)
     found, stamps = {}, {}
     for name, expected in listed.items():

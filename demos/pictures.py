@@ -95,7 +95,7 @@ class StoredPictures:
         if not content and not path:
             raise CorruptFile(f"{where}: null; restore the file")
         try:
-            with Image.open(io.BytesIO(content) if content else self._beside(path)) as image:
+            with Image.open(io.BytesIO(content) if content else self._beside(str(path))) as image:
                 if image.size != self.size[::-1]:
                     raise ValueError(
                         f"{image.size[1]}×{image.size[0]} instead of {self.size[0]}×{self.size[1]}"

@@ -112,7 +112,7 @@ def _read_line(text: str, where: str) -> tuple[Any, ...]:
         record = {name: record[name] for name in _Line.__annotations__ if name in record}
     said = f"{where} is no line of a recording"
     try:
-        line = read_typed(_Line, record, said)
+        line: _Line = read_typed(_Line, record, said)
         if not -1 <= line.get("hotbar", -1) <= 8:
             raise ValueError(f"{said}: hotbar: must be from 0 to 8, or -1, not {record['hotbar']}")
     except ValueError as error:
