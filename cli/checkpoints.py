@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def find_checkpoint(word: str) -> Path:
         return shipped[word]
     if Path(word).suffix == ".ckpt" and Path(word).is_file():
         raise FileNotFoundError(
-            f"{word} is a published file; make a folder of it: playloop convert {word} out=DIR"
+            f"{word} is a published file; make a folder of it: playloop convert {shlex.quote(word)} out=DIR"
         )
     hint = nearest(word, shipped) if shipped else " (none is shipped)"
     raise FileNotFoundError(f"{word} is neither a checkpoint folder nor a shipped checkpoint{hint}.")

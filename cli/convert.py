@@ -13,6 +13,7 @@ Examples:
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from playloop.cli.arguments import Arguments
@@ -45,5 +46,5 @@ def run(arguments: Arguments) -> int:
             f"in {len(weights)} tensors",
         )
     print(f"context: {sizes.context} frames of {sizes.rows} x {sizes.columns} tokens")
-    print(f"Folder: {out}  (to play: playloop play env=mineworld checkpoint={out})")
+    print(f"Folder: {out}  (to play: playloop play env=mineworld {shlex.quote(f'checkpoint={out}')})")
     return 0

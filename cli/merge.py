@@ -13,6 +13,7 @@ Examples:
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from playloop.cli.arguments import Arguments
@@ -42,5 +43,5 @@ def run(arguments: Arguments) -> int:
     for label, value in describe(out) or []:
         if label in ("kind", "data set"):
             print(f"{label}: {value}")
-    print(f"Folder: {out}  (what it is: playloop inspect {out})")
+    print(f"Folder: {out}  (what it is: playloop inspect {shlex.quote(str(out))})")
     return 0

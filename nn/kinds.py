@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from playloop.core.files import read_json
@@ -26,9 +27,9 @@ def told(folder: str | Path) -> str:
     folder = Path(folder)
     for looks, words in PLACES:
         if looks(folder):
-            return f"; it {words.format(folder, folder.parent)}"
+            return f"; it {words.format(quote(str(folder)))}"
     if (found := _model(folder)) is not None:
-        return f"; it is {found.format(folder)}"
+        return f"; it is {found.format(quote(str(folder)))}"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -271,7 +272,8 @@ def is_mineworld(folder: str | Path) -> bool:
 
     if found := [file for files in candidates(Path(folder)) for file in files]:
         raise FileNotFoundError(
-            f"{folder} holds a published checkpoint; make it playable: playloop convert {found[0]} out=DIR"
+            f"{folder} holds a published checkpoint; make it playable: "
+            f"playloop convert {shlex.quote(str(found[0]))} out=DIR"
         )
     return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def _published(path: Path) -> list[tuple[str, str]]:
         ("kind", "MineWorld, as published"),
         ("file", str(found.path)),
         *_sizes(found.config, found.tokenizer, counts, kinds),
-        ("to play", f"playloop convert {found.path} out=DIR"),
+        ("to play", f"playloop convert {shlex.quote(str(found.path))} out=DIR"),
     ]
 
 
@@ -80,7 +81,7 @@ def _in_part(path: Path, which: str, label: str, error: ValueError, missing: str
         ("model", f"{_count(counts[0])} in {', '.join(_kinds(weights))}"),
         *(("transformer", f"width {width}") for width in widths),
         ("tokenizer", f"VQ, {_count(counts[1])}"),
-        (label, f"{error}: playloop convert {path} {missing} out=DIR"),
+        (label, f"{error}: playloop convert {shlex.quote(str(path))} {missing} out=DIR"),
     ]
 
 
@@ -109,7 +110,7 @@ def _converted(path: Path) -> list[tuple[str, str]]:
         *([("start queries", "trained")] if config.start_queries else []),
         *([("trained for", ", ".join(f"{k}={v}" for k, v in vars(order).items()))] if order else []),
         ("beginnings", f"{clips} of {frames} frames"),
-        ("to play", f"playloop play env=mineworld checkpoint={path}"),
+        ("to play", f"playloop play env=mineworld checkpoint={shlex.quote(str(path))}"),
     ]
 
 
