@@ -11,6 +11,8 @@ from typing import Any
 from playloop.core.files import read_json, write_json
 
 MANIFEST = "manifest.json"
+RECORDS = ("training.json", "merge.json")
+"""How a model came about. It decides nothing, and is free where it may be edited."""
 BOUND = "manifest"
 """Key of a `config.json` that says that the folder has a manifest, so that a missing one is noticed."""
 
@@ -28,9 +30,14 @@ def file_hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
         return dict(zip(listed, pool.map(lambda name: file_hash(Path(folder) / name), listed), strict=True))
 
 
-def write_manifest(folder: str | Path) -> None:
-    """Write down every file of a folder, and of folders in it, with its hash. Comes last."""
-    names = [name for name in files_of(folder, ("**/*",)) if name != MANIFEST]
+def write_manifest(folder: str | Path, free: Iterable[str] = ()) -> None:
+    """Write down every file of a folder, and of folders in it, with its hash. Comes last.
+
+    Args:
+        folder: of the model.
+        free: names of files that are left out and may be edited later.
+    """
+    names = [name for name in files_of(folder, ("**/*",)) if name not in (MANIFEST, *free)]
     write_json(Path(folder) / MANIFEST, {"sha256": file_hashes(folder, names)})
 
 
@@ -67,7 +74,7 @@ def check_manifest(
     missing = sorted(name for name in listed if not (folder / name).is_file())
     if missing:
         raise FileNotFoundError(f"{folder} is not complete: {', '.join(missing[:5])} missing; copy it again")
-    if added := sorted(set(files_of(folder, matters)) - {*listed, MANIFEST}):
+    if added := sorted(set(files_of(folder, matters)) - {*listed, *RECORDS, MANIFEST}):
         raise ValueError(
             f"{folder / added[0]} was added after the checkpoint was written, and would change it; remove it"
         )

@@ -21,7 +21,7 @@ from playloop.nn.building import load_model
 from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.nn.kinds import told
-from playloop.nn.manifest import check_manifest, file_hash, file_hashes, write_manifest
+from playloop.nn.manifest import RECORDS, check_manifest, file_hash, file_hashes, write_manifest
 from playloop.policies.decision import golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.golden import GOLDEN, Verify, check_verify, is_bound, write_golden
@@ -81,7 +81,7 @@ def save(
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
         write_golden(partial, golden_decision(policy, observation))
-        write_manifest(partial)
+        write_manifest(partial, RECORDS)
     return folder
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playloop.core.scratch import staged
 from playloop.nn.archives import read_archive
-from playloop.nn.manifest import MANIFEST, write_manifest
+from playloop.nn.manifest import MANIFEST, RECORDS, write_manifest
 from playloop.policies.checkpoint import load
 from playloop.policies.decision import golden_decision
 from playloop.policies.golden import GOLDEN, observation_of, write_golden
@@ -36,7 +36,7 @@ def renew(folder: str | Path) -> None:
             if path.is_file() and path.name not in (GOLDEN, MANIFEST):
                 shutil.copy2(path, partial / path.name)
         write_golden(partial, golden_decision(policy, observation))
-        write_manifest(partial)
+        write_manifest(partial, RECORDS)
 
 
 if __name__ == "__main__":

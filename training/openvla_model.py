@@ -15,7 +15,7 @@ from playloop.core.scratch import staged
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
 from playloop.nn.folder import write_record
 from playloop.nn.lora import LoRAConfig, adapt, adapters, merge
-from playloop.nn.manifest import write_manifest
+from playloop.nn.manifest import RECORDS, write_manifest
 from playloop.nn.slots import Slot
 from playloop.nn.vit import FiLM
 from playloop.policies.openvla import names
@@ -178,7 +178,7 @@ def export_student(
         copy_companions(base, partial)
         write_record(partial / "training.json", dict(training))
         write_golden(partial, model.eval(), observation, family, next(iter(statistics)))
-        write_manifest(partial)
+        write_manifest(partial, RECORDS)
     return folder
 
 

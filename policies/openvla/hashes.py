@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
-from playloop.nn.manifest import MANIFEST, check_manifest, file_hashes, files_of
+from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, file_hashes, files_of
 from playloop.policies.golden import is_bound
-from playloop.policies.openvla.merge import RECORD
 from playloop.policies.openvla.pickles import ADAPTER
 
 READ = ("*.json", "*.safetensors", "*_checkpoint.pt", f"{ADAPTER}/{ADAPTER_CONFIG}")
-"""Files of a folder that decide what its policy does, but for `RECORDS`; the last scales FiLM's factors."""
+"""Files of a folder that decide what its policy does, but for `UNREAD`; the last scales FiLM's factors."""
 
-RECORDS = ("training.json", RECORD, MANIFEST)
+UNREAD = (*RECORDS, MANIFEST)
 """How a checkpoint came about, and what it consists of."""
 
 
 def read_hashes(folder: str | Path) -> dict[str, str]:
     """SHA-256 of every file that decides what a policy does, by its name in the folder."""
-    return file_hashes(folder, [name for name in files_of(folder, READ) if name not in RECORDS])
+    return file_hashes(folder, [name for name in files_of(folder, READ) if name not in UNREAD])
 
 
 def hash_of(hashes: Mapping[str, str]) -> str:
@@ -49,5 +48,5 @@ def check_bound(folder: str | Path) -> dict[str, str]:
         ValueError: a file was altered or added.
     """
     found = check_manifest(folder, READ, required=is_bound(Path(folder)))
-    wanted = {name for name in files_of(folder, READ) if name not in RECORDS}
+    wanted = {name for name in files_of(folder, READ) if name not in UNREAD}
     return {name: value for name, value in found.items() if name in wanted}

@@ -19,7 +19,7 @@ from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import product
-from playloop.nn.manifest import write_manifest
+from playloop.nn.manifest import RECORDS, write_manifest
 from playloop.nn.shards import Entry, read_shards, read_tensors, write_shard
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config
 from playloop.policies.openvla.config import network_record
@@ -114,7 +114,7 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
         write_record(partial / RECORD, made)
         if decider is not None:
             _write_golden(partial, *decider, config.gripper)
-        write_manifest(partial)
+        write_manifest(partial, RECORDS)
     return len(factors)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playloop.nn.manifest import MANIFEST, check_manifest, file_hash, write_manifest
+from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, file_hash, write_manifest
 
 MATTERS = ("*.json", "adapter/*.json")
 
@@ -29,6 +29,13 @@ def test_altered_and_missing_files_are_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name} missing; copy it again"):
         check_manifest(folder, MATTERS)
+
+
+def test_how_it_came_about_may_be_edited(folder):
+    (folder / "training.json").write_text("{}")
+    write_manifest(folder, RECORDS)
+    (folder / "training.json").write_text("[]")
+    check_manifest(folder, MATTERS)
 
 
 def test_only_added_files_that_would_be_read_are_refused(folder):
