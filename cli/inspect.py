@@ -1,15 +1,17 @@
-"""playloop inspect: what is in a checkpoint, before anything is loaded.
+"""playloop inspect: what is in a checkpoint or a data set, before anything is loaded.
 
 Usage: playloop inspect PATH
 
 PATH is a folder, a file or the name of a checkpoint that ships with the package: a published OpenVLA,
 OpenVLA-OFT or Discrete Diffusion VLA, a MineWorld, or a policy or world model of playloop. Prints sizes,
 types, files, statistics, tokens and conventions, and checks names, shapes and lengths on the way. Reads
-headers and JSON only, never the weights, and runs nothing that a file contains.
+headers and JSON only, never the weights, and runs nothing that a file contains. A data set (LeRobot's, VPT's)
+is read through: every file against its writer's hashes, every value, the frames at the episodes' ends.
 
 Examples:
   playloop inspect libero
-  playloop inspect checkpoints/openvla-7b-oft-finetuned-libero-object"""
+  playloop inspect checkpoints/openvla-7b-oft-finetuned-libero-object
+  playloop inspect data/object"""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ FORMATS = (
     "playloop.worlds.mineworld.describe",
     "playloop.policies.describe",
     "playloop.worlds.describe",
+    "playloop.demos.describe",
 )
 """Modules with `describe(path) -> list[tuple[str, str]] | None`; None: the path is of another format."""
 

@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 from numbered_demos import CAMERAS, FEATURES, episode_columns, number_image, read_number, write
+from vpt_files import line, write_pair
 
+from playloop.cli.main import main
 from playloop.demos.check import check_dataset
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import CorruptFile, VideoDecoder
@@ -85,6 +87,22 @@ def test_rot_under_an_unchanged_time_stamp_is_found_by_the_full_check(root):
     assert [VIDEO in problem and "changed since" in problem for problem in check_dataset(root)] == [True]
     with pytest.raises(CorruptFile, match="changed since"):
         Demonstrations(root)
+
+
+def test_inspect_reads_a_data_set_through(root, tmp_path, capsys):
+    assert main(["inspect", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "3 episodes, 12 rows, 20 a second" in said
+        and "task 1" in said
+        and "first and last frame: sound" in said
+    )
+    write_pair(tmp_path / "vpt", "a", [line(["w"])] * 3)
+    assert main(["inspect", str(tmp_path / "vpt")]) == 0
+    assert "VPT's recordings" in capsys.readouterr().out
+    flip(root / PARQUET)
+    assert main(["inspect", str(root)]) == 2
+    assert f"{PARQUET}: changed since it was written" in capsys.readouterr().err
 
 
 def listed(root):
