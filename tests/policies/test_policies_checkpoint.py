@@ -1,4 +1,5 @@
 import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -233,3 +234,38 @@ def test_records_build_known_classes_only():
         from_record({"_target_": "os.system", "command": "true"})
     with pytest.raises(ValueError, match="no field"):
         from_record(to_record(DecoderConfig()) | {"steps": 3})
+
+
+WRONG = {
+    "text": np.array("hello"),
+    "objects of another shape": np.zeros((3, 3, 3, 3)),
+    "whole numbers": np.arange(7),
+    "not finite": np.full((1, 24), np.nan, np.float32),
+    "nothing": np.zeros(0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("name", ["instructions.npz", "golden.npz"])
+def test_any_array_of_an_archive_that_is_another_is_one_sentence(folder, name, wrong):
+    with np.load(folder / name, allow_pickle=False) as stored:
+        arrays = {part: stored[part] for part in stored.files}
+    for part in arrays.keys() - {"manifest"}:
+        if part == "instruction" and wrong == "text":
+            continue
+        np.savez(folder / name, allow_pickle=False, **(arrays | {part: WRONG[wrong]}))
+        write_manifest(folder)
+        with pytest.raises(ValueError) as caught:
+            load(folder)
+        said = str(caught.value)
+        assert str(folder) in said and "\n" not in said, (part, said)
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused(folder):
+    path = folder / "instructions.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("texts.npy", "w") as file:
+        for _ in range(30):
+            file.write(bytes(10_000_000))
+    write_manifest(folder)
+    with pytest.raises(ValueError, match=r"instructions\.npz: it unpacks to 300,000,000 bytes"):
+        load(folder)
