@@ -61,7 +61,7 @@ def build_outline(make: Callable[[], Network], entries: Mapping[str, Entry], fol
             return make()
     except (ValueError, TypeError, ArithmeticError, RuntimeError, LookupError, AttributeError) as error:
         raise ValueError(
-            f"{folder / 'config.json'} does not describe {WEIGHTS}: {_first_line(error)}"
+            f"{folder / 'config.json'} does not describe {WEIGHTS}: {first_line(error)}"
         ) from error
 
 
@@ -96,6 +96,6 @@ def bounded(entries: Mapping[str, Entry]) -> Iterator[None]:
         hook.remove()
 
 
-def _first_line(error: Exception) -> str:
-    """What torch says goes on with a trace of its own."""
+def first_line(error: Exception) -> str:
+    """What an error says, in one line: torch goes on with a trace of its own."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

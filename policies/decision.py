@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from playloop.nn.archives import read_archive
+from playloop.nn.building import first_line
 from playloop.policies.golden import GOLDEN, Verify, observation_of, probes, settle, sloped
 from playloop.policies.policy import VLAPolicy
 from playloop.tokenizers.actions import gripper_from_openvla
@@ -80,5 +81,5 @@ def verify_golden(policy: VLAPolicy, folder: Path, verify: Verify) -> None:
     try:
         now = decide(policy, observation_of(golden, cameras))
     except (ValueError, TypeError, RuntimeError, LookupError) as error:
-        raise ValueError(f"{path} does not fit the policy ({error}); copy it again") from error
+        raise ValueError(f"{path} does not fit the policy ({first_line(error)}); copy it again") from error
     settle(folder, golden, now, verify)

@@ -104,6 +104,8 @@ class VLAConfig:
             raise ValueError(
                 f"policy.target_size={self.target_size}: a target is positions of 3 numbers each"
             )
+        if self.width % self.heads:
+            raise ValueError(f"policy.width={self.width}: it must be a multiple of heads={self.heads}")
         if self.execute is not None and self.execute > self.chunk:
             raise ValueError(f"policy.execute={self.execute}: a chunk has {self.chunk} actions")
         states = len(statistics["state"]["q01"])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from playloop.nn.archives import read_archive
+from playloop.nn.building import first_line
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.golden import GOLDEN, Verify, check_verify, observation_of, probes, settle
 from playloop.policies.golden import write_golden as store
@@ -81,7 +82,9 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
         policy = judge(folder, model, str(golden["family"]), str(golden["key"]), stored)
         now = decision(policy, observation_of(golden, policy.cameras))
     except (TypeError, LookupError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged or of another checkpoint ({error}); copy it again") from error
+        raise ValueError(
+            f"{path} is damaged or of another checkpoint ({first_line(error)}); copy it again"
+        ) from error
     settle(Path(folder), golden, now, verify)
 
 
