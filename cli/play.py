@@ -70,7 +70,7 @@ def run(arguments: Arguments) -> int:
 
 
 def clean_up(out: Path) -> None:
-    """Remove what killed sessions have left; their recordings, in this folder or under runs/, become whole."""
+    """Remove what killed sessions have left; recordings in this folder, or under runs/, are made whole."""
     from playloop.core.scratch import sweep
     from playloop.rollouts.play.completing import complete_all, in_words
 

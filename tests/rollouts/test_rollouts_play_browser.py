@@ -192,9 +192,12 @@ def test_the_mouse_turns_the_view_of_a_voxel_world(browser, tmp_path):
 def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
     with served(("env=toy", f"out={tmp_path}/out")) as (address, server):
         page = open_page(browser, address)
+        page.click("#record")
+        page.wait_for_selector("#record.on")
         server.terminate()
         page.wait_for_selector("#again", timeout=30_000)
         assert page.inner_text("#veil-text") == "The connection has ended."
+        assert page.inner_text("#record span") == "Record" and page.is_hidden("#notice")
         end = time.monotonic() + 30
         while server.poll() is None:
             assert time.monotonic() < end, "the server does not end"

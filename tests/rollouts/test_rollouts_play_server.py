@@ -64,7 +64,12 @@ def test_held_keys_move_the_picture_and_frames_say_which_input_they_show(toy):
             wind = 0.01 * 64 * (after["step"] - still["step"]) + 2
             assert np.abs(point(after) - point(still)).max() < wind
             hello = next(text for text in client.texts if text["type"] == "hello")
-            assert hello["rate"] == 20.0 and hello["agent"] == "random" and not hello["world"]
+            assert (
+                hello["rate"] == 20.0
+                and hello["hz"] == TOY.contract().control_hz == 10.0
+                and hello["agent"] == "random"
+                and not hello["world"]
+            )
             assert {"keys": ["ArrowLeft", "ArrowRight", "KeyA", "KeyD"], "does": "x −, +"} in hello["layout"][
                 "bindings"
             ]

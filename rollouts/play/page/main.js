@@ -35,6 +35,8 @@ function connect() {
   mine.onclose = (event) => {
     ready = false;
     hands.stop();
+    panel.ended();
+    element("notice").hidden = true;
     const refused = event.code === 1006 && !failure && !hud.frames;
     veil(failure || (refused ? "The server refused the connection; open the address that it printed."
       : "The connection has ended."), true);

@@ -80,15 +80,22 @@ export class Panel {
   status(state) {
     this.state = state;
     this.recording = state.recording;
-    const mark = (id, on, text) => {
-      element(id).classList.toggle("on", on);
-      element(id).firstElementChild.textContent = text;
-    };
-    mark("hand", state.by === "agent", state.by === "agent" ? "Take back" : `Hand to ${this.agent}`);
-    mark("pause", state.paused, state.paused ? "Go on" : "Pause");
-    mark("record", state.recording, state.recording ? "Stop recording" : "Record");
+    this.mark("hand", state.by === "agent", state.by === "agent" ? "Take back" : `Hand to ${this.agent}`);
+    this.mark("pause", state.paused, state.paused ? "Go on" : "Pause");
+    this.mark("record", state.recording, state.recording ? "Stop recording" : "Record");
     if (document.activeElement !== element("seed")) element("seed").value = state.seed;
     if (state.sampling && !this.sampling) this.sliders(state.sampling);
+  }
+
+  mark(id, on, text) {
+    element(id).classList.toggle("on", on);
+    element(id).firstElementChild.textContent = text;
+  }
+
+  // The session is over, and with it what it recorded.
+  ended() {
+    this.recording = false;
+    this.mark("record", false, "Record");
   }
 
   sliders(sampling) {
