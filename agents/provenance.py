@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def provenance_of(acting: Any, settings: Any = None) -> dict[str, Any]:
 
 
 def named_files(settings: Any) -> dict[str, str]:
-    """Path → hash of every file and folder that settings name, at any depth, by a path with a slash."""
-    return {name: content_hash([Path(name)]) for name in sorted(set(_texts(settings))) if _is_path(name)}
+    """Name of a setting → hash of the file or folder that it names by a path with a slash, at any depth."""
+    return {name: content_hash([Path(text)]) for name, text in _texts(settings) if _is_path(text)}
 
 
 def content_hash(paths: Iterable[Path]) -> str:
@@ -52,17 +53,15 @@ def _file_hash(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _texts(value: Any) -> Iterable[str]:
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in settings, with the dotted name of its setting."""
     if isinstance(value, str | os.PathLike):
-        yield os.fspath(value)
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
-    elif hasattr(value, "__dataclass_fields__"):
-        yield from _texts(vars(value))
+        yield name, os.fspath(value)
+    elif is_dataclass(value):
+        yield from _texts(vars(value), name)
+    elif isinstance(value, Mapping | list | tuple):
+        for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _texts(part, f"{name}.{key}" if name else str(key))
 
 
 def _is_path(text: str) -> bool:

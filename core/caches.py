@@ -61,7 +61,7 @@ def settle_numba_cache(package: Path) -> None:
     if "numba" in sys.modules:  # it has read the variable already
         import numba
 
-        numba.config.CACHE_DIR = folder
+        numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
 
 
 def private_folder(purpose: str) -> Path:

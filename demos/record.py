@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from playloop.agents.provenance import provenance_of
 from playloop.cli.config import make
 from playloop.cli.selection import select_tasks
 from playloop.core.locks import FolderLock
@@ -149,7 +150,7 @@ def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
     """All that can change a row: settings, and what acts where the settings only say where it lies."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     settings = {name: plain[name] for name in ("env", "agent", "seed", "stride")}
-    acts = recording.provenance()
+    acts = provenance_of(recording.agent, plain["agent"])
     return settings | ({"acts": acts} if acts else {})
 
 

@@ -91,6 +91,7 @@ class ArmEnv(PlayEnv):
         self._renderer: Renderer | None = None
         self._canvas: Any = None
         self._sensed: np.ndarray
+        self._sensed_state: np.ndarray
         self._steps = 0
 
     # -- what a family provides ------------------------------------------------------------------------

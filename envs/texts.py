@@ -13,7 +13,7 @@ from typing import Any
 from gymnasium.spaces import Text
 from gymnasium.vector.utils import read_from_shared_memory
 
-_read_once: Callable[..., tuple[str, ...]] = read_from_shared_memory.dispatch(Text)
+_read_once: Callable[..., Any] = read_from_shared_memory.dispatch(Text)
 
 
 class SharedTexts(Sequence[str]):
@@ -43,4 +43,5 @@ class SharedTexts(Sequence[str]):
 
 def read_text_when_looked_at() -> None:
     """Give Gymnasium this view of every text space, of whatever environment."""
-    read_from_shared_memory.register(Text, SharedTexts)
+    view: Callable[..., Any] = SharedTexts
+    read_from_shared_memory.register(Text, view)

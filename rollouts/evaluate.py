@@ -167,7 +167,7 @@ def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: Any) 
     """All that can change the result of an episode."""
     kept = {name: value for name, value in config.items() if name not in HARMLESS}
     acting = provenance_of(agent, config.get("agent"))
-    imagined = provenance_of(env, [getattr(env, name, None) for name in ("checkpoint", "inverse")])
+    imagined = provenance_of(env, {name: getattr(env, name, None) for name in ("checkpoint", "inverse")})
     found = {"config": kept, "contract": contract.to_json(), "agent": acting}
     return {**found, "env": imagined} if imagined else found
 
