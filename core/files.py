@@ -9,7 +9,7 @@ from typing import Any
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 """How a pointer begins that Git LFS leaves where a file was not fetched."""
-TYPES = {dict: "an object {…}", list: "a list […]", str: "text"}
+TYPES: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "text"}
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

@@ -30,7 +30,7 @@ def read_typed(hint: type[T] | Any, value: Any, where: str) -> T:
     except ValueError as error:
         raise ValueError(f"{where}: a number in it is NaN or infinite") from error
     try:
-        return _adapter(hint).validate_json(text, strict=True)
+        return _adapter(hint).validate_json(text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ValueError(f"{where}: {complaint(error)}") from error
 
