@@ -10,7 +10,7 @@ import torch
 from playloop.agents.base import Agent
 from playloop.agents.dialect import DIALECTS, DialectAgent
 from playloop.agents.policy import PolicyAgent
-from playloop.core.annotations import DecoderFields, Natural
+from playloop.core.annotations import DecoderFields, Name, Natural
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
@@ -59,7 +59,7 @@ class OpenVLAAgentConfig:
         threads: of PyTorch on the CPU, for the whole process, see `PolicyAgentConfig`.
     """
 
-    checkpoint: str
+    checkpoint: Name
     unnorm_key: str | None = None
     family: str | None = None
     execute: int | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from playloop.agents.base import Plan
-from playloop.core.annotations import Count, DecoderFields
+from playloop.core.annotations import Count, DecoderFields, Name
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.nn.checks import check_types
@@ -39,7 +39,7 @@ class PolicyAgentConfig:
             bits of a sum; and one is fastest beside simulators that keep the other cores busy.
     """
 
-    checkpoint: str
+    checkpoint: Name
     execute: Count | None = None
     ensemble: float | None = None
     batch: Count = 1

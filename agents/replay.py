@@ -13,7 +13,7 @@ import numpy as np
 
 from playloop.agents.base import Plan
 from playloop.agents.provenance import content_hash
-from playloop.core.annotations import Count
+from playloop.core.annotations import Count, Name
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 
@@ -28,7 +28,7 @@ class ReplayAgentConfig:
         rows: episodes decided for in one call.
     """
 
-    folder: str
+    folder: Name
     chunk: Count = 8
     rows: Count = 16
 

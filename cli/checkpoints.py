@@ -24,7 +24,7 @@ def find_checkpoint(word: str) -> Path:
     Raises:
         FileNotFoundError: it is neither; with the nearest shipped name.
     """
-    if Path(word).is_dir():
+    if word and Path(word).is_dir():  # an empty path is the working folder
         return Path(word)
     shipped = shipped_checkpoints()
     if word in shipped:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-from playloop.core.annotations import Count, Natural, Positive
+from playloop.core.annotations import Count, Name, Natural, Positive
 
 Section = dict[str, Any]
 """Settings of a part, which its own class declares."""
-Folders = str | list[str]
+Folders = Name | list[Name]
 Task = int | str | None
 Tasks = list[int | str] | int | str | None
 
@@ -37,7 +37,7 @@ class EvalSettings:
 class EvalWorldSettings:
     """Of `configs/eval_world.yaml`."""
 
-    world: str
+    world: Name
     data: Folders
     out: str | None
     evaluation: Section
@@ -75,7 +75,7 @@ class TrainSettings:
     """Of every `configs/train….yaml`; what is trained adds its own."""
 
     data: Folders
-    out: str
+    out: Name
     seed: int
     training: TrainingSettings
 
@@ -99,7 +99,7 @@ class TrainWorldSettings(TrainSettings):
     """Of `configs/train_world.yaml`."""
 
     world: Section
-    tokenizer: str
+    tokenizer: Name
 
 
 @dataclass
@@ -113,7 +113,7 @@ class TrainInverseSettings(TrainSettings):
 class TrainMineWorldSettings(TrainSettings):
     """Of `configs/train_mineworld.yaml`."""
 
-    mineworld: str
+    mineworld: Name
     tokenizer: str | None
 
 
@@ -121,7 +121,7 @@ class TrainMineWorldSettings(TrainSettings):
 class TrainOpenVLASettings(TrainSettings):
     """Of `configs/train_openvla.yaml`."""
 
-    openvla: str
+    openvla: Name
     objective: Section
 
 
@@ -129,8 +129,8 @@ class TrainOpenVLASettings(TrainSettings):
 class PlaySettings:
     """Of `configs/play.yaml`."""
 
-    world: str | None
-    inverse: str | None
+    world: Name | None
+    inverse: Name | None
     task: Task
     init: Natural | None
     seed: int
@@ -151,10 +151,10 @@ class PlaySettings:
 class DecoderBenchSettings:
     """`decoder` in `configs/bench.yaml`."""
 
-    checkpoint: str
+    checkpoint: Name
     tasks: list[Natural] | None
     inits: Count | list[Natural] | None
-    folder: str
+    folder: Name
 
 
 @dataclass

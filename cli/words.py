@@ -71,7 +71,9 @@ class Word:
         return number_or_text(text, kinds)
 
     def _parse(self) -> Any:
-        """By Hydra's grammar."""
+        """By Hydra's grammar, and infinity as YAML writes it."""
+        if re.fullmatch(r"[+-]?\.inf", self.text or ""):
+            return float((self.text or "").replace(".", ""))
         try:
             override = OverridesParser.create().parse_override(f"key={self.text or ''}")
         except HydraException as error:

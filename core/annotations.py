@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 
 INFINITE: Final = "may be infinite"
 """Beside a float's limits: infinity is allowed, as for a clip that is off. NaN never is."""
@@ -24,6 +24,9 @@ Portion = Annotated[float, Gt(0), Le(1)]
 """A number above 0, up to 1."""
 Limit = Annotated[float, Gt(0), INFINITE]
 """A number above 0, or infinity for no limit."""
+
+Name = Annotated[str, MinLen(1)]
+"""Text that must say something: an empty path would be the working folder."""
 
 
 @dataclass(frozen=True)

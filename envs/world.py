@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from playloop.core.annotations import Count, Natural
+from playloop.core.annotations import Count, Name, Natural
 from playloop.envs.contract import Contract, Outcome, PlayEnv
 from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
@@ -45,7 +45,7 @@ class WorldEnvConfig:
             none: then only a clip's last frame counts.
     """
 
-    checkpoint: str
+    checkpoint: Name
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     inits: Count = 50
     horizon: Count = 1000

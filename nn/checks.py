@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from playloop.core.annotations import INFINITE
 
@@ -28,8 +28,9 @@ LIMITS = {
     Gt: (lambda value, limit: value > limit.gt, lambda limit: f"above {limit.gt}"),
     Le: (lambda value, limit: value <= limit.le, lambda limit: f"of at most {limit.le}"),
     Lt: (lambda value, limit: value < limit.lt, lambda limit: f"below {limit.lt}"),
+    MinLen: (lambda value, limit: len(value) >= limit.min_length, lambda limit: "that is not empty"),
 }
-"""Of numbers, as `annotated_types` writes them: whether a value keeps to a limit, and the limit in words."""
+"""As `annotated_types` writes limits: whether a value keeps to one, and the limit in words."""
 
 
 def check_types(settings: Any, prefix: str = "") -> None:

@@ -98,6 +98,7 @@ def test_a_wrong_type_in_any_setting_is_one_sentence_that_names_it(name):
         ("step_seconds=-0.5", "env.step_seconds=-0.5: use a finite number of at least 0"),
         ("step_seconds=nan", "env.step_seconds=nan: use a finite number"),
         ("step_seconds={a: 1}", "env.step_seconds={'a': 1}: use a finite number"),
+        ("agent._target_=playloop.agents.policy.PolicyAgentConfig", "give agent.checkpoint=…"),
         ("env.horizon=1e3", "env.horizon=1000.0: use a whole number"),
         ("env.horizon='7'", "env.horizon='7': use a whole number"),
         ("seed=1,2", "seed=1,2 gives several values; give one, or a list in brackets"),
@@ -151,6 +152,19 @@ def test_text_is_taken_as_typed(text):
     assert plain(config)["out"] == plain(config)["agent"]["folder"] == make(config.agent).folder == text
     trained = load("train", [f"data={text}", "out=x"])
     assert plain(trained)["data"] == plain(trained)["training"]["task"]["data"] == text
+
+
+@pytest.mark.parametrize("words", [["data=", "out=x"], ["data=[a,]", "out="], ["data=['']", "out=x"]])
+def test_an_empty_path_is_not_the_working_folder(words):
+    with pytest.raises(ValueError, match="use text that is not empty"):
+        check_settings(load("train", words), "train")
+
+
+def test_infinity_is_written_as_in_yaml_or_as_in_python():
+    for text in ("inf", ".inf"):
+        config = load("train", ["data=a", "out=b", f"clip={text}"])
+        check_settings(config, "train")
+        assert config.training.trainer.clip == float("inf")
 
 
 @pytest.mark.parametrize(
