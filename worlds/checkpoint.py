@@ -8,7 +8,7 @@ import shlex
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ from playloop.worlds.reading import check_camera, read_conventions, read_sizes, 
 if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 TOKENIZER, WORLD, INVERSE = "frame tokenizer", "world model", "inverse-dynamics model"
 
 
@@ -72,7 +73,7 @@ def load_tokenizer(
     """
     tokenizer = _load(folder, TOKENIZER, FrameTokenizerConfig)
     verify_golden(Path(folder), partial(of_tokenizer, tokenizer))
-    return tokenizer.to(device, dtype, memory_format=torch.channels_last)
+    return _moved(tokenizer, device, dtype)
 
 
 def save_inverse(
@@ -94,7 +95,7 @@ def load_inverse(
     """
     model = _load(folder, INVERSE, InverseConfig, CameraBins)
     verify_golden(Path(folder), partial(of_inverse, model))
-    return model.to(device, dtype, memory_format=torch.channels_last)
+    return _moved(model, device, dtype)
 
 
 class World(Playable[WorldModel, FrameTokenizer]):
@@ -202,7 +203,7 @@ def load_world(
     verify_golden(folder, partial(of_world, model, tokenizer, CompactActions()))
     return World(
         model.to(device, dtype),
-        tokenizer.to(device, dtype, memory_format=torch.channels_last),
+        _moved(tokenizer, device, dtype),
         contract,
         starts.to(device),
         actions.to(device),
@@ -297,6 +298,12 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
     return contract, play_name(folder)  # gigabytes are not read for it; loading checks them
 
 
+def _moved(network: Network, device: str | torch.device, dtype: torch.dtype) -> Network:
+    """A convolutional network where and how it computes fastest."""
+    # What torch declares leaves memory_format out.
+    return network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 def _name(folder: Path) -> str:
     """A name for all that decides on the frames of a world model, those of its tokenizer included."""
     both = weights_hash(folder) + weights_hash(folder / "tokenizer")
@@ -311,5 +318,5 @@ def weights_hash(folder: str | Path) -> str:
 def _load(folder: str | Path, kind: str, *configs: type) -> Any:
     """A model of a kind with its weights; `configs` are the classes that its record may name."""
     folder = Path(folder)
-    config = read_sizes(read_config(folder, kind), folder, *configs)
+    config: Any = read_sizes(read_config(folder, kind), folder, *configs)
     return load_model(config.make, folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ READ = 8
 """Tokens of a frame whose logits are kept."""
 
 Arrays = dict[str, np.ndarray]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def pictures(count: int, height: int, width: int) -> np.ndarray:
@@ -173,7 +175,7 @@ def _host(x: Tensor) -> np.ndarray:
     return x.float().cpu().numpy()
 
 
-def rounded_network(make: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
+def rounded_network(make: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
     """A network with weights as they are stored, in bfloat16, on the CPU in float32."""
     network = make()
     network.load_state_dict(

@@ -45,9 +45,9 @@ def outline(folder: str | Path) -> World | MineWorldPlay:
         return MineWorldPlay(model, tokenizer, *around, "outline", trained_order(folder))
     own = read_sizes(record, folder, WorldConfig)
     frames = read_sizes(inner, folder / "tokenizer", FrameTokenizerConfig)
-    around = read_surroundings(folder, own, frames)
-    parts = _outlined(own.make, folder), _outlined(frames.make, folder / "tokenizer")
-    return World(*parts, *around, "outline")
+    contract, starts, actions = read_surroundings(folder, own, frames)
+    network, encoder = _outlined(own.make, folder), _outlined(frames.make, folder / "tokenizer")
+    return World(network, encoder, contract, starts, actions, "outline")
 
 
 def _outlined(make: Callable[[], Network], folder: Path) -> Network:

@@ -69,7 +69,7 @@ def read_conventions(folder: Path) -> Contract:
     """
     require(folder, "contract.json")
     path = folder / "contract.json"
-    contract = read_typed(Contract, read_record(path), str(path))
+    contract: Contract = read_typed(Contract, read_record(path), str(path))
     if contract.action_names != ACTION_NAMES:
         raise ValueError(f"{path}: action_names are not MineRL's, which all world models here are made for")
     if not contract.cameras or not 0 < contract.control_hz <= MOST_HZ:

@@ -9,6 +9,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
+from acts import keys
 from conformance import check_agent, check_env
 
 from playloop.agents.explorer import ExplorerConfig
@@ -37,7 +38,7 @@ def checkpoint(tmp_path_factory):
 
 def test_it_keeps_the_contract(checkpoint):
     config = WorldEnvConfig(str(checkpoint), inits=6, threads=0)
-    check_env(config.make)
+    check_env(config.make, act=keys)
     check_agent(lambda: ExplorerConfig().make(), config.make)
 
 
@@ -114,7 +115,7 @@ def test_sampling_changes_live_and_is_checked(checkpoint):
     hot = play(env, Episode("world", 0, 1, 0), still)
     env.sampling(0.0, 1.0)
     assert np.array_equal(hot, play(env, Episode("world", 0, 1, 0), still))
-    with pytest.raises(ValueError, match="top_k=5 and top_p=0.8 exclude each other"):
+    with pytest.raises(ValueError, match=r"top_k=5 and top_p=0\.8 exclude each other"):
         env.sampling(1.0, 0.8, top_k=5)
 
 

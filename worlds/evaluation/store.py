@@ -65,5 +65,5 @@ class _Line:
 
 
 def _parsed(record: Any, where: str) -> tuple[str, np.ndarray, float]:
-    line = read_typed(_Line, record, where)
+    line: _Line = read_typed(_Line, record, where)
     return line.clip, np.array(line.tokens, np.int64), line.seconds
