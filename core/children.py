@@ -127,7 +127,14 @@ def _guard(ward: int, parent: int, news: int | None, grace: float) -> None:
 def _hold_nothing(news: int | None) -> None:
     """Close what was inherited: an end of a pipe held here would keep the other side waiting."""
     os.dup2(os.open(os.devnull, os.O_RDONLY) if news is None else news, 0)
-    os.closerange(1, os.sysconf("SC_OPEN_MAX"))
+    try:
+        held = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # not Linux
+        held = list(range(min(os.sysconf("SC_OPEN_MAX"), 1 << 16)))
+    for number in held:  # the limit itself may be a thousand million: too many to try
+        if number > 0:
+            with contextlib.suppress(OSError):
+                os.close(number)
 
 
 def _death_notice(parent: int) -> int | None:
