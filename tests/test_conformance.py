@@ -16,7 +16,7 @@ from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 
 
 def test_toy_conforms():
-    check_env(ToyReachConfig().make, tasks=[0, 1, 2, 3], fresh=True)
+    check_env(ToyReachConfig().make, tasks=[0, 1, 2, 3])
 
 
 def test_random_agent_conforms():

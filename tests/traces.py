@@ -43,7 +43,7 @@ class Trace:
         """Whether some truth whose name begins so changed by more than a thousandth."""
         first, last = self.truths
         return any(
-            last[name].shape != value.shape or np.abs(last[name] - value.astype(float)).max() > 1e-3
+            last[name].shape != value.shape or (np.abs(last[name] - value.astype(float)) > 1e-3).any()
             for name, value in first.items()
             if name.startswith(prefix)
         )

@@ -6,7 +6,6 @@ from pathlib import Path
 import craft_digest
 import numpy as np
 import pytest
-from conformance import check_env
 from craft_worlds import AHEAD, flat_game, press
 
 from playloop.envs.craft.blocks import ID
@@ -39,10 +38,6 @@ def begin(env, task, init=0, seed=0):
 
 def value(env, name):
     return env.observe(images=False)["state"][STATE_NAMES.index(name)]
-
-
-def test_conformance():
-    check_env(CraftConfig().make)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (224, 384), (360, 640)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-from conformance import assert_same, check_agent, check_env, play
+from conformance import check_agent
 from scipy.spatial.transform import Rotation
 from simpler_assets import why_skip
 
@@ -34,21 +34,6 @@ def env():
     made.close()
 
 
-def test_it_conforms():
-    check_env(SimplerConfig().make, steps=4)
-
-
-def test_an_episode_is_the_same_in_a_fresh_environment_after_other_tasks(env):
-    episode = Episode("bridge", EGGPLANT, 5)
-    for other in (CARROT, CUBE):
-        env.begin(Episode("bridge", other, 3))
-    fresh = SimplerConfig().make()
-    try:
-        assert_same(play(env, episode, 6, False), play(fresh, episode, 6, False), "the history matters")
-    finally:
-        fresh.close()
-
-
 def test_layouts_are_the_published_ones(env):
     env.begin(Episode("bridge", CARROT, 0))
     simulation = env._simulation
@@ -67,7 +52,7 @@ def test_pictures_are_those_of_maniskill(env, task):
 
 
 def test_the_target_plane_of_the_eggplant_is_hidden(env):
-    from playloop.envs.simpler.bridge import make_maniskill
+    from playloop.envs.simpler.maniskill import make_maniskill
 
     env.begin(Episode("bridge", EGGPLANT, 0))
     plane = env._simulation.objs["dummy_sink_target_plane"].per_scene_id.item()
@@ -159,20 +144,16 @@ def test_an_arm_that_hardly_moves_fails():
     assert not result.success and result.steps == 5 and not any(result.info.values())
 
 
-def test_a_snapshot_restores_the_picture(env):
-    expert, episode = WidowXExpertConfig().make(), Episode("bridge", CUBE, 4)
+def test_a_snapshot_is_shown_and_not_gone_on_from(env):
+    episode = Episode("bridge", CUBE, 4)
     env.begin(episode)
-    carry = expert.begin(episode)
-    for step in range(8):
-        carry, plan = expert.decide(carry, {"privileged": env.privileged()}, episode.rng(step))
-        env.advance(plan.actions[0])
-    snapshot, seen = env.snapshot(), env.observe()
-    env.begin(episode)
-    assert np.abs(env.observe()["images"][CAMERA].astype(int) - seen["images"][CAMERA]).max() > 50
+    snapshot = env.snapshot()
+    env.advance(STILL)
     env.restore(snapshot)
-    again = env.observe()
-    assert np.abs(again["images"][CAMERA].astype(int) - seen["images"][CAMERA]).mean() < 0.01
-    assert again["state"] == pytest.approx(seen["state"], abs=1e-5)
+    with pytest.raises(RuntimeError, match="begin an episode"):
+        env.advance(STILL)
+    env.begin(episode)
+    assert env.advance(STILL).info["on_target"] is False
     with pytest.raises(ValueError, match="another scene"):
         env.restore(snapshot[:-1])
 

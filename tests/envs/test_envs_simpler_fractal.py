@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from conformance import check_env
 from simpler_assets import why_skip
 
 from playloop.envs.episode import Episode
@@ -69,10 +68,6 @@ def play(env, episode, steps=6, look=False):
     return states, pictures
 
 
-def test_keeps_the_contract():
-    check_env(SimplerConfig("fractal", shading="fast").make, 3)
-
-
 def test_moves_as_upstream(env):
     env.begin(Episode("fractal", PICK, 12))
     for move, wanted in zip(MOVES, UPSTREAM_HAND, strict=True):
@@ -91,7 +86,7 @@ def test_objects_rest_as_upstream(env, task, init):
         assert truth[f"object/{name}"][:3] == pytest.approx(place, abs=2e-3), name
 
 
-@pytest.mark.parametrize("task, init", [(PICK, 12), (NEAR, 100), (OPEN, 5), (CLOSE, 60), (APPLE, 40)])
+@pytest.mark.parametrize("task, init", [(PICK, 12), (CLOSE, 60), (APPLE, 40)])
 def test_equal_whatever_ran_before_and_whoever_looks(env, task, init):
     episode, other = (
         Episode("fractal", task, init),

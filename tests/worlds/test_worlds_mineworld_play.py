@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from acts import keys
 from conformance import check_env
 from no_host import without_host
 from PIL import Image
@@ -61,7 +62,7 @@ def play(env, action, seed, steps=9):
 
 
 def test_it_keeps_the_contract_of_an_environment(folder):
-    check_env(WorldEnvConfig(str(folder), inits=1, threads=0).make, steps=6)
+    check_env(WorldEnvConfig(str(folder), inits=1, threads=0).make, steps=8, act=keys)
 
 
 @pytest.mark.parametrize("sampler", [SamplerConfig(), MineWorldSampler(rules="demo", window=2)])

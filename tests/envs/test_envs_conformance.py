@@ -1,0 +1,131 @@
+"""Every configuration of an environment is what its name says: equal to the bit, whatever its past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from acts import Shove, keys
+from conformance import check_env
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from one_task import OneLiberoTask, OneRobosuiteTask
+from simpler_assets import why_skip
+from traces import Act, wild
+
+from playloop.cli.checkpoints import find_checkpoint
+from playloop.envs.simpler.fractal.layouts import NEAR, OPEN
+
+FOLDER = Path(__file__).parents[2] / "configs" / "env"
+WITHOUT = "robosuite is not installed: pip install 'playloop[libero]'"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a configuration is checked; see `check_env`."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    steps: int = 20
+    act: Act = wild
+    moves: str = ""
+    tasks: list[int] | None = None
+    fresh: bool = True
+    skip: Callable[[], str] = str
+    gym: str = ""
+    target: type | None = None
+    """Instead of the configuration's class: the same with fewer tasks."""
+
+
+SHOVE = Shove(0.05, 0.05)
+CASES = {
+    "craft": Case(act=keys, steps=60, moves="drops", tasks=[0, 2, 3], fresh=False),  # see craft_digest.py
+    "libero": Case(
+        {"size": 64, "horizon": 60},
+        act=SHOVE,
+        steps=40,
+        moves="object/",
+        skip=lambda: "" if find_spec("libero") else WITHOUT,
+        gym="playloop/Libero-v0",
+        target=OneLiberoTask,
+    ),
+    "robosuite": Case(
+        {"size": 64, "horizon": 60},
+        act=SHOVE,
+        steps=40,
+        moves="object/",
+        skip=lambda: "" if find_spec("robosuite") else WITHOUT,
+        gym="playloop/Robosuite-v0",
+        target=OneRobosuiteTask,
+    ),
+    "simpler": Case(
+        act=Shove(0.05), moves="object/", tasks=[0, 1, 2, 3], skip=lambda: why_skip("bridge"), steps=16
+    ),
+    "simpler fractal": Case(
+        {"suite": "fractal", "shading": "fast"},
+        act=Shove(0.1),
+        tasks=[NEAR],
+        moves="object/",
+        steps=8,
+        skip=lambda: why_skip("fractal"),
+    ),
+    "simpler fractal drawer": Case(
+        {"suite": "fractal", "shading": "fast"},
+        act=Shove(0.1),
+        tasks=[OPEN],
+        moves="drawer",
+        steps=8,
+        fresh=False,
+        skip=lambda: why_skip("fractal"),
+    ),
+    "simpler fractal_variants": Case(
+        {"suite": "fractal_variants", "shading": "fast", "absent": "skip"},
+        act=Shove(0.1),
+        moves="object/",
+        steps=8,
+        fresh=False,
+        skip=lambda: why_skip("fractal"),
+    ),
+    "toy": Case(fresh=False),
+    "world": Case({"checkpoint": find_checkpoint("craft")}, act=keys, steps=10),
+}
+REAL_TIME = {"luanti", "minerl"}
+"""They run in real time, so that no two episodes are equal: they declare deterministic=False."""
+CONVERTED = {"mineworld"}
+"""Needs a converted release: tests/worlds/test_worlds_mineworld_play.py makes one and checks it."""
+
+
+def registered(name: str, config: Any) -> Any:
+    """Through Gymnasium's registry."""
+    return gym.make(name, config=config).unwrapped
+
+
+def load(name: str, **settings: Any) -> Any:
+    return instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"), **settings)
+
+
+def test_no_configuration_is_forgotten():
+    checked = {name.split()[0] for name in CASES}
+    assert checked | REAL_TIME | CONVERTED == {path.stem for path in FOLDER.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", sorted(REAL_TIME))
+def test_real_time_is_declared(name):
+    assert not load(name).contract().deterministic
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # ManiSkill's, under NumPy 2
+@pytest.mark.parametrize("name", CASES)
+def test_an_episode_is_what_its_name_says(name):
+    case = CASES[name]
+    if reason := case.skip():
+        pytest.skip(reason)
+    made = {"_target_": f"{case.target.__module__}.{case.target.__qualname__}"} if case.target else {}
+    config = load(name.split()[0], **case.settings, **made)
+    make = partial(registered, case.gym, config) if case.gym else config.make
+    check_env(make, case.steps, case.act, case.moves, case.tasks, case.fresh)
