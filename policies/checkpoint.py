@@ -32,6 +32,7 @@ from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.instructions import InstructionEncoder, MiniLMConfig, NGramsConfig
 from playloop.tokenizers.normalizer import QuantileNormalizer, is_gripper
 
+FORMAT = 1
 FILES = (
     WEIGHTS,
     "config.json",
@@ -152,12 +153,17 @@ def check_files(folder: Path) -> dict[str, Any]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         config = read_record(folder / "config.json") if (folder / "config.json").is_file() else {}
-        own = {"model", "decoder", "instructions"} <= config.keys() or len(missing) < 3
+        own = {"model", "decoder", "instructions"} <= config.keys() if config else len(missing) < 3
         advice = "; copy it again" if own else told(folder) or "; give the folder of a checkpoint"
         raise FileNotFoundError(
             f"{folder} is no complete checkpoint of a policy: {', '.join(missing)} missing{advice}"
         )
     config = read_record(folder / "config.json")
+    if config.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder / 'config.json'} has the format {config.get('format')!r}, not {FORMAT}: another "
+            "version of Playloop wrote it; use that one"
+        )
     hashes = {WEIGHTS: file_hash(folder / WEIGHTS)}
     if hashes[WEIGHTS] != config.get("weights_sha256"):
         check_pointer(folder / WEIGHTS)
@@ -268,7 +274,7 @@ def _check_contract(model: VLA, contract: Contract) -> None:
 
 def _config_record(model: VLA, encoder: Any, decoder: DecoderConfig, partial: Path) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
         "model": to_record(model.config),
         "decoder": to_record(decoder),
         "instructions": to_record(encoder.config),

@@ -47,6 +47,10 @@ def test_a_folder_of_another_kind_says_what_it_is(tmp_path, kind):
 def test_our_policies_and_published_ones_name_each_other_s_agent(tmp_path):
     with pytest.raises(FileNotFoundError, match="it is not there: check the path"):
         load(tmp_path / "nowhere")
+    almost = {name: {} for name in ("contract.json", "training.json", "model.safetensors", "golden.npz")}
+    world = lay(tmp_path / "world", {"config.json": {"kind": "world model"}} | almost)
+    with pytest.raises(FileNotFoundError, match=r"missing; it is a world model of Playloop"):
+        load(world)
     published = lay(tmp_path / "published", {"config.json": {"model_type": "openvla"}})
     with pytest.raises(FileNotFoundError, match=r"agent=openvla agent\.checkpoint="):
         load(published)

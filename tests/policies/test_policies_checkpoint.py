@@ -211,6 +211,14 @@ def test_a_contract_of_another_size_is_refused(folder):
         load(folder)
 
 
+def test_a_later_format_is_told_and_not_guessed_at(folder):
+    edit_json(folder, "config.json", lambda config: config.update(format=2))
+    with pytest.raises(
+        ValueError, match=r"config\.json has the format 2, not 1: another version of Playloop"
+    ):
+        load(folder)
+
+
 def test_damaged_json_is_named(folder):
     (folder / "contract.json").write_text("{")
     write_manifest(folder)
