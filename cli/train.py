@@ -31,7 +31,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
 from playloop.cli.words import literal
-from playloop.core.cores import wait_asleep
+from playloop.core.cores import wait_briefly
 
 KINDS = ("world", "inverse", "mineworld", "tokenizer", "openvla")
 """What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> int:
         return 0
     find_models(config.training.task)
     fit_warmup(config.training.trainer, arguments.words)
-    wait_asleep()
+    wait_briefly()
     from playloop.training.distributed import StoppedWithFirst
     from playloop.training.run import train
 

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+SPINS = 10_000
+"""Longer than a training step's threads wait for each other where they have cores of their own."""
 
 
 def usable_cores(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
@@ -20,14 +22,14 @@ def usable_cores(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) 
     return max(1, min([affinity, *map(int, quotas)]))
 
 
-def wait_asleep() -> None:
-    """Let OpenMP's threads sleep while they wait for each other; call it before torch is imported.
+def wait_briefly() -> None:
+    """Let OpenMP's threads spin only shortly when they wait for each other; call it before importing torch.
 
-    By default they spin, and where other processes want the same cores, a spinning thread takes the place of
-    the very one that it waits for: everything takes many times as long. What is computed stays the same.
+    By default they spin thirty times as long, and where other processes want the same cores, a spinning
+    thread takes the place of the very one that it waits for. What is computed stays the same.
     """
-    if "GOMP_SPINCOUNT" not in os.environ:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def _folders(groups: Path, own: Path) -> list[Path]:

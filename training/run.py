@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -27,8 +28,8 @@ def train(config: DictConfig) -> bool:
     """
     world = join_world(config.training.get("device", "auto"))
     try:
-        if world.device.type == "cpu":
-            choose_threads()
+        if world.device.type == "cpu" and (said := choose_threads()) and world.first:
+            print(said, file=sys.stderr, flush=True)
         trainer = make(config.training.trainer).make(world)
         task, out = _task_config(config.training.task), Path(config.out)
         with trainer.claim(out, task.settings()):

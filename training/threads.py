@@ -12,14 +12,23 @@ ASKED = "OMP_NUM_THREADS"
 """The variable by which a user, or torchrun, says how many."""
 
 
-def choose_threads() -> None:
-    """As many threads as this process may use cores, unless a number is asked for.
+def choose_threads() -> str | None:
+    """As many threads as this process may use cores, unless a number is asked for; a sentence if it is slow.
 
     Nothing else of a training wants a core then: pictures are prepared before, and rows are gathered by a
-    thread that is idle nearly always.
+    thread that is idle nearly always. What other processes want does not change the number, or the same run
+    would end with other bits at another time.
     """
-    if ASKED not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+    if ASKED in os.environ:
+        return None
+    cores, load = usable_cores(), os.getloadavg()[0]
+    torch.set_num_threads(min(torch.get_num_threads(), cores))
+    if torch.get_num_threads() == 1 or load < cores:
+        return None
+    return (
+        f"Other processes want the {cores} cores, too (load {load:.0f}): {ASKED}=1 may be faster; it rounds "
+        "sums otherwise"
+    )
 
 
 def keep_threads(threads: int) -> str | None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from playloop.core.cores import usable_cores
+from playloop.core.cores import SPINS, usable_cores
 
 
 @pytest.fixture
@@ -37,19 +37,17 @@ def test_the_smallest_limit_counts(tmp_path, sixteen, files, lines, cores):
     assert usable_cores(tmp_path / "groups", tmp_path / "own") == cores
 
 
-def test_threads_wait_asleep_unless_asked_otherwise():
-    script = "from playloop.cli import train; import sys; assert 'torch' not in sys.modules; {}print({})"
-    show = "__import__('os').environ.get('OMP_WAIT_POLICY')"
-    for variables, said in (
-        ({}, "PASSIVE"),
-        ({"OMP_WAIT_POLICY": "active"}, "active"),
-        ({"GOMP_SPINCOUNT": "9"}, "None"),
-    ):
-        words = [sys.executable, "-c", script.format("train.wait_asleep(); ", show)]
-        plain = {
-            name: value for name, value in os.environ.items() if not name.startswith(("OMP_WAIT", "GOMP"))
-        }
-        assert (
-            subprocess.run(words, env=plain | variables, capture_output=True, text=True).stdout.strip()
-            == said
-        )
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [({}, str(SPINS)), ({"OMP_WAIT_POLICY": "active"}, "None"), ({"GOMP_SPINCOUNT": "9"}, "9")],
+)
+def test_threads_spin_shortly_unless_asked_otherwise(variables, said):
+    script = "import os, sys; from playloop.cli import train; assert 'torch' not in sys.modules; "
+    script += "train.wait_briefly(); print(os.environ.get('GOMP_SPINCOUNT'))"
+    plain = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=plain | variables, capture_output=True, text=True
+    )
+    assert ended.stdout.strip() == said, ended.stderr

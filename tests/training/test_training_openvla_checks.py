@@ -149,9 +149,9 @@ def test_short_settings_are_those_that_are_documented():
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("film=maybe", "film='maybe': use true, false or null"),
-        ("contrast=[0.8]", "objective.changes.contrast=[0.8]: give two factors"),
-        ("adapter.alpha=0", "alpha=0: it must be positive"),
+        ("film=maybe", "film='maybe': use true or false or null"),
+        ("contrast=[0.8]", "objective.changes.contrast=[0.8]: use a finite number, as a list of 2"),
+        ("adapter.alpha=0", "alpha=0: use a finite number above 0 or null"),
     ],
 )
 def test_a_command_line_gets_one_sentence(home, tmp_path, capsys, word, sentence):

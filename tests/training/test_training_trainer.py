@@ -161,12 +161,13 @@ def test_a_run_goes_on_with_its_number_of_threads(monkeypatch):
         assert "goes on with 3 threads" in (keep_threads(3) or "") and torch.get_num_threads() == 3
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
         assert "OMP_NUM_THREADS=3" in (keep_threads(2) or "") and torch.get_num_threads() == 3
-        choose_threads()
-        assert torch.get_num_threads() == 3
+        assert choose_threads() is None and torch.get_num_threads() == 3
         monkeypatch.delenv("OMP_NUM_THREADS")
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
-        choose_threads()
-        assert torch.get_num_threads() == 2
+        for load, said in ((0.5, False), (9.0, True)):
+            monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+            assert ("OMP_NUM_THREADS=1 may be faster" in (choose_threads() or "")) == said
+            assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
