@@ -14,6 +14,7 @@ import torch
 from rewriting import change_record, unbind
 from safetensors.torch import load_file
 
+from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
 from playloop.envs.minecraft import action_vector
 from playloop.nn.folder import write_record
@@ -272,6 +273,48 @@ def test_configurations_are_checked(copied):
     record.write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         read_published(copied, **GRID)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            lambda text: text.replace("num_hidden_layers: 2", "num_hidden_layers: 10000000"),
+            "far larger network",
+        ),
+        (lambda text: text.replace("vocab_size: ", "vocab_size: 100000000"), "far larger network"),
+        (lambda text: text.replace("hidden_size: 32", "hidden_size: 32.5"), r"32\.5 is no whole number"),
+        (lambda text: text.replace("hidden_size: 32", "hidden_size: null"), "lacks a part of"),
+        (lambda text: text[:80] + "\n  : [", "it is damaged"),
+        (lambda text: POINTER, "Git LFS pointer"),
+    ],
+)
+def test_a_configuration_is_one_sentence_before_memory_is_taken(copied, change, complaint):
+    yaml = copied.parents[1] / "configs" / "tiny_4f.yaml"
+    yaml.write_text(change(yaml.read_text()))
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_published(copied, **GRID)
+    assert "\n" not in str(caught.value) and "tiny_4f" in str(caught.value)
+
+
+def test_what_lies_there_instead_is_said(copied, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no \.ckpt or \.bin file; it is a world model of Playloop"
+    ):
+        read_published(find_checkpoint("craft"))
+    (tmp_path / "scene.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"starts=.*scene\.png: the file is no image or clip"):
+        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")))
+    for name in ("scene.png", "other.ckpt"):
+        (tmp_path / name).write_text(POINTER)
+    with pytest.raises(ValueError, match=r"scene\.png is a Git LFS pointer"):
+        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")))
+    with pytest.raises(ValueError, match=r"other\.ckpt is a Git LFS pointer"):
+        convert(tmp_path / "other.ckpt", tmp_path / "out", SETTINGS)
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
 def test_numbers_that_float16_cannot_hold_are_refused(copied, tmp_path):
