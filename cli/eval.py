@@ -82,12 +82,14 @@ def tell_errors(result: dict[str, Any]) -> int:
     lines = [line for line in result["episodes"] if line["error"] is not None]
     if not lines:
         return 0
+    from playloop.rollouts.record import BLAMED
+
     first, none_judged = lines[0], not result["overall"]["episodes"]
     count = "every episode was" if none_judged else f"{len(lines)} of {result['asked']} episodes were"
     meaning = "there is no success rate" if none_judged else "the rates are of the others"
     print(
         f"playloop eval: {count} an error, so {meaning}; the same command tries again. "
-        f"{Episode.from_json(first).key}: {first['error']}",
+        f"{Episode.from_json(first).key}: {BLAMED[first['fault']]}{first['error']}",
         file=sys.stderr,
     )
     return int(none_judged)

@@ -165,7 +165,7 @@ def test_the_status_says_whether_anything_was_judged(tmp_path, capsys, inits, st
     out, err = capsys.readouterr()
     said = err.splitlines()[-1]
     assert f"Results: {tmp_path}/run" in out
-    assert "toy_reach-task00-init000-seed0: ValueError: no actions are recorded" in said
+    assert "toy_reach-task00-init000-seed0: the agent failed: ValueError: no actions are recorded" in said
     assert ("every episode was an error, so there is no success rate" in said) == (status == 1)
     assert ("1 of 2 episodes were an error, so the rates are of the others" in said) == (status == 0)
 
