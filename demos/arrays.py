@@ -58,7 +58,7 @@ def made_once(path: Path, shape: tuple[int, ...], dtype: Any, fill: Callable[[Pa
     return array
 
 
-def open_filled(path: Path) -> np.ndarray:
+def open_filled(path: Path) -> np.memmap:
     """The array that `made_once` gives out to be filled."""
     return np.lib.format.open_memmap(path, mode="r+")
 

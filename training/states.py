@@ -154,7 +154,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_hash(path: Path, name: str) -> None:
-    told = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
+    told: dict[str, str] = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
     try:
         found = file_hash(path / name)
     except OSError as error:
