@@ -78,7 +78,7 @@ def outside(name: str, values: np.ndarray, family_actions: tuple[str, ...]) -> n
         return np.zeros(len(values), bool)
     space = action_space()
     within: np.ndarray = (values >= space.low) & (values <= space.high)
-    return ~within.reshape(len(values), -1).all(1)
+    return np.asarray(~within.reshape(len(values), -1).all(1))
 
 
 def _storage(column: pa.ChunkedArray) -> pa.Array:
