@@ -25,16 +25,16 @@ class Shove:
 
     def __call__(self, env: PlayEnv, rng: np.random.Generator) -> np.ndarray:
         truth = env.privileged()
-        goal = truth["pick"] if "pick" in truth else truth["handle"]
+        boxes = [name for name in truth if name.startswith("box/")]
+        goal = truth[next(name for name in ("pick", "handle", *boxes) if name in truth)]
         gap = np.reshape(goal, (-1, 3)).mean(0) - truth["eef"][:3] + rng.normal(0.0, 0.01, 3)
         if "base_yaw" in truth:  # the truth is the world's, actions are the base's
             (yaw,) = truth["base_yaw"]
             x, y, z = gap
             gap = np.array([np.cos(yaw) * x + np.sin(yaw) * y, np.cos(yaw) * y - np.sin(yaw) * x, z])
         move = np.clip(gap, -self.reach, self.reach) / self.unit
-        return np.concatenate([move, rng.uniform(-0.2, 0.2, 3), rng.choice([-1.0, 1.0], 1)]).astype(
-            np.float32
-        )
+        turn, fingers = rng.uniform(-0.2, 0.2, 3), rng.choice([-1.0, 1.0], 1)
+        return np.concatenate([move, turn, fingers]).astype(np.float32)
 
 
 def keys(env: PlayEnv, rng: np.random.Generator) -> np.ndarray:

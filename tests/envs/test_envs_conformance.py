@@ -13,6 +13,7 @@ import gymnasium as gym
 import pytest
 from acts import Shove, keys
 from conformance import check_env
+from determinism import check_determinism
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from one_task import OneLiberoTask, OneRobosuiteTask
@@ -20,7 +21,8 @@ from simpler_assets import why_skip
 from traces import Act, wild
 
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.envs.simpler.fractal.layouts import NEAR, OPEN
+from playloop.envs.episode import Episode
+from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, PICK
 
 FOLDER = Path(__file__).parents[2] / "configs" / "env"
 WITHOUT = "robosuite is not installed: pip install 'playloop[libero]'"
@@ -64,7 +66,7 @@ CASES = {
         target=OneRobosuiteTask,
     ),
     "simpler": Case(
-        act=Shove(0.05), moves="object/", tasks=[0, 1, 2, 3], skip=lambda: why_skip("bridge"), steps=16
+        act=Shove(0.05), moves="object/", tasks=[0, 1, 2, 3], skip=lambda: why_skip("bridge"), steps=12
     ),
     "simpler fractal": Case(
         {"suite": "fractal", "shading": "fast"},
@@ -77,17 +79,9 @@ CASES = {
     "simpler fractal drawer": Case(
         {"suite": "fractal", "shading": "fast"},
         act=Shove(0.1),
-        tasks=[OPEN],
+        tasks=[CLOSE],
         moves="drawer",
-        steps=8,
-        fresh=False,
-        skip=lambda: why_skip("fractal"),
-    ),
-    "simpler fractal_variants": Case(
-        {"suite": "fractal_variants", "shading": "fast", "absent": "skip"},
-        act=Shove(0.1),
-        moves="object/",
-        steps=8,
+        steps=18,
         fresh=False,
         skip=lambda: why_skip("fractal"),
     ),
@@ -129,3 +123,14 @@ def test_an_episode_is_what_its_name_says(name):
     config = load(name.split()[0], **case.settings, **made)
     make = partial(registered, case.gym, config) if case.gym else config.make
     check_env(make, case.steps, case.act, case.moves, case.tasks, case.fresh)
+
+
+@pytest.mark.skipif(bool(why_skip("fractal")), reason=why_skip("fractal") or "none")
+def test_a_variant_is_what_its_name_says():
+    """Those whose assets lie here: the base and a brighter light."""
+    env = load("simpler", suite="fractal_variants", shading="fast").make()
+    try:
+        episodes = [Episode("fractal_variants", PICK, 75 * variant + 12) for variant in (0, 3)]
+        check_determinism(env, episodes, 18, Shove(0.1), "object/")
+    finally:
+        env.close()
