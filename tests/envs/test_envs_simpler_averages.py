@@ -7,6 +7,7 @@ import pytest
 from playloop.envs.episode import Episode
 from playloop.envs.simpler.averages import bridge_averages, fractal_averages
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.envs.simpler.fractal.looks import meshes
 from playloop.envs.simpler.fractal import protocol
 from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.summary import summarize
@@ -81,3 +82,11 @@ def test_variants_without_assets_are_refused_or_left_out(monkeypatch, tmp_path):
         SimplerConfig("fractal_variants").episodes([0])
     assert SimplerConfig("fractal_variants", absent="skip").episodes([0]) == []
     assert len(SimplerConfig("fractal").episodes([0])) == 300
+
+
+def test_shapes_that_a_cabinet_names_are_assets_too(tmp_path):
+    file = tmp_path / "mk_station3.urdf"
+    assert meshes(file) == () and not file.exists()
+    other = tmp_path / "mk_station4.urdf"
+    other.write_text('<robot><link><visual><mesh filename="models/top.glb"/></visual></link></robot>')
+    assert meshes(other) == (tmp_path / "models/top.glb",)

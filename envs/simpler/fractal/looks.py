@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 from playloop.envs.simpler.assets import asset_root
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, Layout
@@ -159,6 +160,15 @@ def photo_file(layout: Layout) -> Path:
     return fractal_root() / "data" / "real_inpainting" / f"{layout.photo}.png"
 
 
+@cache
+def meshes(file: Path) -> tuple[Path, ...]:
+    """The files of shapes that a URDF names, which lie beside it; none where it is missing itself."""
+    if not file.exists():
+        return ()
+    tree = ElementTree.parse(file)
+    return tuple(file.parent / name for shape in tree.iter("mesh") if (name := shape.get("filename")))
+
+
 def lacking(look: Look, layout: Layout) -> Path | None:
     """The first file that an episode needs and that is not there."""
     needed = [robot_file(look)]
@@ -170,6 +180,7 @@ def lacking(look: Look, layout: Layout) -> Path | None:
         needed.append(photo_file(layout))
     names = [placed.name for placed in layout.objects] + list(look.distractors)
     needed += [model_folder(look.model(name)) for name in names]
+    needed += [mesh for file in needed if file.suffix == ".urdf" for mesh in meshes(file)]
     return next((path for path in needed if not path.exists()), None)
 
 
