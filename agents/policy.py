@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from playloop.agents.base import Plan
-from playloop.core.annotations import Count, DecoderFields, Name
+from playloop.core.annotations import Count, DecoderFields, Magnitude, Name
 from playloop.envs.contract import Contract
 from playloop.envs.episode import Episode
 from playloop.nn.checks import check_types
@@ -41,7 +41,7 @@ class PolicyAgentConfig:
 
     checkpoint: Name
     execute: Count | None = None
-    ensemble: float | None = None
+    ensemble: Magnitude | None = None
     batch: Count = 1
     decoder: DecoderFields = field(default_factory=dict)
     device: str = "cpu"

@@ -82,6 +82,12 @@ def check_devices(config: DictConfig) -> None:
                 f"{key}={value}: torch {torch.__version__} sees no GPU; use {key}=cpu, or install its CUDA "
                 "build (pip install torch)"
             )
+        try:  # a number read back, from kinds that this torch may lack or only pretend
+            torch.ones(1, device=value).item() if kind not in ("cpu", "cuda") else None
+        except Exception as error:
+            raise ValueError(
+                f"{key}={value}: torch {torch.__version__} cannot compute there; use cpu"
+            ) from error
 
 
 def make(node: DictConfig) -> Any:

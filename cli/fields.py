@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -80,6 +81,9 @@ def find(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"_target_={target} cannot be found: {error}.") from error
+    except Exception as error:  # in the user's own module
+        reason = traceback.format_exception_only(error)[-1].strip()
+        raise ValueError(f"_target_={target} cannot be imported: {reason} (--debug shows where)") from error
 
 
 @cache

@@ -29,6 +29,8 @@ def select_tasks(config: DictConfig, env: Any) -> list[int] | None:
     if single is None and several is None:
         return None
     chosen = several if isinstance(several, list) else [single if several is None else several]
+    if not chosen:
+        raise ValueError("tasks=[] names no task; leave it out for all of the suite.")
     numbers = [task_number(task, env) for task in chosen]
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"tasks={chosen} names a task twice (numbers {numbers}); an episode runs once.")
@@ -58,6 +60,8 @@ def task_number(task: Any, env: Any) -> int:
             raise ValueError(f"task={task} is the instruction of several tasks: {_listed(found, unique)}.")
         if found:
             return found[0]
+    if len(bare := str(task).strip("\"'")) < len(str(task)):  # quotes that a shell or a script has left on it
+        return task_number(bare, env)
     raise ValueError(f"the suite has no task {str(task)!r}{nearest(str(task), names)}.")
 
 

@@ -14,7 +14,7 @@ TYPES: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "t
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a kill at any moment leaves the old file or the new one."""
-    data = content.encode() if isinstance(content, str) else content
+    data = encoded(content) if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -25,6 +25,11 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except BaseException:  # a full disk, for instance
         temporary.unlink(missing_ok=True)
         raise
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; bytes of a path that are none, which Python keeps as half letters, as JSON escapes them."""
+    return text.encode(errors="backslashreplace")
 
 
 def write_json(path: Path, record: Any) -> None:

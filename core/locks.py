@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
+from playloop.core.files import encoded
+
 NAME = ".lock"
 _held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
 
@@ -51,7 +53,7 @@ class FolderLock:
         holder |= {"command": " ".join(sys.argv)[:500], "since": datetime.now().isoformat(" ", "seconds")}
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(holder, ensure_ascii=False).encode() + b"\n", 0)
+            os.pwrite(self._file, encoded(json.dumps(holder, ensure_ascii=False)) + b"\n", 0)
         return self
 
     def release(self) -> None:

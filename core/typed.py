@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
+HALVES = re.compile("[\ud800-\udfff]")
+"""Half letters, which stand for bytes of a path that are no text; pydantic reads no JSON with them."""
 
 
 def read_typed(hint: type[T] | Any, value: Any, where: str) -> T:
@@ -26,11 +29,11 @@ def read_typed(hint: type[T] | Any, value: Any, where: str) -> T:
         ValueError: names the place, the field and what is wrong with it.
     """
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except ValueError as error:
         raise ValueError(f"{where}: a number in it is NaN or infinite") from error
     try:
-        return _adapter(hint).validate_json(text, strict=True)  # type: ignore[arg-type]
+        return _adapter(hint).validate_json(HALVES.sub("\ufffd", text), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ValueError(f"{where}: {complaint(error)}") from error
 

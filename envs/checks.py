@@ -160,5 +160,5 @@ def _told(values: np.ndarray) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}…"

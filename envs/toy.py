@@ -6,10 +6,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+from annotated_types import Ge, Le
 
 from playloop.core.annotations import Count, Magnitude
 from playloop.envs.contract import Contract, Outcome, PlayEnv
@@ -58,7 +59,7 @@ class ToyReachConfig:
     """
 
     suite = SUITE
-    tasks: Count = 4
+    tasks: Annotated[int, Ge(1), Le(len(COLORS))] = 4
     inits: Count = 5
     horizon: Count = 40
     fault: ToyFault | None = None

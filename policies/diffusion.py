@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
+from playloop.core.annotations import Magnitude, Positive
 from playloop.nn.checks import check_types
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
 
@@ -20,7 +22,7 @@ Schedule = Literal["cosine", "float32"]
 
 
 LARGEST = 1000
-"""Rounds, and bins of smoothing: more than a chunk's tokens and than four times all bins."""
+"""Rounds, and bins of smoothing: more than a chunk's tokens and than four times all bins change nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,19 @@ class DecoderConfig:
             schedule says; or "all" of them, as released.
     """
 
-    rounds: int = 12
+    rounds: Annotated[int, Ge(1), Le(LARGEST)] = 12
     order: Order = "max"
-    temperature: float = 1.0
+    temperature: Magnitude = 1.0
     sample: Literal["argmax", "multinomial"] = "argmax"
-    token_temperature: float = 1.0
+    token_temperature: Positive = 1.0
     remask_threshold: float = 0.0
     remask_drop: float | None = None
-    smoothing: float = 0.0
+    smoothing: Annotated[float, Ge(0), Le(LARGEST)] = 0.0
     schedule: Schedule = "cosine"
     ties: Literal["index", "all"] = "index"
 
     def __post_init__(self) -> None:
         check_types(self, "decoder.")
-        for name in ("rounds", "smoothing"):
-            if (value := getattr(self, name)) > LARGEST:
-                raise ValueError(f"decoder.{name}={value}: use at most {LARGEST}, more changes nothing")
-        if self.rounds < 1:
-            raise ValueError(f"decoder.rounds={self.rounds}: at least one round is needed")
-        if self.smoothing < 0:
-            raise ValueError(f"decoder.smoothing={self.smoothing}: use 0 or a width in bins")
-        if self.temperature < 0 or self.token_temperature <= 0:
-            raise ValueError("decoder.temperature must be ≥ 0 and decoder.token_temperature > 0")
 
     @property
     def remasks(self) -> bool:

@@ -17,7 +17,18 @@ from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.pending import Pending
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
 from playloop.rollouts.record import EpisodeResult, Fault
-from playloop.rollouts.worker import Answer, Begin, Begun, EnvConfig, Execute, Executed, Failed, Ready, told
+from playloop.rollouts.worker import (
+    RAISED,
+    Answer,
+    Begin,
+    Begun,
+    EnvConfig,
+    Execute,
+    Executed,
+    Failed,
+    Ready,
+    told,
+)
 
 ATTEMPTS = 2
 """How often an episode is tried before it is recorded as an error."""
@@ -167,7 +178,7 @@ class _Rollout:
         start = time.perf_counter()
         try:
             decisions = self._asked(slots)
-        except Exception as error:
+        except RAISED as error:
             if len(slots) == 1:
                 return self._give_up(slots[0], told(error), "agent")
             for slot in slots:
@@ -181,7 +192,7 @@ class _Rollout:
         """The agent's carries and plans, one a slot; the plans' actions checked.
 
         Raises:
-            Exception: whatever the agent raises.
+            Exception, SystemExit: whatever the agent raises.
             ValueError: what it gave are not plans.
         """
         runs = [slot.run for slot in slots if slot.run]
@@ -251,7 +262,7 @@ class _Rollout:
         slot.run.spend(answer.seconds)
         try:
             slot.run.carry = self.agent.begin(slot.run.result.episode)
-        except Exception as error:
+        except RAISED as error:
             return self._give_up(slot, told(error), "agent")
         slot.observation = answer.observation
         for callback in self.driver.callbacks:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from playloop.core.files import LFS_HEADER, check_pointer, read_json, write_json
+from playloop.core.files import LFS_HEADER, check_pointer, encoded, read_json, write_json
 from playloop.core.locks import FolderLock
 from playloop.rollouts.differences import differences
 
@@ -60,7 +60,7 @@ class Ledger:
         assert self._file is not None, "the ledger is closed"
         bound = {**record, BOUND: self._key}
         text = json.dumps(bound, ensure_ascii=False, allow_nan=False, default=default)
-        data, size = text.encode() + b"\n", os.fstat(self._file).st_size
+        data, size = encoded(text) + b"\n", os.fstat(self._file).st_size
         try:
             written = os.write(self._file, data)
             os.fsync(self._file)

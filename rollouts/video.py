@@ -36,8 +36,8 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
     by_key = {episode.key: episode for episode in episodes}
     if unknown := sorted(wanted - by_key.keys()):
         raise ValueError(
-            f"videos={unknown} name no episode of this run; give a number an episode's key "
-            f"(such as {episodes[0].key}), all or none"
+            f"videos={unknown} name no episode of this run; give a number for each task, "
+            f"an episode's key (such as {episodes[0].key}), all or none"
         )
     return {by_key[key] for key in wanted}
 

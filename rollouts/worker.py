@@ -24,6 +24,10 @@ from playloop.rollouts.record import Fault
 from playloop.rollouts.segment import Segment
 
 
+RAISED = (Exception, SystemExit)
+"""What other people's code may raise without ending the run: `sys.exit` in a library is an error like others."""
+
+
 class EnvConfig(Protocol):
     """The settings of an environment; must survive pickling: the worker builds the environment."""
 
@@ -108,7 +112,7 @@ class Executor:
         """Close the environment in order, whatever state it is in."""
         env, self.env = self.env, None
         if env is not None:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*RAISED):
                 env.close()
 
     def _built(self) -> PlayEnv:
@@ -121,7 +125,7 @@ class Executor:
             return act()
         except BadAction as error:
             return Failed(told(error), traceback.format_exc(), built=True, fault="agent")
-        except Exception as error:
+        except RAISED as error:
             built = self.env is not None
             self.close()
             return Failed(told(error), traceback.format_exc(), built)
@@ -173,7 +177,7 @@ def told(error: BaseException) -> str:
         return str(error)
     trace = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(trace[-1].filename)}:{trace[-1].lineno})" if trace else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{type(error).__name__}{f': {error}' if str(error) else ''}{place}"
 
 
 class _Clock:

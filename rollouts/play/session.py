@@ -26,7 +26,7 @@ from playloop.rollouts.play.pilot import Pilot
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.stage import Moved, Part, Stage
 from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.worker import told
+from playloop.rollouts.worker import RAISED, told
 
 IDLE = 0.5
 """Seconds between two looks at a paused session's commands."""
@@ -144,11 +144,11 @@ class Session:
         if self.pilot.by == "agent":
             try:
                 return self.pilot.act(self.observation)
-            except Exception as error:
+            except RAISED as error:
                 self._take_back(error)
         return self.pilot.act(self.observation)
 
-    def _take_back(self, error: Exception) -> None:
+    def _take_back(self, error: BaseException) -> None:
         self.pilot.hand("person")
         self._tell("notice", text=f"the agent failed ({told(error)}); the controls are yours again")
         self._status()
@@ -160,7 +160,7 @@ class Session:
         self.observation = self.stage.begin(episode, self.pilot.reads)
         try:
             self.pilot.begin(episode)
-        except Exception as error:
+        except RAISED as error:
             if self.pilot.by == "person":
                 raise
             self._take_back(error)
@@ -220,7 +220,7 @@ class Session:
             raise ValueError("nobody is there to take over; start with agent=…, see playloop play --help.")
         try:
             self.pilot.hand(to)
-        except Exception as error:  # the agent's own
+        except RAISED as error:  # the agent's own
             self._take_back(error)
         self.observation = self.stage.first.look(self.pilot.reads)
 
@@ -345,7 +345,7 @@ def play(connection: Connection, config: SessionConfig) -> None:
         session.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         text = "the session was told to end by a signal" if session and session.leaving else ""
-    except Exception as error:
+    except RAISED as error:
         text = " ".join(str(error).split()) or type(error).__name__
     if text:
         with contextlib.suppress(OSError):

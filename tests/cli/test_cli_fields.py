@@ -53,3 +53,10 @@ def test_what_the_yaml_says_stays():
 def test_an_unknown_class_is_named(target):
     with pytest.raises(ValueError, match=f"_target_={target} cannot be found"):
         find(target)
+
+
+def test_a_module_of_the_users_own_that_fails_is_named_with_its_reason(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("1 + None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="_target_=broken_module.Agent cannot be imported: TypeError: unsup"):
+        find("broken_module.Agent")

@@ -25,6 +25,7 @@ def chosen(*words: str) -> list[tuple[int, int, int]]:
         (["tasks=[3,0]", "inits=1"], [(3, 0, 0), (0, 0, 0)]),
         (["tasks=1", "inits=[4,2]", "seed=7"], [(1, 4, 7), (1, 2, 7)]),
         (["task=Reach the green square", "inits=1"], [(1, 0, 0)]),
+        (["task='reach the green square'", "inits=1"], [(1, 0, 0)]),
         (["inits=1", "episodes=3"], [(0, 0, 0), (1, 0, 0), (2, 0, 0)]),
     ],
 )
@@ -41,6 +42,7 @@ def test_every_initial_state_is_visited_once():
     [
         (["tasks=[1,1]"], r"tasks=\[1, 1\] names a task twice"),
         (["tasks=[1,reach the green square]"], r"names a task twice \(numbers \[1, 1\]\)"),
+        (["tasks=[]"], r"tasks=\[\] names no task"),
         (["inits=[2,2]"], r"inits=\[2, 2\] names a number twice"),
         (
             ["inits=6"],

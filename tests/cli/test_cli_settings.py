@@ -105,6 +105,7 @@ def test_a_wrong_type_in_any_setting_is_one_sentence_that_names_it(name):
         ("~seed", "seed is taken away, and playloop eval needs it"),
         ("agent=null", "agent=null: there is no such agent"),
         ("~agent", "agent is taken away"),
+        ("env.tasks=5", "env.tasks=5: use a whole number of at least 1 and of at most 4"),
         ("+env.horizn=3", "there is no setting 'env.horizn' (did you mean \"horizon\"?)"),
         ("+sed=3", "there is no setting 'sed' (did you mean \"seed\"?)"),
         ("env.fault={episode: a, kind: 3, counter: b}", "env.fault.kind=3: use text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -46,6 +47,14 @@ class Row:
     name: str
     size: tuple[int, int]
     rate: float = 1.0
+
+
+def test_bytes_of_a_path_that_are_no_text_do_not_keep_a_file_from_being_written(tmp_path):
+    record = {"command": "playloop eval out=" + os.fsdecode(b"runs/\xff"), "é": 1}
+    write_json(tmp_path / "summary.json", record)
+    assert read_json(tmp_path / "summary.json") == record
+    write_atomic(tmp_path / "report.html", record["command"])
+    assert (tmp_path / "report.html").read_text().endswith(r"runs/\udcff")
 
 
 def test_typed_values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,6 +77,7 @@ BAD_PLANS = {
         raises(ZeroDivisionError("in the agent")),
         r"ZeroDivisionError: in the agent \(.*:\d+\)",
     ),
+    "a library that calls sys.exit": (raises(SystemExit(0)), r"SystemExit: 0 \("),
     "info that does not travel": (lambda plan: replace(plan, info={"why": lambda: 0}), "pickle"),
 }
 
@@ -281,3 +283,20 @@ def test_a_failure_to_build_is_told_once_and_without_its_traceback():
         Driver(Nowhere(), 0).run(SeekAgent(), EPISODES)
     assert str(caught.value).count("no assets here") == 1 and "Traceback" not in str(caught.value)
     assert "Traceback" in caught.value.__notes__[0]
+
+
+class Leaving(BrokenToy):
+    def advance(self, action):
+        return sys.exit() if self._now() else super().advance(action)
+
+
+@dataclass(frozen=True)
+class LeavingConfig(Broken):
+    def make(self):
+        return Leaving(self)
+
+
+def test_an_environment_that_calls_exit_ends_its_episode_and_not_the_run():
+    results = Driver(LeavingConfig(tasks=2, inits=2, horizon=6), 0).run(Waits(), EPISODES)
+    assert [r.fault for r in results] == ["environment" if e == BROKEN else None for e in EPISODES]
+    assert "SystemExit" in results[2].error

@@ -34,6 +34,14 @@ def test_a_result_survives_the_file(tmp_path):
     again.close()
 
 
+def test_an_error_about_a_path_that_is_no_text_is_written_and_read(tmp_path):
+    store = EpisodeStore(tmp_path, CONFIG)
+    store.append(result(EPISODES[0], False, "there is no file " + os.fsdecode(b"runs/\xff.png")))
+    store.close()
+    [found] = read_results(tmp_path)
+    assert found.error == "there is no file runs/\ufffd.png"
+
+
 def test_every_torn_tail_is_cut_and_its_episode_runs_again(tmp_path):
     store = EpisodeStore(tmp_path, CONFIG)
     store.append(result(EPISODES[0]))
