@@ -19,7 +19,7 @@ def is_numeric(feature: Feature) -> bool:
     """Whether a feature's values are numbers; text, pictures and videos are not."""
     try:
         return np.dtype(feature["dtype"]).kind in "biuf"
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # words that are no type, of numpy's grammar or none
         return False
 
 

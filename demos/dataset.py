@@ -70,7 +70,7 @@ class Demonstrations:
         self.skipped = self._inventory.reasons
         if on_corrupt == "refuse" and (damaged or self.skipped):
             unused = [f"{self.root / name}: {reason}" for name, reason in sorted(damaged.items())]
-            reasons = list(dict.fromkeys(self.skipped.values())) or unused
+            reasons = [reason.rstrip(".") for reason in dict.fromkeys(self.skipped.values())] or unused
             more = f" (and {len(reasons) - NAMED} more)" if len(reasons) > NAMED else ""
             raise CorruptFile(
                 f"{'; '.join(reasons[:NAMED])}{more}. Restore it, or open with on_corrupt='skip' to leave "
@@ -175,7 +175,7 @@ class Demonstrations:
         """The images of several rows in any order, uint8 [n, H, W, 3]."""
         # In order of place a video is read forwards, each group of pictures once.
         order = np.argsort(indices, kind="stable")
-        images = np.empty((len(order), *self.features[camera]["shape"]), dtype=np.uint8)
+        images = np.empty((len(order), *self._size(camera), 3), dtype=np.uint8)  # grey ones, too
         for position in order:
             images[position] = self.frame(camera, int(indices[position]))
         return images

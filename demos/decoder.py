@@ -36,16 +36,7 @@ class VideoDecoder:
 
     def __init__(self, path: str | Path, fps: float):
         self.path, self.fps = Path(path), fps
-        try:
-            check_pointer(self.path)
-            self._container = av.open(str(path))
-            self._stream = self._container.streams.video[0]
-        except (av.error.FFmpegError, OSError, IndexError) as error:
-            raise CorruptFile(
-                f"{path} is missing or not a readable video ({error}); restore or re-record it."
-            ) from error
-        except ValueError as error:  # a pointer
-            raise CorruptFile(str(error)) from error
+        self._container, self._stream = _opened(self.path)
         self._stream.codec_context.thread_count = 1  # threads would add latency to every random access
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._next = -1
@@ -141,6 +132,27 @@ class VideoDecoder:
         return place
 
 
+def _opened(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """A video and its first stream, whose coding is known here."""
+    unreadable = f"{path} is missing or not a readable video"
+    try:
+        check_pointer(path)
+    except OSError as error:
+        raise CorruptFile(f"{unreadable} ({error}); restore or re-record it.") from error
+    except ValueError as error:
+        raise CorruptFile(str(error)) from error
+    try:
+        container = av.open(str(path))
+        stream = container.streams.video[0]
+    # A damaged header may hold names that are no text.
+    except (av.error.FFmpegError, OSError, IndexError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{unreadable} ({error}); restore or re-record it.") from error
+    if stream.codec_context is None:
+        container.close()
+        raise CorruptFile(f"{unreadable} (its coding is damaged or unknown); restore or re-record it.")
+    return container, stream
+
+
 @lru_cache(maxsize=64)
 def frame_times(path: str, _size: int, _changed: int) -> np.ndarray:
     """When each frame of a video is shown, in ticks, rising, int64 [n]; read from the packets, not decoded.
@@ -152,7 +164,7 @@ def frame_times(path: str, _size: int, _changed: int) -> np.ndarray:
         with av.open(path) as container:
             packets: Any = container.demux(container.streams.video[0])
             times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
-    except (OSError, IndexError, av.error.FFmpegError) as error:
+    except (OSError, IndexError, UnicodeDecodeError, av.error.FFmpegError) as error:
         raise CorruptFile(f"{path} is missing or not a readable video ({error}); restore it.") from error
     if not times or None in times:
         raise CorruptFile(

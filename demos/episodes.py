@@ -48,7 +48,7 @@ def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:
         ValueError: a field is missing or cannot be, or two episodes have one number.
     """
     folder = root / "meta" / "episodes"
-    paths = sorted(folder.rglob("*.parquet"))
+    paths = sorted(folder.rglob("[!.]*.parquet"))  # those with a dot in front macOS keeps beside files
     if not paths:
         raise FileNotFoundError(f"{folder} holds no parquet file; restore it from a copy.")
     kind = _record_type(tuple(videos))
@@ -74,8 +74,10 @@ def read_tasks(path: Path) -> dict[int, str]:
     """
     table = read_parquet(path)
     text = "task" if "task" in table.column_names else "__index_level_0__"
-    if missing := [name for name in ("task_index", text) if name not in table.column_names]:
-        raise ValueError(f"{path} has no column {missing[0]}, it has {table.column_names}; restore it")
+    if "task_index" not in table.column_names or text not in table.column_names:
+        raise ValueError(
+            f"{path} has not the columns task_index and task, but {', '.join(table.column_names)}; restore it"
+        )
     numbers: list[int] = read_typed(list[int], table["task_index"].to_pylist(), f"{path}: task_index")
     texts: list[str] = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
     tasks: dict[int, str] = {}
@@ -108,9 +110,6 @@ def _record_type(videos: tuple[str, ...]) -> Any:
 def _check_numbers(record: dict[str, Any], videos: list[str], where: str) -> None:
     names = ["episode_index", "data/chunk_index", "data/file_index"]
     names += [f"videos/{v}/{key}" for v in videos for key in ("chunk_index", "file_index", "from_timestamp")]
-    low = dict.fromkeys(names, 0) | {"length": 1}
-    for name, least in low.items():
-        if record[name] < least:
-            raise ValueError(
-                f"{where}: {name}: must be at least {least}, not {record[name]}; restore the file"
-            )
+    for name in [*names, "length"]:
+        if record[name] < 0:
+            raise ValueError(f"{where}: {name}: must be at least 0, not {record[name]}; restore the file")

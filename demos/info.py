@@ -23,6 +23,8 @@ CONVERTER = (
 
 NUMBERS = ("episode_index", "frame_index", "task_index")
 """Columns that every data set has, whatever it declares: rows, episodes and tasks are found by them."""
+CHANNELS = (1, 3)
+"""Of a picture: grey or colours. Some tools change a shape and leave its names, which then contradict it."""
 LARGEST = 10**8
 """Most numbers in a row of a column."""
 
@@ -119,6 +121,7 @@ def _order(names: Any, shape: list[int]) -> list[int]:
     """Where height, width and channels stand in a shape: by their names, else by the side of 3."""
     listed = names if isinstance(names, list) and len(names) == 3 else []
     initials = [str(name).lower()[:1] for name in listed]
-    if sorted(initials) == ["c", "h", "w"]:
+    named = sorted(initials) == ["c", "h", "w"]
+    if named and (shape[initials.index("c")] in CHANNELS or not {shape[0], shape[2]} & set(CHANNELS)):
         return [initials.index(letter) for letter in "hwc"]
-    return [1, 2, 0] if shape[0] in (1, 3) and shape[2] not in (1, 3) else [0, 1, 2]
+    return [1, 2, 0] if shape[0] in CHANNELS and shape[2] not in CHANNELS else [0, 1, 2]

@@ -15,6 +15,8 @@ from playloop.demos.beside import FOLDER
 from playloop.demos.info import FIX
 
 VERIFIED = "cache/verified.json"
+END = 1 << 16
+"""Bytes at either end of a file by which it is told from others of its size."""
 WITHOUT = "-without-"
 """In an identity, in front of the numbers of skipped episodes."""
 
@@ -44,14 +46,36 @@ def identify(root: Path) -> str:
     listed = root / "meta" / "files.json"
     if listed.exists():
         content = listed.read_bytes()
-    else:  # written by others: names and sizes are the best that is cheap
-        files = sorted(root.glob("[dv]*/**/*.*"))
-        sizes = {str(path.relative_to(root)): path.stat().st_size for path in files}
+    else:  # written by others
         tables = [
             path for path in sorted((root / "meta").rglob("*.*")) if path.suffix in (".json", ".parquet")
         ]
-        content = b"".join(path.read_bytes() for path in tables) + json.dumps(sizes).encode()
+        content = b"".join(path.read_bytes() for path in tables) + json.dumps(_marks(root)).encode()
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _marks(root: Path) -> dict[str, list[Any]]:
+    """What files of rows and pictures are told by where nobody listed their hashes, by their paths.
+
+    Tables are hashed, opening reads them anyway; of other files the size and both ends, where containers
+    describe what they hold: a video that is swapped for one of the same size is another.
+    """
+    found: dict[str, list[Any]] = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name not in ("meta", "cache") and not folder.name.startswith("."):
+            for path in sorted(path for path in folder.rglob("*.*") if path.is_file()):
+                whole = path.suffix == ".parquet"
+                digest = fingerprint(path)["sha256"] if whole else _ends(path)
+                found[str(path.relative_to(root))] = [path.stat().st_size, digest]
+    return found
+
+
+def _ends(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(END))
+        file.seek(max(0, path.stat().st_size - END))
+        digest.update(file.read(END))
+    return digest.hexdigest()
 
 
 def whole_identity(identity: str) -> str:

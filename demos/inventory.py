@@ -14,6 +14,7 @@ from playloop.demos.checked import is_numeric, outside, read_rows
 from playloop.demos.columns import BOOKKEEPING, Feature, is_video
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.episodes import read_episodes, read_parquet
+from playloop.demos.pictures import rows_without
 from playloop.demos.rows import find_rows
 
 
@@ -52,6 +53,9 @@ class Inventory:
         self.first: dict[tuple[str, int], int] = {}
         self.reasons: dict[int, str] = {}
         self._damaged = damaged
+        for record in self.records:
+            if not record["length"]:
+                self._blame(record["episode_index"], f"{root}: episode {record['episode_index']} has no rows")
         self._each_file(self.data_path, lambda path, records: self._read_table(path, records, self._features))
         if private:
             keys = {name: BOOKKEEPING[name] for name in KEYS}
@@ -80,7 +84,8 @@ class Inventory:
         """Read every file once, with the episodes in it; whatever is wrong with it is wrong with them."""
         episodes = defaultdict(list)
         for record in self.records:
-            episodes[path_of(record)].append(record)
+            if record["length"]:
+                episodes[path_of(record)].append(record)
         for path, records in episodes.items():
             try:
                 if path in self._damaged:
@@ -116,6 +121,10 @@ class Inventory:
                 self._blame(int(episodes[row]), f"{where}: column {name!r}, {place}: {faults[row]}")
             if name == "task_index":
                 self._check_tasks(where, values, records, found)
+        for name in [name for name, feature in features.items() if feature["dtype"] == "image"]:
+            for row in rows_without(where, name):
+                place = f"episode {episodes[row]}, row {frames[row]}"
+                self._blame(int(episodes[row]), f"{where}: column {name!r}, {place}: no picture")
 
     def _check_tasks(
         self, where: Path, numbers: np.ndarray, records: list[dict[str, Any]], found: dict[int, np.ndarray]

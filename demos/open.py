@@ -17,6 +17,6 @@ def open_demonstrations(path: str | Path, on_corrupt: Literal["refuse", "skip"] 
         CorruptFile: a file is damaged and `on_corrupt` is "refuse".
     """
     path = Path(path)
-    if any(video.with_suffix(".jsonl").exists() for video in path.glob("*.mp4")):
+    if any(video.with_suffix(".jsonl").exists() for video in path.glob("[!.]*.mp4")):
         return VPTRecordings(path, on_corrupt)
     return Demonstrations(path, on_corrupt)

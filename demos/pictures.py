@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from PIL import Image
 
+from playloop.core.pictures import upright
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.episodes import read_parquet
 from playloop.demos.vpt_cursor import draw_cursor
@@ -90,12 +94,13 @@ class StoredPictures:
         """
         where = f"{self.path}: column {self.column!r}, row {row} of the file"
         value = self._stored[row].as_py()
-        record = value if isinstance(value, dict) else {"bytes": value}
+        record = value if isinstance(value, dict) else {"path" if isinstance(value, str) else "bytes": value}
         content, path = record.get("bytes"), record.get("path")
         if not content and not path:
             raise CorruptFile(f"{where}: null; restore the file")
         try:
-            with Image.open(io.BytesIO(content) if content else self._beside(str(path))) as image:
+            with Image.open(io.BytesIO(content) if content else self._beside(str(path))) as stored:
+                image = upright(stored)
                 if image.size != self.size[::-1]:
                     raise ValueError(
                         f"{image.size[1]}×{image.size[0]} instead of {self.size[0]}×{self.size[1]}"
@@ -108,9 +113,38 @@ class StoredPictures:
         """Nothing is open."""
 
     def _beside(self, path: str) -> Path:
-        """A picture's own file, below the data set's folder."""
-        root = self.root.resolve()
-        found = (root / path).resolve()
+        """A picture's own file, below the data set's folder; there it may be a link, as in caches."""
+        root = Path(os.path.abspath(self.root))
+        found = Path(os.path.normpath(root / path))
         if not found.is_relative_to(root):
             raise OSError(f"{path} lies outside of the data set")
         return found
+
+
+def rows_without(path: Path, column: str) -> list[int]:
+    """Rows of a parquet file that hold no picture, told without reading the pictures of a whole one.
+
+    Args:
+        path: of the file.
+        column: of pictures.
+
+    Raises:
+        CorruptFile: there is no such column.
+    """
+    described = pq.read_metadata(path, memory_map=True)
+    groups = [described.row_group(number) for number in range(described.num_row_groups)]
+    parts = [group.column(place) for group in groups for place in range(group.num_columns)]
+    full = {column, f"{column}.bytes"}
+    own = [part.statistics for part in parts if part.path_in_schema in full]
+    if own and all(told is not None and told.has_null_count and not told.null_count for told in own):
+        return []
+    table = read_parquet(path, [column])
+    if column not in table.column_names:
+        raise CorruptFile(f"{path} has no column {column!r} that is declared; restore it")
+    stored = table[column].combine_chunks()
+    lacking = stored.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_struct(stored.type):
+        names = {field.name for field in stored.type} & {"bytes", "path"}
+        nulls = [pc.struct_field(stored, name).is_null().to_numpy(zero_copy_only=False) for name in names]
+        lacking = lacking | np.logical_and.reduce(nulls)
+    return np.flatnonzero(lacking).tolist()

@@ -91,7 +91,7 @@ class VPTRecordings(Demonstrations):
                 self.skipped[name] = str(error)
                 if on_corrupt == "refuse":
                     raise CorruptFile(
-                        f"{error} Or open with on_corrupt='skip' to leave such recordings out."
+                        f"{str(error).rstrip('.')}. Or open with on_corrupt='skip' to leave such ones out."
                     ) from error
 
     def _cut(self) -> None:

@@ -32,6 +32,11 @@ KEYS = {
 MOUSE = {0: "attack", 1: "use", 2: "pickItem"}
 """Number of a mouse button → its button."""
 
+SPACED = 4
+"""Lines from which on every second one that is empty means nothing; of fewer, one may have been lost."""
+FARTHEST = 1e6
+"""Counts of the mouse; far more than any hand makes in a frame."""
+
 DEGREES = 360 / 2400
 """Turn of the view by one count of the mouse."""
 
@@ -75,6 +80,10 @@ def read_lines(path: str | Path) -> Lines:
         raise CorruptFile(str(error)) from error
     if lines == [""]:
         raise CorruptFile(f"{path} is empty; restore it.")
+    if len(lines) > SPACED and not any(
+        text.strip() for text in lines[1::2]
+    ):  # spaced out, as newlines that are translated twice are
+        lines = lines[::2]
     rows = [_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     columns = list(zip(*rows, strict=True))
     kinds = (bool, bool, np.float32, np.float32, bool, bool, np.int64)
@@ -104,6 +113,11 @@ class _Line(TypedDict):
 
 
 def _read_line(text: str, where: str) -> tuple[Any, ...]:
+    if not text.strip():
+        raise CorruptFile(
+            f"{where} is empty: if one was lost there, those after it belong to other frames; if not, remove "
+            "it."
+        )
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -115,6 +129,9 @@ def _read_line(text: str, where: str) -> tuple[Any, ...]:
         line: _Line = read_typed(_Line, record, said)
         if not -1 <= line.get("hotbar", -1) <= 8:
             raise ValueError(f"{said}: hotbar: must be from 0 to 8, or -1, not {record['hotbar']}")
+        far = [name for name in ("dx", "dy", "x", "y") if abs(line["mouse"][name]) > FARTHEST]  # type: ignore[literal-required]
+        if far:
+            raise ValueError(f"{said}: mouse.{far[0]}: no mouse goes farther than {FARTHEST:g} in a frame")
     except ValueError as error:
         raise CorruptFile(f"{error}; restore the file.") from error
     return _row_of(line)

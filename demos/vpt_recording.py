@@ -47,7 +47,8 @@ def recording_names(root: Path) -> list[str]:
     Raises:
         FileNotFoundError: there is no whole pair.
     """
-    names = {kind: {path.stem for path in root.glob(f"*.{kind}")} for kind in ("mp4", "jsonl")}
+    # Names with a dot in front are what macOS keeps beside files.
+    names = {kind: {path.stem for path in root.glob(f"[!.]*.{kind}")} for kind in ("mp4", "jsonl")}
     if not names["mp4"] & names["jsonl"]:
         raise FileNotFoundError(f"{root} holds no pair of files NAME.mp4 and NAME.jsonl.")
     return sorted(names["mp4"] | names["jsonl"])

@@ -6,7 +6,9 @@ import contextlib
 import io
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
+
+from playloop.core.pictures import upright
 
 GROUND = (255, 255, 255)
 """What lies behind transparent pixels: white, as most viewers have it."""
@@ -44,7 +46,7 @@ def as_shown(image: Image.Image) -> np.ndarray:
     Turned as its EXIF says, 16 bits scaled to 8, its colour profile converted to sRGB, laid on `GROUND`.
     """
     profile = image.info.get("icc_profile")
-    image = _eight_bits(ImageOps.exif_transpose(image))
+    image = upright(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         flat = Image.alpha_composite(Image.new("RGBA", image.size, (*GROUND, 255)), image).convert("RGB")
@@ -53,14 +55,6 @@ def as_shown(image: Image.Image) -> np.ndarray:
     if flat.size != (size := fitting(*flat.size)):
         flat = flat.resize(size, Image.Resampling.BOX)
     return np.array(_standard(flat, profile))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey values of 16 bits as 8: Pillow's own conversion cuts them off at 255."""
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
-    return image
 
 
 def _standard(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -127,12 +127,12 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
     [
         (EPISODES, "length", None, "row 0: length: Field required"),
         (EPISODES, "length", [3, None, 3], "row 1: length: .*not None"),
-        (EPISODES, "length", [3, 0, 3], "row 1: length: must be at least 1"),
+        (EPISODES, "length", [3, -1, 3], "row 1: length: must be at least 0"),
         (EPISODES, "episode_index", ["a", "b", "c"], "row 0: episode_index: .*not 'a'"),
         (EPISODES, "data/chunk_index", [-1, 0, 0], "row 0: data/chunk_index: must be at least 0"),
         (EPISODES, "tasks", [[1], [2], [3]], "row 0: tasks.0: .*not 1"),
         (TASKS, "task_index", [0, None, 2], "task_index: 1: .*not None"),
-        (TASKS, "task_index", None, "has no column task_index"),
+        (TASKS, "task_index", None, "has not the columns task_index and task, but task;"),
         (TASKS, "task", [None] * 3, "task: 0: .*not None"),
     ],
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from altered_demos import DATA, change, change_info
+from altered_demos import DATA, EPISODES, change, change_info
 from numbered_demos import CAMERAS, number_image, read_number, write
 from PIL import Image
 from vpt_files import line, write_lines
@@ -20,6 +20,7 @@ from vpt_files import line, write_lines
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.frames import FrameCache
+from playloop.demos.integrity import identify
 from playloop.demos.parts import encode_video
 from playloop.demos.vpt import CAMERA, VPTRecordings
 
@@ -97,6 +98,7 @@ def root(tmp_path):
         ([128, 64, 3], ["width", "height", "channels"]),
         ([3, 64, 128], None),
         ([64, 128, 3], {"axes": ["h", "w", "c"]}),
+        ([3, 64, 128], ["height", "width", "channel"]),  # turned by a tool that left the names
     ],
 )
 def test_a_camera_may_be_described_with_its_sides_in_any_order(root, shape, names):
@@ -121,17 +123,26 @@ def test_pictures_of_another_size_than_declared_are_refused(root):
         Demonstrations(root)
 
 
-def encoded(number, kind="PNG"):
-    buffer = io.BytesIO()
-    Image.fromarray(number_image(number)).save(buffer, kind, **({"quality": 100} if kind == "JPEG" else {}))
+def test_a_grey_camera_is_read_as_three_equal_channels(root):
+    change_info(root, **{"features__observation.images.front__shape": [64, 64, 1]})
+    images = Demonstrations(root).frames(CAMERAS[0], [0, 6])
+    assert images.shape == (2, 64, 64, 3) and read_number(images[1]) == 6
+
+
+def encoded(number, kind="PNG", wide=False):
+    buffer, image = io.BytesIO(), number_image(number)
+    image = image[..., 0].astype(np.uint16) * 257 if wide else image
+    Image.fromarray(image).save(buffer, kind, **({"quality": 100} if kind == "JPEG" else {}))
     return buffer.getvalue()
 
 
 def test_pictures_may_lie_in_the_rows_themselves(root):
-    """LeRobot's `image`: bytes in the parquet file, or the path of a file; rows in any order."""
+    """LeRobot's `image`: bytes in the parquet file, or the path of a file, maybe a link; in any order."""
     (root / "images").mkdir()
-    (root / "images/3.png").write_bytes(encoded(3))
+    (root.parent / "blob").write_bytes(encoded(3))
+    (root / "images/3.png").symlink_to("../../blob")
     stored = [{"bytes": encoded(n, "PNG" if n % 2 else "JPEG"), "path": f"{n}.png"} for n in range(7)]
+    stored[5]["bytes"] = encoded(5, wide=True)
     stored[3] = {"bytes": None, "path": "images/3.png"}
     table = pa.table({"picture": stored})["picture"].combine_chunks()
     change(root / DATA, **{"observation.state": table})
@@ -155,7 +166,6 @@ def test_pictures_may_lie_in_the_rows_themselves(root):
 @pytest.mark.parametrize(
     ("stored", "sentence"),
     [
-        (None, "null"),
         ({"bytes": b"no picture", "path": None}, "no picture that can be used"),
         ({"bytes": None, "path": "../../../etc/passwd"}, "outside of the data set"),
         ({"bytes": encoded(1)[:50], "path": None}, "no picture that can be used"),
@@ -172,3 +182,46 @@ def test_a_picture_that_cannot_be_used_is_named(root, stored, sentence):
         CorruptFile, match=f"{DATA}: column 'observation.state', row 2 of the file: .*{sentence}"
     ):
         dataset.frame("observation.state", 2)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_row_without_a_picture_is_told_before_anything_starts(root, plain):
+    picture = encoded(1) if plain else {"bytes": encoded(1), "path": None}
+    stored = [picture, picture, picture, picture, None if plain else {"bytes": None, "path": None}]
+    change(root / DATA, **{"observation.state": pa.array([*stored, picture, picture])})
+    change_info(
+        root, **{"features__observation.state": {"dtype": "image", "shape": [64, 64, 3], "names": None}}
+    )
+    with pytest.raises(
+        CorruptFile, match=f"{DATA}: column 'observation.state', episode 1, row 1: no picture"
+    ):
+        Demonstrations(root)
+    dataset = Demonstrations(root, on_corrupt="skip")
+    assert dataset.length == 3 and read_number(dataset.frame("observation.state", 2)) == 1
+
+
+def test_an_episode_without_rows_is_left_out_or_told(root):
+    table = pq.read_table(root / EPISODES)
+    empty = dict(table.to_pylist()[1], episode_index=2, length=0)
+    pq.write_table(pa.Table.from_pylist([*table.to_pylist(), empty], table.schema), root / EPISODES)
+    with pytest.raises(CorruptFile, match=r"episode 2 has no rows\. Restore it"):
+        Demonstrations(root)
+    dataset = Demonstrations(root, on_corrupt="skip")
+    assert [read_number(image) for image in dataset.frames(CAMERAS[0], np.arange(7))] == list(range(7))
+
+
+@pytest.mark.parametrize("name", [DATA, f"videos/{CAMERAS[0]}/chunk-000/file-000.mp4"])
+def test_files_of_others_are_known_by_what_they_hold(root, name):
+    before, content = Demonstrations(root).identity, bytearray((root / name).read_bytes())
+    assert Demonstrations(root).identity == before
+    if name == DATA:
+        change(
+            root / DATA,
+            **{"observation.state": pq.read_table(root / DATA)["observation.state"].take([1] * 7)},
+        )
+    else:
+        content[-40] ^= 1  # of the same size and time
+        state = (root / name).stat()
+        (root / name).write_bytes(content)
+        os.utime(root / name, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert identify(root) != before

@@ -114,7 +114,8 @@ def test_null_actions_are_those_that_do_nothing(tmp_path):
     ("text", "sentence"),
     [
         (json.dumps(line()) + "\n" + json.dumps(line())[:80] + "\n", "line 2 is torn"),
-        (json.dumps(line()) + "\n\n" + json.dumps(line()), "line 2 is torn"),
+        (json.dumps(line()) + "\n\n" + json.dumps(line()), "line 2 is empty: if one was lost"),
+        (json.dumps(line(dx=1e300)), "line 1 .*mouse.dx: no mouse goes farther than 1e"),
         (
             json.dumps({key: value for key, value in line().items() if key != "mouse"}),
             "line 1 .*mouse: Field required",
@@ -130,6 +131,12 @@ def test_damaged_lines_are_named(tmp_path, text, sentence):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(CorruptFile, match=sentence):
         read_lines(tmp_path / "a.jsonl")
+
+
+def test_a_file_that_is_spaced_out_is_read(tmp_path):
+    lines = [json.dumps(line(dx=float(number))) for number in range(4)]
+    (tmp_path / "a.jsonl").write_bytes("\r\r\n".join(lines).encode())
+    assert np.allclose(read_lines(tmp_path / "a.jsonl").turn[:, 1], 0.15 * np.arange(4))
 
 
 @pytest.mark.parametrize("height", [64, 128, 360, 720])
