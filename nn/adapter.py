@@ -213,6 +213,11 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         raise
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{folder}/{WEIGHTS} is damaged ({error}); copy it again") from error
+    if wrong := [name for name, value in sorted(found.items()) if not value.is_floating_point()]:
+        raise ValueError(
+            f"{folder}/{WEIGHTS}: {wrong[0]} has the type {found[wrong[0]].dtype}; only floating-point "
+            "adapters are read"
+        )
     bases = {
         name.removeprefix(PREFIX).removesuffix(BASE): found[name] for name in found if name.endswith(BASE)
     }

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from playloop.core.files import read_json, write_json
+from playloop.core.files import check_pointer, read_json, write_json
 
 MANIFEST = "manifest.json"
 RECORDS = ("training.json", "merge.json")
@@ -81,6 +81,7 @@ def check_manifest(
     known = hashes or {}
     found = file_hashes(folder, listed.keys() - known.keys()) | {n: known[n] for n in listed if n in known}
     if altered := sorted(name for name in listed if found[name] != listed[name]):
+        check_pointer(folder / altered[0])
         raise ValueError(
             f"{folder / altered[0]} is not the file that was written with the others ({MANIFEST} has another "
             "hash); copy the folder again"

@@ -25,6 +25,7 @@ from playloop.nn.folder import WEIGHTS, read_record, write_record
 INDEX = "model.safetensors.index.json"
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+BYTES |= {"U64": 8, "U32": 4, "U16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Size of an element by the format's name of its type."""
 
 FLOATS = ("F32", "F16", "BF16")
@@ -91,7 +92,9 @@ def _entry(path: Path, found: Mapping[str, Any]) -> Entry:
     if not all(type(number) is int for number in numbers):
         raise ValueError(f"{min(numbers, key=str)!r} where a whole number belongs")
     start, end, *shape = numbers
-    if found["dtype"] not in BYTES or min((*shape, start), default=0) < 0:
+    if found["dtype"] not in BYTES:
+        raise ValueError(f"the type {found['dtype']} is not known here")
+    if min((*shape, start), default=0) < 0:
         raise ValueError(f"type {found['dtype']}, shape {shape}, offset {start}")
     return Entry(path, found["dtype"], tuple(shape), start, end)
 

@@ -100,7 +100,8 @@ def place(model: nn.Module, slots: Mapping[str, Slot], tensors: Iterable[tuple[s
         tensors: names and values; every slot exactly once.
 
     Raises:
-        ValueError: a name is unknown or comes twice, a shape differs, or a slot stays empty.
+        ValueError: a name is unknown or comes twice, a shape differs, a number is not finite, or a slot stays
+            empty.
     """
     parameters, left = dict(model.named_parameters()), set(slots)
     for name, value in tensors:
@@ -110,9 +111,18 @@ def place(model: nn.Module, slots: Mapping[str, Slot], tensors: Iterable[tuple[s
         if target.shape != value.shape:
             raise ValueError(f"{name} has the shape {tuple(value.shape)}, not {tuple(target.shape)}")
         target.copy_(value)
+        if not _finite(target):
+            raise ValueError(f"{name} holds NaN or infinity, or numbers that no {target.dtype} holds")
         left.remove(name)
     if left:
         raise ValueError(f"{len(left)} tensors are missing, {min(left)} first")
+
+
+def _finite(values: Tensor) -> bool:
+    """Whether all numbers are. NaN goes through least and largest, which take a fraction of the time."""
+    if not values.numel() or values.is_meta:
+        return True
+    return bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
 
 
 def published(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, Tensor]:

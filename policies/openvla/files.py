@@ -69,7 +69,10 @@ def read_openvla(
     checkpoint = open_checkpoint(folder, step, **stated)
     model = outline(checkpoint)
     model = model.to(dtype).to_empty(device=device)
-    place(model, _all_slots(checkpoint.config), _tensors(checkpoint))
+    try:
+        place(model, _all_slots(checkpoint.config), _tensors(checkpoint))
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.folder}: {error}; download the weights again") from error
     return model.eval().requires_grad_(False)
 
 

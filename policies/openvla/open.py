@@ -23,7 +23,7 @@ from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
 from playloop.policies.openvla.prompt import PromptEncoder
-from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
 from playloop.policies.openvla.vocabulary import GRIPPERS
 
 STATED = ("images", "chunk", "proprio", "decoders", "attention")
@@ -81,6 +81,7 @@ def open_policy(
     config = open_checkpoint(folder, step, **stated).config  # small files are checked before the weights
     _check_state(config, chosen)
     contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
+    tell_conflict(folder, key)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import read_record
+from playloop.nn.manifest import MANIFEST
 from playloop.policies.openvla.vocabulary import UNIT, choose_stored
 from playloop.tokenizers.actions import gripper_range
 from playloop.tokenizers.normalizer import EPSILON, QuantileNormalizer
@@ -72,6 +74,30 @@ def choose_key(known: dict[str, Any], wanted: str | None) -> str:
         if name in known:
             return name
     raise ValueError(f"unnorm_key={wanted!r} is none of the checkpoint's data sets: {listed}")
+
+
+def tell_conflict(folder: str | Path, key: str) -> None:
+    """Tell where a folder's two places scale the actions of a data set differently; the file's are taken.
+
+    Args:
+        folder: of the checkpoint.
+        key: the data set.
+    """
+    own = Path(folder) / DATASET_STATISTICS
+    if not own.is_file() or (Path(folder) / MANIFEST).is_file():  # ours: a run's scales beside a base's
+        return
+    other = read_record(Path(folder) / "config.json").get("norm_stats")
+    scales = []
+    for known in (read_record(own), other):
+        record = known.get(key) if isinstance(known, dict) else None
+        action = record.get("action") if isinstance(record, dict) else None
+        scales.append([action.get(name) for name in ("q01", "q99")] if isinstance(action, dict) else None)
+    if scales[1] is not None and scales[0] != scales[1]:
+        warnings.warn(
+            f"{own} and config.json scale the actions of {key} differently; {DATASET_STATISTICS} is taken, "
+            "as OpenVLA does: see that it is this checkpoint's",
+            stacklevel=3,
+        )
 
 
 def statistics_of(

@@ -26,6 +26,9 @@ def test_altered_and_missing_files_are_named(folder, name):
     (folder / name).write_text("other")
     with pytest.raises(ValueError, match=f"{name} is not the file that was written with the others"):
         check_manifest(folder, MATTERS)
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
+    with pytest.raises(ValueError, match=f"{name} is a Git LFS pointer"):
+        check_manifest(folder, MATTERS)
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name} missing; copy it again"):
         check_manifest(folder, MATTERS)

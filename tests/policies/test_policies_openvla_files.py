@@ -196,6 +196,14 @@ def as_double(name):
     return lambda tensors: tensors.update({name: tensors[name].double()})
 
 
+def as_bytes(name):
+    return lambda tensors: tensors.update({name: tensors[name].to(torch.float8_e4m3fn)})
+
+
+def spoil(name, value):
+    return lambda tensors: tensors[name].view(-1)[-1:].fill_(value)
+
+
 def both_names(tensors):
     name = "vision_backbone.featurizer.blocks.0.ls1.scale_factor"
     tensors[name.replace("scale_factor", "gamma")] = tensors[name].clone()
@@ -216,6 +224,9 @@ def both_names(tensors):
         (reshape("projector.fc1.bias", (4,)), "projector.fc1.bias first: (4,), not (112,)"),
         (reshape("vision_backbone.featurizer.norm.bias", (4,)), "norm.bias has the shape (4,), not (16,)"),
         (as_double("projector.fc1.bias"), "projector.fc1.bias has the type F64"),
+        (as_bytes("projector.fc1.bias"), "projector.fc1.bias has the type F8_E4M3"),
+        (spoil("projector.fc1.weight", float("nan")), "projector.fc1.weight holds NaN or infinity"),
+        (spoil("projector.fc1.weight", -float("inf")), "projector.fc1.weight holds NaN or infinity"),
         (both_names, "ls1.scale_factor comes twice"),
     ],
 )

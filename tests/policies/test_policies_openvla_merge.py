@@ -192,6 +192,10 @@ DAMAGE = {
     "empty": (change_factors(lambda t: t.clear()), "lacks"),
     "nan": (change_factors(lambda t: t[HEAD].fill_(torch.nan)), "holds numbers that are none"),
     "head": (drop_norm, "missing, model.layer_norm2.bias first"),
+    "whole numbers": (
+        change_factors(lambda t: t.update({n: (9 * v).int() for n, v in t.items()})),
+        "has the type torch.int32; only floating-point",
+    ),
     "stranger": (change_factors(lambda t: t.update({"x.magnitude": torch.zeros(1)})), "no factor of LoRA"),
     "data set": (rename_data, "give images, chunk and proprio"),
     "merged": (lambda run: (run / "model.safetensors").touch(), "merged weights beside its adapter already"),

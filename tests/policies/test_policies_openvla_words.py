@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from playloop.policies.openvla.families import FAMILIES, choose_family
 from playloop.policies.openvla.prompt import PromptEncoder
-from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
 from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
 from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
 
@@ -238,3 +239,15 @@ def test_bad_tokenizers_and_instructions_are_named(folder, tmp_path):
         PromptEncoder(tmp_path)
     with pytest.raises(ValueError, match="is empty"):
         PromptEncoder(folder)(" ")
+
+
+@pytest.mark.parametrize("places", ["alike", "other scales", "other data sets"])
+def test_scales_that_differ_between_a_folder_s_files_are_told(tmp_path, places):
+    """A run's own file goes before what the base's config.json kept, as in OpenVLA's evaluation."""
+    older = {"action": RECORD["action"] | ({"q01": [-9.0] * 7} if places == "other scales" else {})}
+    key = "base" if places == "other data sets" else "run"
+    (tmp_path / "config.json").write_text(json.dumps({"norm_stats": {key: older}}))
+    (tmp_path / "dataset_statistics.json").write_text(json.dumps({"run": RECORD}))
+    told = pytest.warns(UserWarning, match="scale the actions of run differently")
+    with told if places == "other scales" else nullcontext():
+        tell_conflict(tmp_path, "run")

@@ -326,7 +326,10 @@ def _fill(
     except ValueError as error:
         raise ValueError(f"{folder}: weights do not fit the configuration: {error}; copy it again") from error
     model.to(dtype).to_empty(device=device)
-    place(model, slots, read_tensors(entries, slots))
+    try:
+        place(model, slots, read_tensors(entries, slots))
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}; copy it again") from error
     model.eval().requires_grad_(False)
 
 
