@@ -43,7 +43,7 @@ class WorldBenchConfig:
     backends: tuple[str, ...] = ("kernels", "torch")
     frames: Count = 60
     threads: Count = 2
-    precision: str = "bf16"
+    precision: Literal["bf16", "fp32"] = "bf16"
     device: str = "cpu"
 
     def make(self) -> WorldBench:

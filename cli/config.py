@@ -85,9 +85,7 @@ def check_devices(config: DictConfig) -> None:
         try:  # a number read back, from kinds that this torch may lack or only pretend
             torch.ones(1, device=value).item() if kind not in ("cpu", "cuda") else None
         except Exception as error:
-            raise ValueError(
-                f"{key}={value}: torch {torch.__version__} cannot compute there; use cpu"
-            ) from error
+            raise ValueError(f"{key}={value}: this torch cannot compute there; use {key}=cpu") from error
 
 
 def make(node: DictConfig) -> Any:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children
+from multiprocessing import active_children, resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
@@ -38,6 +38,7 @@ class Child(SpawnProcess):
 
     def start(self) -> None:
         """See `multiprocessing.Process.start`."""
+        resource_tracker.ensure_running()  # starting it lets Ctrl-C through again
         with _deaf_to_interrupts():
             super().start()
 

@@ -17,7 +17,7 @@ from playloop.envs.episode import FRESH, Episode, choose_episodes
 from playloop.envs.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
 from playloop.nn.graphs import Captured
 from playloop.nn.quantize import KINDS
-from playloop.worlds.checkpoint import World, load_inverse, load_playable, read_contract
+from playloop.worlds.checkpoint import World, check_inverse, load_inverse, load_playable, read_contract
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.outline import count_starts, outline
 from playloop.worlds.session import BACKENDS, MINEWORLD_BACKENDS, open_session
@@ -68,6 +68,8 @@ class WorldEnvConfig:
             FileNotFoundError: a file of the checkpoint is missing.
             ValueError: says which setting.
         """
+        if self.inverse:
+            check_inverse(self.inverse)
         world = outline(self.checkpoint)
         kinds: tuple[str, ...] = ()
         if isinstance(world, World):

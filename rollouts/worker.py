@@ -23,9 +23,8 @@ from playloop.rollouts.callbacks import Wants
 from playloop.rollouts.record import Fault
 from playloop.rollouts.segment import Segment
 
-
 RAISED = (Exception, SystemExit)
-"""What other people's code may raise without ending the run: `sys.exit` in a library is an error like others."""
+"""What other people's code may raise without ending the run: a library's `sys.exit` is an error, too."""
 
 
 class EnvConfig(Protocol):

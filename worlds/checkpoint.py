@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.files import read_json
 from playloop.core.scratch import staged
 from playloop.demos.resize import resize
 from playloop.envs.contract import Contract
@@ -26,6 +27,7 @@ from playloop.nn.folder import (
     save_model,
     write_record,
 )
+from playloop.nn.kinds import told
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.quantize import Kind
 from playloop.nn.record import to_record
@@ -82,6 +84,17 @@ def save_inverse(
     """Write an inverse-dynamics model."""
     golden = partial(write_golden, made=of_inverse(rounded_network(config.make, state)))
     return save_model(folder, state, {"kind": INVERSE, "model": to_record(config)}, training, golden)
+
+
+def check_inverse(folder: str | Path) -> None:
+    """Refuse a folder of something else than an inverse-dynamics model, before anything is loaded.
+
+    Raises:
+        FileNotFoundError: it holds no `config.json`.
+        ValueError: it holds something else; says what.
+    """
+    if read_json(Path(folder) / "config.json").get("kind") != INVERSE:
+        raise ValueError(f"{folder} is no {INVERSE}{told(folder)}")
 
 
 def load_inverse(

@@ -75,6 +75,8 @@ def test_a_default_inverse_model_reads_only_frames_that_it_was_trained_on(minewo
     (found,) = session(f"world={mineworld}").parts
     assert found.config.inverse is None and found.config.contract().family == "minerl"
     assert session("world=craft", "inverse=null").parts[0].config.inverse is None
+    with pytest.raises(ValueError, match="libero is no inverse-dynamics model; it is a policy of Playloop"):
+        session("world=craft", "inverse=libero")
     (asked,) = session(f"world={mineworld}", "inverse=craft-inverse").parts
     assert asked.config.inverse == shipped.config.inverse
 

@@ -120,3 +120,16 @@ def test_results_come_back_from_a_pool_and_an_error_drops_what_is_in_progress(tm
         wait_until(lambda: (tmp_path / "pid").exists())
         raise KeyboardInterrupt
     assert gone(int((tmp_path / "pid").read_text())) and all(job.done() for job in jobs)
+
+
+def test_no_child_hears_ctrl_c_while_it_starts_the_first_of_a_process_neither():
+    script = (
+        "import time; from playloop.core.children import CONTEXT\n"
+        "for _ in range(2):\n"
+        "    child = CONTEXT.Process(target=time.sleep, args=(60,)); child.start()\n"
+        "    print(*[line.split()[1] for line in open(f'/proc/{child.pid}/status') if 'SigBlk' in line])\n"
+        "    child.kill(); child.join()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    blocked = [int(line, 16) >> (signal.SIGINT - 1) & 1 for line in said.split()]
+    assert blocked == [1, 1]
