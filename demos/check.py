@@ -28,7 +28,7 @@ def check_dataset(root: str | Path) -> list[str]:
         places = _check_places(dataset, camera) if is_video(dataset.features[camera]) else []
         problems += places + _check_boundaries(dataset, camera)
     dataset.close()
-    return problems
+    return list(dict.fromkeys(problems))  # what spoils a file spoils all of its episodes
 
 
 def _check_counts(dataset: Demonstrations) -> list[str]:
@@ -61,11 +61,15 @@ def _check_columns(dataset: Demonstrations) -> list[str]:
 def _check_statistics(dataset: Demonstrations) -> list[str]:
     try:
         statistics = dataset.statistics
-    except (ValueError, FileNotFoundError) as error:
+    except FileNotFoundError:
+        return ["meta/stats.json is missing; LeRobot's trainers need it"]
+    except ValueError as error:
         return [str(error)]
     problems = []
     for name in dataset.features.keys() - dataset.private.keys():
         stored = statistics.get(name)
+        if not is_numeric(dataset.features[name]) and name not in dataset.cameras:
+            continue  # LeRobot writes none of text
         if stored is None:
             problems.append(f"stats.json: {name} is missing")
         elif is_numeric(dataset.features[name]) and not dataset.skipped:
@@ -88,8 +92,8 @@ def _check_places(dataset: Demonstrations, camera: str) -> list[str]:
     """Episodes tile their video: each begins where the one before it ends, the last ends the file."""
     problems: list[str] = []
     ends: dict[str, int] = {}
-    for number, episode in enumerate(dataset.episodes):
-        path, first = dataset.video(camera, number)
+    places = [(*dataset.video(camera, number), episode) for number, episode in enumerate(dataset.episodes)]
+    for path, first, episode in sorted(places, key=lambda place: place[:2]):
         if first != ends.get(path, 0) and not dataset.skipped:
             problems.append(
                 f"{path}: episode {episode['episode_index']} begins at {first}, not {ends.get(path, 0)}"

@@ -43,8 +43,12 @@ class VideoDecoder:
 
     @property
     def length(self) -> int:
-        """Number of frames: what the file's header says, counted where it says nothing."""
-        return self._stream.frames or len(self._times)
+        """Number of frames that are shown: told by the file's index, counted where there is no whole one.
+
+        A file that was cut without being encoded again holds more: an edit list hides those.
+        """
+        shown = sum(not entry.is_discard for entry in self._stream.index_entries)
+        return shown if self._stream.frames and shown else len(self._times)
 
     @property
     def rate(self) -> float:
@@ -150,6 +154,10 @@ def _opened(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
     if stream.codec_context is None:
         container.close()
         raise CorruptFile(f"{unreadable} (its coding is damaged or unknown); restore or re-record it.")
+    ends = [entry.pos + entry.size for entry in stream.index_entries]  # empty where a container has no index
+    if ends and max(ends) > path.stat().st_size:
+        container.close()
+        raise CorruptFile(f"{path} is cut off: its frames end behind its own end; restore or re-record it.")
     return container, stream
 
 

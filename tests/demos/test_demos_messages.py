@@ -152,3 +152,16 @@ def test_a_damaged_note_of_what_was_verified_is_as_good_as_none(tmp_path):
     (tmp_path / "data/meta/files.json").write_text(json.dumps({DATA: 5}))
     with pytest.raises(ValueError, match=r"files.json: .*file-000.parquet: .*not 5"):
         Demonstrations(tmp_path / "data")
+
+
+def test_inspect_takes_what_others_write_for_sound(tmp_path):
+    """Text without statistics, and episodes in another order in their video than their numbers'."""
+    root = tmp_path / "data"
+    write(root, (3, 4))
+    (root / "meta/files.json").unlink()
+    change_info(root, features__note={"dtype": "string", "shape": [1], "names": None})
+    for camera in CAMERAS:
+        change(root / EPISODES, **{f"videos/{camera}/from_timestamp": [4 / 20, 0.0]})
+    assert check_dataset(root) == []
+    (root / "meta/stats.json").unlink()
+    assert check_dataset(root) == ["meta/stats.json is missing; LeRobot's trainers need it"]

@@ -73,6 +73,31 @@ def test_frames_are_found_by_number_whenever_they_are_shown(tmp_path, kind):
     assert [read_number(recording.frame(CAMERA, int(row))) for row in order] == order.tolist()
 
 
+@pytest.mark.parametrize("keys", [1, 12])
+def test_frames_that_an_edit_list_hides_are_no_frames(tmp_path, keys):
+    """As `ffmpeg -ss … -c copy` cuts: what stood before the cut stays in the file and is not shown."""
+    encode_video([number_image(number) for number in (99, 98, *range(10))], tmp_path / "b.mp4", 20, gop=keys)
+    with av.open(str(tmp_path / "b.mp4")) as source, av.open(str(tmp_path / "a.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                early = round(2 / 20 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - early, packet.dts - early, stream
+                target.mux(packet)
+    (tmp_path / "b.mp4").unlink()
+    write_lines(tmp_path / "a.jsonl", [line()] * 10)
+    recording = VPTRecordings(tmp_path)
+    assert [read_number(recording.frame(CAMERA, row)) for row in range(10)] == list(range(10))
+
+
+def test_a_video_whose_end_is_missing_is_told_before_anything_starts(tmp_path):
+    path = tmp_path / "a.mp4"
+    encode(path, ON_TIME, options={"movflags": "faststart"})  # the index lies in front, and is whole
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CorruptFile, match=r"a\.mp4 is cut off"):
+        VideoDecoder(path, 20)
+
+
 def test_late_frames_in_a_data_set_belong_to_the_rows_of_their_number(tmp_path):
     root = tmp_path / "data"
     write(root, (24,))
