@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from playloop.core.files import read_json
+from playloop.core.files import check_pointer, read_json
 from playloop.core.scratch import staged
 from playloop.nn.kinds import told
 from playloop.nn.manifest import BOUND, check_manifest, file_hash, write_manifest
@@ -100,6 +100,7 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
         raise ValueError(f"{folder} holds a {config['kind']}, and a {kind} is wanted here")
     weights = {WEIGHTS: file_hash(folder / WEIGHTS)}
     if weights[WEIGHTS] != config.get("weights_sha256"):
+        check_pointer(folder / WEIGHTS)
         raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
     check_manifest(folder, required=config.get(BOUND) is True, hashes=weights)
     return config

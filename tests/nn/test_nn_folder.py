@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from playloop.core.scratch import staged
-from playloop.nn.folder import check_target
+from playloop.nn.folder import check_target, read_config, save_model
 
 
 def test_a_block_that_fails_leaves_the_older_folder(tmp_path):
@@ -62,3 +63,11 @@ def test_what_is_read_is_never_replaced(tmp_path, monkeypatch, out):
     source.write_text("weights")
     with pytest.raises(ValueError, match=r"x\.ckpt, which is read"):
         check_target(type(tmp_path)(out), "made.json", "convert", source)
+
+
+def test_weights_that_git_lfs_has_not_fetched_are_told_as_such(tmp_path):
+    folder = save_model(tmp_path / "model", {"a": torch.zeros(1)}, {"kind": "toy"}, {})
+    assert read_config(folder, "toy")["kind"] == "toy"
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
+    with pytest.raises(ValueError, match=r"model\.safetensors is a Git LFS pointer .*git lfs pull"):
+        read_config(folder, "toy")
