@@ -55,7 +55,7 @@ def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for path in paths:
         for number, record in enumerate(read_parquet(path, list(kind.__annotations__)).to_pylist()):
-            records.append(read_typed(kind, record, f"{path}, row {number}"))
+            records.append(read_typed(kind, _plain(record), f"{path}, row {number}"))
             _check_numbers(records[-1], videos, f"{path}, row {number}")
     numbers = Counter(record["episode_index"] for record in records)
     if twice := [number for number, count in numbers.items() if count > 1]:
@@ -78,7 +78,9 @@ def read_tasks(path: Path) -> dict[int, str]:
         raise ValueError(
             f"{path} has not the columns task_index and task, but {', '.join(table.column_names)}; restore it"
         )
-    numbers: list[int] = read_typed(list[int], table["task_index"].to_pylist(), f"{path}: task_index")
+    numbers: list[int] = read_typed(
+        list[int], list(map(_whole, table["task_index"].to_pylist())), f"{path}: task_index"
+    )
     texts: list[str] = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
     tasks: dict[int, str] = {}
     for number, task in zip(numbers, texts, strict=True):
@@ -87,6 +89,19 @@ def read_tasks(path: Path) -> dict[int, str]:
                 f"{path}: task {number} is both {tasks[number]!r} and {task!r}; keep one of them"
             )
     return tasks
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table of episodes with whole numbers as such, and one task as a list."""
+    plain = {name: value if name.endswith("_timestamp") else _whole(value) for name, value in record.items()}
+    if isinstance(tasks := plain.get("tasks"), str):
+        plain["tasks"] = [tasks]
+    return plain
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that pandas has made a float of, as after a join; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @lru_cache(maxsize=16)

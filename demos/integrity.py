@@ -15,6 +15,8 @@ from playloop.demos.beside import FOLDER
 from playloop.demos.info import FIX
 
 VERIFIED = "cache/verified.json"
+HASHED = 4_000_000_000
+"""Bytes of tables up to which all of them are hashed."""
 END = 1 << 16
 """Bytes at either end of a file by which it is told from others of its size."""
 WITHOUT = "-without-"
@@ -57,17 +59,21 @@ def identify(root: Path) -> str:
 def _marks(root: Path) -> dict[str, list[Any]]:
     """What files of rows and pictures are told by where nobody listed their hashes, by their paths.
 
-    Tables are hashed, opening reads them anyway; of other files the size and both ends, where containers
-    describe what they hold: a video that is swapped for one of the same size is another.
+    Tables are hashed, unless they are large with pictures in them; of other files the size and both ends,
+    where containers describe what they hold: a video that is swapped for one of the same size is another.
     """
-    found: dict[str, list[Any]] = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name not in ("meta", "cache") and not folder.name.startswith("."):
-            for path in sorted(path for path in folder.rglob("*.*") if path.is_file()):
-                whole = path.suffix == ".parquet"
-                digest = fingerprint(path)["sha256"] if whole else _ends(path)
-                found[str(path.relative_to(root))] = [path.stat().st_size, digest]
-    return found
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    kept = [folder for folder in folders if folder.name not in ("meta", "cache")]
+    sizes = {path: path.stat().st_size for at in kept for path in at.rglob("*.*") if path.is_file()}
+    tables = {path for path in sizes if path.suffix == ".parquet"}
+    few = sum(sizes[path] for path in tables) <= HASHED
+    return {
+        str(path.relative_to(root)): [
+            sizes[path],
+            fingerprint(path)["sha256"] if few and path in tables else _ends(path),
+        ]
+        for path in sorted(sizes)
+    }
 
 
 def _ends(path: Path) -> str:

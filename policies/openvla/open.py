@@ -77,11 +77,10 @@ def open_policy(
     _check_stated(stated)
     check_family(Path(folder))
     asked, known = asks_golden(folder, verify), read_statistics(folder)
-    chosen, key = _choose(known, family, unnorm_key, resize)
+    chosen, key = _choose(folder, known, family, unnorm_key, resize)
     config = open_checkpoint(folder, step, **stated).config  # small files are checked before the weights
     _check_state(config, chosen)
     contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
-    tell_conflict(folder, key)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
@@ -99,11 +98,12 @@ def _check_stated(stated: Mapping[str, Any]) -> None:
 
 
 def _choose(
-    known: dict[str, Any], family: str | None, unnorm_key: str | None, resize: str | None
+    folder: str | Path, known: dict[str, Any], family: str | None, unnorm_key: str | None, resize: str | None
 ) -> tuple[Family, str]:
     """Family and data set, one from the other where only one is stated."""
     named, wanted = choose_family(family, list(known), unnorm_key)
     key = choose_key(known, wanted)
+    tell_conflict(folder, key)
     chosen = named or family_of(key)
     return chosen if resize is None else chosen.resized(resize), key
 

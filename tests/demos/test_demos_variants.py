@@ -235,6 +235,16 @@ def test_an_episode_without_rows_is_left_out_or_told(root):
     assert [read_number(image) for image in dataset.frames(CAMERAS[0], np.arange(7))] == list(range(7))
 
 
+def test_tables_may_hold_whole_numbers_as_floats_and_one_task_as_text(root):
+    change(root / "meta/tasks.parquet", task_index=[0.0, 1.0])
+    change(root / EPISODES, length=[3.0, 4.0], episode_index=[0.0, 1.0], tasks=["task 0", "task 1"])
+    dataset = Demonstrations(root)
+    assert dataset.tasks == {0: "task 0", 1: "task 1"} and dataset.starts.tolist() == [0, 3, 7]
+    change(root / EPISODES, length=[3.5, 4.0])
+    with pytest.raises(ValueError, match=r"row 0: length: .*not 3\.5"):
+        Demonstrations(root)
+
+
 @pytest.mark.parametrize("name", [DATA, f"videos/{CAMERAS[0]}/chunk-000/file-000.mp4"])
 def test_files_of_others_are_known_by_what_they_hold(root, name):
     before, content = Demonstrations(root).identity, bytearray((root / name).read_bytes())
