@@ -106,10 +106,16 @@ def check_folder(folder: Path, out: str) -> None:
         out: the setting's value, for the message.
 
     Raises:
-        NotADirectoryError: a file is in its place.
+        NotADirectoryError: a file is in its place, or a link that leads nowhere.
         PermissionError: it cannot be written.
     """
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    links = [place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()]
+    if links:
+        raise NotADirectoryError(
+            f"out={out}: {links[0]} is a link to {os.readlink(links[0])}, which is not there; make that "
+            "folder, or name another"
+        )
     if not there.is_dir():
         raise NotADirectoryError(f"out={out}: {there} is a file; name a new folder")
     if not os.access(there, os.W_OK | os.X_OK):

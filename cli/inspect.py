@@ -37,7 +37,8 @@ def run(arguments: Arguments) -> int:
     if len(arguments.words) != 1:
         raise ValueError(f"give one checkpoint, not {len(arguments.words)}: playloop inspect PATH.")
     word = arguments.words[0]
-    lines = describe(Path(word) if Path(word).exists() else find_checkpoint(word))
+    # An empty word is the working folder to Path, and nothing to a user.
+    lines = describe(Path(word) if word and Path(word).exists() else find_checkpoint(word))
     width = max(len(label) for label, _ in lines)
     print("\n".join(f"{label:<{width}}  {value}" for label, value in lines))
     return 0

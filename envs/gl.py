@@ -18,11 +18,20 @@ MISSING_GL = (
 
 HEADLESS = ("egl", "osmesa")
 """Back ends that need no display."""
+OFF = ("disable", "disabled", "off", "false", "0")
+KNOWN = (*HEADLESS, *OFF, "enable", "enabled", "on", "true", "1", "glfw", "glx", "cgl", "wgl", "")
+"""What mujoco knows; nothing can be drawn where it is off."""
 
 
 def choose_backend() -> str:
-    """Set `MUJOCO_GL` if the user has not; best before the first import of mujoco and OpenGL."""
+    """Set `MUJOCO_GL` if the user has not; best before the first import of mujoco and OpenGL.
+
+    Raises:
+        ValueError: it names no back end, which mujoco would say in every episode, once for each.
+    """
     backend = os.environ.setdefault("MUJOCO_GL", "egl").strip().lower()
+    if backend not in KNOWN:
+        raise ValueError(f"MUJOCO_GL={backend} names no back end of MuJoCo; unset it, or set egl or osmesa")
     if backend in HEADLESS:
         os.environ.setdefault("PYOPENGL_PLATFORM", backend)
     return backend

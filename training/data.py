@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -47,6 +48,25 @@ class Stacked:
                 piece = torch.from_numpy(np.array(array[first : first + 1024]))
                 target[start + first : start + first + len(piece)] = piece.to(device)
         return target
+
+
+def named_sets(data: str | Sequence[str]) -> list[str]:
+    """The folders of a training's data, one or several.
+
+    Raises:
+        ValueError: none is named, or one twice: what is held out of one would be learned in the other.
+    """
+    paths = [data] if isinstance(data, str) else list(data)
+    if not paths:
+        raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+    places = [os.path.realpath(path) for path in paths]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise ValueError(
+                f"data names {paths[number]} twice: episodes that are held out of one would be learned in "
+                "the other; name it once."
+            )
+    return paths
 
 
 def split_episodes(episodes: int, fraction: float, generator: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.envs.contract import Contract
 from playloop.rollouts.provenance import git_commit, hardware, versions
-from playloop.training.data import Stacked, split_episodes
+from playloop.training.data import Stacked, named_sets, split_episodes
 from playloop.training.task import Share
 
 STARTS = 64
@@ -72,9 +71,7 @@ class EpisodeData:
     """
 
     def __init__(self, config: FrameTaskConfig, size: tuple[int, int]):
-        paths: Sequence[str] = [config.data] if isinstance(config.data, str) else config.data
-        if not paths:
-            raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+        paths = named_sets(config.data)
         self.config, self.size = config, size
         self.datasets: list[Any] = [open_demonstrations(path, config.on_corrupt) for path in paths]
         self.cameras = [self._camera(dataset) for dataset in self.datasets]

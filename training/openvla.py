@@ -21,7 +21,7 @@ from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
 from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
 from playloop.rollouts.provenance import git_commit, hardware, versions
-from playloop.training.data import Stacked
+from playloop.training.data import Stacked, named_sets
 from playloop.training.openvla_checks import check_adapter, check_teacher, checkpoint_identity
 from playloop.training.openvla_data import matching_family, pad_prompts, published_record, student_config
 from playloop.training.openvla_images import prepared_frames
@@ -267,8 +267,7 @@ class OpenVLATask:
 
 
 def _check_settings(config: OpenVLATaskConfig) -> None:
-    if not config.data:
-        raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+    named_sets(config.data)
     if config.frozen not in DTYPES:
         raise ValueError(f"frozen={config.frozen!r}: use bf16 or fp32.")
     for name in ("state", "film"):

@@ -21,7 +21,7 @@ from playloop.policies.vla import VLAConfig
 from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
-from playloop.training.data import Stacked
+from playloop.training.data import Stacked, named_sets
 from playloop.training.rows import (
     common_contract,
     describe_data,
@@ -87,9 +87,7 @@ class PolicyTask:
 
     def __init__(self, config: PolicyTaskConfig):
         self.config = config
-        paths = [config.data] if isinstance(config.data, str) else list(config.data)
-        if not paths:
-            raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
+        paths = named_sets(config.data)
         self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
         self.contract = common_contract(self.datasets)
         _check_fit(config.model, self.datasets, self.contract)

@@ -120,3 +120,8 @@ def test_damage_and_other_things_are_one_sentence(tmp_path, capsys):
         assert main(["inspect", *words]) == 2
         out, err = capsys.readouterr()
         assert complaint in err and not out and "Traceback" not in err
+
+
+def test_an_empty_word_is_not_the_working_folder(capsys):
+    assert main(["inspect", ""]) == 2
+    assert "neither a checkpoint folder nor a shipped checkpoint" in capsys.readouterr().err

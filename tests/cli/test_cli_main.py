@@ -94,6 +94,9 @@ def test_a_file_in_the_place_of_a_folder_is_told_before_any_work(tmp_path, capsy
     assert main([*words, f"out={tmp_path}/notes/new/x"]) == 2
     assert f"{tmp_path}/notes is a file; name a new folder" in capsys.readouterr().err
     assert (tmp_path / "notes").read_text() == "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert main([*words, f"out={tmp_path}/link/x"]) == 2
+    assert f"{tmp_path}/link is a link to {tmp_path}/nowhere, which is not there" in capsys.readouterr().err
 
 
 def test_a_bench_is_not_lost_for_its_file(tmp_path, capsys):

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from playloop.envs.gl import choose_backend
+
 pytest.importorskip("mujoco")
 DRAW = """
 import mujoco
@@ -55,3 +57,12 @@ def test_what_cannot_draw_says_why_and_what_to_do(first, variables, says):
     assert failed.returncode == 1
     last = [line for line in failed.stderr.splitlines() if line.startswith("RuntimeError")][-1]
     assert re.match(says, last), failed.stderr
+
+
+def test_a_misspelt_back_end_is_refused_before_an_environment_is_built(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "elg")
+    with pytest.raises(ValueError, match="MUJOCO_GL=elg names no back end of MuJoCo; unset it"):
+        choose_backend()
+    monkeypatch.setenv("MUJOCO_GL", " OSMesa ")
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")
+    assert choose_backend() == "osmesa"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from playloop.training.data import Stacked, prefetch, split_episodes
+from playloop.training.data import Stacked, named_sets, prefetch, split_episodes
 from playloop.training.ema import MovingAverage
 from playloop.training.metrics import Averages, MetricLog, read_metrics
 from playloop.training.schedule import learning_rate
@@ -97,3 +97,12 @@ def test_averages_and_log(tmp_path):
     log.truncate(2)
     log.append({"step": 3})
     assert read_metrics(log.path) == [{"step": 1}, {"step": 2}, {"step": 3}]
+
+
+def test_a_data_set_is_named_once_whatever_its_paths(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert named_sets(["a", "b"]) == ["a", "b"] and named_sets("a") == ["a"]
+    for other in (f"{tmp_path}/link", f"{tmp_path}/a/", f"{tmp_path}/./a"):
+        with pytest.raises(ValueError, match=f"data names {other} twice"):
+            named_sets([f"{tmp_path}/a", other])
