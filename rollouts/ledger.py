@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -108,12 +109,13 @@ class Ledger:
     def _cut_torn_line(self) -> bool:
         assert self._file is not None
         content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole == len(content):
-            return False
-        os.ftruncate(self._file, whole)
-        os.fsync(self._file)
-        return True
+        whole = content[: content.rfind(b"\n") + 1]
+        # Empty lines at the end are an editor's: they go, so that none is left amid the lines to come.
+        end = content.find(b"\n", len(whole.rstrip())) + 1 if whole.strip() else 0
+        if end < len(content):
+            os.ftruncate(self._file, end)
+            os.fsync(self._file)
+        return len(whole) < len(content)
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
@@ -172,7 +174,9 @@ def _values(path: Path) -> list[Any]:
     values = []
     content = path.read_bytes()
     check_pointer(path, content[: len(LFS_HEADER)])
-    *lines, _torn = content.split(b"\n")
+    *lines, _torn = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    while lines and not lines[-1].strip():  # an editor's
+        lines.pop()
     for number, line in enumerate(lines, 1):
         try:
             values.append(json.loads(line.decode()))

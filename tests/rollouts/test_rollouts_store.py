@@ -192,3 +192,16 @@ def test_a_damaged_configuration_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config.json "):
         EpisodeStore(tmp_path, CONFIG)
+
+
+def test_what_editors_leave_around_the_lines_is_no_damage(tmp_path):
+    store = EpisodeStore(tmp_path, CONFIG)
+    store.append(result(EPISODES[0]))
+    store.close()
+    path = tmp_path / "episodes.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\n")
+    again = EpisodeStore(tmp_path, CONFIG)
+    again.append(result(EPISODES[1]))
+    again.close()
+    assert read_results(tmp_path) == [result(episode) for episode in EPISODES]
+    assert again.notes == []
