@@ -140,7 +140,8 @@ class LiberoConfig:
     def initial_state(self, task: int, init: int) -> np.ndarray:
         """A stored initial state, float64 [1 + nq + nv]."""
         states = load_states(self.task(task))
-        if not 0 <= init < (count := len(states)):
+        count = len(states)
+        if not 0 <= init < count:
             raise ValueError(
                 f"{self.suite} task {task} has {count} initial states, 0 to {count - 1}, and no {init}"
             )

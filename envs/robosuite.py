@@ -30,6 +30,8 @@ PLACEMENTS = 50
 class RobosuiteConfig:
     """robosuite's tasks with a Panda arm, OSC_POSE and LIBERO's conventions.
 
+    Sizes of objects, which robosuite draws whenever it builds a scene, are one draw a task here.
+
     Args:
         size: pixels of both cameras' sides.
         horizon: most actions; None is the task's own limit.

@@ -9,6 +9,7 @@ where nothing else finds it and no root is needed.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 FOLDER = Path(sys.prefix) / "share" / "playloop" / "vulkan"
@@ -48,6 +50,9 @@ def choose_driver() -> str | None:
 
     Call before the first import of sapien. Returns the manifest that counts, None for the system's own.
     """
+    if find_spec("triton") is not None:
+        # Mesa's driver and triton each bring an LLVM: triton loaded after the driver crashes the process
+        importlib.import_module("triton")
     # SAPIEN brings a loader of its own, which does as well
     warnings.filterwarnings("ignore", message="Failed to find system libvulkan")
     for name in (OLD_MANIFEST, MANIFEST):

@@ -58,5 +58,7 @@ def test_an_unknown_class_is_named(target):
 def test_a_module_of_the_users_own_that_fails_is_named_with_its_reason(tmp_path, monkeypatch):
     (tmp_path / "broken_module.py").write_text("1 + None\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"_target_=broken_module\.Agent cannot be imported: TypeError: unsup"):
+    with pytest.raises(
+        ValueError, match=r"_target_=broken_module\.Agent cannot be imported: TypeError: unsup"
+    ):
         find("broken_module.Agent")

@@ -19,9 +19,9 @@ HOLD = """
 import sys, time, os
 from playloop.core.locks import FolderLock
 lock = FolderLock(sys.argv[1], "a test").acquire()
-if len(sys.argv) > 2 and os.fork() == 0:
+if len(sys.argv) > 2 and os.fork():
     time.sleep(60)
-print("held", flush=True)
+print("held", flush=True)  # of a fork the child: it has let go by now
 time.sleep(60)
 """
 

@@ -60,9 +60,9 @@ def test_an_agent_that_fails_too_often_is_told_by_what_happened(tmp_path):
 
 
 def test_errors_are_told_and_run_again_when_the_command_is_repeated(tmp_path):
-    broken = tmp_path / "broken"
+    broken = tmp_path / "broken.now"
     broken.touch()
-    config = settings(tmp_path / "out", "tasks=[1]", "episodes=1", f"agent.broken={broken}")
+    config = settings(tmp_path / "out", "tasks=[1]", "episodes=1", f"agent.broken={broken.with_suffix('')}")
     with pytest.raises(
         ValueError, match=r"0 failed, 3 ended in an error, .*the arm is unplugged.*repeat the command"
     ):

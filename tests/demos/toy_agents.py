@@ -12,7 +12,9 @@ from playloop.agents.base import Plan, RowAgent
 
 @dataclass
 class ReacherConfig:
-    """`failing`: a task in which it sleeps; `broken`: while this file exists it raises; `weights`: a file."""
+    """`failing`: a task in which it sleeps; `broken`: while there is a file of this name with ".now" behind
+    it, it raises; `weights`: a file.
+    """
 
     failing: int = -1
     broken: str = ""
@@ -37,7 +39,7 @@ class Reacher(RowAgent):
         return {"weights": Path(self.config.weights).read_text()} if self.config.weights != "one" else {}
 
     def begin(self, episode):
-        if self.config.broken and Path(self.config.broken).exists():
+        if self.config.broken and Path(f"{self.config.broken}.now").exists():
             raise OSError("the arm is unplugged")
         return episode.task == self.config.failing
 
