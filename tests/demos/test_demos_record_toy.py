@@ -84,10 +84,11 @@ def test_another_run_is_refused_by_its_holder_and_touches_nothing(tmp_path):
 
 def test_other_weights_under_the_same_name_do_not_continue_a_recording(tmp_path):
     """Nor do other settings where config.json was lost."""
-    weights, broken = tmp_path / "weights", tmp_path / "broken"
+    weights, broken = tmp_path / "weights", tmp_path / "broken.now"
     weights.write_text("first")
     broken.touch()
-    words = ["tasks=[0]", "episodes=1", f"agent.broken={broken}", f"agent.weights={weights}"]
+    named = f"agent.broken={broken.with_suffix('')}"
+    words = ["tasks=[0]", "episodes=1", named, f"agent.weights={weights}"]
     with pytest.raises(ValueError, match="unplugged"):
         record(settings(tmp_path / "out", *words))
     weights.write_text("second")

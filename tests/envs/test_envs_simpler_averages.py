@@ -85,8 +85,9 @@ def test_variants_without_assets_are_refused_or_left_out(monkeypatch, tmp_path):
 
 
 def test_shapes_that_a_cabinet_names_are_assets_too(tmp_path):
-    file = tmp_path / "mk_station3.urdf"
-    assert meshes(file) == () and not file.exists()
-    other = tmp_path / "mk_station4.urdf"
+    file, other = tmp_path / "mk_station3.urdf", tmp_path / "mk_station4.urdf"
+    file.touch()
+    with pytest.raises(ValueError, match=r"mk_station3\.urdf is damaged .* fetch"):
+        meshes(file)
     other.write_text('<robot><link><visual><mesh filename="models/top.glb"/></visual></link></robot>')
     assert meshes(other) == (tmp_path / "models/top.glb",)

@@ -162,10 +162,15 @@ def photo_file(layout: Layout) -> Path:
 
 @cache
 def meshes(file: Path) -> tuple[Path, ...]:
-    """The files of shapes that a URDF names, which lie beside it; none where it is missing itself."""
-    if not file.exists():
-        return ()
-    tree = ElementTree.parse(file)
+    """The files of shapes that a URDF names, which lie beside it.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        tree = ElementTree.parse(file)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{file} is damaged ({error}); fetch SimplerEnv's assets again") from error
     return tuple(file.parent / name for shape in tree.iter("mesh") if (name := shape.get("filename")))
 
 
@@ -180,8 +185,11 @@ def lacking(look: Look, layout: Layout) -> Path | None:
         needed.append(photo_file(layout))
     names = [placed.name for placed in layout.objects] + list(look.distractors)
     needed += [model_folder(look.model(name)) for name in names]
-    needed += [mesh for file in needed if file.suffix == ".urdf" for mesh in meshes(file)]
-    return next((path for path in needed if not path.exists()), None)
+    absent = next((path for path in needed if not path.exists()), None)
+    if absent:
+        return absent
+    shapes = (mesh for file in needed if file.suffix == ".urdf" for mesh in meshes(file))
+    return next((path for path in shapes if not path.exists()), None)
 
 
 def require_files(look: Look, layout: Layout) -> None:
