@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import importlib
 import os
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,12 +41,25 @@ def choose_backend() -> str:
     return backend
 
 
+def load_triton() -> None:
+    """Load triton's library, where it is installed. Call before anything is drawn.
+
+    It and Mesa's drivers each bring an LLVM, and triton's crashes the process if it comes second. PyTorch
+    imports triton when it likes; the library alone leaves triton's own settings open until then.
+    """
+    found = find_spec("triton")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(str(Path(folder) / "_C" / "libtriton.so"))
+
+
 def new_context(width: int, height: int) -> Any:
     """A GL context of the chosen back end, also where mujoco was imported before it was chosen.
 
     Raises:
         Exception: there is none; each back end has exceptions of its own. See `advice`.
     """
+    load_triton()
     backend = choose_backend()
     # mujoco's own name for it was bound when mujoco was imported: to a window, if nothing was chosen then
     home = importlib.import_module(f"mujoco.{backend}" if backend in HEADLESS else "mujoco")

@@ -9,7 +9,6 @@ where nothing else finds it and no root is needed.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -17,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
+
+from playloop.envs.gl import load_triton
 
 FOLDER = Path(sys.prefix) / "share" / "playloop" / "vulkan"
 """Where `install` puts the driver."""
@@ -50,9 +50,7 @@ def choose_driver() -> str | None:
 
     Call before the first import of sapien. Returns the manifest that counts, None for the system's own.
     """
-    if find_spec("triton") is not None:
-        # Mesa's driver and triton each bring an LLVM: triton loaded after the driver crashes the process
-        importlib.import_module("triton")
+    load_triton()
     # SAPIEN brings a loader of its own, which does as well
     warnings.filterwarnings("ignore", message="Failed to find system libvulkan")
     for name in (OLD_MANIFEST, MANIFEST):

@@ -6,6 +6,7 @@ import copy
 import io
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,9 @@ def folder(tmp_path_factory):
 )
 def test_what_some_row_could_not_do_is_told_before_the_first(folder, words, complaint, capsys, monkeypatch):
     monkeypatch.setattr("playloop.benchmarks.mineworld.rates", lambda *arguments: pytest.fail("too late"))
+    if find_spec("triton"):  # the kernels are bound to the interpreter as they load: for other tests, now
+        import playloop.nn.fused.block
+        import playloop.nn.fused.draw  # noqa: F401
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     words = [f"mineworld.{word}" for word in (f"model={folder}", "precision=fp32", *words)]
     assert main(["bench", "world", *words]) == 2

@@ -66,3 +66,16 @@ def test_a_misspelt_back_end_is_refused_before_an_environment_is_built(monkeypat
     monkeypatch.setenv("MUJOCO_GL", " OSMesa ")
     monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")
     assert choose_backend() == "osmesa"
+
+
+def test_triton_may_be_imported_after_something_was_drawn():
+    """Each brings an LLVM, and triton's crashed the process where it came second."""
+    pytest.importorskip("triton", reason="Triton is not installed; it comes with PyTorch's CUDA builds")
+    script = """
+import mujoco
+from playloop.envs.gl import Renderer
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><camera name='c'/></worldbody></mujoco>")
+Renderer(model).draw(mujoco.MjData(model), "c", 16, 16)
+import triton
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
