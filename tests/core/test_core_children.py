@@ -39,11 +39,11 @@ def parent(state: str, folder: str) -> None:
     child.grace = 30.0 if state == "closes" else 0.0
     child.start()
     if state == "starts":
-        Path(folder, "pid").write_text(str(child.pid))
+        leave(folder, child.pid)
 
 
 def hold(state: str, folder: str) -> None:
-    leave(folder)
+    leave(folder, os.getpid())
     if state == "hangs":
         ctypes.PyDLL(None).sleep(600)  # in C, and Python does not get a turn
     elif state == "closes":
@@ -57,9 +57,10 @@ def hold(state: str, folder: str) -> None:
 PARENT = os.getppid()
 
 
-def leave(folder: str) -> None:
-    path = Path(folder, "unfinished")
-    path.write_text(str(os.getpid()))
+def leave(folder: str, pid: int) -> None:
+    """Whoever sees the file sees the whole number in it."""
+    path = Path(folder, f"unfinished-{pid}")
+    path.write_text(str(pid))
     path.rename(Path(folder, "pid"))
 
 
