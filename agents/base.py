@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 
 @dataclass

@@ -7,7 +7,6 @@ other robot is refused before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,55 +15,11 @@ import numpy as np
 from playloop.agents.base import Agent, Plan
 from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.envs.simpler.actions import Grip, absolute_gripper, axis_angle_of, relative_gripper
-from playloop.policies.resampling import area, check_shrinks, fit_with_border, lanczos
-
-ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "opening")
-RESIZE: dict[str, tuple[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]]] = {
-    "lanczos": ("Lanczos3 with antialiasing, the ratio not kept", lanczos),
-    "border": ("bilinear, the ratio kept, a black border", fit_with_border),
-    "area": ("means of the covered pixels (OpenCV's INTER_AREA), the ratio not kept", area),
-}
-"""Name → how a picture is resized, in words and as a function.
-
-SimplerEnv's runners: lanczos for Octo, border for RT-1, area for OpenVLA and what was made of it.
-"""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a data set's policies speak of a robot.
-
-    Args:
-        name: of the data set, the family in the policies' contract.
-        robot: the environment's family.
-        relative: the gripper is told how much more closed to be, and goes on with it.
-    """
-
-    name: str
-    robot: str
-    relative: bool
-
-
-DIALECTS = {
-    "bridge": Dialect("bridge_dataset", "simpler_widowx", relative=False),
-    "fractal": Dialect("fractal_dataset", "simpler_google_robot", relative=True),
-}
-
-
-def dialect_contract(dialect: Dialect, robot: Contract, size: tuple[int, int], resize: str) -> Contract:
-    """What a policy is told of a robot's environment: the declared conventions of its data set."""
-    return replace(
-        robot,
-        family=dialect.name,
-        action="movement of the hand in the base frame, metres; roll, pitch and yaw about fixed axes, "
-        "radians; gripper's opening, 0 shut to 1 open",
-        action_names=ACTION_NAMES,
-        cameras=dict.fromkeys(robot.cameras, size),
-        image_convention=f"{robot.image_convention}; {RESIZE[resize][0]}",
-    )
+from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, dialect_contract
+from playloop.policies.resampling import check_shrinks
 
 
 @dataclass

@@ -10,8 +10,8 @@ import numpy as np
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
 from playloop.core.annotations import Fraction, Magnitude, Positive
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 OPEN, CLOSE = -1.0, 1.0
 METRES_PER_ACTION = 0.05

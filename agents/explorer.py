@@ -13,9 +13,9 @@ import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
-from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
 
 GROUPS: tuple[tuple[tuple[str, ...], tuple[float, ...], float], ...] = (
     (("forward", "back"), (0.5, 0.14), 14.0),

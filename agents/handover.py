@@ -17,8 +17,8 @@ from playloop.agents.expert import ExpertConfig
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
 from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Natural
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from playloop.envs.contract import Contract
-from playloop.envs.minecraft import ACTION_NAMES, place_of
+from playloop.core.contract import Contract
+from playloop.core.minecraft import ACTION_NAMES, place_of
 
 
 @dataclass(frozen=True)

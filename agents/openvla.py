@@ -8,13 +8,14 @@ from typing import Any, Literal
 import torch
 
 from playloop.agents.base import Agent
-from playloop.agents.dialect import DIALECTS, DialectAgent
+from playloop.agents.dialect import DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.core.annotations import DecoderFields, Name, Natural
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
 from playloop.policies.checkpoint import override
+from playloop.policies.dialects import DIALECTS
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.golden import Verify
 from playloop.policies.openvla.decoders import DecodingConfig

@@ -11,9 +11,9 @@ import numpy as np
 from playloop.agents.base import Plan
 from playloop.agents.keymaps import Held, KeyMap, keymap_for
 from playloop.core.annotations import Portion
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
-from playloop.envs.minecraft import BUTTONS
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.minecraft import BUTTONS
 
 
 @dataclass(frozen=True)

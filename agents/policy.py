@@ -10,8 +10,8 @@ import torch
 
 from playloop.agents.base import Plan
 from playloop.core.annotations import Count, DecoderFields, Magnitude, Name
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.nn.checks import check_types
 from playloop.policies.base import Policy
 from playloop.policies.checkpoint import checkpoint_hash, load

@@ -14,8 +14,8 @@ import numpy as np
 from playloop.agents.base import Plan
 from playloop.agents.provenance import content_hash
 from playloop.core.annotations import Count, Name
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 
 @dataclass

@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Fraction, Magnitude, Positive
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 OPEN, CLOSE = 1.0, -1.0
 FARTHEST, WIDEST = 0.04, 0.35

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.policy import PolicyAgentConfig
-from playloop.cli.config import make
+from playloop.core.fields import make
+from playloop.core.statistics import mcnemar_exact
 from playloop.policies.checkpoint import load
 from playloop.policies.diffusion import active_rounds
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
-from playloop.rollouts.statistics import mcnemar_exact
 from playloop.rollouts.store import read_results
 
 ROUNDS = 12

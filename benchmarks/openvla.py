@@ -24,7 +24,8 @@ from playloop.benchmarks.machine import (
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.core.annotations import Count
-from playloop.nn.decoder import Kernels, LlamaSizes
+from playloop.nn.decoder import Kernels
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import KINDS, Kind
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, active_rounds, draw_noise

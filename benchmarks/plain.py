@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 
 
 @dataclass

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.base import Plan
-from playloop.cli.config import make
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.fields import make
 from playloop.envs.libero import SETTLE_ACTION, LiberoConfig, load_states
 from playloop.rollouts.driver import Driver
 

@@ -11,8 +11,8 @@ import numpy as np
 from rich.table import Table
 
 from playloop.core.annotations import Count, Natural
-from playloop.envs.contract import PlayEnv
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
 from playloop.envs.simpler.bridge import TASKS
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.maniskill import make_maniskill

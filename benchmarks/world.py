@@ -13,7 +13,7 @@ from rich.table import Table
 
 from playloop.benchmarks.machine import bandwidth
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import World, load_world
 from playloop.worlds.decode import SamplerConfig

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playloop.cli.arguments import Arguments, nearest
+from playloop.cli.arguments import Arguments
 from playloop.cli.compare import results_folder
+from playloop.core.words import nearest
 
 
 def run(arguments: Arguments) -> int:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 
 from playloop.cli.words import Word, is_setting
+from playloop.core.words import nearest
 
 COMMON = ("--help", "--debug", "--print-config")
-
-COMMON_HELP = """\
-Options:
-  --help            this text
-  --print-config    print the settings that the command line leads to, and stop
-  --debug           show tracebacks"""
 
 
 @dataclass
@@ -120,28 +112,3 @@ def check_folder(folder: Path, out: str) -> None:
         raise NotADirectoryError(f"out={out}: {there} is a file; name a new folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"out={out}: {there} cannot be written; name a new folder")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "…"?)` with the most similar known word, or all of them where none is similar."""
-    known = list(known)
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
-    if found:
-        return f' (did you mean "{found[0]}"?)'
-    return f" (there are: {', '.join(known)})" if len(known) <= 12 else ""
-
-
-def show_help(verb: str, description: str) -> None:
-    """Print a verb's description, its settings as they stand in its YAML, and the options of each group."""
-    print(description.strip(), COMMON_HELP, sep="\n\n")
-    settings = resources.files("playloop.configs") / f"{verb}.yaml"
-    if not settings.is_file():
-        return
-    from playloop.cli.config import group_options
-
-    print(f"\nSettings and their defaults (configs/{verb}.yaml):\n")
-    print("\n".join(f"  {line}".rstrip() for line in settings.read_text().splitlines()))
-    options = group_options(verb)
-    if options:
-        print("\nGroups, chosen as group=name, their settings as group.key=value or just key=value:\n")
-        print("\n".join(f"  {group}: {', '.join(names)}" for group, names in options.items()))

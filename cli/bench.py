@@ -30,11 +30,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from playloop.cli.arguments import Arguments, check_folder, nearest
+from playloop.cli.arguments import Arguments, check_folder
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.config import configure, make
+from playloop.cli.config import configure
 from playloop.cli.words import literal
+from playloop.core.fields import make
 from playloop.core.files import write_json
+from playloop.core.words import nearest
 
 
 def run(arguments: Arguments) -> int:

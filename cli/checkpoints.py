@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from playloop.cli.arguments import nearest
 from playloop.cli.words import literal
+from playloop.core.contract import Contract
 from playloop.core.files import read_json
-from playloop.envs.contract import Contract
+from playloop.core.words import nearest
 
 FITTING = "auto"
 """Instead of a checkpoint: the shipped policy that was made for the environment."""

@@ -15,10 +15,11 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from playloop.cli.arguments import Arguments, nearest
+from playloop.cli.arguments import Arguments
 from playloop.cli.declared import check_settings, hint_of
-from playloop.cli.fields import build, fill
 from playloop.cli.words import Word
+from playloop.core.fields import fill
+from playloop.core.words import nearest
 
 
 def load(verb: str, words: list[str]) -> DictConfig:
@@ -86,25 +87,6 @@ def check_devices(config: DictConfig) -> None:
             torch.ones(1, device=value).item() if kind not in ("cpu", "cuda") else None
         except Exception as error:
             raise ValueError(f"{key}={value}: this torch cannot compute there; use {key}=cpu") from error
-
-
-def make(node: DictConfig) -> Any:
-    """The object that a node with `_target_` describes, with plain lists and dicts inside.
-
-    Raises:
-        ValueError: its class is not there, or does not take these settings.
-    """
-    return build(plain(node))
-
-
-def make_all_but(config: DictConfig, *names: str) -> Any:
-    """The object that a verb's settings describe, but for those that are the verb's own."""
-    return make(OmegaConf.masked_copy(config, [str(name) for name in config if name not in names]))
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as resolved plain Python, for result files."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def demand(config: DictConfig, verb: str) -> None:

@@ -17,7 +17,8 @@ import shlex
 from pathlib import Path
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure, make_all_but
+from playloop.cli.config import configure
+from playloop.core.fields import make_all_but
 
 
 def run(arguments: Arguments) -> int:
@@ -33,10 +34,11 @@ def run(arguments: Arguments) -> int:
     out = arguments.choose_out(config.out)
 
     from playloop.nn.folder import check_target
+    from playloop.rollouts.play.beginnings import read_starts
     from playloop.worlds.mineworld.convert import convert
 
     check_target(out, "training.json", "convert", Path(sources[0]))
-    published = convert(sources[0], out, settings, arguments.command)
+    published = convert(sources[0], out, settings, read_starts, arguments.command)
     sizes = published.config
     parts = {"transformer": published.weights, "tokenizer": published.tokenizer_weights}
     for name, weights in parts.items():

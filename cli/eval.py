@@ -30,10 +30,11 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import check_world, find_checkpoint, find_checkpoints
-from playloop.cli.config import configure, make, plain
-from playloop.cli.selection import select_episodes
+from playloop.cli.config import configure
 from playloop.cli.words import Word, literal
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.fields import make, plain
+from playloop.rollouts.selection import select_episodes
 
 MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 
@@ -82,7 +83,7 @@ def tell_errors(result: dict[str, Any]) -> int:
     lines = [line for line in result["episodes"] if line["error"] is not None]
     if not lines:
         return 0
-    from playloop.rollouts.record import BLAMED
+    from playloop.core.results import BLAMED
 
     first, none_judged = lines[0], not result["overall"]["episodes"]
     count = "every episode was" if none_judged else f"{len(lines)} of {result['asked']} episodes were"
@@ -134,7 +135,7 @@ def judge_world(arguments: Arguments) -> int:
         config.evaluation.inverse = literal(str(find_checkpoint(str(config.evaluation.inverse))))
     world, evaluation = find_checkpoint(str(config.world)), make(config.evaluation)
 
-    from playloop.worlds.evaluation.run import evaluate_world
+    from playloop.rollouts.judging.run import evaluate_world
 
     out = arguments.choose_out(config.out)
     evaluate_world(world, plain(config)["data"], evaluation, out, arguments.command)

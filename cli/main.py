@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from playloop.cli.arguments import Arguments, nearest, show_help
+from playloop.cli.arguments import Arguments
+from playloop.cli.help import show_help
 from playloop.core.terminal import speak_any_language
+from playloop.core.words import nearest
 
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",

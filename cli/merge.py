@@ -17,7 +17,8 @@ import shlex
 from pathlib import Path
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure, make_all_but
+from playloop.cli.config import configure
+from playloop.core.fields import make_all_but
 
 
 def run(arguments: Arguments) -> int:

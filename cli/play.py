@@ -30,9 +30,10 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints
-from playloop.cli.config import configure, make
-from playloop.cli.selection import task_number
-from playloop.envs.episode import FRESH, Episode
+from playloop.cli.config import configure
+from playloop.core.episode import FRESH, Episode
+from playloop.core.fields import make
+from playloop.rollouts.selection import task_number
 
 if TYPE_CHECKING:
     from playloop.agents.person import PersonConfig

@@ -16,8 +16,9 @@ Examples:
 from __future__ import annotations
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure, make
+from playloop.cli.config import configure
 from playloop.cli.words import literal
+from playloop.core.fields import make
 
 
 def run(arguments: Arguments) -> int:
@@ -27,7 +28,7 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     from playloop.cli.checkpoints import check_world, find_checkpoints
-    from playloop.demos.record import record
+    from playloop.rollouts.recording.record import record
 
     find_checkpoints(config.env)
     env = make(config.env)

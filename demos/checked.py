@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from playloop.core.minecraft import ACTION_NAMES, action_space
 from playloop.demos.columns import Feature
-from playloop.envs.minecraft import ACTION_NAMES, action_space
 
 Faults = dict[int, str]
 """Number of a row → what is wrong with it."""

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.typed import read_typed
 from playloop.demos.beside import features_beside
@@ -21,8 +23,6 @@ from playloop.demos.info import FIX, read_info
 from playloop.demos.integrity import WITHOUT, damaged_files, identify
 from playloop.demos.inventory import Inventory
 from playloop.demos.pictures import Pictures, StoredPictures
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
 
 NAMED = 3
 """Faults that a refusal names; the rest are counted."""

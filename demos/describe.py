@@ -7,7 +7,7 @@ from pathlib import Path
 from playloop.demos.check import check_dataset
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
-from playloop.demos.vpt import VPTRecordings
+from playloop.demos.vpt.dataset import VPTRecordings
 
 NAMED = 3
 """Problems that are named; the rest are counted."""

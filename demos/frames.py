@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.core.images import resize
 from playloop.demos.arrays import in_processes, made_once, open_filled
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.pictures import Pictures
-from playloop.demos.resize import resize
-from playloop.demos.vpt import VPTRecordings
+from playloop.demos.vpt.dataset import VPTRecordings
 
 
 class FrameCache:

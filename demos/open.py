@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from playloop.demos.dataset import Demonstrations
-from playloop.demos.vpt import VPTRecordings
+from playloop.demos.vpt.dataset import VPTRecordings
 
 
 def open_demonstrations(path: str | Path, on_corrupt: Literal["refuse", "skip"] = "refuse") -> Demonstrations:

@@ -17,7 +17,7 @@ from PIL import Image
 from playloop.core.pictures import upright
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.episodes import read_parquet
-from playloop.demos.vpt_cursor import draw_cursor
+from playloop.demos.vpt.cursor import draw_cursor
 
 
 @dataclass(frozen=True)

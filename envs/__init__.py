@@ -1,4 +1,4 @@
-"""Where agents act: simulators, games and world models, all behind `playloop.envs.contract`."""
+"""Where agents act: simulators, games and world models, all behind `playloop.envs.base`."""
 
 import gymnasium as gym
 

@@ -11,35 +11,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
 from playloop.envs.gl import Renderer, choose_backend
+from playloop.envs.outcome import Outcome
 from playloop.envs.shapes import CollisionShapes
 from playloop.envs.upstream import load_robosuite
 
-CAMERAS = ("agentview", "robot0_eye_in_hand")
-ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
-STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "finger_left", "finger_right")
 WRITABLE_MODEL_FIELDS = ("body_pos", "body_quat", "geom_rgba", "site_rgba")
 """Fields of the MuJoCo *model* that resets and state changes write to; a flattened state lacks them."""
-
-
-def arm_contract(
-    family: str, size: int, success_rule: str, protocol: str, cameras: tuple[str, ...] = CAMERAS
-) -> Contract:
-    """The conventions of every published LIBERO policy; robosuite's own tasks are given the same."""
-    return Contract(
-        family=family,
-        action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; "
-        "gripper -1 opens, +1 closes",
-        action_names=ACTION_NAMES,
-        control_hz=20.0,
-        cameras=dict.fromkeys(cameras, (size, size)),
-        image_convention="upright: the simulator's picture rotated by 180 degrees, as published LIBERO data",
-        state_names=STATE_NAMES,
-        success_rule=success_rule,
-        protocol=protocol,
-    )
 
 
 def axis_angle(quaternion: np.ndarray) -> np.ndarray:

@@ -6,12 +6,12 @@ import json
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.core.contract import Contract
+from playloop.envs.outcome import Outcome
 
 REAL_NUMBERS = "fiub"
 """NumPy's kinds of numbers that an action may hold."""
@@ -56,7 +56,7 @@ def checked(advance: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """An environment's `advance`, given nothing but actions and giving nothing but outcomes."""
 
     @wraps(advance)
-    def careful(self: PlayEnv, action: np.ndarray) -> Outcome:
+    def careful(self: Any, action: np.ndarray) -> Outcome:
         return _checked_outcome(advance(self, checked_action(action, len(self.contract.action_names))))
 
     return careful
@@ -121,8 +121,6 @@ def _numbers(values: Any) -> np.ndarray:
 
 
 def _checked_outcome(outcome: Outcome) -> Outcome:
-    from playloop.envs.contract import Outcome
-
     if not isinstance(outcome, Outcome):
         raise BadOutcome(f"advance must return an Outcome, got {_brief(outcome)}")
     reward = outcome.reward

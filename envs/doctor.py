@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.findings import Finding, check_package, compare_scene, read_scene, reference, write_scene
 from playloop.envs.gl import MISSING_GL
 from playloop.envs.libero import HORIZONS, LiberoConfig

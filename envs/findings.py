@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 
 POSITION_TOLERANCE = 0.001
 """Metres. A wrong mujoco moves the bowl of libero_spatial task 5 by 6 mm."""

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from playloop.core.annotations import Count, Natural
-from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
-from playloop.envs.contract import Contract
-from playloop.envs.episode import FRESH, Episode, choose_episodes
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.robots.panda import IMAGE_SIZE, arm_contract
+from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.upstream import load_libero, load_robosuite
 
 SETTLE_STEPS = 10
@@ -33,7 +34,6 @@ HORIZONS = {
 """Most actions an episode may take, as OpenVLA, OpenVLA-OFT and openpi judge."""
 PROTOCOLS = {"standard": HORIZONS, "lerobot": HORIZONS | {"libero_spatial": 280}}
 """Published ways to judge: name → limits. LeRobot's flatters a policy in libero_spatial."""
-IMAGE_SIZE = 256
 ARM_NOISE = 0.02
 """Standard deviation of each joint, radians, in the stored states of libero_object and libero_spatial."""
 

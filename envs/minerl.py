@@ -9,10 +9,12 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
-from playloop.demos.resize import resize
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode, choose_episodes
-from playloop.envs.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.images import resize
+from playloop.core.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 
 SUITE = "minerl"
 PLACEMENTS = 20

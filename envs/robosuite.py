@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from playloop.core.annotations import Count
-from playloop.envs.arm import ArmEnv, arm_contract, headless_panda, remembering
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode, choose_episodes
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode, choose_episodes
+from playloop.core.robots.panda import arm_contract
+from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.upstream import load_robosuite
 
 SUITE = "robosuite"

@@ -13,8 +13,10 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from playloop.core.annotations import Count, Magnitude
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode, choose_episodes
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 
 COLORS = {"red": (214, 64, 69), "green": (67, 150, 90), "blue": (58, 104, 196), "yellow": (228, 178, 50)}
 SUITE = "toy_reach"

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 
 from playloop.core.annotations import Count, Name, Natural
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode, choose_episodes
-from playloop.envs.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 from playloop.nn.graphs import Captured
 from playloop.nn.quantize import KINDS
 from playloop.worlds.checkpoint import World, check_inverse, load_inverse, load_playable, read_contract

@@ -9,40 +9,12 @@ from typing import Literal, Protocol, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from playloop.nn.llama import Keep, LlamaBlock, RMSNorm
+from playloop.nn.llama import Keep, LlamaBlock, LlamaSizes, RMSNorm
 
 Kernels = Literal["torch", "triton"]
 """Who computes passes of few tokens over a static cache: PyTorch, or on a GPU `playloop.nn.fused`."""
 FEW_TOKENS = 128
 """Tokens of a pass, over all rows, up to which it takes longest to read the weights."""
-
-
-@dataclass(frozen=True)
-class LlamaSizes:
-    """Sizes of a stack.
-
-    Args:
-        width: of the stream.
-        layers: blocks.
-        heads: of queries.
-        groups: heads of keys and values.
-        hidden: width inside the MLPs.
-        eps: of the norms.
-        theta: base of the rotary positions.
-    """
-
-    width: int = 4096
-    layers: int = 32
-    heads: int = 32
-    groups: int = 32
-    hidden: int = 11008
-    eps: float = 1e-6
-    theta: float = 10000.0
-
-    @property
-    def size(self) -> int:
-        """Of a head."""
-        return self.width // self.heads
 
 
 class Cache(Protocol):
@@ -171,7 +143,7 @@ class Llama(nn.Module):
                 )
             from playloop.nn.fused.block import check_fused
 
-            check_fused(self, dtype)
+            check_fused(self.layers(), self.sizes, dtype)
         self.kernels = kernels
 
     def forward(
@@ -196,9 +168,11 @@ class Llama(nn.Module):
         """
         few = x.shape[0] * x.shape[1] <= FEW_TOKENS
         if self.kernels == "triton" and few and isinstance(cache, StaticCache) and places is not None:
-            from playloop.nn.fused.block import fused_llama
+            from playloop.nn.fused.block import fused_blocks
 
-            return fused_llama(self, x, rotary, bias, cache, places, wanted)
+            kept = list(zip(cache.keys, cache.values, strict=True))
+            x = fused_blocks(self.layers(), x, rotary, bias, kept, places)
+            return self.norm(x[:, -(wanted or x.shape[1]) :])
         for layer, block in enumerate(self.layers()):
             last = layer == self.sizes.layers - 1
             x = block(x, rotary, bias, _keeper(layer, cache, places), wanted if last else None)

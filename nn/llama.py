@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.nn.layers import Linear
+
+
+@dataclass(frozen=True)
+class LlamaSizes:
+    """Sizes of a stack.
+
+    Args:
+        width: of the stream.
+        layers: blocks.
+        heads: of queries.
+        groups: heads of keys and values.
+        hidden: width inside the MLPs.
+        eps: of the norms.
+        theta: base of the rotary positions.
+    """
+
+    width: int = 4096
+    layers: int = 32
+    heads: int = 32
+    groups: int = 32
+    hidden: int = 11008
+    eps: float = 1e-6
+    theta: float = 10000.0
+
+    @property
+    def size(self) -> int:
+        """Of a head."""
+        return self.width // self.heads
+
 
 Keep = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Puts keys and values into a cache and returns what lies there."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 
 
 @dataclass(frozen=True)

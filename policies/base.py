@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 
 
 class Policy(Protocol):

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from playloop.core.contract import Contract
 from playloop.core.files import check_pointer
 from playloop.core.scratch import staged
-from playloop.envs.contract import Contract
 from playloop.nn.archives import read_archive
 from playloop.nn.building import load_model
 from playloop.nn.folder import WEIGHTS, read_record, write_record

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.shards import read_header
 from playloop.policies.checkpoint import FILES, read_statistics

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
+from playloop.core.images import shrink
 from playloop.policies.diffusion import Decoded, DecoderConfig, decode, draw_noise
-from playloop.policies.images import shrink
 from playloop.policies.vla import VLA, Prompt
 from playloop.tokenizers.instructions import InstructionEncoder
 

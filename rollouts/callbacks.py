@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from playloop.envs.episode import Episode
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.segment import Segment
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
+from playloop.core.segment import Segment
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playloop.envs.episode import Episode
-from playloop.rollouts.differences import differences
-from playloop.rollouts.ledger import read_config
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.statistics import Pairs, mcnemar_exact, paired_difference
+from playloop.core.differences import differences
+from playloop.core.episode import Episode
+from playloop.core.ledger import read_config
+from playloop.core.results import EpisodeResult
+from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference
 from playloop.rollouts.store import read_results
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from playloop.agents.base import Agent, Plan
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult, Fault
 from playloop.envs.checks import BadAction, checked_plan
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.pending import Pending
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
-from playloop.rollouts.record import EpisodeResult, Fault
 from playloop.rollouts.worker import (
     RAISED,
     Answer,

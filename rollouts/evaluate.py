@@ -13,13 +13,14 @@ from typing_extensions import TypedDict
 
 from playloop.agents.base import Agent, Plan
 from playloop.agents.provenance import provenance_of
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.core.files import read_json, write_atomic, write_json
+from playloop.core.provenance import provenance
 from playloop.core.typed import read_typed
-from playloop.envs.contract import Contract, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.envs.base import PlayEnv
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
-from playloop.rollouts.provenance import provenance
 from playloop.rollouts.report import write_report
 from playloop.rollouts.report_images import png_bytes
 from playloop.rollouts.store import EpisodeStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 
 
 class Pending:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.results import BLAMED, EpisodeResult
+from playloop.core.segment import Segment
+from playloop.core.statistics import wilson
 from playloop.rollouts.callbacks import Callback
-from playloop.rollouts.record import BLAMED, EpisodeResult
-from playloop.rollouts.segment import Segment
-from playloop.rollouts.statistics import wilson
 
 PLAIN_INTERVAL = 15.0
 """Seconds between lines where the output is a file and not a terminal."""

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from playloop.core.episode import FRESH, Episode
 from playloop.core.files import write_atomic
-from playloop.envs.episode import FRESH, Episode
 from playloop.rollouts.report_images import filmstrip, jpeg_uri, png_uri
 from playloop.rollouts.report_page import PAGE, STYLE
 from playloop.rollouts.table import average_name, interval, percent, words

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from playloop.core.episode import Episode
+from playloop.core.ledger import Ledger, check_bound, read_config, read_lines
 from playloop.core.locks import FolderLock
+from playloop.core.results import EpisodeResult
 from playloop.envs.checks import plain
-from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback
-from playloop.rollouts.ledger import Ledger, check_bound, read_config, read_lines
-from playloop.rollouts.record import EpisodeResult
 
 EPISODES = "episodes.jsonl"
 

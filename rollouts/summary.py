@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.statistics import wilson
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
+from playloop.core.statistics import wilson
 
 
 def summarize(
@@ -25,7 +25,7 @@ def summarize(
         episodes: what was asked for, in order.
         names: the instruction of every task.
         contract: the environment's conventions and protocol.
-        averages: what the benchmark publishes of such results, see `rollouts.averages`.
+        averages: what the benchmark publishes of such results, see `core.averages`.
     """
     by_episode = {result.episode: result for result in results}
     found = [by_episode[episode] for episode in episodes if episode in by_episode]

@@ -10,10 +10,10 @@ from typing import Any
 import av
 import numpy as np
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
+from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Callback, Wants
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.segment import Segment
 
 OUTCOMES = ("success", "failure", "error")
 MIN_HEIGHT = 256

@@ -16,12 +16,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.results import Fault
+from playloop.core.segment import Segment
+from playloop.envs.base import PlayEnv
 from playloop.envs.checks import BadAction, BadOutcome, checked_observation, checked_plan, plain_info
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.envs.outcome import Outcome
 from playloop.rollouts.callbacks import Wants
-from playloop.rollouts.record import Fault
-from playloop.rollouts.segment import Segment
 
 RAISED = (Exception, SystemExit)
 """What other people's code may raise without ending the run: a library's `sys.exit` is an error, too."""

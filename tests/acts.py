@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from traces import wild
 
-from playloop.envs.contract import PlayEnv
-from playloop.envs.minecraft import place_of
+from playloop.core.minecraft import place_of
+from playloop.envs.base import PlayEnv
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from gymnasium.utils.env_checker import check_env as check_gymnasium
 from traces import Act, wild
 
 from playloop.agents.base import Agent
-from playloop.envs.contract import Contract, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
 from playloop.policies.base import Policy
 
 STEPS = 20

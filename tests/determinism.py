@@ -10,8 +10,8 @@ from multiprocessing import get_context
 import numpy as np
 from traces import Act, Trace, difference, record, repeat, row_difference, row_of, wild
 
-from playloop.envs.contract import PlayEnv
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
 
 LEAST = 5
 """Steps below which a comparison proves nothing, unless the episode's own horizon is shorter."""

@@ -11,7 +11,7 @@ from determinism import check_determinism, in_fresh_process
 from traces import record, wild
 
 from playloop.agents.random import RandomAgentConfig
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from playloop.envs.contract import Outcome, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 
 EVERY = 5
 """Steps from one picture to the next; the first and the last are always drawn."""

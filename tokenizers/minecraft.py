@@ -1,6 +1,6 @@
 """Minecraft actions as tokens: MineWorld's, VPT's, and a compact form for small world models.
 
-All take and give action vectors [..., 25] of `playloop.envs.minecraft`; what a form cannot express (two
+All take and give action vectors [..., 25] of `playloop.core.minecraft`; what a form cannot express (two
 opposite keys, the inventory key, the exact turn) is lost in `encode` and stays lost.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from playloop.envs.minecraft import ACTION_SIZE, place_of
+from playloop.core.minecraft import ACTION_SIZE, place_of
 from playloop.tokenizers.camera import FINE, MINEWORLD, VPT, CameraBins
 
 HOTBAR = tuple(f"hotbar.{number}" for number in range(1, 10))

@@ -69,20 +69,6 @@ def named_sets(data: str | Sequence[str]) -> list[str]:
     return paths
 
 
-def split_episodes(episodes: int, fraction: float, generator: np.random.Generator) -> np.ndarray:
-    """Which of the episodes are for validation, bool [episodes]; at least one if the fraction is not 0.
-
-    Raises:
-        ValueError: if nothing would be left to train on.
-    """
-    count = min(max(1, round(fraction * episodes)), episodes) if fraction > 0 else 0
-    if count == episodes:
-        raise ValueError(f"validation={fraction} of {episodes} episodes leaves none to train on; lower it.")
-    chosen = np.zeros(episodes, dtype=bool)
-    chosen[generator.permutation(episodes)[:count]] = True
-    return chosen
-
-
 def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Generator[Item, None, None]:
     """`make(step)` for each step, computed up to `ahead` steps early by a thread; errors are raised here."""
     ready: queue.Queue = queue.Queue(maxsize=ahead)

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from playloop.core.annotations import Fraction, Natural
-from playloop.demos.contracts import check_steps
+from playloop.core.contract import Contract
+from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
-from playloop.envs.contract import Contract
-from playloop.rollouts.provenance import git_commit, hardware, versions
-from playloop.training.data import Stacked, named_sets, split_episodes
+from playloop.demos.splits import held_out
+from playloop.demos.steps import check_steps
+from playloop.training.data import Stacked, named_sets
 from playloop.training.task import Share
 
 STARTS = 64
@@ -52,11 +53,6 @@ class FrameTaskConfig:
     def settings(self) -> dict[str, Any]:
         """See `TaskConfig`; a task's own configuration adds to it."""
         return {name: getattr(self, name) for name in ("start", "validation", "seed")}
-
-
-def held_out(episodes: int, share: float, seed: int) -> np.ndarray:
-    """Which episodes of a data set are for validation, bool [episodes]."""
-    return split_episodes(episodes, share, np.random.default_rng([seed, episodes]))
 
 
 class EpisodeData:

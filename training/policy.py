@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Fraction, Natural
+from playloop.core.contract import Contract
+from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
-from playloop.envs.contract import Contract
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.record import to_record
 from playloop.policies.vla import VLAConfig
-from playloop.rollouts.provenance import git_commit, hardware, versions
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
 from playloop.training.data import Stacked, named_sets

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from playloop.core.contract import Contract
 from playloop.demos.dataset import Demonstrations
-from playloop.envs.contract import Contract
-from playloop.training.data import split_episodes
+from playloop.demos.splits import split_episodes
 from playloop.training.task import Share
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from playloop.cli.config import make, plain
-from playloop.cli.fields import build
+from playloop.core.fields import build, make, plain
 from playloop.training.distributed import World, join_world, leave_world
 from playloop.training.task import Task, TaskConfig
 from playloop.training.threads import choose_threads

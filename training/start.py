@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.policies import checkpoint
 from playloop.policies.policy import VLAPolicy
 from playloop.tokenizers.instructions import InstructionEncoder

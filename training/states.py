@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from playloop.core.differences import differences
 from playloop.core.files import read_json, write_json
 from playloop.core.typed import read_typed
 from playloop.demos.arrays import FULL
 from playloop.nn.folder import file_hash
-from playloop.rollouts.differences import differences
 
 TENSORS, SCALARS, HASHES = "tensors.safetensors", "scalars.json", "sha256.json"
 

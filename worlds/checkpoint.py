@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.contract import Contract
 from playloop.core.files import read_json
+from playloop.core.images import resize
 from playloop.core.scratch import staged
-from playloop.demos.resize import resize
-from playloop.envs.contract import Contract
 from playloop.nn.building import load_model
 from playloop.nn.folder import (
     WEIGHTS,

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.envs.minecraft import action_vector
+from playloop.core.minecraft import action_vector
 from playloop.nn.archives import read_archive
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction, Natural
-from playloop.demos.resize import resize
-from playloop.envs.minecraft import MAX_TURN
+from playloop.core.images import resize
+from playloop.core.minecraft import MAX_TURN
 from playloop.nn.checks import check_types
 from playloop.nn.correlation import correlate
 from playloop.nn.layers import Conv2d, Linear, Residual

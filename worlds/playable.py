@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 

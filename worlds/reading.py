@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.contract import Contract
+from playloop.core.minecraft import ACTION_NAMES
 from playloop.core.typed import read_typed
-from playloop.envs.contract import Contract
-from playloop.envs.minecraft import ACTION_NAMES
 from playloop.nn.archives import read_archive
 from playloop.nn.folder import read_record
 from playloop.nn.record import read_part

@@ -17,11 +17,11 @@ from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move, Player, vector
 from playloop.agents.craft.walk import Walker
 from playloop.core.annotations import Count, Fraction
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.minecraft import ACTION_NAMES
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.tasks import Treechop
-from playloop.envs.episode import Episode
-from playloop.envs.minecraft import ACTION_NAMES
 
 NEAR = 1.9
 """Blocks from the tower at which a way to it ends."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.craft.paths import Cell
+from playloop.core.minecraft import ACTION_SIZE, place_of
 from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import WIDTH, Body, Keys, grid_at
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.inventory import HOTBAR
-from playloop.envs.minecraft import ACTION_SIZE, place_of
 
 MOUSE = 0.15
 """Degrees of the smallest turn, as in Minecraft at its usual sensitivity."""

@@ -12,8 +12,8 @@ from playloop.agents.google_robot.drawers import close_drawer, fill_drawer, open
 from playloop.agents.google_robot.motion import Progress, step_towards
 from playloop.agents.google_robot.picking import pick
 from playloop.core.annotations import Magnitude, Positive
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 
 FAMILY = "simpler_google_robot"
 STUCK, TIMID = 0.002, 0.3

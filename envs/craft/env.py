@@ -10,13 +10,15 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract, Outcome, PlayEnv
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.minecraft import ACTION_NAMES, action_space, place_of
+from playloop.envs.base import PlayEnv
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
 from playloop.envs.craft.tasks import TASKS, Task, new_game
 from playloop.envs.craft.view import draw_view
-from playloop.envs.episode import FRESH, Episode, choose_episodes
-from playloop.envs.minecraft import ACTION_NAMES, action_space, place_of
+from playloop.envs.outcome import Outcome
 
 SUITE = "craft"
 STATE_NAMES = (

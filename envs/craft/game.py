@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from playloop.core.minecraft import ACTION_SIZE, place_of
 from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.angles import ahead
 from playloop.envs.craft.blocks import ID
@@ -14,7 +15,6 @@ from playloop.envs.craft.body import HEIGHT, WIDTH, Body, Keys
 from playloop.envs.craft.drops import LIFETIME, Drop
 from playloop.envs.craft.inventory import HOTBAR, Inventory
 from playloop.envs.craft.items import FIRST_TOOL, drop_of, harvests, ticks_to_break
-from playloop.envs.minecraft import ACTION_SIZE, place_of
 
 AIR, WATER = ID["air"], ID["water"]
 PLACE_EVERY, BREAK_PAUSE, SWING = 4, 5, 6
@@ -75,7 +75,7 @@ class Game:
     picked_up: list[int] = field(default_factory=list)
 
     def tick(self, action: np.ndarray) -> None:
-        """A twentieth of a second under an action vector [25] of `playloop.envs.minecraft`."""
+        """A twentieth of a second under an action vector [25] of `playloop.core.minecraft`."""
         if action.shape != (ACTION_SIZE,):
             raise ValueError(f"expected an action vector [{ACTION_SIZE}], got {action.shape}")
         pressed = action > 0.5

@@ -10,11 +10,13 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode, choose_episodes
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.minecraft import ACTION_NAMES, action_space
+from playloop.envs.base import PlayEnv
 from playloop.envs.luanti.process import Display, Game, missing
 from playloop.envs.luanti.settings import game_settings
-from playloop.envs.minecraft import ACTION_NAMES, action_space
+from playloop.envs.outcome import Outcome
 
 SUITE = "luanti"
 TASKS = ["chop down the tree"]

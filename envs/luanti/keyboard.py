@@ -9,8 +9,8 @@ from Xlib import XK, X
 from Xlib.display import Display
 from Xlib.ext import xtest
 
+from playloop.core.minecraft import place_of
 from playloop.envs.luanti.settings import DEGREES_PER_PIXEL, KEYS
-from playloop.envs.minecraft import place_of
 
 MOUSE = {"attack": 1, "use": 3}
 """Button → mouse button."""

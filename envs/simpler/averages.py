@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
+from playloop.core.averages import Average, mean_of_means, rate_of
+from playloop.core.results import EpisodeResult
 from playloop.envs.simpler.fractal import protocol
-from playloop.rollouts.averages import Average, mean_of_means, rate_of
-from playloop.rollouts.record import EpisodeResult
 
 TITLES = {"fractal": "Visual Matching", "fractal_variants": "Variant Aggregation"}
 DRAWERS = ("open drawer", "close drawer")

@@ -10,8 +10,10 @@ import gymnasium as gym
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
+from playloop.core.robots.widowx import CAMERA, CAMERA_SIZE, STATE_NAMES
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
 from playloop.envs.simpler.overlay import composite
 from playloop.envs.simpler.shapes import box_around, corners_of, moved
@@ -19,11 +21,7 @@ from playloop.envs.simpler.shapes import box_around, corners_of, moved
 if TYPE_CHECKING:
     from playloop.envs.simpler.config import SimplerConfig
 
-CAMERA = "3rd_view_camera"
-CAMERA_SIZE = (480, 640)
 LAYOUTS = 24
-ACTION_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "gripper")
-STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "opening")
 FINGERS_SHUT, FINGERS_OPEN = 0.015, 0.037
 """Metres that each finger is away from the middle."""
 MOVED = 0.03
@@ -53,23 +51,6 @@ TASKS = (
     BridgeTask("PutEggplantInBasketScene-v1", "put eggplant into yellow basket", 120),
 )
 """In the order of the published tables."""
-
-
-def bridge_contract(success_rule: str, protocol: str) -> Contract:
-    """The conventions of every published Bridge policy, as SimplerEnv's WidowX takes them."""
-    return Contract(
-        family="simpler_widowx",
-        action="movement of the hand's target in the base frame, metres; its rotation about the base's axes, "
-        "axis times angle, radians; gripper +1 opens, -1 closes",
-        action_names=ACTION_NAMES,
-        control_hz=5.0,
-        cameras={CAMERA: CAMERA_SIZE},
-        image_convention="upright; robot and objects over a photograph of the real place",
-        state_names=STATE_NAMES,
-        success_rule=success_rule,
-        protocol=protocol,
-        partial=("grasped", "grasped_5_steps", "moved_correct", "moved_wrong"),
-    )
 
 
 class BridgeEnv(PlayEnv):

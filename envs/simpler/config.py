@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from playloop.core.annotations import Count
-from playloop.envs.contract import Contract, PlayEnv
-from playloop.envs.episode import Episode, choose_episodes
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode, choose_episodes
+from playloop.core.results import EpisodeResult
+from playloop.core.robots.google_robot import fractal_contract
+from playloop.core.robots.widowx import bridge_contract
+from playloop.envs.base import PlayEnv
 from playloop.envs.simpler import bridge
 from playloop.envs.simpler.averages import bridge_averages, fractal_averages
 from playloop.envs.simpler.fractal import looks, protocol
-from playloop.envs.simpler.fractal.env import SHADINGS, FractalEnv, fractal_contract
+from playloop.envs.simpler.fractal.env import SHADINGS, FractalEnv
 from playloop.envs.simpler.rules import RULES, Rule
-from playloop.rollouts.record import EpisodeResult
 
 SUITES = ("bridge", *protocol.SUITES)
 
@@ -107,7 +110,7 @@ class SimplerConfig:
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
-        declare = bridge.bridge_contract if self.suite == "bridge" else fractal_contract
+        declare = bridge_contract if self.suite == "bridge" else fractal_contract
         return declare(str(self.rule), self.deviations())
 
     def episodes(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.images import shrink
 from playloop.envs.findings import Finding, check_package, compare_scene, read_scene, reference, write_scene
 from playloop.envs.simpler import assets, vulkan
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.images import shrink
 
 TESTED = {"mani_skill": "3.0.1", "sapien": "3.0.3"}
 """Versions on which results depend; the constraints file installs them."""

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 import triton
 from torch import Tensor, nn
 
-from playloop.nn.decoder import Llama, StaticCache
 from playloop.nn.fused.attention import attend_packed
 from playloop.nn.fused.heads import place_heads
 from playloop.nn.fused.linear import linear_rows
-from playloop.nn.llama import LlamaBlock
+from playloop.nn.llama import LlamaBlock, LlamaSizes
 
 Weight = tuple[Tensor, Tensor | None]
 """A weight, and the scales of its outputs where it has eight bits."""
 
 
-def fused_llama(
-    llama: Llama,
+def fused_blocks(
+    blocks: Sequence[LlamaBlock],
     x: Tensor,
     rotary: tuple[Tensor, Tensor],
     bias: Tensor | None,
-    cache: StaticCache,
+    kept: Sequence[tuple[Tensor, Tensor]],
     places: Tensor,
-    wanted: int | None = None,
 ) -> Tensor:
-    """`Llama.forward` of few tokens, by Triton's kernels; arguments and result are the same."""
-    batch, asked, width = x.shape
-    rows = x.reshape(-1, width).contiguous()
+    """`Llama.forward` of few tokens up to its norm, by Triton's kernels: x [B, n, D] → [B, n, D].
+
+    Args:
+        blocks: of the stack.
+        x: tokens as vectors.
+        rotary: cosines and sines of their positions.
+        bias: added to the scores, as in `Llama.forward`.
+        kept: keys and values of every layer, each [B, K, S, E], written at `places`.
+        places: of the first tokens of x.
+    """
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
     rotary = rotary[0].contiguous(), rotary[1].contiguous()
     bias = None if bias is None else bias.to(x.dtype).contiguous()
     places = places.contiguous()
-    for layer, block in enumerate(llama.layers()):
-        pair = cache.keys[layer], cache.values[layer]
-        rows = _block(block, rows, (batch, asked), rotary, bias, pair, places)
-    return llama.norm(rows.view(batch, asked, width)[:, -(wanted or asked) :])
+    for block, pair in zip(blocks, kept, strict=True):
+        rows = _block(block, rows, (x.shape[0], x.shape[1]), rotary, bias, pair, places)
+    return rows.view(x.shape)
 
 
 def _block(
@@ -71,14 +77,13 @@ def _norm(norm: nn.RMSNorm) -> tuple[Tensor, float]:
     return norm.weight, norm.eps
 
 
-def check_fused(llama: Llama, dtype: torch.dtype) -> None:
+def check_fused(blocks: Sequence[LlamaBlock], sizes: LlamaSizes, dtype: torch.dtype) -> None:
     """Refuse a stack that the kernels cannot compute.
 
     Raises:
         ValueError: says why, and what to use instead.
     """
-    sizes = llama.sizes
-    device = next(llama.parameters()).device.type
+    device = next(blocks[0].parameters()).device.type
     reason = None
     if device != "cuda" and not triton.knobs.runtime.interpret:
         reason = f"there are none for {device}"
@@ -86,7 +91,7 @@ def check_fused(llama: Llama, dtype: torch.dtype) -> None:
         reason = f"heads of {sizes.size} numbers are no power of two from 16"
     elif sizes.width % 16 or sizes.hidden % 16:
         reason = f"widths {sizes.width} and {sizes.hidden} are no multiples of 16"
-    for block in llama.layers():
+    for block in blocks:
         for linear in (block.attention.project, block.attention.out, block.mlp.inner, block.mlp.outer):
             weight, scale = weight_of(linear)
             if scale is None and weight.dtype != dtype:

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from playloop.nn.decoder import LlamaSizes, Rotary
+from playloop.nn.decoder import Rotary
+from playloop.nn.llama import LlamaSizes
 
 Mode = Literal["causal", "full", "block"]
 MODES: tuple[Mode, ...] = get_args(Mode)

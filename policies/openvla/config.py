@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from playloop.nn.checks import check_types, described, fits
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.attention import Mode
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from playloop.envs.arm import CAMERAS, arm_contract
-from playloop.envs.contract import Contract
-from playloop.envs.libero import IMAGE_SIZE
-from playloop.envs.simpler.bridge import bridge_contract
-from playloop.envs.simpler.fractal.env import fractal_contract
+from playloop.core.contract import Contract
+from playloop.core.robots.google_robot import fractal_contract
+from playloop.core.robots.panda import CAMERAS, IMAGE_SIZE, arm_contract
+from playloop.core.robots.widowx import bridge_contract
+from playloop.policies.dialects import DIALECTS, RESIZE, dialect_contract
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
 from playloop.policies.openvla.prompt import BARE, QUESTION
@@ -30,7 +30,7 @@ class Family:
         images: how a camera's picture reaches the network.
         state: whether it is known how a checkpoint is given the robot's state.
         prompt: how a checkpoint that acts token by token is told what to do, name in `prompt.PROMPTS`.
-        resize: name in `agents.dialect.RESIZE`, of how pictures get their size before that; None: only
+        resize: name in `policies.dialects.RESIZE`, of how pictures get their size before that; None: only
             `images` resizes.
     """
 
@@ -64,8 +64,6 @@ class Family:
         Raises:
             ValueError: there is no such way, or nothing to choose.
         """
-        from playloop.agents.dialect import RESIZE  # agents build on policies
-
         if self.resize is None:
             raise ValueError(
                 f"resize={resize!r}: {self.name}'s pictures are resized by `images` alone; leave it out"
@@ -84,8 +82,6 @@ def libero_contract(images: int, resize: str | None = None) -> Contract:
 
 def _translated(dialect: str, robot: Callable[[str, str], Contract]) -> Callable[[int, str | None], Contract]:
     def contract(images: int, resize: str | None) -> Contract:
-        from playloop.agents.dialect import DIALECTS, dialect_contract  # agents build on policies
-
         if images != 1:
             raise ValueError(f"SimplerEnv has one camera, the checkpoint reads {images} pictures")
         return dialect_contract(DIALECTS[dialect], robot(ANY, ANY), (SIZE, SIZE), resize or "area")

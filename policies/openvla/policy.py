@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.nn.quantize import kind_of
 from playloop.policies.diffusion import Noise, draw_noise
 from playloop.policies.openvla.config import OpenVLAConfig

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.files import write_openvla

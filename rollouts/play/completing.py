@@ -18,14 +18,14 @@ from typing import Any
 import av
 import numpy as np
 
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.locks import FolderLock
-from playloop.demos.assemble import features_of, private_of, stored_columns
-from playloop.demos.trace import columns_of
+from playloop.core.segment import Segment
 from playloop.demos.writer import DatasetWriter
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
-from playloop.rollouts.segment import Segment
+from playloop.rollouts.recording.assemble import features_of, private_of, stored_columns
+from playloop.rollouts.recording.trace import columns_of
 
 PARTS, HEAD, ROWS, FILM = ".parts", "recording.json", "rows.jsonl", "film.mp4"
 

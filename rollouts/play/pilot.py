@@ -10,9 +10,9 @@ import numpy as np
 
 from playloop.agents.base import Agent
 from playloop.agents.person import Person
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.envs.checks import checked_plan
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
 from playloop.rollouts.play.stage import IMAGES
 
 

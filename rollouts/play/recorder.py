@@ -11,15 +11,15 @@ from typing import IO
 
 import numpy as np
 
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
 from playloop.core.files import write_json
 from playloop.core.locks import FolderLock
+from playloop.core.results import EpisodeResult
+from playloop.core.segment import Segment
 from playloop.demos.parts import PartWriter
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.play.completing import FILM, HEAD, PARTS, ROWS, Recorded, complete, part_name
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.segment import Segment
 from playloop.rollouts.video import side_by_side
 
 PURPOSE = "a recording of playloop play"

@@ -15,8 +15,9 @@ from typing import Any
 
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
 from playloop.core.terminal import speak_any_language
-from playloop.envs.episode import Episode
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.completing import Recorded
 from playloop.rollouts.play.decoding import load_frames
@@ -25,7 +26,6 @@ from playloop.rollouts.play.pictures import encode
 from playloop.rollouts.play.pilot import Pilot
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.stage import Moved, Part, Stage
-from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.worker import RAISED, told
 
 IDLE = 0.5

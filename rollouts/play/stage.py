@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from playloop.envs.contract import Contract
-from playloop.envs.episode import Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Wants
-from playloop.rollouts.segment import Segment
 from playloop.rollouts.worker import Begin, Begun, EnvConfig, Execute, Executed, Executor, Failed
 
 WANTS = Wants(frames=True)

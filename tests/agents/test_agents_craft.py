@@ -9,12 +9,12 @@ from conformance import check_agent
 from playloop.agents.craft.expert import CraftExpertConfig, task_of
 from playloop.agents.craft.paths import Ground, find_path, passage
 from playloop.agents.craft.player import FASTEST, MOUSE, QUICKENING, snapped
+from playloop.core.episode import Episode
+from playloop.core.minecraft import place_of
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.items import ITEM
 from playloop.envs.craft.tasks import TASKS
-from playloop.envs.episode import Episode
-from playloop.envs.minecraft import place_of
 from playloop.envs.toy import ToyReachConfig
 
 TASK = {task.name: number for number, task in enumerate(TASKS)}

@@ -9,10 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.dialect import ACTION_NAMES, DialectConfig, translate
-from playloop.envs.episode import Episode
+from playloop.agents.dialect import DialectConfig, translate
+from playloop.core.episode import Episode
 from playloop.envs.simpler.actions import Grip, Scaling
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.dialects import ACTION_NAMES
 from playloop.policies.resampling import area, fit_with_border, lanczos
 
 ROBOT = SimplerConfig().contract()

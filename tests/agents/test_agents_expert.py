@@ -7,8 +7,8 @@ import pytest
 
 from playloop.agents.expert import ExpertConfig, Progress, release_point, resume, travel_height
 from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
-from playloop.envs.contract import Contract
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.toy import ToyReachConfig
 

@@ -7,9 +7,9 @@ import pytest
 from conformance import check_agent
 
 from playloop.agents.explorer import GROUPS, HOTBAR_RATE, PITCH, TAPS, ExplorerConfig
+from playloop.core.episode import Episode
+from playloop.core.minecraft import BUTTONS, place_of
 from playloop.envs.craft.env import CraftConfig
-from playloop.envs.episode import Episode
-from playloop.envs.minecraft import BUTTONS, place_of
 from playloop.envs.toy import ToyReachConfig
 
 TICKS = 30_000

@@ -7,7 +7,7 @@ from simpler_assets import why_skip
 
 from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
 from playloop.agents.google_robot.picking import grasp_point, grasp_rotation, lean, resting_place
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK
 

@@ -11,7 +11,7 @@ from playloop.agents.expert import ExpertConfig
 from playloop.agents.handover import Handover, HandoverConfig
 from playloop.agents.policy import PolicyAgentConfig
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.driver import Driver

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from importlib import resources
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from openvla_tiny import TOWERS
 
 from playloop.agents.dialect import DialectAgent
 from playloop.agents.openvla import OpenVLAAgentConfig
 from playloop.agents.policy import PolicyAgent
 from playloop.cli.main import main
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.policies.openvla.hashes import folder_hash

@@ -7,8 +7,8 @@ import pytest
 
 from playloop.agents.keymaps import Held
 from playloop.agents.person import Person, PersonConfig
+from playloop.core.minecraft import action_dictionary, place_of
 from playloop.envs.craft.env import CraftConfig
-from playloop.envs.minecraft import action_dictionary, place_of
 from playloop.envs.robosuite import RobosuiteConfig
 from playloop.envs.toy import ToyReachConfig
 

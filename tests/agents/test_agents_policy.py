@@ -1,16 +1,12 @@
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
 
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig, blend
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.policies.checkpoint import save
 from playloop.tokenizers.instructions import NGramsConfig
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.dialect import DIALECTS, DialectAgent
+from playloop.agents.dialect import DialectAgent
 from playloop.agents.handover import Handover
 from playloop.agents.provenance import content_hash, named_files, provenance_of
 from playloop.agents.random import RandomAgentConfig
 from playloop.agents.replay import ReplayAgentConfig
 from playloop.envs.toy import ToyReachConfig
+from playloop.policies.dialects import DIALECTS
 from playloop.rollouts.evaluate import evaluate
 
 CONFIG = ToyReachConfig(tasks=1, inits=2, horizon=4)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from openvla_tiny import TOWERS
+from rich.console import Console
 
 from playloop.benchmarks import machine
 from playloop.benchmarks.decode import DecodeBenchConfig
@@ -23,7 +19,7 @@ from playloop.benchmarks.mineworld import MineWorldBenchConfig
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.openvla import OpenVLABenchConfig
 from playloop.cli.main import main
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import kind_of
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.worlds.mineworld.model import MineWorld

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from playloop.cli.config import check_devices, demand, load, make, plain
+from playloop.cli.config import check_devices, demand, load
+from playloop.core.fields import make, plain
 from playloop.envs.toy import ToyReachConfig
 
 TOY = ["env=toy", "agent=random"]

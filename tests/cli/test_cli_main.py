@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
-from playloop.envs.episode import Episode
-from playloop.rollouts.record import EpisodeResult
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore
 
 TOY = ["env=toy", "agent=random"]

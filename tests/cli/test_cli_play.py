@@ -16,7 +16,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import alone, session_config, url
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.world import WorldEnvConfig
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler

@@ -14,11 +14,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from playloop.cli import play, train
-from playloop.cli.config import apply, flat, group_options, load, make, plain
+from playloop.cli.config import apply, flat, group_options, load
 from playloop.cli.declared import check_settings, hint_of, holds_settings
 from playloop.cli.eval import MINEWORLD_SAMPLER
 from playloop.cli.main import main
 from playloop.cli.words import Word, is_setting, options
+from playloop.core.fields import make, plain
 from playloop.envs.toy import ToyFault, ToyReachConfig
 
 YAMLS = sorted(path.stem for path in Path(str(resources.files("playloop.configs"))).glob("*.yaml"))

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from altered_demos import DATA, EPISODES, change, reorder
 
-from playloop.demos.assemble import features_of, private_of
 from playloop.demos.beside import FOLDER, PRIVATE
 from playloop.demos.check import check_dataset
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.writer import DatasetWriter
 from playloop.envs.libero import LiberoConfig
+from playloop.rollouts.recording.assemble import features_of, private_of
 
 CONTRACT = LiberoConfig("libero_object").contract()
 BESIDE = DATA.replace("data/", f"{FOLDER}/")

@@ -13,7 +13,7 @@ from vpt_files import line, write_pair
 from playloop.demos.check import check_dataset
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
-from playloop.demos.vpt import VPTRecordings
+from playloop.demos.vpt.dataset import VPTRecordings
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from altered_demos import DATA, change, change_info, write_actions
 
+from playloop.core.minecraft import ACTION_NAMES, action_vector
 from playloop.demos.checked import read_rows
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import CorruptFile
 from playloop.demos.writer import DatasetWriter
-from playloop.envs.minecraft import ACTION_NAMES, action_vector
 
 PAIR, ONE = {"dtype": "float32", "shape": [2]}, {"dtype": "int64", "shape": [1]}
 

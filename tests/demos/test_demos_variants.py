@@ -22,7 +22,7 @@ from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.frames import FrameCache
 from playloop.demos.integrity import identify
 from playloop.demos.parts import encode_video
-from playloop.demos.vpt import CAMERA, VPTRecordings
+from playloop.demos.vpt.dataset import CAMERA, VPTRecordings
 
 ON_TIME = np.arange(24) * 50
 LATE = np.cumsum(np.random.default_rng(0).integers(40, 60, 24))

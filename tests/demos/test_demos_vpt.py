@@ -10,16 +10,15 @@ import pytest
 from numbered_demos import read_number, write
 from vpt_files import line, noise, write_pair
 
+from playloop.core.images import resize, shrink
+from playloop.core.minecraft import place_of
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
-from playloop.demos.resize import resize
-from playloop.demos.vpt import CAMERA, VPTRecordings, runs
-from playloop.demos.vpt_cursor import draw_cursor
-from playloop.envs.minecraft import place_of
+from playloop.demos.vpt.cursor import draw_cursor
+from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, runs
 from playloop.envs.minerl import MineRLConfig
-from playloop.policies.images import shrink
 
 YAW = place_of("camera.yaw")
 

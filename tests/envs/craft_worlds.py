@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from playloop.core.minecraft import action_vector
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import Body
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.items import ITEM
-from playloop.envs.minecraft import action_vector
 
 FLOOR = 4
 """Height on which the player stands, at (12.5, 12.5), looking south; the eye is in row 5."""

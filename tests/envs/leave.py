@@ -2,7 +2,7 @@
 
 import sys
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.robosuite import RobosuiteConfig
 

@@ -21,7 +21,7 @@ from simpler_assets import why_skip
 from traces import Act, wild
 
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, PICK
 
 FOLDER = Path(__file__).parents[2] / "configs" / "env"

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from craft_worlds import AHEAD, flat_game, press
 
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import action_vector
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.boxes import draw_box, span_of
 from playloop.envs.craft.drops import Drop
@@ -18,8 +20,6 @@ from playloop.envs.craft.pictures import STAGES, cracks, item_texture
 from playloop.envs.craft.render import render, view_plane
 from playloop.envs.craft.tasks import TASKS
 from playloop.envs.craft.view import draw_view
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.minecraft import action_vector
 
 NOTHING = action_vector({})
 TASK = {task.name: number for number, task in enumerate(TASKS)}

@@ -11,8 +11,8 @@ import pytest
 from one_task import OneLiberoTask
 from upstream_libero import CAMERAS, random_actions
 
-from playloop.envs.contract import Contract
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.contract import Contract
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import HORIZONS, LiberoConfig, load_states
 
 HERE = Path(__file__).parent

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from conformance import check_env
 
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import action_vector
 from playloop.envs.luanti.env import SUITE, LuantiConfig, LuantiEnv
 from playloop.envs.luanti.process import missing
-from playloop.envs.minecraft import action_vector
 
 real = pytest.mark.skipif(bool(missing()), reason=missing())
 SMALL = LuantiConfig(height=128, width=224)
@@ -217,7 +217,7 @@ def test_a_game_that_dies_is_an_error_with_its_log(env):
 @real
 def test_everything_dies_with_a_killed_parent():
     script = (
-        "import time\nfrom playloop.envs.episode import Episode\n"
+        "import time\nfrom playloop.core.episode import Episode\n"
         "from playloop.envs.luanti.env import LuantiConfig\n"
         "env = LuantiConfig(height=64, width=112).make()\nenv.begin(Episode('luanti', 0, 0))\n"
         "print(env._display.folder, flush=True)\ntime.sleep(600)\n"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conformance import check_env
 
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.minecraft import BUTTONS, action_space, action_vector, dictionary_space
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import BUTTONS, action_space, action_vector, dictionary_space
 from playloop.envs.minerl import (
     INSTALL,
     SUITE,

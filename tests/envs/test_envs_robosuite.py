@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.robosuite import HORIZONS, TASKS, RobosuiteConfig
 
 pytestmark = pytest.mark.skipif(

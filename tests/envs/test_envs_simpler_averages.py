@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
 from playloop.envs.simpler.averages import bridge_averages, fractal_averages
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal import protocol
 from playloop.envs.simpler.fractal.looks import meshes
-from playloop.rollouts.record import EpisodeResult
 from playloop.rollouts.summary import summarize
 
 

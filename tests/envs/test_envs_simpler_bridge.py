@@ -13,8 +13,9 @@ from playloop.agents.policy import PolicyAgentConfig
 from playloop.agents.random import RandomAgentConfig
 from playloop.agents.widowx import WidowXExpertConfig
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.simpler.bridge import CAMERA, TASKS
+from playloop.core.episode import FRESH, Episode
+from playloop.core.robots.widowx import CAMERA
+from playloop.envs.simpler.bridge import TASKS
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.rollouts.driver import Driver
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal import looks, protocol
 from playloop.envs.simpler.fractal.camera import resize

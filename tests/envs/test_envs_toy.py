@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 
 CONFIG = ToyReachConfig()

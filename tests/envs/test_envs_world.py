@@ -1,21 +1,15 @@
 """A world model behind the contract; `tests/worlds` makes the tiny one."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
-
 from acts import keys
 from conformance import check_agent, check_env
 
 from playloop.agents.explorer import ExplorerConfig
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.craft.env import CraftConfig
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.gl import choose_backend
 from playloop.envs.libero import ARM_NOISE, LiberoConfig, load_states
 

@@ -5,8 +5,8 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from playloop.nn import llama
-from playloop.nn.decoder import Llama, LlamaSizes, Recording, Rotary, StaticCache, put
-from playloop.nn.llama import attend_grouped
+from playloop.nn.decoder import Llama, Recording, Rotary, StaticCache, put
+from playloop.nn.llama import LlamaSizes, attend_grouped
 from playloop.nn.slots import check_shapes, llama_slots, place, published
 
 SIZES = LlamaSizes(width=48, layers=3, heads=6, groups=2, hidden=80, eps=1e-5, theta=10000.0)

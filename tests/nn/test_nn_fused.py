@@ -13,10 +13,11 @@ pytest.importorskip("triton", reason="Triton is not installed; it comes with PyT
 
 from fused_compile import KERNELS
 
-from playloop.nn.decoder import Llama, LlamaSizes, Rotary, StaticCache
+from playloop.nn.decoder import Llama, Rotary, StaticCache
 from playloop.nn.fused.attention import attend_packed
 from playloop.nn.fused.draw import draw_tokens
 from playloop.nn.fused.linear import linear_rows
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import quantize, rows_to_int8
 from playloop.nn.sampling import inverse_cdf
 from playloop.worlds.decode import SamplerConfig, kept

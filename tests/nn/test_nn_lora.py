@@ -19,8 +19,9 @@ from playloop.nn.adapter import (
     write_adapter,
 )
 from playloop.nn.adapter_settings import PLAIN
-from playloop.nn.decoder import Llama, LlamaSizes, Rotary
+from playloop.nn.decoder import Llama, Rotary
 from playloop.nn.layers import Conv2d, Linear
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.lora import LoRAConfig, LoRALinear, adapt, adapters, merge, without_adapters
 from playloop.nn.slots import Slot, llama_slots, place
 

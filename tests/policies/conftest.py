@@ -1,11 +1,7 @@
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`, which is shared here and with the agents' tests
 from openvla_tiny import write
 
 # Tiny tensors gain nothing from a second thread, and lose much where the cores are shared.

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 from playloop.policies.openvla.config import OPENVLA_7B, OpenVLAConfig, network_fields, network_record
 from playloop.policies.openvla.names import (
     language_slots,

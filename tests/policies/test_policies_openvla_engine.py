@@ -11,7 +11,7 @@ import torch
 from no_host import NoExchange, NoHost, without_host
 from openvla_tiny import inputs_of, model_of
 
-from playloop.nn.decoder import LlamaSizes
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import quantize
 from playloop.policies.diffusion import RELEASED, Noise, draw_noise
 from playloop.policies.openvla.decoders import DecodingConfig, block_pass, decode_chunk, reused_pass

@@ -12,9 +12,9 @@ from conformance import check_policy
 from openvla_tiny import TOWERS
 from tokenizers import Tokenizer
 
-from playloop.agents.dialect import DIALECTS, dialect_contract
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.dialects import DIALECTS, dialect_contract
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.openvla.decoders import DecodingConfig, decode_chunk
 from playloop.policies.openvla.engine import encode

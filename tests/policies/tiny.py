@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from playloop.envs.contract import Contract
+from playloop.core.contract import Contract
 from playloop.policies.vla import CameraConfig, VLAConfig
 from playloop.tokenizers.normalizer import compute_statistics
 

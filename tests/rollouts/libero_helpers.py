@@ -2,13 +2,9 @@
 
 import os
 import signal
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "policies"))
 from tiny import tiny_config, tiny_statistics
 from toy_helpers import Memory
 

@@ -17,7 +17,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from playloop.agents.base import Plan
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 from playloop.rollouts.play.guard import Guard
 from playloop.rollouts.play.messages import unpack

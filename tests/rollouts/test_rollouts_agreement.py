@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
 from playloop.envs.simpler.published import REAL, SIMULATED
 from playloop.rollouts.agreement import (
     agreement,
@@ -14,7 +15,6 @@ from playloop.rollouts.agreement import (
     rank_violation,
     simulated_rates,
 )
-from playloop.rollouts.record import EpisodeResult
 
 PUBLISHED = {
     "pick_coke_can": (0.031, 0.975),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
+from playloop.core.results import EpisodeResult
+from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Wants
 from playloop.rollouts.pending import Pending
 from playloop.rollouts.progress import ProgressBar
-from playloop.rollouts.record import EpisodeResult
-from playloop.rollouts.segment import Segment
 from playloop.rollouts.video import VideoRecorder, choose_videos, side_by_side
 
 EPISODES = [Episode("s", task, init) for task in range(2) for init in range(3)]

@@ -21,10 +21,10 @@ from PIL import Image
 from rich.console import Console
 from toy_helpers import SeekAgent
 
+from playloop.core.statistics import wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
-from playloop.rollouts.statistics import wilson
 from playloop.rollouts.store import read_results
 
 HERE = Path(__file__).parent

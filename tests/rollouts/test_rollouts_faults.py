@@ -15,8 +15,8 @@ from toy_helpers import Memory, SeekAgent, equal
 
 from playloop.agents.base import Plan
 from playloop.envs.checks import BadAction, BadOutcome
-from playloop.envs.contract import Outcome
 from playloop.envs.craft.env import CraftConfig
+from playloop.envs.outcome import Outcome
 from playloop.envs.toy import ToyReach, ToyReachConfig
 from playloop.rollouts.driver import Driver
 

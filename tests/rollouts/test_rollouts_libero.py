@@ -8,7 +8,7 @@ import pytest
 from libero_helpers import CAMERAS, Assassin, Swing, small, tiny_policy_agent
 from toy_helpers import Memory, equal
 
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.envs.gl import Renderer
 from playloop.rollouts.driver import Driver
 from playloop.rollouts.video import VideoRecorder

@@ -13,8 +13,8 @@ from play_helpers import Client, playing, request, run
 
 from playloop.benchmarks.play import served
 from playloop.cli.main import main
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnv, WorldEnvConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.mineworld.synthetic import write_synthetic

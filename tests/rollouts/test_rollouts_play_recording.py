@@ -17,13 +17,13 @@ import pytest
 from play_helpers import TOY, children, playing, run, serving, toy_session
 
 from playloop.cli.play import clean_up
+from playloop.core.episode import FRESH, Episode
 from playloop.core.locks import FolderLock
+from playloop.core.segment import Segment
 from playloop.demos.dataset import Demonstrations
-from playloop.envs.episode import FRESH, Episode
 from playloop.envs.toy import SUITE
 from playloop.rollouts.play.completing import PARTS, ROWS, Recorded, complete_all, unfinished
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
-from playloop.rollouts.segment import Segment
 
 CONTRACT = TOY.contract()
 STEPS = 30

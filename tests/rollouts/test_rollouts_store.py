@@ -8,10 +8,10 @@ import os
 import numpy as np
 import pytest
 
+from playloop.core.differences import differences
+from playloop.core.episode import FRESH, Episode
 from playloop.core.locks import FolderLock
-from playloop.envs.episode import FRESH, Episode
-from playloop.rollouts.differences import differences
-from playloop.rollouts.record import EpisodeResult
+from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore, read_results
 
 EPISODES = [Episode("suite", 0, 1, 7), Episode("suite", 1, FRESH, 7)]

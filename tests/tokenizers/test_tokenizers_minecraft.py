@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.tokenizers.camera import FINE, MINEWORLD, MINEWORLD_COMPAT, VPT, CameraBins
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions, VPTActions, clean_conflicts
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
 from playloop.demos.parts import encode_video
 from playloop.demos.writer import DatasetWriter
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.craft.render import render
 from playloop.envs.craft.terrain import generate, height_map
-from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
 from playloop.training.inverse import InverseTaskConfig
 from playloop.worlds.inverse import InverseConfig
 

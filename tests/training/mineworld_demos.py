@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from playloop.cli.config import load
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
 from playloop.demos.parts import encode_video
-from playloop.demos.record import record
 from playloop.demos.writer import DatasetWriter
 from playloop.envs.craft.env import CraftConfig
-from playloop.envs.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
+from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.recording.record import record
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.synthetic import write_synthetic
 
@@ -58,7 +59,7 @@ def write_lamp(root: Path, episodes: int = 8, rows: int = 10, seed: int = 0) -> 
 def write_base(folder: Path) -> Path:
     """A MineWorld with weights from a seed, as `playloop convert` leaves it."""
     source = write_synthetic(folder.parent / f"{folder.name}-release")
-    convert(source, folder, ConvertConfig(rows=2, columns=4, frames=2, dtype="keep"))
+    convert(source, folder, ConvertConfig(rows=2, columns=4, frames=2, dtype="keep"), read_starts)
     return folder
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from playloop.core.robots.panda import arm_contract
 from playloop.demos.parts import encode_video
 from playloop.demos.writer import DatasetWriter
-from playloop.envs.arm import arm_contract
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.synthetic import write_synthetic
-from playloop.training.openvla import OpenVLATaskConfig
-from playloop.training.openvla_model import AdapterConfig
-from playloop.training.openvla_objectives import ObjectiveConfig
+from playloop.training.openvla.model import AdapterConfig
+from playloop.training.openvla.objectives import ObjectiveConfig
+from playloop.training.openvla.task import OpenVLATaskConfig
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 CONTRACT = arm_contract("libero", 256, "success", "standard")

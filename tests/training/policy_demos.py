@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from playloop.core.contract import Contract
 from playloop.demos.parts import encode_video
 from playloop.demos.writer import DatasetWriter
-from playloop.envs.contract import Contract
 from playloop.policies.augment import Augmentation
 from playloop.policies.vla import CameraConfig, VLAConfig
 from playloop.tokenizers.instructions import NGramsConfig

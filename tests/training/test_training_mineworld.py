@@ -20,18 +20,18 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.inspect import describe
 from playloop.cli.main import main
 from playloop.cli.train import run
+from playloop.core.episode import Episode
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
-from playloop.envs.episode import Episode
 from playloop.envs.world import WorldEnvConfig
-from playloop.training import mineworld_frames
-from playloop.training.mineworld import MineWorldTaskConfig
+from playloop.training.mineworld.task import MineWorldTaskConfig
+from playloop.training.mineworld.task import frames as mineworld_frames
 from playloop.training.sharding import is_sliced, recompute_blocks, shard_model, whole
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_playable
 from playloop.worlds.mineworld.folder import load_mineworld
+from playloop.worlds.mineworld.images import resize_linear
 from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
-from playloop.worlds.mineworld.starts import resize_linear
 
 
 def train(*settings: str) -> None:

@@ -24,7 +24,7 @@ from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.names import adapted_unused
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.statistics import read_statistics
-from playloop.training.openvla_model import TARGETS, AdapterConfig, adapted_slots
+from playloop.training.openvla.model import TARGETS, AdapterConfig, adapted_slots
 from playloop.training.task import Share
 
 

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from playloop.cli.config import load
 from playloop.cli.main import main
-from playloop.training import openvla, run
-from playloop.training.openvla_checks import checkpoint_identity, sampled_hash
-from playloop.training.openvla_images import TrainingImages
-from playloop.training.openvla_model import AdapterConfig
-from playloop.training.openvla_objectives import ObjectiveConfig
+from playloop.training import run
+from playloop.training.openvla import task as openvla
+from playloop.training.openvla.checks import checkpoint_identity, sampled_hash
+from playloop.training.openvla.images import TrainingImages
+from playloop.training.openvla.model import AdapterConfig
+from playloop.training.openvla.objectives import ObjectiveConfig
 
 FROZEN = AdapterConfig(rank=4, heads=False)
 

@@ -17,14 +17,14 @@ from test_training_trainer import lines
 from playloop.agents.openvla import OpenVLAAgentConfig
 from playloop.cli.arguments import Arguments
 from playloop.cli.train import run
-from playloop.envs.episode import Episode
+from playloop.core.episode import Episode
 from playloop.nn.adapter import write_adapter
 from playloop.nn.lora import merge
 from playloop.nn.manifest import MANIFEST, write_manifest
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.open import open_policy
-from playloop.training.openvla_model import AdapterConfig
-from playloop.training.openvla_objectives import predictors
+from playloop.training.openvla.model import AdapterConfig
+from playloop.training.openvla.objectives import predictors
 
 FILE = "vision_backbone--latest_checkpoint.pt"
 

@@ -11,7 +11,7 @@ from policy_demos import write_demos
 
 from playloop.demos.dataset import Demonstrations
 from playloop.policies.openvla.images import EvaluationImages, centre_crop
-from playloop.training.openvla_images import TrainingImages, centred, crop, prepared_frames, to_hsv, to_rgb
+from playloop.training.openvla.images import TrainingImages, centred, crop, prepared_frames, to_hsv, to_rgb
 
 
 def pictures(count: int = 2, side: int = 12) -> torch.Tensor:

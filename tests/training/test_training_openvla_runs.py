@@ -21,7 +21,7 @@ from playloop.nn.lora import merge
 from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import read_shards, read_tensors
 from playloop.policies.openvla.open import open_policy
-from playloop.training.openvla_model import AdapterConfig
+from playloop.training.openvla.model import AdapterConfig
 
 
 @pytest.fixture(scope="module")

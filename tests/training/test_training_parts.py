@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from playloop.training.data import Stacked, named_sets, prefetch, split_episodes
+from playloop.demos.splits import split_episodes
+from playloop.training.data import Stacked, named_sets, prefetch
 from playloop.training.ema import MovingAverage
 from playloop.training.metrics import Averages, MetricLog, read_metrics
 from playloop.training.schedule import learning_rate

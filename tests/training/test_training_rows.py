@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from playloop.demos.contracts import check_steps
 from playloop.demos.dataset import Demonstrations
-from playloop.demos.vpt import vpt_contract
+from playloop.demos.steps import check_steps
+from playloop.demos.vpt.dataset import vpt_contract
 from playloop.demos.writer import DatasetWriter
 from playloop.envs.libero import LiberoConfig
-from playloop.training.openvla_data import matching_family
+from playloop.training.openvla.data import matching_family
 
 
 @pytest.mark.parametrize(("shut", "opened", "good"), [(1, -1, True), (1, 0, False), (0.96, 0.02, False)])

@@ -1,17 +1,15 @@
 """Record, train a tokenizer, train a world model, step into it: the commands of a user, in small."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny_world import HELD_OUT, SIZE, TOKENIZER, WORLD, train_tokenizer, train_world
 
+from playloop.core.minecraft import ACTION_NAMES
 from playloop.demos.dataset import Demonstrations
-from playloop.envs.minecraft import ACTION_NAMES
-from playloop.training.frames import held_out
+from playloop.demos.splits import held_out
 from playloop.training.metrics import read_metrics
 from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract, save_tokenizer
 from playloop.worlds.decode import SamplerConfig
@@ -24,8 +22,8 @@ def test_recorded_frames_are_the_games_own(chain):
     assert data.features["observation.images.pov"]["shape"] == [*SIZE, 3]
     assert data.column("action").shape == (data.length, 25) and len(data.episodes) == 4
     assert data.contract.action_names == ACTION_NAMES
+    from playloop.core.episode import Episode
     from playloop.envs.craft.env import CraftConfig
-    from playloop.envs.episode import Episode
 
     env = CraftConfig(size=SIZE, horizon=24).make()
     env.begin(Episode.from_json(data.playloop["episodes"][1]))
@@ -150,7 +148,6 @@ def test_both_back_ends_imagine_and_repeat(chain):
 
 
 def test_vpt_recordings_take_the_same_way_into_an_environment(tmp_path):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "demos"))
     from conformance import check_contract
     from vpt_files import line, noise, write_pair
 

@@ -11,6 +11,7 @@ from rewriting import change_record, unbind
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
 from playloop.nn.manifest import write_manifest
+from playloop.rollouts.play.beginnings import read_starts
 from playloop.worlds.checkpoint import load_inverse, load_playable, load_tokenizer
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import load_vq
@@ -27,7 +28,7 @@ def bound(tmp_path_factory):
     """A folder of each kind."""
     root = tmp_path_factory.mktemp("fields")
     settings = ConvertConfig(rows=2, columns=4, frames=2)
-    convert(write_synthetic(root / "release"), root / "mineworld", settings)
+    convert(write_synthetic(root / "release"), root / "mineworld", settings, read_starts)
     shutil.copytree(find_checkpoint("craft"), root / "craft")
     shutil.copytree(find_checkpoint("craft-inverse"), root / "inverse")
     return root

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.tokenizers.camera import VPT
 from playloop.tokenizers.minecraft import choose
 from playloop.worlds.following import (

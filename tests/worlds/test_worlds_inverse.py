@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from playloop.envs.minecraft import ACTION_SIZE
+from playloop.core.minecraft import ACTION_SIZE
 from playloop.nn.manifest import write_manifest
 from playloop.tokenizers.camera import VPT
 from playloop.worlds.checkpoint import load_inverse, save_inverse

@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
-from playloop.envs.minecraft import action_vector
+from playloop.core.minecraft import action_vector
 from playloop.nn.folder import write_record
 from playloop.nn.pickles import read_pickle
 from playloop.nn.slots import place, published
+from playloop.rollouts.play.beginnings import read_starts
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
@@ -78,7 +79,7 @@ def test_a_checkpoint_becomes_a_folder_with_the_same_numbers(source, tmp_path, c
 @pytest.mark.parametrize(("kept", "wanted"), [("float16", torch.float16), ("keep", torch.bfloat16)])
 def test_the_precision_on_disk_is_chosen(tmp_path, kept, wanted):
     source = write_synthetic(tmp_path / "release", dtype=torch.bfloat16)
-    convert(source, tmp_path / "out", replace(SETTINGS, dtype=kept))
+    convert(source, tmp_path / "out", replace(SETTINGS, dtype=kept), read_starts)
     for part in (tmp_path / "out", tmp_path / "out" / "tokenizer"):
         assert {value.dtype for value in load_file(part / "model.safetensors").values()} == {wanted}
     world = load_mineworld(tmp_path / "out", dtype=torch.bfloat16)
@@ -146,7 +147,7 @@ def test_sizes_that_the_name_alone_could_tell_are_not_guessed(tmp_path):
 
 def test_published_weights_get_the_ids_that_they_know(source, tmp_path):
     """The release loses turns under two degrees: its weights have never seen another id for them."""
-    convert(source, tmp_path / "out", SETTINGS)
+    convert(source, tmp_path / "out", SETTINGS, read_starts)
     record = json.loads((tmp_path / "out/config.json").read_text())
     asked = [action_vector({"camera": (0.0, turn)}) for turn in (1.95, 0.0, 2.0)]
     released = load_mineworld(tmp_path / "out")
@@ -307,38 +308,38 @@ def test_what_lies_there_instead_is_said(copied, tmp_path):
         read_published(find_checkpoint("craft"))
     (tmp_path / "scene.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"starts=.*scene\.png: the file is no image or clip"):
-        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")))
+        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")), read_starts)
     for name in ("scene.png", "other.ckpt"):
         (tmp_path / name).write_text(POINTER)
     with pytest.raises(ValueError, match=r"scene\.png is a Git LFS pointer"):
-        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")))
+        convert(copied, tmp_path / "out", replace(SETTINGS, starts=str(tmp_path / "scene.png")), read_starts)
     with pytest.raises(ValueError, match=r"other\.ckpt is a Git LFS pointer"):
-        convert(tmp_path / "other.ckpt", tmp_path / "out", SETTINGS)
+        convert(tmp_path / "other.ckpt", tmp_path / "out", SETTINGS, read_starts)
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
 def test_numbers_that_float16_cannot_hold_are_refused(copied, tmp_path):
     rewrite(copied, lambda state: state["transformer.model.norm.weight"].fill_(1e6))
     with pytest.raises(ValueError, match=r"norm\.weight holds a number.*dtype=keep"):
-        convert(copied, tmp_path / "out", SETTINGS)
+        convert(copied, tmp_path / "out", SETTINGS, read_starts)
     assert not (tmp_path / "out").exists()
-    convert(copied, tmp_path / "out", replace(SETTINGS, dtype="keep"))
+    convert(copied, tmp_path / "out", replace(SETTINGS, dtype="keep"), read_starts)
 
 
 def test_a_damaged_folder_is_refused(source, tmp_path):
     out = tmp_path / "out"
-    convert(source, out, SETTINGS)
+    convert(source, out, SETTINGS, read_starts)
     weights = out / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
     with pytest.raises(ValueError, match=r"is not the file that config\.json names"):
         load_mineworld(out)
-    convert(source, out, SETTINGS)
+    convert(source, out, SETTINGS, read_starts)
     (out / "starts.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"starts\.npz missing"):
         load_mineworld(out)
-    convert(source, out, SETTINGS)
+    convert(source, out, SETTINGS, read_starts)
     change_record(out, lambda record: record["model"].update(layers=1))
     with pytest.raises(ValueError, match="do not fit the configuration"):
         load_mineworld(out)
@@ -346,7 +347,7 @@ def test_a_damaged_folder_is_refused(source, tmp_path):
 
 def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    convert(source, out, SETTINGS)
+    convert(source, out, SETTINGS, read_starts)
     lines = dict(describe(out))
     assert lines["kind"] == "MineWorld, ready to play" and lines["made of"] == source.name
     assert lines["frame"] == "32 x 64 pixels, 2 x 4 tokens" and lines["beginnings"] == "1 of 1 frames"

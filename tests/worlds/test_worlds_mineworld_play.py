@@ -19,8 +19,8 @@ from rewriting import change_record
 
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
-from playloop.envs.episode import FRESH, Episode
-from playloop.envs.minecraft import ACTION_SIZE, action_vector
+from playloop.core.episode import FRESH, Episode
+from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.nn.record import to_record
 from playloop.rollouts.play.stage import Part, Stage

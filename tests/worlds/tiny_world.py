@@ -1,7 +1,7 @@
 """A recording of the voxel world, a tokenizer and a world model, all tiny, made in seconds."""
 
 from playloop.cli.config import load
-from playloop.demos.record import record
+from playloop.rollouts.recording.record import record
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.run import train as run_training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +11,23 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count
-from playloop.envs.minecraft import ACTION_SIZE
+from playloop.core.minecraft import ACTION_SIZE
 from playloop.nn.folder import file_hash
 from playloop.nn.slots import Slot, place
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.mineworld.files import Published, read_published
 from playloop.worlds.mineworld.folder import save_published
-from playloop.worlds.mineworld.starts import read_starts, resize_linear
+from playloop.worlds.mineworld.images import resize_linear
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "keep": None}
 """Names of the types that weights can be kept in."""
 GREY = 127
 FRAMES = 8
 """Of a beginning, where nothing else is stated and the context holds more."""
+
+ReadStarts = Callable[[Path, int], tuple[np.ndarray, np.ndarray]]
+"""A file, and frames of a beginning where the actions between them are known (else one) → uint8
+[S, T, H, W, 3] and the actions between the frames, float32 [S, T - 1, 25]."""
 
 
 @dataclass
@@ -77,13 +82,20 @@ class ConvertConfig:
         return frames
 
 
-def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, command: str = "") -> Published:
+def convert(
+    source: str | Path,
+    folder: str | Path,
+    settings: ConvertConfig,
+    read_starts: ReadStarts,
+    command: str = "",
+) -> Published:
     """Make a Playloop folder of a published MineWorld.
 
     Args:
         source: see `read_published`.
         folder: to write.
         settings: what to make of it.
+        read_starts: gives the beginnings in the file `settings.starts`.
         command: the command line, for the record.
 
     Raises:
@@ -92,7 +104,7 @@ def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, com
     """
     settings.check()
     published = read_published(source, settings.config, settings.rows, settings.columns)
-    starts = _starts(published, settings, settings.frames_in(published.config.context))
+    starts = _starts(published, settings, read_starts)
     record = {
         "command": command,
         "source": published.path.name,
@@ -104,8 +116,9 @@ def convert(source: str | Path, folder: str | Path, settings: ConvertConfig, com
     return published
 
 
-def _starts(published: Published, settings: ConvertConfig, frames: int) -> tuple[Tensor, Tensor]:
-    """Tokens [S, T, N] and actions [S, T - 1, A] of the beginnings; `frames` long where actions are known."""
+def _starts(published: Published, settings: ConvertConfig, read_starts: ReadStarts) -> tuple[Tensor, Tensor]:
+    """Tokens [S, T, N] and actions [S, T - 1, A] of the beginnings."""
+    frames = settings.frames_in(published.config.context)
     size = published.tokenizer.height, published.tokenizer.width
     if settings.starts is None:
         images = np.full((1, 1, *size, 3), GREY, np.uint8)

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from playloop.core.contract import Contract
+from playloop.core.minecraft import ACTION_NAMES
 from playloop.core.scratch import staged
-from playloop.envs.contract import Contract
-from playloop.envs.minecraft import ACTION_NAMES
 from playloop.nn.building import build_outline
 from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, write_record
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
@@ -33,9 +33,9 @@ from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.golden import GOLDEN, of_mineworld, of_vq, verify_golden, write_golden
 from playloop.worlds.mineworld.files import Published
+from playloop.worlds.mineworld.images import resize_linear
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.sampler import DIAGONAL, MineWorldSampler, Order
-from playloop.worlds.mineworld.starts import resize_linear
 from playloop.worlds.model import MOST_POSITIONS
 from playloop.worlds.playable import Playable
 from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts, require

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Count
 from playloop.nn.checks import check_types
-from playloop.nn.decoder import Cache, Llama, LlamaSizes, Recording, Rotary
+from playloop.nn.decoder import Cache, Llama, Recording, Rotary
 from playloop.nn.layers import Linear
+from playloop.nn.llama import LlamaSizes
 from playloop.nn.slots import Slot, llama_slots
 from playloop.tokenizers.camera import MINEWORLD, MINEWORLD_COMPAT
 from playloop.tokenizers.minecraft import MineWorldActions

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from playloop.core.robots.google_robot import CAMERA_SIZE
 from playloop.envs.simpler.fractal.robot import CAMERA
 from playloop.envs.simpler.fractal.scene import Kitchen
 from playloop.envs.simpler.overlay import composite, read_photograph
 
-WIDTH, HEIGHT = 640, 512
+HEIGHT, WIDTH = CAMERA_SIZE
 FOCAL, CENTRE = 425.0, (320.0, 256.0)
 FORWARD = (0.5, 0.5, -0.5, 0.5)
 """From the camera link's axes (x right, y down) to SAPIEN's (x forward, z up)."""

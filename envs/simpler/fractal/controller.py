@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from playloop.core.robots.google_robot import CONTROL_HZ
 from playloop.envs.simpler.fractal.planner import Limits, Path, plan
 from playloop.envs.simpler.fractal.robot import Robot
 
-CONTROL_HZ, SIMULATION_HZ = 3, 513
+SIMULATION_HZ = 513
 SUBSTEPS = SIMULATION_HZ // CONTROL_HZ
 TIMESTEP = 1.0 / SIMULATION_HZ
 ARM_LIMITS = Limits(1.5, 2.0, 50.0)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.episode import Episode
+from playloop.core.robots.google_robot import CAMERA, CAMERA_SIZE, CONTROL_HZ, STATE_NAMES
 from playloop.envs.arm import axis_angle
-from playloop.envs.contract import Contract, Outcome, PlayEnv
-from playloop.envs.episode import Episode
+from playloop.envs.base import PlayEnv
+from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets
 from playloop.envs.simpler.fractal import looks, protocol, snapshots
 from playloop.envs.simpler.fractal.apple import PlaceApple
-from playloop.envs.simpler.fractal.camera import HEIGHT, WIDTH, Camera
+from playloop.envs.simpler.fractal.camera import Camera
 from playloop.envs.simpler.fractal.coke import PickCokeCan
-from playloop.envs.simpler.fractal.controller import CONTROL_HZ, SUBSTEPS, Controller
+from playloop.envs.simpler.fractal.controller import SUBSTEPS, Controller
 from playloop.envs.simpler.fractal.drawer import Drawer
 from playloop.envs.simpler.fractal.near import MoveNear
 from playloop.envs.simpler.fractal.scene import Kitchen
@@ -26,31 +28,10 @@ from playloop.envs.simpler.vulkan import choose_driver, render_device
 if TYPE_CHECKING:
     from playloop.envs.simpler.config import SimplerConfig
 
-CAMERA = "overhead_camera"
-ACTION_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "gripper")
-STATE_NAMES = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z", "gripper_opening")
 TASKS: tuple[type[Task], ...] = (PickCokeCan, MoveNear, Drawer, Drawer, PlaceApple)
 SHADINGS = ("auto", "fast", "traced")
-PARTIAL = ("grasped", "grasped_5_steps", "moved_correct", "moved_wrong")
 REACH, TURN = 0.1, np.pi / 2
 """Bounds of the action space, metres and radians a step: what is sensible, nothing is clipped to them."""
-
-
-def fractal_contract(success_rule: str, protocol_name: str) -> Contract:
-    """The conventions of SimplerEnv's Google robot."""
-    return Contract(
-        family="simpler_google_robot",
-        action="hand's movement along the base's axes in metres and its rotation vector about them in "
-        "radians, from where it is; gripper relative, +1 closes, -1 opens, 0 goes on",
-        action_names=ACTION_NAMES,
-        control_hz=float(CONTROL_HZ),
-        cameras={CAMERA: (HEIGHT, WIDTH)},
-        image_convention="upright; robot and objects over a photograph of the real place, or all simulated",
-        state_names=STATE_NAMES,
-        success_rule=success_rule,
-        protocol=protocol_name,
-        partial=PARTIAL,
-    )
 
 
 class FractalEnv(PlayEnv):
@@ -74,7 +55,7 @@ class FractalEnv(PlayEnv):
         self.horizon = max(map(self.config.limit, range(len(protocol.HORIZONS))))
         bound = np.array([REACH] * 3 + [TURN] * 3 + [1.0], np.float32)
         self.action_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
-        image = gym.spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        image = gym.spaces.Box(0, 255, (*CAMERA_SIZE, 3), np.uint8)
         letters = frozenset("abcdefghijklmnopqrstuvwxyz0123456789 ")
         self.observation_space = gym.spaces.Dict(
             images=gym.spaces.Dict({CAMERA: image}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playloop.envs.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, Layout, fresh, layouts
 from playloop.envs.simpler.fractal.looks import Look, looks
 

@@ -1,0 +1,87 @@
+"""The declared conventions of an environment: one contract for simulators, games and world models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from playloop.core.typed import read_typed
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The declared conventions of an environment; written into checkpoints, checked before the first step.
+
+    Args:
+        family: "libero", "robosuite", "toy", …
+        action: one sentence on what an action means (frame, unit, gripper sign).
+        action_names: a name for every action dimension.
+        control_hz: actions a second.
+        cameras: camera name → (height, width).
+        image_convention: how an image lies, for example "upright: simulator image rotated by 180 degrees".
+        state_names: a name for every entry of `state`.
+        success_rule: when an episode counts as a success.
+        deterministic: whether an episode's result follows from its identity.
+        protocol: deviations from the suite's published protocol, "standard" if none.
+        partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside
+            success.
+        restorable: whether `snapshot` and `restore` bring any observation back; images of such an environment
+            can be drawn after recording, those of another are kept as they come.
+    """
+
+    family: str
+    action: str
+    action_names: tuple[str, ...]
+    control_hz: float
+    cameras: dict[str, tuple[int, int]]
+    image_convention: str
+    state_names: tuple[str, ...]
+    success_rule: str
+    deterministic: bool = True
+    protocol: str = "standard"
+    restorable: bool = True
+    partial: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON-able types."""
+        record = asdict(self)
+        record["cameras"] = {name: list(size) for name, size in self.cameras.items()}
+        record["action_names"] = list(self.action_names)
+        record["state_names"] = list(self.state_names)
+        record["partial"] = list(self.partial)
+        return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any], where: str = "the contract") -> Contract:
+        """The inverse of `to_json`.
+
+        Args:
+            record: as JSON holds it; older ones lack fields that have a default.
+            where: the file, for the error.
+
+        Raises:
+            ValueError: a field is missing or of another type; names it.
+        """
+        made: Contract = read_typed(cls, record, where)
+        sides = [side for size in made.cameras.values() for side in size]
+        if not 0 < made.control_hz < math.inf or min(sides, default=1) < 1:
+            raise ValueError(f"{where}: control_hz and the sides of pictures must be finite and above 0")
+        return made
+
+    def differences(self, other: Contract) -> list[str]:
+        """Sentences, one for each convention in which a policy made for `self` cannot act in `other`.
+
+        Cameras that only `other` has do not matter; how success is judged does not change what a policy sees.
+        """
+        found = []
+        for name in ("family", "action", "action_names", "control_hz", "image_convention", "state_names"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                found.append(f"{name}: the policy was made for {mine!r}, the environment has {theirs!r}")
+        for camera, size in self.cameras.items():
+            if other.cameras.get(camera) != size:
+                found.append(
+                    f"camera {camera!r}: the policy wants {size}, the environment has {other.cameras}"
+                )
+        return found

@@ -1,0 +1,1 @@
+"""Robots that policies and simulators share: the conventions under which each is driven."""

@@ -1,0 +1,28 @@
+"""Whether a data set says what every single action leads to."""
+
+from __future__ import annotations
+
+import math
+
+from playloop.core.minecraft import ACTION_NAMES
+from playloop.demos.dataset import Demonstrations
+
+
+def check_steps(dataset: Demonstrations) -> None:
+    """Refuse a data set from which a model of frames cannot learn what Minecraft's keys do.
+
+    Raises:
+        ValueError: it has other actions, or between two of its rows lie actions that are not stored.
+    """
+    contract, fps = dataset.contract, dataset.fps
+    if contract is None or contract.action_names != ACTION_NAMES:
+        raise ValueError(
+            f"{dataset.root} was not recorded with the actions of MineRL: what its keys do cannot be "
+            "learned here. Record with env=craft, env=luanti or env=minerl, or take VPT's recordings."
+        )
+    if not math.isclose(fps, contract.control_hz, rel_tol=0.01):
+        raise ValueError(
+            f"{dataset.root} has {fps:g} rows a second and its environment {contract.control_hz:g} actions: "
+            "those between two rows are not stored, so that none leads from a frame to the next. Record with "
+            "stride=1."
+        )

@@ -1,0 +1,155 @@
+"""From imagined tokens to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from playloop.rollouts.judging import control, drift, follow, quality
+from playloop.rollouts.judging.branching import BRANCHES
+from playloop.rollouts.judging.clips import Clip
+from playloop.rollouts.judging.material import Material, branch_key, clip_key, drift_key
+from playloop.rollouts.judging.measures import Measures
+from playloop.rollouts.judging.quality import PERSISTENCE, TOKENIZER, Scores, Shown, window_name
+from playloop.rollouts.judging.store import DreamStore
+
+
+@dataclass
+class Pictures:
+    """What the report shows, by clip.
+
+    Args:
+        clips: label → kind → frames uint8 [F, H, W, 3]; the truth is "true".
+        drifts: likewise, of long dreams.
+        branches: label → what → the last frames of all actions, uint8 [k, H, W, 3].
+        curves: of long dreams: group → name → mean over the clips at every frame [F].
+    """
+
+    clips: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    drifts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    branches: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+
+Reader = Callable[[np.ndarray], np.ndarray]
+"""Frames uint8 [T, H, W, 3] → action vectors float32 [T - 1, 25], as `InverseModel.infer`."""
+
+
+class Judge:
+    """Compares what a store holds with the recordings and the true game.
+
+    Args:
+        material: what was imagined.
+        store: the imagined tokens.
+        measures: how frames are compared.
+        read: an inverse-dynamics model; None leaves out action following.
+    """
+
+    def __init__(self, material: Material, store: DreamStore, measures: Measures, read: Reader | None):
+        self.material, self.store, self.measures, self.read = material, store, measures, read
+        self.window = material.config.sampler.window
+        self.pictures = Pictures()
+
+    def judge(self) -> dict[str, Any]:
+        """All figures."""
+        return {**self._clips(), "drift": self._drifts(), "control": self._branches()}
+
+    # ------------------------------------------------------------------------------------------- clips
+
+    def _clips(self) -> dict[str, Any]:
+        material = self.material
+        scores: list[Scores] = []
+        asked: list[np.ndarray] = []
+        told: dict[str, list[np.ndarray]] = {}
+        for clip in material.clips:
+            shown, last = self._shown(clip)
+            scores.append(quality.score(shown, self.measures.by_frame))
+            self.measures.watch(shown)
+            if len(self.pictures.clips) < material.config.strips:
+                self.pictures.clips[clip.label] = {"true": shown.true, **shown.frames}
+            if self.read is not None:
+                asked.append(material.recordings.actions(clip)[material.context - 1 :])
+                for kind, frames in {"true": shown.true, **shown.frames}.items():
+                    told.setdefault(kind, []).append(self.read(np.concatenate([last[kind][None], frames])))
+        found = {"quality": self._quality(scores)}
+        if self.read is not None:
+            found["following"] = follow.following(
+                np.stack(asked), {kind: np.stack(vectors) for kind, vectors in told.items()}
+            )
+        return found
+
+    def _shown(self, clip: Clip) -> tuple[Shown, dict[str, np.ndarray]]:
+        """The clip behind its context, and the context's last frame as every kind shows it."""
+        material, context = self.material, self.material.context
+        images = material.recordings.frames(clip)
+        tokens = material.frames.encode(images[context - 1 :])
+        true = images[context:]
+        decoded = material.frames.decode(tokens)
+        frames, guesses = {}, {}
+        for window in material.windows:
+            guess = self.store[clip_key(clip, window)]
+            frames[window_name(window)], guesses[window_name(window)] = material.frames.decode(guess), guess
+        frames[PERSISTENCE] = np.repeat(images[context - 1 : context], len(true), 0)
+        guesses[PERSISTENCE] = np.repeat(tokens[:1], len(true), 0)
+        frames[TOKENIZER] = decoded[1:]
+        last = dict.fromkeys(frames, decoded[0]) | dict.fromkeys(("true", PERSISTENCE), images[context - 1])
+        return Shown(true, tokens[1:], frames, guesses), last
+
+    def _quality(self, scores: list[Scores]) -> dict[str, Any]:
+        own, others = window_name(self.window), self.material.windows[1:]
+        return {
+            "kinds": quality.summarize(scores),
+            "over_persistence": quality.difference(scores, own, PERSISTENCE),
+            "over_other_windows": {
+                str(other): quality.difference(scores, own, window_name(other)) for other in others
+            },
+            "videos": self.measures.of_videos(),
+        }
+
+    # ------------------------------------------------------------------------------------ long dreams
+
+    def _drifts(self) -> dict[str, Any]:
+        material = self.material
+        if not material.drifts:
+            return {"left_out": "drift_clips=0, or no episode is longer than the context"}
+        found = [self._drift(clip) for clip in material.drifts]
+        self.pictures.curves = {
+            group: {name: np.mean([one[group][name] for one in found], 0) for name in found[0][group]}
+            for group in found[0]
+        }
+        return {"clips": len(found), "frames": material.drift_frames, "curves": drift.summarize(found)}
+
+    def _drift(self, clip: Clip) -> dict[str, dict[str, np.ndarray]]:
+        """Curves of one long dream: group → name → [F]."""
+        material, context = self.material, self.material.context
+        images = material.recordings.frames(clip)
+        true, last = images[context:], images[context - 1]
+        tokens, guess = material.frames.encode(true), self.store[drift_key(clip, self.window)]
+        imagined, decoded = material.frames.decode(guess), material.frames.decode(tokens)
+        if len(self.pictures.drifts) < material.config.strips:
+            self.pictures.drifts[clip.label] = {"true": true, "imagined": imagined}
+        shown = {"true": (true, tokens), "imagined": (imagined, guess), TOKENIZER: (decoded, tokens)}
+        seen = {kind: drift.signs(*pair) for kind, pair in shown.items()}
+        groups = {name: {kind: signs[name] for kind, signs in seen.items()} for name in seen["true"]}
+        del groups["entropy"][TOKENIZER]  # the true frames' tokens are its own
+        return {"psnr": drift.curves(true, imagined, decoded, last), **groups}
+
+    # --------------------------------------------------------------------------------------- branches
+
+    def _branches(self) -> dict[str, Any]:
+        material = self.material
+        if material.no_branches:
+            return {"left_out": material.no_branches}
+        imagined, reconstructed = [], []
+        for clip, point in material.points.items():
+            tokens = [self.store[branch_key(clip, name, self.window)] for name in BRANCHES]
+            imagined.append(np.stack([material.frames.decode(branch) for branch in tokens]))
+            again = [material.frames.decode(material.frames.encode(branch)) for branch in point.branches]
+            reconstructed.append(np.stack(again))
+            if len(self.pictures.branches) < material.config.strips // 2:
+                ends = {"true": point.branches[:, -1], "imagined": imagined[-1][:, -1]}
+                self.pictures.branches[clip.label] = ends
+        return control.judge(list(material.points.values()), imagined, reconstructed)

@@ -1,0 +1,209 @@
+"""`playloop eval world=…` without its command line: imagine what is missing, then judge and report."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from playloop.core.files import write_json
+from playloop.core.provenance import provenance
+from playloop.nn.folder import read_record
+from playloop.rollouts.judging.clips import Recordings
+from playloop.rollouts.judging.config import WorldEvaluationConfig
+from playloop.rollouts.judging.dream import Dreamer
+from playloop.rollouts.judging.dream_mineworld import MineWorldDreamer
+from playloop.rollouts.judging.frames import Frames
+from playloop.rollouts.judging.judge import Judge
+from playloop.rollouts.judging.material import Job, Material
+from playloop.rollouts.judging.measures import Measures
+from playloop.rollouts.judging.progress import DreamProgress
+from playloop.rollouts.judging.report import write_report
+from playloop.rollouts.judging.store import DreamStore
+from playloop.rollouts.judging.table import result_tables
+from playloop.worlds.checkpoint import World, load_inverse, load_playable, weights_hash
+from playloop.worlds.mineworld.folder import MineWorldPlay
+
+
+def evaluate_world(
+    world: str | Path,
+    data: str | Sequence[str],
+    config: WorldEvaluationConfig,
+    out: str | Path,
+    command: str = "",
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Judge a world model on recordings; a repeated call with the same folder imagines only what is missing.
+
+    Args:
+        world: folder of the model.
+        data: folder of recordings, or several.
+        config: what is measured.
+        out: folder of `imagined.jsonl`, `summary.json` and `report.html`.
+        command: the command line, for the record.
+        console: where progress and the tables are shown.
+
+    Returns:
+        The summary: "result" follows from model, recordings and settings; "run" tells how, when and where.
+
+    Raises:
+        ValueError: parts do not fit together, or the folder belongs to another configuration.
+    """
+    paths = [data] if isinstance(data, str) else list(data)
+    out, console = Path(out), console or Console(stderr=True)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loaded = load_playable(world, config.device, config.weights)
+    if not isinstance(loaded, World):
+        config = replace(config, sampler=loaded.resolved(config.sampler))
+    config.check(loaded)
+    dreamer = open_dreamer(loaded, config)
+    read = load_inverse(config.inverse, config.device).infer if config.inverse else None
+    measures = Measures(config)
+    frames = Frames(loaded.tokenizer)
+    trained = read_record(Path(world) / "training.json")
+    recordings = Recordings(
+        paths, frames.size, config.camera, config.on_corrupt, trained, resized=loaded.resize
+    )
+    material = Material(config, loaded, recordings, frames)
+    store = DreamStore(out, identity(config, world, loaded, material, dreamer))
+    try:
+        session = imagine_missing(material, dreamer, store, console)
+        judge = Judge(material, store, measures, read)
+        result = tidy({**facts(loaded, material), **judge.judge()})
+        run = run_record(out, config, paths, session, command)
+        summary = {"result": result, "run": run}
+        write_json(out / "summary.json", summary)
+        write_report(out, summary, judge.pictures)
+    finally:
+        store.close()
+    for table in result_tables(result):
+        console.print(table)
+    return summary
+
+
+def open_dreamer(world: World | MineWorldPlay, config: WorldEvaluationConfig) -> Dreamer | MineWorldDreamer:
+    """Who imagines with a world model.
+
+    Raises:
+        ValueError: no such backend for it here.
+    """
+    if isinstance(world, World):
+        return Dreamer(world, config.sampler, config.backend, config.batch)
+    # a CPU gains nothing by several at a time
+    batch = 1 if world.model.head.weight.device.type == "cpu" else config.batch
+    return MineWorldDreamer(world, config.sampler, config.backend, batch, config.weights)
+
+
+def imagine_missing(
+    material: Material, dreamer: Dreamer | MineWorldDreamer, store: DreamStore, console: Console
+) -> dict[str, Any] | None:
+    """Imagine what the store lacks; returns how long that took, None if nothing was missing."""
+    jobs = list(material.jobs())
+    missing = [job for job in jobs if job.key not in store]
+    if not missing:
+        return None
+    began, (total, frames) = time.monotonic(), (sum(job.frames for job in some) for some in (jobs, missing))
+    with DreamProgress(total, total - frames, console) as progress:
+        for group in batches(missing, dreamer.batch):
+            starts = [job.start() for job in group]
+            before = time.monotonic()
+            found = dreamer.dream(starts, group[0].window)
+            seconds = (time.monotonic() - before) / len(group)
+            for job, tokens in zip(group, found, strict=True):
+                store.append(job.key, tokens, seconds)
+            progress.advance(sum(job.frames for job in group))
+    wall = time.monotonic() - began
+    return {"imagined": len(missing), "frames": frames, "wall_seconds": round(wall, 3)}
+
+
+def batches(jobs: list[Job], size: int) -> list[list[Job]]:
+    """Jobs of one shape and window together, at most `size`."""
+    found = []
+    for _, group in itertools.groupby(jobs, lambda job: (job.key.partition("/")[0], job.window)):
+        same = list(group)
+        found += [same[start : start + size] for start in range(0, len(same), size)]
+    return found
+
+
+def identity(
+    config: WorldEvaluationConfig,
+    world: str | Path,
+    loaded: World | MineWorldPlay,
+    material: Material,
+    dreamer: Dreamer | MineWorldDreamer,
+) -> dict[str, Any]:
+    """All that can change an imagined token."""
+    sampler = {name: value for name, value in asdict(config.sampler).items() if name != "window"}
+    if sampler["top_k"] is None:  # so that frames imagined before there was one count
+        del sampler["top_k"]
+    recordings = material.recordings
+    return {
+        "world": loaded.name,
+        "tokenizer": weights_hash(Path(world) / "tokenizer"),
+        "data": list(recordings.datasets),
+        "camera": config.camera,
+        "context": material.context,
+        "horizon": config.horizon,
+        "drift_frames": material.drift_frames,
+        "branch_frames": config.branch_frames,
+        "sampler": sampler,
+        "seed": config.seed,
+        "backend": dreamer.backend,
+    }
+
+
+def facts(world: World | MineWorldPlay, material: Material) -> dict[str, Any]:
+    """What was judged on what."""
+    config, recordings = material.config, material.recordings
+    data = [
+        {
+            "name": Path(dataset.root).name,
+            "identity": name,
+            "episodes": len(dataset.episodes),
+            "judged_episodes": int(recordings.allowed[name].sum()),
+            "trained_on": name in recordings.trained_on,
+        }
+        for name, dataset in recordings.datasets.items()
+    ]
+    return {
+        "world": world.name,
+        "contract": recordings.contract.to_json(),
+        "data": data,
+        "clips": len(material.clips),
+        "context": material.context,
+        "horizon": config.horizon,
+        "sampler": asdict(config.sampler),
+        "windows": material.windows,
+        "seed": config.seed,
+    }
+
+
+def run_record(
+    out: Path, config: WorldEvaluationConfig, data: list[str], session: dict[str, Any] | None, command: str
+) -> dict[str, Any]:
+    """How this result was made; sessions that imagined something are kept one behind the other."""
+    path = out / "summary.json"
+    before = json.loads(path.read_text())["run"]["sessions"] if path.is_file() else []
+    made = provenance(command)
+    sessions = [*before, *([{**session, "by": made}] if session else [])]
+    return {"config": {"data": data, **asdict(config)}, "sessions": sessions, "provenance": made}
+
+
+def tidy(value: Any) -> Any:
+    """Python's own numbers, rounded to six digits, and null where there is no number."""
+    if isinstance(value, dict):
+        return {str(name): tidy(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tidy(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

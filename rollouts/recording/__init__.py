@@ -1,0 +1,1 @@
+"""An agent's successful episodes become a data set."""

@@ -1,0 +1,85 @@
+"""Draw the images of recorded episodes from their traces, in several processes, resumably."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from itertools import groupby
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from playloop.core.children import pool_of_children
+from playloop.core.episode import Episode
+from playloop.demos.parts import encode_video
+from playloop.envs.base import PlayEnv
+from playloop.rollouts.recording.trace import trace_path, video_path
+
+GROUP = 5
+"""Episodes of one task that a process draws in one go: loading a scene costs several seconds."""
+
+
+def render_episodes(
+    env: Any, episodes: list[Episode], folder: Path, stride: int, workers: int, console: Console
+) -> None:
+    """Draw every `stride`-th step of the episodes that have no frames yet.
+
+    Args:
+        env: the settings the episodes were recorded with.
+        episodes: recorded episodes, whose traces lie in `folder`.
+        folder: the data set's folder.
+        stride: steps from one row to the next.
+        workers: processes.
+        console: where progress is shown.
+    """
+    (folder / "frames").mkdir(exist_ok=True)
+    cameras = list(env.contract().cameras)
+    todo = [e for e in episodes if not all(video_path(folder, e, camera).exists() for camera in cameras)]
+    if not todo:
+        return
+    columns = [TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with (
+        Progress(*columns, console=console) as progress,
+        pool_of_children(max(1, workers), _open, (env,)) as pool,
+    ):
+        bar = progress.add_task("drawing", total=len(todo))
+        jobs = [pool.submit(_render_group, group, folder, stride) for group in _groups(todo)]
+        for job in as_completed(jobs):
+            progress.advance(bar, job.result())
+
+
+def _groups(episodes: list[Episode]) -> Iterator[list[Episode]]:
+    for _, same in groupby(episodes, key=lambda episode: (episode.suite, episode.task)):
+        group = list(same)
+        yield from (group[start : start + GROUP] for start in range(0, len(group), GROUP))
+
+
+_env: PlayEnv | None = None  # the simulator of this worker process
+
+
+def _open(config: Any) -> None:
+    global _env
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer: one process a core is faster
+    _env = config.make()
+    Finalize(None, _env.close, exitpriority=10)
+
+
+def _render_group(episodes: list[Episode], folder: Path, stride: int) -> int:
+    assert _env is not None
+    for episode in episodes:
+        with np.load(trace_path(folder, episode), allow_pickle=False) as trace:
+            snapshots = trace["snapshots"][::stride]
+        _env.begin(episode)
+        images: dict[str, list[np.ndarray]] = {camera: [] for camera in _env.contract.cameras}
+        for snapshot in snapshots:
+            _env.restore(snapshot)
+            for camera, image in _env.observe()["images"].items():
+                images[camera].append(image)
+        for camera, frames in images.items():
+            encode_video(frames, video_path(folder, episode, camera), _env.contract.control_hz / stride)
+    return len(episodes)

@@ -1,0 +1,142 @@
+"""What happened in an episode, without images: one npz file each, from which images can be drawn later."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from playloop.core.contract import Contract
+from playloop.core.episode import Episode
+from playloop.core.files import write_atomic
+from playloop.core.results import EpisodeResult
+from playloop.core.segment import Segment
+from playloop.demos.parts import PartWriter
+from playloop.rollouts.callbacks import Callback, Wants
+
+CHUNK = 8
+"""Actions that a row of a data set carries: its own and the next seven."""
+
+
+def trace_path(folder: Path, episode: Episode) -> Path:
+    """Where an episode's trace lies."""
+    return Path(folder) / "traces" / f"{episode.key}.npz"
+
+
+def video_path(folder: Path, episode: Episode, camera: str) -> Path:
+    """Where the frames of one camera in one episode lie until the data set is assembled."""
+    return Path(folder) / "frames" / f"{episode.key}.{camera}.mp4"
+
+
+class TraceRecorder(Callback):
+    """Keeps the traces of successful episodes; failed ones leave only their line in `episodes.jsonl`.
+
+    Args:
+        folder: of the data set.
+        contract: the environment's; states of which images are drawn later are kept if it is restorable.
+    """
+
+    def __init__(self, folder: Path, contract: Contract) -> None:
+        self.folder, self.contract = Path(folder), contract
+        (self.folder / "traces").mkdir(parents=True, exist_ok=True)
+        self._segments: dict[Episode, list[Segment]] = {}
+
+    def wants(self, episode: Episode) -> Wants:
+        return Wants(trace=self.contract.restorable)
+
+    def on_begin(self, episode: Episode) -> None:
+        self._segments[episode] = []
+
+    def on_segment(self, episode: Episode, segment: Segment) -> None:
+        self._segments[episode].append(segment)
+
+    def on_end(self, result: EpisodeResult) -> None:
+        segments = self._segments.pop(result.episode, [])
+        if result.success and result.error is None:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, allow_pickle=False, **columns_of(segments, self.contract))
+            write_atomic(trace_path(self.folder, result.episode), buffer.getvalue())
+
+
+class FrameRecorder(Callback):
+    """Keeps the images of every episode as they come, for environments that cannot return to a state.
+
+    Args:
+        folder: of the data set.
+        fps: of the videos.
+        stride: every so many steps become a frame.
+    """
+
+    def __init__(self, folder: Path, fps: float, stride: int = 1) -> None:
+        self.folder, self.fps, self.stride = Path(folder), fps, stride
+        (self.folder / "frames").mkdir(parents=True, exist_ok=True)
+        self._writers: dict[Episode, dict[str, PartWriter]] = {}
+        self._steps: dict[Episode, int] = {}
+
+    def wants(self, episode: Episode) -> Wants:
+        return Wants(frames=True)
+
+    def on_begin(self, episode: Episode) -> None:
+        self._discard(episode)
+        self._writers[episode], self._steps[episode] = {}, 0
+
+    def on_segment(self, episode: Episode, segment: Segment) -> None:
+        assert segment.frames is not None
+        first = -self._steps[episode] % self.stride
+        for camera, frames in segment.frames.items():
+            writers = self._writers[episode]
+            if camera not in writers:
+                writers[camera] = PartWriter(video_path(self.folder, episode, camera), self.fps)
+            for image in frames[first :: self.stride]:
+                writers[camera].add(image)
+        self._steps[episode] += len(segment)
+
+    def on_end(self, result: EpisodeResult) -> None:
+        if result.success and result.error is None:
+            for writer in self._writers[result.episode].values():
+                writer.close()
+        self._discard(result.episode)
+
+    def on_close(self) -> None:
+        for episode in list(self._writers):
+            self._discard(episode)
+
+    def _discard(self, episode: Episode) -> None:
+        for writer in self._writers.pop(episode, {}).values():
+            writer.discard()
+
+
+def columns_of(segments: list[Segment], contract: Contract) -> dict[str, np.ndarray]:
+    """An episode's columns, one row a step, and its instruction.
+
+    `expert` is 1 where all actions of the row's chunk are the agent's own and none an injected disturbance.
+    """
+    actions = np.concatenate([segment.actions for segment in segments]).astype(np.float32)  # [n, A]
+    own = np.concatenate([np.full(len(s), (s.plan_info or {}).get("expert", 1)) for s in segments])
+    truth = [segment.privileged or {} for segment in segments]
+    columns = {
+        "action": actions,
+        "action_chunk": chunks(actions, contract.action_names[-1] == "gripper"),
+        "expert": chunks(own[:, None], True).min(axis=(1, 2)).astype(np.int64),
+        "state": np.concatenate([segment.states for segment in segments]).astype(np.float32),
+        "instruction": np.array(segments[0].instruction),
+    }
+    if all(segment.snapshots is not None for segment in segments):
+        columns["snapshots"] = np.concatenate([segment.snapshots for segment in segments])
+    if all({"pick", "place"} <= part.keys() for part in truth):
+        boxes = [np.concatenate([part[name] for part in truth]).mean(1) for name in ("pick", "place")]
+        columns["target"] = np.concatenate(boxes, axis=1).astype(np.float32)  # [n, 6]
+    return columns
+
+
+def chunks(actions: np.ndarray, holds: bool) -> np.ndarray:
+    """Every row's action and the next seven: [n, A] → [n, 8, A].
+
+    After the end everything rests; the last entry, a gripper, stays as it was if it `holds`.
+    """
+    rest = np.zeros_like(actions[-1:])
+    if holds:
+        rest[..., -1] = actions[-1, -1]
+    padded = np.concatenate([actions, np.repeat(rest, CHUNK - 1, axis=0)])
+    return np.stack([padded[index : index + len(actions)] for index in range(CHUNK)], axis=1)

@@ -1,0 +1,1 @@
+"""Training of MineWorlds, published ones and new ones."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of published checkpoints of OpenVLA's family."""
