@@ -24,8 +24,8 @@ from playloop.core.episode import Episode
 from playloop.demos.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.envs.world import WorldEnvConfig
-from playloop.training.mineworld.task import MineWorldTaskConfig
 from playloop.training.mineworld import frames as mineworld_frames
+from playloop.training.mineworld.task import MineWorldTaskConfig
 from playloop.training.sharding import is_sliced, recompute_blocks, shard_model, whole
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_playable
