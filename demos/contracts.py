@@ -6,7 +6,7 @@ from typing import Any
 
 from playloop.core.contract import Contract
 from playloop.core.typed import read_typed
-from playloop.demos.columns import Feature
+from playloop.demos.lerobot.columns import Feature
 
 
 def read_contract(record: Any, where: str) -> Contract | None:

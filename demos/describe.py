@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.demos.vpt.dataset import VPTRecordings
 

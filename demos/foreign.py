@@ -10,7 +10,7 @@ KNOWN = "meta/info.json of a LeRobot data set v3.0, or pairs NAME.mp4 + NAME.jso
 CONVERT = (
     "training reads LeRobot data sets v3.0 and VPT's recordings: convert it with LeRobot "
     "(huggingface.co/docs/lerobot, porting datasets), or "
-    "write its episodes with playloop.demos.writer.DatasetWriter"
+    "write its episodes with playloop.demos.lerobot.writer.DatasetWriter"
 )
 LOOKED_AT = 1000
 """Most entries of a folder that are looked at."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from playloop.core.images import resize
 from playloop.demos.arrays import in_processes, made_once, open_filled
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.pictures import Pictures
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.pictures import Pictures
 from playloop.demos.vpt.dataset import VPTRecordings
 
 

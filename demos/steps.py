@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from playloop.core.minecraft import ACTION_NAMES
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 
 
 def check_steps(dataset: Demonstrations) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from playloop.core.contract import Contract
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.splits import split_episodes
 from playloop.training.task import Share
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,11 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE
-from playloop.demos.columns import BOOKKEEPING
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile
-from playloop.demos.pictures import Pictures
-from playloop.demos.statistics import describe
+from playloop.demos.lerobot.columns import BOOKKEEPING
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.pictures import Pictures
+from playloop.demos.lerobot.statistics import describe
+from playloop.demos.video.decoder import CorruptFile
 from playloop.demos.vpt.actions import null_actions
 from playloop.demos.vpt.cursor import draw_cursor
 from playloop.demos.vpt.recording import FPS, Recording, read_recording, recording_names
@@ -171,7 +172,8 @@ class VPTRecordings(Demonstrations):
 
     def pictures(self, camera: str, episode: int) -> Pictures:
         """The images of an episode, likewise."""
-        return replace(super().pictures(camera, episode), cursors=self.cursors(episode))
+        plain = super().pictures(camera, episode)
+        return PicturesWithCursor(**vars(plain), cursors=self.cursors(episode))
 
     def cursors(self, episode: int) -> np.ndarray:
         """Where `draw_cursor` draws on an episode's frames, float32 [n, 2]; NaN for nowhere."""
@@ -189,6 +191,24 @@ class VPTRecordings(Demonstrations):
         return self._recordings[record["recording"]], slice(
             record["first"], record["first"] + record["length"]
         )
+
+
+@dataclass(frozen=True)
+class PicturesWithCursor(Pictures):
+    """Pictures with the cursor drawn.
+
+    Args:
+        cursors: where `draw_cursor` draws on each of them, float32 [n, 2]; NaN for nowhere.
+    """
+
+    cursors: np.ndarray = field(kw_only=True)
+
+    def __getitem__(self, rows: slice) -> PicturesWithCursor:
+        """Some of them."""
+        return replace(self, places=self.places[rows], cursors=self.cursors[rows])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(draw_cursor, super().__iter__(), self.cursors)
 
 
 def runs(keep: np.ndarray) -> list[tuple[int, int]]:

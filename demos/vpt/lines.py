@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 from playloop.core.files import check_pointer
 from playloop.core.minecraft import BUTTONS, place_of
 from playloop.core.typed import read_typed
-from playloop.demos.decoder import CorruptFile
+from playloop.demos.video.decoder import CorruptFile
 
 KEYS = {
     "key.keyboard.w": "forward",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from playloop.core.files import write_atomic
-from playloop.demos.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 from playloop.demos.vpt.actions import action_vectors
 from playloop.demos.vpt.lines import Lines, read_lines
 

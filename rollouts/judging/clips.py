@@ -13,7 +13,7 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.images import resize
-from playloop.demos.integrity import whole_identity
+from playloop.demos.lerobot.integrity import whole_identity
 from playloop.demos.open import open_demonstrations
 from playloop.demos.splits import held_out
 from playloop.demos.steps import check_steps

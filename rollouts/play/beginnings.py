@@ -8,7 +8,7 @@ import numpy as np
 
 from playloop.core.files import check_pointer
 from playloop.core.minecraft import ACTION_SIZE
-from playloop.demos.decoder import VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.recording import FPS, read_recording
 from playloop.rollouts.play.uploads import decode_upload
 

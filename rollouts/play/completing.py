@@ -23,7 +23,7 @@ from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.rollouts.recording.assemble import features_of, private_of, stored_columns
 from playloop.rollouts.recording.trace import columns_of
 

@@ -17,7 +17,7 @@ from playloop.core.files import write_json
 from playloop.core.locks import FolderLock
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
-from playloop.demos.parts import PartWriter
+from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.play.completing import FILM, HEAD, PARTS, ROWS, Recorded, complete, part_name
 from playloop.rollouts.video import side_by_side

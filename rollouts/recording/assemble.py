@@ -11,7 +11,7 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.rollouts.recording.plan import Recording
 from playloop.rollouts.recording.trace import CHUNK, trace_path, video_path
 from playloop.rollouts.store import read_results

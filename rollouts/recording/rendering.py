@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from playloop.core.children import pool_of_children
 from playloop.core.episode import Episode
-from playloop.demos.parts import encode_video
+from playloop.demos.video.encoder import encode_video
 from playloop.envs.base import PlayEnv
 from playloop.rollouts.recording.trace import trace_path, video_path
 

@@ -12,7 +12,7 @@ from playloop.core.episode import Episode
 from playloop.core.files import write_atomic
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
-from playloop.demos.parts import PartWriter
+from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
 
 CHUNK = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.encoder import encode_video
 
 CAMERAS = ("observation.images.front", "observation.images.wrist")
 FEATURES = {

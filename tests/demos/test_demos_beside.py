@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from altered_demos import DATA, EPISODES, change, reorder
 
-from playloop.demos.beside import FOLDER, PRIVATE
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.private import FOLDER, PRIVATE
+from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.recording.assemble import features_of, private_of
 

@@ -14,11 +14,11 @@ from numbered_demos import CAMERAS, FEATURES, episode_columns, number_image, rea
 from vpt_files import line, write_pair
 
 from playloop.cli.main import main
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile, VideoDecoder
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.encoder import encode_video
 
 LENGTHS = (3, 4, 5)
 VIDEO = f"videos/{CAMERAS[1]}/chunk-000/file-001.mp4"
@@ -147,7 +147,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import numbered_demos as trip
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
 finish = DatasetWriter.finalize
 def wait(self, *arguments):
     print("all episodes written", flush=True)

@@ -10,8 +10,8 @@ from altered_demos import DATA, EPISODES, TASKS, change, change_info, write_acti
 from numbered_demos import CAMERAS, write
 from vpt_files import line, write_pair
 
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.demos.vpt.dataset import VPTRecordings
 

@@ -9,8 +9,8 @@ import pytest
 from altered_demos import DATA, EPISODES, TASKS, change, reorder, write_actions
 from numbered_demos import CAMERAS, read_number, write
 
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.training.rows import instructions
 
 

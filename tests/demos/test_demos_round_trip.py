@@ -10,9 +10,9 @@ import pytest
 from numbered_demos import CAMERAS, LENGTHS, read_number, write
 
 from playloop.core.images import shrink
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
 from playloop.demos.frames import FrameCache
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 
 
 @pytest.fixture(scope="module")

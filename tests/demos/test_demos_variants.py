@@ -17,11 +17,11 @@ from numbered_demos import CAMERAS, number_image, read_number, write
 from PIL import Image
 from vpt_files import line, write_lines
 
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.frames import FrameCache
-from playloop.demos.integrity import identify
-from playloop.demos.parts import encode_video
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.integrity import identify
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.encoder import encode_video
 from playloop.demos.vpt.dataset import CAMERA, VPTRecordings
 
 ON_TIME = np.arange(24) * 50

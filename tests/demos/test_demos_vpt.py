@@ -12,10 +12,10 @@ from vpt_files import line, noise, write_pair
 
 from playloop.core.images import resize, shrink
 from playloop.core.minecraft import place_of
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile, VideoDecoder
 from playloop.demos.frames import FrameCache
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 from playloop.demos.vpt.cursor import draw_cursor
 from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, runs
 from playloop.envs.minerl import MineRLConfig

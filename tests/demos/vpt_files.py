@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numbered_demos import number_image
 
-from playloop.demos.parts import encode_video
+from playloop.demos.video.encoder import encode_video
 
 
 def line(

@@ -11,7 +11,7 @@ from play_helpers import sessions_of, until
 
 from playloop.benchmarks.chromium import chromium, find_chromium, numbers, open_page
 from playloop.benchmarks.play import served
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: apt-get install chromium")
 

@@ -20,7 +20,7 @@ from playloop.cli.play import clean_up
 from playloop.core.episode import FRESH, Episode
 from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.toy import SUITE
 from playloop.rollouts.play.completing import PARTS, ROWS, Recorded, complete_all, unfinished
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped

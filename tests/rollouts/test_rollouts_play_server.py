@@ -25,7 +25,7 @@ from play_helpers import (
 )
 
 from playloop.agents.random import RandomAgentConfig
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.play.server import Limits
 

@@ -15,8 +15,8 @@ import pytest
 
 from playloop.cli.config import load
 from playloop.core.episode import FRESH
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.recording.record import record
 

@@ -9,8 +9,8 @@ import pytest
 
 from playloop.cli.config import load
 from playloop.core.locks import FolderLock
-from playloop.demos.check import check_dataset
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.check import check_dataset
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.rollouts.recording.record import described, record, spread
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.encoder import encode_video
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.craft.render import render
 from playloop.envs.craft.terrain import generate, height_map

@@ -9,8 +9,8 @@ import numpy as np
 
 from playloop.cli.config import load
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.encoder import encode_video
 from playloop.envs.craft.env import CraftConfig
 from playloop.rollouts.play.beginnings import read_starts
 from playloop.rollouts.recording.record import record

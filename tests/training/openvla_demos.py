@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from playloop.core.robots.panda import arm_contract
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.encoder import encode_video
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.training.openvla.model import AdapterConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from playloop.core.contract import Contract
-from playloop.demos.parts import encode_video
-from playloop.demos.writer import DatasetWriter
+from playloop.demos.lerobot.writer import DatasetWriter
+from playloop.demos.video.encoder import encode_video
 from playloop.policies.augment import Augmentation
 from playloop.policies.vla import CameraConfig, VLAConfig
 from playloop.tokenizers.instructions import NGramsConfig

@@ -12,7 +12,7 @@ from inverse_demos import MODEL, task_config, turning_clip, write_demos
 from policy_demos import write_demos as write_other_demos
 from test_training_trainer import ALONE, equal_exports, lines
 
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.training.task import Share
 from playloop.training.trainer import TrainerConfig
 from playloop.worlds.checkpoint import load_inverse

@@ -21,7 +21,7 @@ from playloop.cli.inspect import describe
 from playloop.cli.main import main
 from playloop.cli.train import run
 from playloop.core.episode import Episode
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.envs.world import WorldEnvConfig
 from playloop.training.mineworld import frames as mineworld_frames

@@ -11,7 +11,7 @@ import torch
 from openvla_demos import CAMERAS, TEXTS, disturb, seeded, settings, task_of, write_base, write_demos
 from policy_demos import write_demos as write_other_demos
 
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.decoder import Rotary
 from playloop.nn.lora import LoRAConfig, adapt, factor_shapes, without_adapters
 from playloop.policies.diffusion import RELEASED, decode, draw_noise

@@ -9,7 +9,7 @@ import pytest
 import torch
 from policy_demos import write_demos
 
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.policies.openvla.images import EvaluationImages, centre_crop
 from playloop.training.openvla.images import TrainingImages, centred, crop, prepared_frames, to_hsv, to_rgb
 

@@ -12,7 +12,7 @@ from policy_demos import CONTRACT, MODEL, task_config, write_demos
 from test_training_trainer import ALONE, equal_exports, lines
 
 from playloop.core.images import shrink
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.policies import checkpoint
 from playloop.tokenizers.instructions import NGramsConfig
 from playloop.training.task import Share

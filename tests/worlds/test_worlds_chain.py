@@ -8,7 +8,7 @@ import torch
 from tiny_world import HELD_OUT, SIZE, TOKENIZER, WORLD, train_tokenizer, train_world
 
 from playloop.core.minecraft import ACTION_NAMES
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.splits import held_out
 from playloop.training.metrics import read_metrics
 from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract, save_tokenizer

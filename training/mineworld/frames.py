@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from playloop.core.children import CONTEXT
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.pictures import Pictures
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.pictures import Pictures
 from playloop.worlds.mineworld.images import resize_linear
 
 PIECE = 64

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.families import FAMILIES, Family
 from playloop.tokenizers.normalizer import summarize

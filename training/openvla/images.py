@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from playloop.demos.arrays import in_processes, made_once, open_filled
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.pictures import Pictures
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.pictures import Pictures
 from playloop.nn.checks import check_types
 from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Natural
 from playloop.core.provenance import git_commit, hardware, versions
-from playloop.demos.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.record import to_record
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.families import choose_family

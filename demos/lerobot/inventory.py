@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from playloop.demos.beside import KEYS
-from playloop.demos.beside import PATH as BESIDE
-from playloop.demos.checked import is_numeric, outside, read_rows
-from playloop.demos.columns import BOOKKEEPING, Feature, is_video
-from playloop.demos.decoder import CorruptFile, VideoDecoder
-from playloop.demos.episodes import read_episodes, read_parquet
-from playloop.demos.pictures import rows_without
+from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_video
+from playloop.demos.lerobot.episodes import read_episodes, read_parquet
+from playloop.demos.lerobot.pictures import rows_without
+from playloop.demos.lerobot.private import KEYS
+from playloop.demos.lerobot.private import PATH as BESIDE
+from playloop.demos.lerobot.values import is_numeric, outside, read_rows
 from playloop.demos.rows import find_rows
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 
 
 class Inventory:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from playloop.core.minecraft import ACTION_NAMES, action_space
-from playloop.demos.columns import Feature
+from playloop.demos.lerobot.columns import Feature
 
 Faults = dict[int, str]
 """Number of a row → what is wrong with it."""

@@ -13,16 +13,16 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.typed import read_typed
-from playloop.demos.beside import features_beside
-from playloop.demos.checked import is_numeric, read_rows
-from playloop.demos.columns import Feature, is_camera, is_video
 from playloop.demos.contracts import check_contract, read_contract
-from playloop.demos.decoder import CorruptFile, VideoDecoder
-from playloop.demos.episodes import read_parquet, read_tasks
-from playloop.demos.info import FIX, read_info
-from playloop.demos.integrity import WITHOUT, damaged_files, identify
-from playloop.demos.inventory import Inventory
-from playloop.demos.pictures import Pictures, StoredPictures
+from playloop.demos.lerobot.columns import Feature, is_camera, is_video
+from playloop.demos.lerobot.episodes import read_parquet, read_tasks
+from playloop.demos.lerobot.info import FIX, read_info
+from playloop.demos.lerobot.integrity import WITHOUT, damaged_files, identify
+from playloop.demos.lerobot.inventory import Inventory
+from playloop.demos.lerobot.pictures import Pictures, StoredPictures
+from playloop.demos.lerobot.private import features_beside
+from playloop.demos.lerobot.values import is_numeric, read_rows
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 
 NAMED = 3
 """Faults that a refusal names; the rest are counted."""

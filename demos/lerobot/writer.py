@@ -17,15 +17,21 @@ import pyarrow.parquet as pq
 from playloop.core.files import write_json
 from playloop.core.locks import NAME as LOCK
 from playloop.core.locks import FolderLock
-from playloop.demos.beside import FOLDER, schema_beside
-from playloop.demos.beside import PATH as BESIDE_PATH
-from playloop.demos.columns import BOOKKEEPING, Feature, arrow_schema, check_rows, is_video, to_arrow
-from playloop.demos.decoder import VideoDecoder
-from playloop.demos.integrity import fingerprints
-from playloop.demos.metadata import DATA_PATH, VIDEO_PATH, EpisodeTable, describe_data_set, write_tasks
-from playloop.demos.parts import exact_rate
-from playloop.demos.statistics import RunningStatistics, as_image, describe, pixels
-from playloop.demos.videos import VideoTrack, check_part
+from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, arrow_schema, check_rows, is_video, to_arrow
+from playloop.demos.lerobot.integrity import fingerprints
+from playloop.demos.lerobot.metadata import (
+    DATA_PATH,
+    VIDEO_PATH,
+    EpisodeTable,
+    describe_data_set,
+    write_tasks,
+)
+from playloop.demos.lerobot.private import FOLDER, schema_beside
+from playloop.demos.lerobot.private import PATH as BESIDE_PATH
+from playloop.demos.lerobot.statistics import RunningStatistics, as_image, describe, pixels
+from playloop.demos.video.decoder import VideoDecoder
+from playloop.demos.video.encoder import exact_rate
+from playloop.demos.video.track import VideoTrack, check_part
 
 MEGABYTE = 1_000_000
 PUBLISHED = ("videos", "data", FOLDER, "meta")
@@ -41,7 +47,7 @@ class DatasetWriter:
         root: the data set's folder; other files in it are left alone.
         fps: rows a second.
         features: name → `{"dtype", "shape", "names"}`; cameras have dtype "video" and shape [H, W, 3].
-        private: columns that lie beside the data set, where LeRobot does not see them (`demos.beside`).
+        private: columns that lie beside the data set, where LeRobot does not see them.
         robot_type: written to `info.json`.
         data_megabytes: size after which the next parquet file is begun.
         video_megabytes: the same for the mp4 files.

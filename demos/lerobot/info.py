@@ -12,8 +12,8 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from playloop.core.files import read_json
 from playloop.core.typed import read_typed
-from playloop.demos.columns import BOOKKEEPING, Feature, is_camera
 from playloop.demos.foreign import refuse_folder
+from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_camera
 
 FIX = "restore it from a copy"
 CONVERTER = (

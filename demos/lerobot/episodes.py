@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from playloop.core.files import check_pointer
 from playloop.core.typed import read_typed
-from playloop.demos.decoder import CorruptFile
+from playloop.demos.video.decoder import CorruptFile
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from playloop.core.pictures import upright
-from playloop.demos.decoder import CorruptFile, VideoDecoder
-from playloop.demos.episodes import read_parquet
-from playloop.demos.vpt.cursor import draw_cursor
+from playloop.demos.lerobot.episodes import read_parquet
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,6 @@ class Pictures:
         fps: of the video.
         size: height and width of the pictures.
         column: with the pictures, in a parquet file.
-        cursors: where `draw_cursor` draws on each of them, float32 [n, 2]; None for nowhere.
     """
 
     root: Path
@@ -40,21 +38,15 @@ class Pictures:
     fps: float
     size: tuple[int, int]
     column: str | None = None
-    cursors: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, rows: slice) -> Pictures:
         """Some of them."""
-        cursors = None if self.cursors is None else self.cursors[rows]
-        return replace(self, places=self.places[rows], cursors=cursors)
+        return replace(self, places=self.places[rows])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for row, image in enumerate(self._plain()):
-            yield image if self.cursors is None else draw_cursor(image, self.cursors[row])
-
-    def _plain(self) -> Iterator[np.ndarray]:
         if self.column is not None:
             stored = StoredPictures(self.root, self.path, self.column, self.size)
             yield from (stored.frame(int(place)) for place in self.places)

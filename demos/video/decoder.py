@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from playloop.core.files import check_pointer
-from playloop.demos.parts import exact_rate
+from playloop.demos.video.encoder import exact_rate
 
 
 class CorruptFile(ValueError):

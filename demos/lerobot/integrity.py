@@ -11,8 +11,8 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from playloop.core.files import check_pointer, read_json, write_json
 from playloop.core.typed import read_typed
-from playloop.demos.beside import FOLDER
-from playloop.demos.info import FIX
+from playloop.demos.lerobot.info import FIX
+from playloop.demos.lerobot.private import FOLDER
 
 VERIFIED = "cache/verified.json"
 HASHED = 4_000_000_000

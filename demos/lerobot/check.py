@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.demos.checked import is_numeric
-from playloop.demos.columns import is_video
-from playloop.demos.dataset import Demonstrations
-from playloop.demos.decoder import CorruptFile, VideoDecoder
-from playloop.demos.integrity import damaged_files
+from playloop.demos.lerobot.columns import is_video
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.integrity import damaged_files
+from playloop.demos.lerobot.values import is_numeric
+from playloop.demos.video.decoder import CorruptFile, VideoDecoder
 
 
 def check_dataset(root: str | Path) -> list[str]:

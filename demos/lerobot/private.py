@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from playloop.demos.columns import BOOKKEEPING, Feature, arrow_schema
-from playloop.demos.episodes import read_parquet
-from playloop.demos.info import read_features
+from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, arrow_schema
+from playloop.demos.lerobot.episodes import read_parquet
+from playloop.demos.lerobot.info import read_features
 
 FOLDER = "playloop"
 PATH = FOLDER + "/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 
-from playloop.demos.decoder import CorruptFile
+from playloop.demos.video.decoder import CorruptFile
+
+ENCODER = "playloop.demos.video.encoder.encode_video"
 
 
 class VideoTrack:
@@ -95,6 +97,6 @@ def _check(part: Path, packets: list[av.Packet], frames: int) -> None:
             f"{part} holds {len(packets)} frames, the episode has {frames} rows; encode one for each row."
         )
     if any(later <= earlier for earlier, later in pairwise(times)):
-        raise ValueError(f"{part} has B-frames; encode it with demos.parts.encode_video (max_b_frames = 0).")
+        raise ValueError(f"{part} has B-frames; encode it with {ENCODER} (max_b_frames = 0).")
     if not packets[0].is_keyframe:
-        raise ValueError(f"{part} does not begin with a key frame; encode it with demos.parts.encode_video.")
+        raise ValueError(f"{part} does not begin with a key frame; encode it with {ENCODER}.")

@@ -1,0 +1,1 @@
+"""Videos whose frames are addressed by number: decoding, encoding and joining them."""
