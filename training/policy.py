@@ -14,8 +14,8 @@ from playloop.core.annotations import Fraction, Natural
 from playloop.core.contract import Contract
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
-from playloop.nn.record import to_record
 from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.nn.record import to_record
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.vla import VLAConfig
