@@ -26,7 +26,7 @@ FORMATS = (
     "playloop.worlds.mineworld.describe",
     "playloop.policies.describe",
     "playloop.worlds.describe",
-    "playloop.demos.describe",
+    "playloop.demos.open",
 )
 """Modules with `describe(path) -> list[tuple[str, str]] | None`; None: the path is of another format."""
 

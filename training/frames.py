@@ -15,8 +15,7 @@ from playloop.core.contract import Contract
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
-from playloop.demos.splits import held_out
-from playloop.demos.steps import check_steps
+from playloop.demos.splits import check_steps, held_out
 from playloop.training.data import Stacked, named_sets
 from playloop.training.task import Share
 

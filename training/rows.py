@@ -10,7 +10,7 @@ import torch
 
 from playloop.core.contract import Contract
 from playloop.demos.lerobot.dataset import Demonstrations
-from playloop.demos.splits import split_episodes
+from playloop.demos.splits import held_out
 from playloop.training.task import Share
 
 
@@ -29,9 +29,7 @@ def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int)
     """
     held, learned = [], []
     for dataset in datasets:
-        generator = np.random.default_rng([seed, len(dataset.episodes)])
-        chosen = split_episodes(len(dataset.episodes), validation, generator)
-        held.append(chosen[dataset.episode_index])
+        held.append(held_out(len(dataset.episodes), validation, seed)[dataset.episode_index])
         expert = "expert" in dataset.features
         learned.append(dataset.column("expert") == 1 if expert else np.ones(dataset.length, bool))
     apart, useful = np.concatenate(held), np.concatenate(learned)

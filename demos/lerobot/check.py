@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import is_video
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.integrity import damaged_files
 from playloop.demos.lerobot.values import is_numeric
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 
 
 def check_dataset(root: str | Path) -> list[str]:
@@ -100,10 +102,9 @@ def _check_places(dataset: Demonstrations, camera: str) -> list[str]:
             )
         ends[path] = first + episode["length"]
     for path, end in ends.items():
-        decoder = VideoDecoder(dataset.root / path, dataset.fps)
-        if decoder.length != end:
-            problems.append(f"{path}: {decoder.length} frames, its episodes end at {end}")
-        decoder.close()
+        with closing(VideoDecoder(dataset.root / path, dataset.fps)) as decoder:
+            if decoder.length != end:
+                problems.append(f"{path}: {decoder.length} frames, its episodes end at {end}")
     return problems
 
 

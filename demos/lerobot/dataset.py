@@ -13,7 +13,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.typed import read_typed
-from playloop.demos.contracts import check_contract, read_contract
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import Feature, is_camera, is_video
 from playloop.demos.lerobot.episodes import read_parquet, read_tasks
 from playloop.demos.lerobot.info import FIX, read_info
@@ -22,7 +22,7 @@ from playloop.demos.lerobot.inventory import Inventory
 from playloop.demos.lerobot.pictures import Pictures, StoredPictures
 from playloop.demos.lerobot.private import features_beside
 from playloop.demos.lerobot.values import is_numeric, read_rows
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 
 NAMED = 3
 """Faults that a refusal names; the rest are counted."""
@@ -64,7 +64,7 @@ class Demonstrations:
         if spoilt:
             raise CorruptFile(f"{self.root / spoilt[0]}: {damaged[spoilt[0]]}; restore it from a copy.")
         if self.contract is not None:
-            check_contract(self.contract, self.features, self._contract_path)
+            _check_contract(self.contract, self.features, self._contract_path)
         actions = () if self.contract is None else self.contract.action_names
         self._inventory = Inventory(self.root, self.info, self.private, damaged, self.tasks, actions)
         self.skipped = self._inventory.reasons
@@ -124,7 +124,8 @@ class Demonstrations:
     @cached_property
     def contract(self) -> Contract | None:
         """The conventions of the environment that the data comes from, if they were recorded."""
-        return read_contract(self.playloop.get("contract"), self._contract_path)
+        record = self.playloop.get("contract")
+        return None if record is None else read_typed(Contract, record, self._contract_path)
 
     @property
     def _contract_path(self) -> str:
@@ -240,6 +241,26 @@ class Demonstrations:
                 if path_of(record) == path:
                     pieces[episode] = values[found.rows[path, record["episode_index"]]]
         return np.concatenate(pieces)
+
+
+def _check_contract(contract: Contract, features: dict[str, Feature], where: str) -> None:
+    """Refuse conventions that speak of other actions, states or pictures than the columns hold."""
+    sizes = {"action": len(contract.action_names), "observation.state": len(contract.state_names)}
+    for name, size in sizes.items():
+        shape = features[name]["shape"] if name in features else [size]
+        if list(shape) != [size]:
+            raise ValueError(
+                f"{where}: it names {size} numbers of {name}, the data set's column has the shape {shape}; "
+                "give the contract of the environment that was recorded"
+            )
+    for camera, sides in contract.cameras.items():
+        feature = features.get(f"observation.images.{camera}")
+        height, width = feature["shape"][:2] if feature is not None else sides
+        if (height, width) != tuple(sides):
+            raise ValueError(
+                f"{where}: its camera {camera} is {sides[0]}×{sides[1]}, the data set's is {height}×{width}; "
+                "give the contract of the environment that was recorded"
+            )
 
 
 def _numbers(value: Any, where: str) -> np.ndarray:

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from playloop.core.files import check_pointer
 from playloop.core.typed import read_typed
-from playloop.demos.video.decoder import CorruptFile
+from playloop.demos.corrupt import reading
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -22,17 +21,10 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     Raises:
         CorruptFile: it is missing, torn or a pointer of Git LFS.
     """
-    try:
-        check_pointer(path)
+    with reading(path, "a readable parquet file", pa.ArrowException):
         names = pq.read_schema(path, memory_map=True).names
         chosen = names if columns is None else [name for name in columns if name in names]
         return pq.read_table(path, columns=chosen, memory_map=True, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise CorruptFile(
-            f"{path} is missing or not a readable parquet file ({error}); restore it."
-        ) from error
-    except ValueError as error:  # a pointer
-        raise CorruptFile(str(error)) from error
 
 
 def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:

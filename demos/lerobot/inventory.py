@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_video
 from playloop.demos.lerobot.episodes import read_episodes, read_parquet
 from playloop.demos.lerobot.pictures import rows_without
 from playloop.demos.lerobot.private import KEYS
 from playloop.demos.lerobot.private import PATH as BESIDE
 from playloop.demos.lerobot.values import is_numeric, outside, read_rows
-from playloop.demos.rows import find_rows
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 
 
 class Inventory:
@@ -108,7 +110,7 @@ class Inventory:
             raise CorruptFile(f"{where} has no column {missing[0]!r} that is declared; restore it")
         episodes, frames = (read_rows(table[name], features[name])[0] for name in KEYS)
         wanted = [(record["episode_index"], record["length"]) for record in records]
-        found, lacking = find_rows(episodes, frames, wanted)
+        found, lacking = _find_rows(episodes, frames, wanted)
         for number, reason in lacking.items():
             self._blame(number, f"{where} {reason}")
         self.rows |= {(path, number): rows for number, rows in found.items()}
@@ -152,15 +154,11 @@ class Inventory:
 
     def _read_video(self, path: str, records: list[dict[str, Any]], camera: str) -> None:
         """Find the first frame of each episode in a video, without decoding one."""
-        decoder = VideoDecoder(self.root / path, self._info["fps"])
-        try:
+        with closing(VideoDecoder(self.root / path, self._info["fps"])) as decoder:
             self._check_size(path, camera, decoder.size)
-            for record, first in zip(
-                records, self._first_frames(path, records, camera, decoder), strict=True
-            ):
-                self.first[camera, record["episode_index"]] = first
-        finally:
-            decoder.close()
+            found = self._first_frames(path, records, camera, decoder)
+        for record, first in zip(records, found, strict=True):
+            self.first[camera, record["episode_index"]] = first
 
     def _first_frames(
         self, path: str, records: list[dict[str, Any]], camera: str, decoder: VideoDecoder
@@ -193,3 +191,30 @@ class Inventory:
 
 def _place(record: dict[str, Any], what: str) -> dict[str, int]:
     return {"chunk_index": record[f"{what}/chunk_index"], "file_index": record[f"{what}/file_index"]}
+
+
+def _find_rows(
+    episodes: np.ndarray, frames: np.ndarray, wanted: Iterable[tuple[int, int]]
+) -> tuple[dict[int, np.ndarray], dict[int, str]]:
+    """Where the rows of some episodes lie, in the order of their frames.
+
+    Args:
+        episodes: `episode_index` of every row, [n].
+        frames: `frame_index` of every row, [n].
+        wanted: number and length of each episode.
+
+    Returns:
+        By an episode's number its rows' places, int64 [length]; and by number why an episode has none.
+    """
+    order = np.lexsort((frames, episodes))
+    sorted_episodes, sorted_frames = episodes[order], frames[order]
+    found, missing = {}, {}
+    for number, length in wanted:
+        first, last = np.searchsorted(sorted_episodes, [number, number + 1])
+        if last - first != length:
+            missing[number] = f"has {last - first} rows of episode {number}, meta/episodes lists {length}"
+        elif not np.array_equal(sorted_frames[first:last], np.arange(length)):
+            missing[number] = f"does not number the rows of episode {number} 0, 1, … in frame_index"
+        else:
+            found[number] = order[first:last]
+    return found, missing

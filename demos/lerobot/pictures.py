@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from playloop.core.pictures import upright
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.episodes import read_parquet
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,11 @@ class Pictures:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if self.column is not None:
-            stored = StoredPictures(self.root, self.path, self.column, self.size)
-            yield from (stored.frame(int(place)) for place in self.places)
-            return
-        decoder = VideoDecoder(self.root / self.path, self.fps)
-        try:
-            yield from (decoder.frame(int(place)) for place in self.places)
-        finally:
-            decoder.close()
+            source = StoredPictures(self.root, self.path, self.column, self.size)
+        else:
+            source = VideoDecoder(self.root / self.path, self.fps)
+        with closing(source):
+            yield from (source.frame(int(place)) for place in self.places)
 
 
 class StoredPictures:

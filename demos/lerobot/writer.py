@@ -6,6 +6,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -200,12 +201,9 @@ class DatasetWriter:
         }
 
     def _describe_video(self, name: str, path: Path, rows: int) -> dict[str, np.ndarray]:
-        decoder = VideoDecoder(path, self.fps)
-        try:
+        with closing(VideoDecoder(path, self.fps)) as decoder:
             chosen = np.unique(np.linspace(0, rows - 1, min(rows, self._samples)).round().astype(int))
             frames = np.stack([decoder.frame(int(number)) for number in chosen])
-        finally:
-            decoder.close()
         if list(frames.shape[1:]) != list(self.features[name]["shape"]):
             raise ValueError(
                 f"{path} is {frames.shape[1:]}; feature {name!r} wants {self.features[name]['shape']}."
@@ -242,10 +240,8 @@ class DatasetWriter:
     def _header(self, name: str) -> dict[str, Any]:
         self._tracks[name].close()
         path = VIDEO_PATH.format(video_key=name, chunk_index=0, file_index=0)
-        decoder = VideoDecoder(self._stage / path, self.fps)
-        header = decoder.header
-        decoder.close()
-        return header
+        with closing(VideoDecoder(self._stage / path, self.fps)) as decoder:
+            return decoder.header
 
     def _statistics(self) -> dict[str, dict[str, list]]:
         results = {name: total.result() for name, total in self._totals.items()}

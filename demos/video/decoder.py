@@ -11,12 +11,11 @@ from typing import Any
 import av
 import numpy as np
 
-from playloop.core.files import check_pointer
+from playloop.demos.corrupt import CorruptFile, reading
 from playloop.demos.video.encoder import exact_rate
 
-
-class CorruptFile(ValueError):
-    """A file of a data set cannot be used; the message names it."""
+UNREADABLE = (av.error.FFmpegError, IndexError, UnicodeDecodeError)
+"""What a damaged video may raise: its header may lack a stream, or hold names that are no text."""
 
 
 class VideoDecoder:
@@ -138,26 +137,16 @@ class VideoDecoder:
 
 def _opened(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
     """A video and its first stream, whose coding is known here."""
-    unreadable = f"{path} is missing or not a readable video"
-    try:
-        check_pointer(path)
-    except OSError as error:
-        raise CorruptFile(f"{unreadable} ({error}); restore or re-record it.") from error
-    except ValueError as error:
-        raise CorruptFile(str(error)) from error
-    try:
+    with reading(path, "a readable video", *UNREADABLE):
         container = av.open(str(path))
         stream = container.streams.video[0]
-    # A damaged header may hold names that are no text.
-    except (av.error.FFmpegError, OSError, IndexError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{unreadable} ({error}); restore or re-record it.") from error
     if stream.codec_context is None:
         container.close()
-        raise CorruptFile(f"{unreadable} (its coding is damaged or unknown); restore or re-record it.")
+        raise CorruptFile(f"{path} is not a readable video (its coding is damaged or unknown); restore it.")
     ends = [entry.pos + entry.size for entry in stream.index_entries]  # empty where a container has no index
     if ends and max(ends) > path.stat().st_size:
         container.close()
-        raise CorruptFile(f"{path} is cut off: its frames end behind its own end; restore or re-record it.")
+        raise CorruptFile(f"{path} is cut off: its frames end behind its own end; restore it.")
     return container, stream
 
 
@@ -168,12 +157,9 @@ def frame_times(path: str, _size: int, _changed: int) -> np.ndarray:
     Raises:
         CorruptFile: the packets cannot be read, or do not say when their frames are shown.
     """
-    try:
-        with av.open(path) as container:
-            packets: Any = container.demux(container.streams.video[0])
-            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
-    except (OSError, IndexError, UnicodeDecodeError, av.error.FFmpegError) as error:
-        raise CorruptFile(f"{path} is missing or not a readable video ({error}); restore it.") from error
+    with reading(Path(path), "a readable video", *UNREADABLE), av.open(path) as container:
+        packets: Any = container.demux(container.streams.video[0])
+        times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
     if not times or None in times:
         raise CorruptFile(
             f"{path} holds no frame that says when it is shown; write it as mp4 anew (ffmpeg -i OLD NEW.mp4)."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import av
 
-from playloop.demos.video.decoder import CorruptFile
+from playloop.demos.corrupt import reading
+from playloop.demos.video.decoder import UNREADABLE
 
 ENCODER = "playloop.demos.video.encoder.encode_video"
 
@@ -37,10 +40,7 @@ class VideoTrack:
         Returns:
             The number of the file that it went to, and the number of its first frame there.
         """
-        with _open(part) as source:
-            stream = source.streams.video[0]
-            packets = [packet for packet in source.demux(stream) if packet.size]
-            _check(part, packets, frames)
+        with _packets(part, frames) as (stream, packets):
             self._make_room(stream, os.path.getsize(part))
             first = self.frames
             for packet in packets:
@@ -79,15 +79,20 @@ class VideoTrack:
 
 def check_part(part: Path, frames: int) -> None:
     """Raise unless `part` can be appended as an episode of `frames` frames."""
-    with _open(part) as source:
-        _check(part, [packet for packet in source.demux(source.streams.video[0]) if packet.size], frames)
+    with _packets(part, frames):
+        pass
 
 
-def _open(part: Path) -> av.container.InputContainer:
-    try:
-        return av.open(str(part))
-    except av.error.FFmpegError as error:
-        raise CorruptFile(f"{part} is missing or not a readable video ({error}); record it again.") from error
+@contextmanager
+def _packets(part: Path, frames: int) -> Iterator[tuple[av.VideoStream, list[av.Packet]]]:
+    """The stream and packets of a video that is an episode of `frames` frames."""
+    with reading(part, "a readable video", *UNREADABLE):
+        source = av.open(str(part))
+    with source:
+        stream = source.streams.video[0]
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        _check(part, packets, frames)
+        yield stream, packets
 
 
 def _check(part: Path, packets: list[av.Packet], frames: int) -> None:

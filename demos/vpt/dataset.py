@@ -15,11 +15,11 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.pictures import Pictures
 from playloop.demos.lerobot.statistics import describe
-from playloop.demos.video.decoder import CorruptFile
 from playloop.demos.vpt.actions import null_actions
 from playloop.demos.vpt.cursor import draw_cursor
 from playloop.demos.vpt.recording import FPS, Recording, read_recording, recording_names

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple, NotRequired
 import numpy as np
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from playloop.core.files import check_pointer
 from playloop.core.minecraft import BUTTONS, place_of
 from playloop.core.typed import read_typed
-from playloop.demos.video.decoder import CorruptFile
+from playloop.demos.corrupt import CorruptFile, reading
 
 KEYS = {
     "key.keyboard.w": "forward",
@@ -70,14 +69,9 @@ def read_lines(path: str | Path) -> Lines:
         CorruptFile: a line is no JSON or lacks a field; names the line.
     """
     path = Path(path)
-    try:
-        check_pointer(path)
+    with reading(path, "text", UnicodeDecodeError):
         # A byte order mark and empty lines at the end mean nothing: editors of Windows leave them.
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorruptFile(f"{path} is missing or not text ({error}); restore it.") from error
-    except ValueError as error:  # a pointer
-        raise CorruptFile(str(error)) from error
     if lines == [""]:
         raise CorruptFile(f"{path} is empty; restore it.")
     if len(lines) > SPACED and not any(

@@ -6,14 +6,15 @@ import hashlib
 import io
 import zipfile
 import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from playloop.core.files import write_atomic
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.corrupt import CorruptFile
+from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.actions import action_vectors
 from playloop.demos.vpt.lines import Lines, read_lines
 
@@ -80,16 +81,13 @@ def read_recording(root: Path, name: str, slack: int) -> Recording:
 
 def _probe(path: Path) -> tuple[int, tuple[int, int]]:
     """Frames, and their height and width, without decoding one."""
-    decoder = VideoDecoder(path, FPS)
-    try:
+    with closing(VideoDecoder(path, FPS)) as decoder:
         # Single frames may be late: line i belongs to frame i. Another rate is another recording.
         if abs(decoder.rate / FPS - 1) > 0.05:
             raise CorruptFile(
                 f"{path} has {decoder.rate:g} frames a second, VPT's recordings {FPS:g}; convert it."
             )
         return decoder.length, decoder.size
-    finally:
-        decoder.close()
 
 
 def _cached_lines(root: Path, name: str) -> tuple[str, Lines]:

@@ -15,8 +15,7 @@ from playloop.core.contract import Contract
 from playloop.core.images import resize
 from playloop.demos.lerobot.integrity import whole_identity
 from playloop.demos.open import open_demonstrations
-from playloop.demos.splits import held_out
-from playloop.demos.steps import check_steps
+from playloop.demos.splits import check_steps, held_out
 
 
 @dataclass(frozen=True, order=True)

@@ -14,10 +14,11 @@ from numbered_demos import CAMERAS, FEATURES, episode_columns, number_image, rea
 from vpt_files import line, write_pair
 
 from playloop.cli.main import main
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.check import check_dataset
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.video.encoder import encode_video
 
 LENGTHS = (3, 4, 5)

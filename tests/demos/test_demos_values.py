@@ -10,10 +10,10 @@ import pytest
 from altered_demos import DATA, change, change_info, write_actions
 
 from playloop.core.minecraft import ACTION_NAMES, action_vector
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.values import read_rows
 from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.demos.video.decoder import CorruptFile
 
 PAIR, ONE = {"dtype": "float32", "shape": [2]}, {"dtype": "int64", "shape": [1]}
 

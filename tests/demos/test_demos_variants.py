@@ -17,10 +17,11 @@ from numbered_demos import CAMERAS, number_image, read_number, write
 from PIL import Image
 from vpt_files import line, write_lines
 
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.integrity import identify
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.video.encoder import encode_video
 from playloop.demos.vpt.dataset import CAMERA, VPTRecordings
 

@@ -12,10 +12,11 @@ from vpt_files import line, noise, write_pair
 
 from playloop.core.images import resize, shrink
 from playloop.core.minecraft import place_of
+from playloop.demos.corrupt import CorruptFile
 from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
-from playloop.demos.video.decoder import CorruptFile, VideoDecoder
+from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.cursor import draw_cursor
 from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, runs
 from playloop.envs.minerl import MineRLConfig

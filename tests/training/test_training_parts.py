@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from playloop.demos.splits import split_episodes
+from playloop.demos.splits import held_out
 from playloop.training.data import Stacked, named_sets, prefetch
 from playloop.training.ema import MovingAverage
 from playloop.training.metrics import Averages, MetricLog, read_metrics
@@ -66,13 +66,14 @@ def test_shares_make_up_the_batch():
 
 
 def test_split_is_by_episode_and_repeatable():
-    chosen = split_episodes(40, 0.1, np.random.default_rng(0))
+    chosen = held_out(40, 0.1, seed=0)
     assert chosen.sum() == 4
-    assert np.array_equal(chosen, split_episodes(40, 0.1, np.random.default_rng(0)))
-    assert split_episodes(3, 0.01, np.random.default_rng(0)).sum() == 1
-    assert split_episodes(3, 0, np.random.default_rng(0)).sum() == 0
+    assert np.array_equal(chosen, held_out(40, 0.1, seed=0))
+    assert not np.array_equal(chosen, held_out(40, 0.1, seed=1))
+    assert held_out(3, 0.01, seed=0).sum() == 1
+    assert held_out(3, 0, seed=0).sum() == 0
     with pytest.raises(ValueError, match="leaves none"):
-        split_episodes(1, 0.1, np.random.default_rng(0))
+        held_out(1, 0.1, seed=0)
 
 
 def test_stacked_arrays_act_as_one():

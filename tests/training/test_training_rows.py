@@ -5,7 +5,7 @@ import pytest
 
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.demos.steps import check_steps
+from playloop.demos.splits import check_steps
 from playloop.demos.vpt.dataset import vpt_contract
 from playloop.envs.libero import LiberoConfig
 from playloop.training.openvla.data import matching_family
