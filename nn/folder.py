@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from playloop.core.files import check_pointer, read_json
+from playloop.core.formats import FORMAT, check_format
 from playloop.core.scratch import staged
-from playloop.nn.kinds import told
+from playloop.nn.kinds import NOUNS, told
 from playloop.nn.manifest import BOUND, check_manifest, file_hash, write_manifest
+from playloop.nn.record import model_kind
 
 __all__ = ["WEIGHTS", "check_target", "check_weights", "file_hash", "load_weights", "read_config"]
 __all__ += ["read_record", "rounded", "save_model", "staged", "write_record"]
@@ -73,7 +75,7 @@ def save_model(
         save_file(rounded(state), partial / WEIGHTS)
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
         bound = {"weights_sha256": file_hash(partial / WEIGHTS), BOUND: True}
-        write_record(partial / "config.json", config | bound)
+        write_record(partial / "config.json", {"format": FORMAT} | config | bound)
         write_record(partial / "training.json", training)
         write_manifest(partial)
     return folder
@@ -84,7 +86,7 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
 
     Args:
         folder: that `save_model` wrote.
-        kind: what the folder should hold, `config["kind"]`.
+        kind: of the model that the folder should hold.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -94,10 +96,11 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
     missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).is_file()]
     if missing:
         advice = "; copy it again" if len(missing) == 1 else told(folder) or "; copy it again"
-        raise FileNotFoundError(f"{folder} holds no {kind}: {' and '.join(missing)} missing{advice}")
+        raise FileNotFoundError(f"{folder} holds no {NOUNS[kind]}: {' and '.join(missing)} missing{advice}")
     config = read_record(folder / "config.json")
-    if config.get("kind", kind) != kind:
-        raise ValueError(f"{folder} holds a {config['kind']}, and a {kind} is wanted here")
+    check_format(config, folder / "config.json")
+    if (found := str(model_kind(config))) != kind and found in NOUNS:
+        raise ValueError(f"{folder} holds a {NOUNS[found]}, and a {NOUNS[kind]} is wanted here")
     weights = {WEIGHTS: file_hash(folder / WEIGHTS)}
     if weights[WEIGHTS] != config.get("weights_sha256"):
         check_pointer(folder / WEIGHTS)

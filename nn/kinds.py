@@ -8,17 +8,27 @@ from shlex import quote
 from typing import Any
 
 from playloop.core.files import read_json
+from playloop.nn.record import model_kind
 
-OWN = {
-    "world model": "a world model of Playloop: playloop play env=world checkpoint={0}",
-    "MineWorld": "a MineWorld: playloop play env=mineworld checkpoint={0}",
-    "frame tokenizer": "a frame tokenizer of Playloop, a part of a world model: give the world model",
-    "VQ tokenizer": "MineWorld's frame tokenizer: give the folder that contains it",
-    "inverse-dynamics model": "an inverse-dynamics model: playloop play env=world env.inverse={0}",
+NOUNS = {
+    "vla": "policy",
+    "fsq-world": "world model",
+    "mineworld": "MineWorld",
+    "fsq-frames": "frame tokenizer",
+    "vq": "VQ tokenizer",
+    "inverse-dynamics": "inverse-dynamics model",
 }
-"""By "kind" in the `config.json` of a folder that `playloop train` or `playloop convert` wrote."""
-
-POLICY = "a policy of Playloop: agent=policy agent.checkpoint={0}"
+"""Kind of a folder's model → what to call it; `playloop train` and `playloop convert` write such folders."""
+OWN = {
+    "vla": "a policy of Playloop: agent=policy agent.checkpoint={0}",
+    "fsq-world": "a world model of Playloop: playloop play env=world checkpoint={0}",
+    "mineworld": "a MineWorld: playloop play env=mineworld checkpoint={0}",
+    "fsq-frames": "a frame tokenizer of Playloop, a part of a world model: give the world model",
+    "vq": "MineWorld's frame tokenizer: give the folder that contains it",
+    "inverse-dynamics": "an inverse-dynamics model: playloop play env=world env.inverse={0}",
+}
+"""Kind of a folder's model → what to do with it."""
+OLDER = "a model of an older Playloop: make it again, or use the version that wrote it"
 PUBLISHED = "a checkpoint of OpenVLA's family: agent=openvla agent.checkpoint={0}"
 
 
@@ -39,10 +49,10 @@ def _model(folder: Path) -> str | None:
         record: dict[str, Any] = read_json(folder / "config.json")
     except (OSError, ValueError):
         return None
-    if {"model", "decoder", "instructions"} <= record.keys():
-        return POLICY
-    if (own := str(record.get("kind"))) in OWN:
+    if (own := str(model_kind(record))) in OWN:
         return OWN[own]
+    if isinstance(record.get("model"), dict) and "_target_" in record["model"]:
+        return OLDER
     kind = record.get("model_type")
     if kind == "openvla":
         return PUBLISHED

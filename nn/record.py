@@ -6,19 +6,23 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from playloop.core.kinds import KEY, by_kind, kind_of
+from playloop.core.typed import complaint
 from playloop.nn.checks import check_types
 
 
-def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def to_record(value: Any) -> Any:
-    """Dataclasses become dictionaries with their class as `_target_`; tuples become lists."""
+    """Dataclasses become dictionaries with their `kind`; tuples become lists.
+
+    A class without a kind, the user's own for instance, is written by its dotted path: text for people, which
+    no reader follows.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {"_target_": _path(type(value))} | {
-            f.name: to_record(getattr(value, f.name)) for f in fields(value)
-        }
+        cls = type(value)
+        name = kind_of(cls) or f"{cls.__module__}.{cls.__qualname__}"
+        return {KEY: name} | {f.name: to_record(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
         return {key: to_record(item) for key, item in value.items()}
     return [to_record(item) for item in value] if isinstance(value, list | tuple) else value
@@ -28,30 +32,35 @@ def from_record(record: Any, classes: Iterable[type]) -> Any:
     """The inverse of `to_record` for these classes; lists come back as tuples.
 
     Raises:
-        ValueError: for a class or a field that this version does not know, or a value of another type.
+        ValueError: for a kind or a field that this version does not know, or a value of another type.
     """
     classes = tuple(classes)
     if isinstance(record, list):
         return tuple(from_record(item, classes) for item in record)
     if not isinstance(record, dict):
         return record
-    values = {key: from_record(item, classes) for key, item in record.items() if key != "_target_"}
-    if "_target_" not in record:
-        return values
-    known = {_path(kind): kind for kind in classes}
-    kind = known.get(record["_target_"]) if isinstance(record["_target_"], str) else None
-    if kind is None:
-        raise ValueError(f"{record['_target_']!r} is no configuration that fits here: {sorted(known)} do")
-    strange = set(values) - {f.name for f in fields(kind)}
+    named = record.get(KEY)
+    if not isinstance(named, str):  # a mapping, which may have an item of that name
+        return {key: from_record(item, classes) for key, item in record.items()}
+    known = by_kind(classes)
+    if named not in known:
+        raise ValueError(f"{named!r} is no configuration that fits here: {sorted(known)} do")
+    return _build(known[named], {k: from_record(item, classes) for k, item in record.items() if k != KEY})
+
+
+def _build(cls: type, values: dict[str, Any]) -> Any:
+    strange = set(values) - {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if strange:
         raise ValueError(
-            f"{kind.__name__} has no field {sorted(strange)}; use the version that wrote the file"
+            f"{cls.__name__} has no field {sorted(strange)}; use the version that wrote the file"
         )
     try:
-        made = kind(**values)
+        made = cls(**values)
+    except ValidationError as error:
+        raise ValueError(f"{cls.__name__}.{complaint(error)}; use the version that wrote the file") from error
     except (TypeError, ArithmeticError, AttributeError, LookupError) as error:
-        raise ValueError(f"{kind.__name__}: {error}; use the version that wrote the file") from error
-    check_types(made, f"{kind.__name__}.")
+        raise ValueError(f"{cls.__name__}: {error}; use the version that wrote the file") from error
+    check_types(made, f"{cls.__name__}.")
     return made
 
 
@@ -74,6 +83,13 @@ def read_part(record: Any, name: str, kinds: tuple[type, ...], classes: Iterable
     except RecursionError as error:
         raise ValueError(f"{name} is nested without end; copy the file again") from error
     if not isinstance(made, kinds):
-        listed = " or ".join(kind.__name__ for kind in kinds)
+        listed = " or ".join(cls.__name__ for cls in kinds)
         raise ValueError(f"{name} holds no {listed}; use the version that wrote the file")
     return made
+
+
+def model_kind(record: Any) -> str | None:
+    """What a model's folder holds, by its `config.json`: the kind of its "model"; None where none is told."""
+    model = record.get("model") if isinstance(record, dict) else None
+    found = model.get(KEY) if isinstance(model, dict) else None
+    return found if isinstance(found, str) else None

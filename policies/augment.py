@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Fraction, Magnitude, Natural
+from playloop.core.kinds import kind
 
 
+@kind("augmentation")
 @dataclass
 class Augmentation:
     """Brightness, contrast and shift, drawn for every image.

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.core.files import check_pointer
+from playloop.core.formats import FORMAT, check_format
+from playloop.core.kinds import kind_of
 from playloop.core.scratch import staged
 from playloop.nn.archives import read_archive
 from playloop.nn.building import load_model
@@ -22,17 +24,16 @@ from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.nn.kinds import told
 from playloop.nn.manifest import RECORDS, check_manifest, file_hash, file_hashes, write_manifest
+from playloop.nn.record import model_kind, read_part, to_record
 from playloop.policies.decision import golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.golden import GOLDEN, Verify, check_verify, is_bound, write_golden
 from playloop.policies.policy import VLAPolicy
-from playloop.policies.record import read_part, to_record
-from playloop.policies.vla import STATE_LIMIT, VLA, VLAConfig
+from playloop.policies.vla import CLASSES, STATE_LIMIT, VLA, VLAConfig
 from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.instructions import InstructionEncoder, MiniLMConfig, NGramsConfig
 from playloop.tokenizers.normalizer import QuantileNormalizer, is_gripper
 
-FORMAT = 1
 FILES = (
     WEIGHTS,
     "config.json",
@@ -116,7 +117,7 @@ def load(
     check_verify(verify)
     config = check_files(folder)
     try:
-        sizes = read_part(config, "model", (VLAConfig,))
+        sizes = read_part(config, "model", (VLAConfig,), CLASSES)
         saved = read_part(config, "decoder", (DecoderConfig,))
         changed = override(saved, decoder)
         encoder = _encoder(config, instructions)
@@ -153,17 +154,13 @@ def check_files(folder: Path) -> dict[str, Any]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         config = read_record(folder / "config.json") if (folder / "config.json").is_file() else {}
-        own = {"model", "decoder", "instructions"} <= config.keys() if config else len(missing) < 3
+        own = model_kind(config) == kind_of(VLAConfig) if config else len(missing) < 3
         advice = "; copy it again" if own else told(folder) or "; give the folder of a checkpoint"
         raise FileNotFoundError(
             f"{folder} is no complete checkpoint of a policy: {', '.join(missing)} missing{advice}"
         )
     config = read_record(folder / "config.json")
-    if config.get("format") != FORMAT:
-        raise ValueError(
-            f"{folder / 'config.json'} has the format {config.get('format')!r}, not {FORMAT}: another "
-            "version of Playloop wrote it; use that one"
-        )
+    check_format(config, folder / "config.json")
     hashes = {WEIGHTS: file_hash(folder / WEIGHTS)}
     if hashes[WEIGHTS] != config.get("weights_sha256"):
         check_pointer(folder / WEIGHTS)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from playloop.core.contract import Contract
+from playloop.core.formats import check_format
+from playloop.core.kinds import kind_of
 from playloop.nn.folder import WEIGHTS, read_record
+from playloop.nn.record import model_kind, read_part
 from playloop.nn.shards import read_header
 from playloop.policies.checkpoint import FILES, read_statistics
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.record import read_part
-from playloop.policies.vla import VLAConfig
+from playloop.policies.vla import CLASSES, VLAConfig
 
 
 def describe(path: Path) -> list[tuple[str, str]] | None:
@@ -28,8 +30,9 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return None
     record = read_record(path / "config.json")
-    if not {"model", "decoder", "instructions"} <= record.keys():
+    if model_kind(record) != kind_of(VLAConfig):
         return None
+    check_format(record, path / "config.json")
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -37,7 +40,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
         )
     entries = read_header(path / WEIGHTS).values()
     try:
-        model: VLAConfig = read_part(record, "model", (VLAConfig,))
+        model: VLAConfig = read_part(record, "model", (VLAConfig,), CLASSES)
         decoder = read_part(record, "decoder", (DecoderConfig,))
     except ValueError as error:
         raise ValueError(f"{path / 'config.json'}: {error}") from error

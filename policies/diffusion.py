@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from playloop.core.annotations import Magnitude, Positive
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
 
@@ -25,6 +26,7 @@ LARGEST = 1000
 """Rounds, and bins of smoothing: more than a chunk's tokens and than four times all bins change nothing."""
 
 
+@kind("diffusion-decoder")
 @dataclass(frozen=True)
 class DecoderConfig:
     """How a chunk is decoded.

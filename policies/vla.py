@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Magnitude, Natural, Positive
+from playloop.core.kinds import kind
 from playloop.nn.layers import MLP, Linear, fourier_features
 from playloop.nn.transformer import PrefixCache, Transformer, prefix_mask
 from playloop.nn.vision import PATCH, Tower, patchify
@@ -25,6 +26,7 @@ TARGET_UNIT = 10.0
 """Targets are metres; ten to the metre is of order one on a table."""
 
 
+@kind("camera")
 @dataclass
 class CameraConfig:
     """One camera's tower.
@@ -42,6 +44,7 @@ class CameraConfig:
     keypoints: Natural = 32
 
 
+@kind("vla")
 @dataclass
 class VLAConfig:
     """The model's sizes and how it learns.
@@ -114,6 +117,10 @@ class VLAConfig:
         with torch.random.fork_rng(devices=[]):  # module constructors know the global generator only
             torch.manual_seed(seed)
             return VLA(self, statistics)
+
+
+CLASSES = (CameraConfig, Augmentation)
+"""What a `VLAConfig` holds, for those who read one from a file."""
 
 
 @dataclass

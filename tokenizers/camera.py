@@ -9,9 +9,11 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 
 
+@kind("camera-bins")
 @dataclass(frozen=True)
 class CameraBins:
     """Degrees ↔ bins; exact inverses on the bins' centres.

@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.fsq import FSQ
 from playloop.nn.layers import Conv2d, Residual
@@ -28,6 +29,7 @@ PATCH = 4
 """Side of the pixel blocks that become channels before the first convolution."""
 
 
+@kind("fsq-frames")
 @dataclass
 class FrameTokenizerConfig:
     """Sizes of a frame tokenizer, and what it is trained for.

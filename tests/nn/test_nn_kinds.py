@@ -10,7 +10,7 @@ from playloop.nn.kinds import told
 from playloop.policies.checkpoint import load
 from playloop.policies.openvla.open import open_policy
 
-OWN = {"model": {}, "decoder": {}, "instructions": {}}
+OWN = {"format": 2, "model": {"kind": "vla"}}
 FOLDERS = {
     "run": ({"checkpoint/config.json": OWN, "metrics.jsonl": ""}, "a training run: give {0}/checkpoint"),
     "unfinished": ({"state/x": "", "metrics.jsonl": ""}, "has written no checkpoint yet"),
@@ -19,8 +19,9 @@ FOLDERS = {
     "data": ({"meta/info.json": {}}, "playloop train data={0}"),
     "results": ({"episodes.jsonl": "", "config.json": {}}, "results of playloop eval"),
     "empty": ({}, "it is empty"),
-    "world": ({"config.json": {"kind": "world model"}}, "playloop play env=world checkpoint={0}"),
-    "mineworld": ({"config.json": {"kind": "MineWorld"}}, "env=mineworld checkpoint={0}"),
+    "world": ({"config.json": {"model": {"kind": "fsq-world"}}}, "playloop play env=world checkpoint={0}"),
+    "mineworld": ({"config.json": {"model": {"kind": "mineworld"}}}, "env=mineworld checkpoint={0}"),
+    "older": ({"config.json": {"model": {"_target_": "playloop.x.Y"}}}, "of an older Playloop: make it"),
     "llava": ({"config.json": {"model_type": "llava"}}, "a model of the type llava"),
     "lerobot": ({"config.json": {"type": "act", "input_features": {}}}, "a policy of LeRobot"),
 }
@@ -48,7 +49,7 @@ def test_our_policies_and_published_ones_name_each_other_s_agent(tmp_path):
     with pytest.raises(FileNotFoundError, match="it is not there: check the path"):
         load(tmp_path / "nowhere")
     almost = {name: {} for name in ("contract.json", "training.json", "model.safetensors", "golden.npz")}
-    world = lay(tmp_path / "world", {"config.json": {"kind": "world model"}} | almost)
+    world = lay(tmp_path / "world", {"config.json": {"model": {"kind": "fsq-world"}}} | almost)
     with pytest.raises(FileNotFoundError, match=r"missing; it is a world model of Playloop"):
         load(world)
     published = lay(tmp_path / "published", {"config.json": {"model_type": "openvla"}})

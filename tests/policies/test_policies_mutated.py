@@ -25,7 +25,7 @@ from playloop.policies.describe import describe as describe_own
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.prompt import PromptEncoder
 
-VALUES = (None, "abc", -7, 10**7, 10**400, 1.5, True, [], {}, [[["x"]]], {"_target_": "os.system"})
+VALUES = (None, "abc", -7, 10**7, 10**400, 1.5, True, [], {}, [[["x"]]], {"kind": "os.system"})
 MEMORY = 300_000
 """Kilobytes that the process may grow by."""
 

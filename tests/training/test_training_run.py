@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from policy_demos import MODEL, write_demos
 
 import playloop.configs
+from playloop.core.fields import simple
 from playloop.core.locks import FolderLock
 from playloop.policies import checkpoint
-from playloop.policies.record import to_record
 from playloop.training.distributed import World
 from playloop.training.run import _make_task, train
 
@@ -42,7 +42,7 @@ def configuration(data, out: Path, **trainer):
         "out": str(out),
         "seed": 3,
         "command": "playloop train",
-        "policy": to_record(MODEL),
+        "policy": simple(MODEL),
     }
     return OmegaConf.create(words | {"training": training})
 

@@ -19,7 +19,7 @@ from playloop.worlds.mineworld.synthetic import write_synthetic
 from playloop.worlds.outline import outline
 
 WRONG = [None, "x", -1, 10**12, 1e300, [], ["x"], {"a": {"b": []}}, math.nan, True]
-TEXTS = {"kind", "_target_", "weights_sha256"}
+TEXTS = {"kind", "weights_sha256"}
 """Fields of text that mean something; any other text is for people."""
 
 

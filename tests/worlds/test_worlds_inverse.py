@@ -96,9 +96,9 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
     save_inverse(tmp_path / "idm", SMALL, SMALL.make().state_dict(), {})
     record = json.loads((tmp_path / "idm/config.json").read_text())
     for change, sentence in (
-        ({"kind": "world model"}, "holds a world model, and a inverse-dynamics model is wanted"),
+        ({"model": {"kind": "fsq-world"}}, "holds a world model, and a inverse-dynamics model is wanted"),
         ({"model": record["model"] | {"hidden": 64}}, "weights do not fit"),
-        ({"model": record["model"] | {"_target_": "os.system"}}, "no configuration that fits"),
+        ({"model": record["model"] | {"kind": "os.system"}}, "no configuration that fits"),
         ({"weights_sha256": "0"}, "is not the file that config.json names"),
     ):
         (tmp_path / "idm/config.json").write_text(json.dumps(record | change))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.pickles import read_pickle
+from playloop.nn.record import model_kind
 from playloop.nn.shards import read_header
 from playloop.tokenizers.vq import VQConfig
 from playloop.worlds.mineworld.files import (
@@ -38,16 +39,11 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     """
     record = path / "config.json"
     if record.is_file():
-        return _converted(path) if _kind(record) == MINEWORLD else None
+        return _converted(path) if model_kind(read_record(record)) == MINEWORLD else None
     files = [path] if path.is_file() else [file for found in candidates(path) for file in found]
     if not any(file.suffix in ENDINGS and _holds_one(file) for file in files):
         return None
     return _published(path)
-
-
-def _kind(record: Path) -> object:
-    found: dict[str, object] = read_record(record)
-    return found.get("kind")
 
 
 def _holds_one(file: Path) -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
+from playloop.core.formats import FORMAT
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.core.scratch import staged
 from playloop.nn.building import build_outline
@@ -40,8 +41,8 @@ from playloop.worlds.model import MOST_POSITIONS
 from playloop.worlds.playable import Playable
 from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts, require
 
-MINEWORLD, TOKENIZER = "MineWorld", "VQ tokenizer"
-"""Kinds of folders."""
+MINEWORLD, TOKENIZER = "mineworld", "vq"
+"""Kinds of models that folders hold."""
 
 
 @dataclass
@@ -125,8 +126,8 @@ def save_published(
         ValueError: a weight is no number, or too large for `dtype`.
     """
     with staged(folder) as scratch:
-        _save_half(scratch / "tokenizer", TOKENIZER, published.tokenizer, published.tokenizer_weights, dtype)
-        _save_half(scratch, MINEWORLD, published.config, published.weights, dtype)
+        _save_half(scratch / "tokenizer", published.tokenizer, published.tokenizer_weights, dtype)
+        _save_half(scratch, published.config, published.weights, dtype)
         _save_rest(scratch, minecraft_contract(published.tokenizer), starts, training)
         _bind(scratch)
     return folder
@@ -164,7 +165,7 @@ def save_mineworld(
     model.load_state_dict(state, assign=True)
     with staged(folder) as scratch:
         shutil.copytree(tokenizer, scratch / "tokenizer")
-        _save_half(scratch, MINEWORLD, config, weights_by_name(model, model.slots()), dtype, trained)
+        _save_half(scratch, config, weights_by_name(model, model.slots()), dtype, trained)
         _save_rest(scratch, contract, starts, training)
         _bind(scratch)
     return folder
@@ -172,7 +173,6 @@ def save_mineworld(
 
 def _save_half(
     folder: Path,
-    kind: str,
     config: MineWorldConfig | VQConfig,
     weights: Mapping[str, Tensor],
     dtype: torch.dtype | None,
@@ -185,7 +185,7 @@ def _save_half(
         raise ValueError(f"{wrong[0]} holds a number that {kept[wrong[0]].dtype} cannot; use dtype=keep")
     save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-    record = {"kind": kind, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
+    record = {"format": FORMAT, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
     told = {} if trained is None else {"trained": to_record(trained)}
     write_record(folder / "config.json", record | told | {BOUND: True})
 

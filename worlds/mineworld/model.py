@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Cache, Llama, Recording, Rotary
 from playloop.nn.layers import Linear
@@ -25,6 +26,7 @@ PREFIX = "transformer."
 """Of the transformer's published names."""
 
 
+@kind("mineworld")
 @dataclass
 class MineWorldConfig:
     """Sizes of a MineWorld; the defaults are those of the 300M model.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, fields, replace
 
+from playloop.core.kinds import kind
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.mineworld.schedule import FrameSchedule
 
@@ -13,6 +14,7 @@ PLACEHOLDERS = {OFFLINE: "first", DEMO: "above"}
 """Which token the release's two programs feed for the row above's last one."""
 
 
+@kind("mineworld-order")
 @dataclass(frozen=True)
 class Order:
     """In which order a frame's tokens come, and what is seen meanwhile; a model is trained for one.
@@ -33,6 +35,7 @@ class Order:
 DIAGONAL = Order()
 
 
+@kind("mineworld-sampler")
 @dataclass(frozen=True)
 class MineWorldSampler(SamplerConfig):
     """A `SamplerConfig` with MineWorld's choices; any window can be decoded, and there is one level.
