@@ -17,11 +17,13 @@ from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 from playloop.envs.simpler.actions import Grip, absolute_gripper, axis_angle_of, relative_gripper
 from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, dialect_contract
 from playloop.policies.resampling import check_shrinks
 
 
+@kind("dialect")
 @dataclass
 class DialectConfig:
     """A policy of a data set as an agent in SimplerEnv.

@@ -12,6 +12,7 @@ from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 OPEN, CLOSE = -1.0, 1.0
 METRES_PER_ACTION = 0.05
@@ -21,6 +22,7 @@ NOTICE = 0.08
 """Chance per step that a grasp that was meant to miss is noticed."""
 
 
+@kind("panda-expert")
 @dataclass
 class ExpertConfig:
     """Pick-and-place by a state machine.

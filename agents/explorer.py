@@ -15,6 +15,7 @@ from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
 
 GROUPS: tuple[tuple[tuple[str, ...], tuple[float, ...], float], ...] = (
@@ -34,6 +35,7 @@ PITCH = -30.0, 55.0
 """Between these the pitch that the view drifts to is drawn."""
 
 
+@kind("explorer")
 @dataclass
 class ExplorerConfig:
     """Settings of `Explorer`.

@@ -19,8 +19,10 @@ from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Natural
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 
+@kind("handover")
 @dataclass
 class HandoverConfig:
     """Who begins, who finishes, and when they change.

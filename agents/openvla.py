@@ -11,6 +11,7 @@ from playloop.agents.base import Agent
 from playloop.agents.dialect import DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.core.annotations import DecoderFields, Name, Natural
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
@@ -28,6 +29,7 @@ from playloop.policies.openvla.policy import OpenVLAPolicy
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+@kind("openvla-agent")
 @dataclass
 class OpenVLAAgentConfig:
     """Which checkpoint acts, and how. What is null is as published.

@@ -13,9 +13,11 @@ from playloop.agents.keymaps import Held, KeyMap, keymap_for
 from playloop.core.annotations import Portion
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 from playloop.core.minecraft import BUTTONS
 
 
+@kind("person")
 @dataclass(frozen=True)
 class PersonConfig:
     """How hands become actions.

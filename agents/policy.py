@@ -12,6 +12,7 @@ from playloop.agents.base import Plan
 from playloop.core.annotations import Count, DecoderFields, Magnitude, Name
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.policies.base import Policy
 from playloop.policies.checkpoint import checkpoint_hash, load
@@ -21,6 +22,7 @@ Carry = tuple[Any, tuple[np.ndarray, ...]]
 """The policy's own carry, and what is left [h, A] of every earlier chunk that reaches ahead, newest first."""
 
 
+@kind("policy-agent")
 @dataclass
 class PolicyAgentConfig:
     """Which policy acts, and how much of each chunk it executes.

@@ -11,8 +11,10 @@ from playloop.agents.base import Plan
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 
+@kind("random")
 @dataclass
 class RandomAgentConfig:
     """Settings of `RandomAgent`.

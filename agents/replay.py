@@ -16,8 +16,10 @@ from playloop.agents.provenance import content_hash
 from playloop.core.annotations import Count, Name
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 
+@kind("replay")
 @dataclass
 class ReplayAgentConfig:
     """Settings of `ReplayAgent`.

@@ -12,6 +12,7 @@ from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 OPEN, CLOSE = 1.0, -1.0
 FARTHEST, WIDEST = 0.04, 0.35
@@ -27,6 +28,7 @@ SINK = 0.05
 ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 37)
 
 
+@kind("widowx-expert")
 @dataclass
 class WidowXExpertConfig:
     """Pick-and-place by a state machine.

@@ -17,6 +17,7 @@ import numpy as np
 from playloop.core.annotations import Count, Natural
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.robots.panda import IMAGE_SIZE, arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.upstream import load_libero, load_robosuite
@@ -48,6 +49,7 @@ class LiberoTask:
     states: Path
 
 
+@kind("libero")
 @dataclass
 class LiberoConfig:
     """A LIBERO suite.

@@ -12,6 +12,7 @@ from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.images import resize
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
@@ -59,6 +60,7 @@ TASKS = (
 )
 
 
+@kind("minerl")
 @dataclass
 class MineRLConfig:
     """MineRL's environments with their own actions.

@@ -9,6 +9,7 @@ from typing import Any
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.robots.panda import arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.upstream import load_robosuite
@@ -27,6 +28,7 @@ PLACEMENTS = 50
 """Placements of a task in the default protocol; robosuite stores none, they are drawn from the identity."""
 
 
+@kind("robosuite")
 @dataclass
 class RobosuiteConfig:
     """robosuite's tasks with a Panda arm, OSC_POSE and LIBERO's conventions.

@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from playloop.core.annotations import Count, Magnitude
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 
@@ -48,6 +49,7 @@ class ToyFault:
         raise RuntimeError("the toy broke down, as it was told to")
 
 
+@kind("toy")
 @dataclass(frozen=True)
 class ToyReachConfig:
     """Settings of `ToyReach`.

@@ -14,6 +14,7 @@ import torch
 from playloop.core.annotations import Count, Name, Natural
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
@@ -30,6 +31,7 @@ NEEDS = {"kernels": ("cpu", "numba"), "triton": ("cuda", "triton")}
 """Back end → the device that it is for, and the package that it comes with."""
 
 
+@kind("world")
 @dataclass
 class WorldEnvConfig:
     """Settings of `WorldEnv`.

@@ -8,9 +8,8 @@ from typing import Any
 
 from playloop.core.contract import Contract
 from playloop.core.formats import check_format
-from playloop.core.kinds import kind_of
 from playloop.nn.folder import WEIGHTS, read_record
-from playloop.nn.record import model_kind, read_part
+from playloop.nn.record import read_part
 from playloop.nn.shards import read_header
 from playloop.policies.checkpoint import FILES, read_statistics
 from playloop.policies.diffusion import DecoderConfig
@@ -30,7 +29,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return None
     record = read_record(path / "config.json")
-    if model_kind(record) != kind_of(VLAConfig):
+    if not {"model", "decoder", "instructions"} <= record.keys():
         return None
     check_format(record, path / "config.json")
     missing = [name for name in FILES if not (path / name).is_file()]

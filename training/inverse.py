@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.kinds import kind
 from playloop.nn.record import to_record
 from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.start import take_over
@@ -18,6 +19,7 @@ from playloop.worlds.checkpoint import load_inverse, save_inverse
 from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, windows
 
 
+@kind("train-inverse")
 @dataclass
 class InverseTaskConfig(FrameTaskConfig):
     """What an inverse-dynamics model learns from: recordings with the actions of MineRL.

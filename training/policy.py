@@ -12,6 +12,7 @@ from torch import Tensor
 
 from playloop.core.annotations import Fraction, Natural
 from playloop.core.contract import Contract
+from playloop.core.kinds import kind
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
@@ -34,6 +35,7 @@ from playloop.training.start import check_embeddings, open_start, take_over
 from playloop.training.task import Share
 
 
+@kind("train-policy")
 @dataclass
 class PolicyTaskConfig:
     """What a policy learns from.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Natural
+from playloop.core.kinds import kind
 from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
@@ -27,6 +28,7 @@ JUDGED = 1024
 """Held-out frames that a tokenizer is judged by at the end, at most."""
 
 
+@kind("train-tokenizer")
 @dataclass
 class TokenizerTaskConfig(FrameTaskConfig):
     """What a frame tokenizer learns from.

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Limit, Magnitude, Natural
 from playloop.core.files import write_atomic
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.training.checkpoint import collect, distribute
 from playloop.training.claim import claimed
@@ -48,6 +49,7 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 """Share that a mean of moments keeps."""
 
 
+@kind("trainer")
 @dataclass
 class TrainerConfig:
     """How a task is trained.

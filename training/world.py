@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.kinds import kind
 from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
@@ -25,6 +26,7 @@ from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
 
 
+@kind("train-world")
 @dataclass(kw_only=True)
 class WorldTaskConfig(FrameTaskConfig):
     """What a world model learns from: recordings with the actions of MineRL.

@@ -19,6 +19,7 @@ from playloop.agents.craft.walk import Walker
 from playloop.core.annotations import Count, Fraction
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.tasks import Treechop
@@ -29,6 +30,7 @@ NOISE = ("forward", "back", "left", "right", "jump", "sprint", "sneak")
 """Keys of a disturbance."""
 
 
+@kind("craft-expert")
 @dataclass
 class CraftExpertConfig:
     """Settings of `CraftExpert`.

@@ -14,12 +14,14 @@ from playloop.agents.google_robot.picking import pick
 from playloop.core.annotations import Magnitude, Positive
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 FAMILY = "simpler_google_robot"
 STUCK, TIMID = 0.002, 0.3
 """A hand that moved less than this in an action, metres, is asked for so much of the next one."""
 
 
+@kind("google-robot-expert")
 @dataclass
 class GoogleRobotExpertConfig:
     """A state machine over Cartesian steps.

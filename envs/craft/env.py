@@ -12,6 +12,7 @@ import numpy as np
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.craft.game import Game
@@ -31,6 +32,7 @@ STATE_NAMES = (
 far it is broken; the goal's bearing from the line of sight in degrees and its distance (0 without a goal)."""
 
 
+@kind("craft")
 @dataclass(frozen=True)
 class CraftConfig:
     """Settings of `Craft`.

@@ -12,6 +12,7 @@ import numpy as np
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space
 from playloop.envs.base import PlayEnv
 from playloop.envs.luanti.process import Display, Game, missing
@@ -29,6 +30,7 @@ ATTEMPTS = 3
 """How often the game is started for an episode: it picks its port by chance, which may be taken."""
 
 
+@kind("luanti")
 @dataclass
 class LuantiConfig:
     """A tree to chop in a fresh world of Debian's Luanti (Minetest) and its minetest_game.

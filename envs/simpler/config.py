@@ -10,6 +10,7 @@ from typing import Any
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode, choose_episodes
+from playloop.core.kinds import kind
 from playloop.core.results import EpisodeResult
 from playloop.core.robots.google_robot import fractal_contract
 from playloop.core.robots.widowx import bridge_contract
@@ -23,6 +24,7 @@ from playloop.envs.simpler.rules import RULES, Rule
 SUITES = ("bridge", *protocol.SUITES)
 
 
+@kind("simpler")
 @dataclass
 class SimplerConfig:
     """A suite of SimplerEnv.

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.kinds import kind
 from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
 from playloop.nn.folder import read_record, write_record
@@ -36,6 +37,7 @@ RECORD = "merge.json"
 """Where the weights come from."""
 
 
+@kind("openvla-merge")
 @dataclass(frozen=True)
 class MergeConfig:
     """What is added to the merged weights, and what their files do not tell.

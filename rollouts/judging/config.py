@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.kinds import kind
 from playloop.nn.quantize import Kind
 from playloop.worlds.checkpoint import World
 from playloop.worlds.decode import SamplerConfig
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from playloop.worlds.mineworld.folder import MineWorldPlay
 
 
+@kind("world-evaluation")
 @dataclass
 class WorldEvaluationConfig:
     """Settings of a world model's evaluation.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count
+from playloop.core.kinds import kind
 from playloop.nn.folder import read_record
 from playloop.nn.record import to_record
 from playloop.tokenizers.vq import VQTokenizer
@@ -31,6 +32,7 @@ from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.sampler import CLEAN, DIAGONAL, MineWorldSampler
 
 
+@kind("train-mineworld")
 @dataclass
 class MineWorldTaskConfig(FrameTaskConfig):
     """What a MineWorld learns from: recordings with the actions of MineRL.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Positive
+from playloop.core.kinds import kind
 from playloop.core.scratch import staged
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
 from playloop.nn.folder import write_record
@@ -30,6 +31,7 @@ from playloop.policies.openvla.prompt import TOKENIZER
 TARGETS = ("vision_backbone", "projector", "language_model")
 
 
+@kind("lora")
 @dataclass
 class AdapterConfig:
     """What of a checkpoint is trained.

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.kinds import kind
 from playloop.nn.lora import without_adapters
 from playloop.policies.masking import draw_masks
 from playloop.policies.openvla.attention import Mode
@@ -42,6 +43,7 @@ IGNORED = -100
 """The label of a position that is not supervised."""
 
 
+@kind("openvla-objective")
 @dataclass
 class ObjectiveConfig:
     """What is minimised.

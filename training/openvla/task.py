@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.kinds import kind
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.record import to_record
@@ -40,6 +41,7 @@ from playloop.training.task import Share
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
+@kind("train-openvla")
 @dataclass
 class OpenVLATaskConfig:
     """What is fine-tuned, on what, and how.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count
+from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE
 from playloop.nn.folder import file_hash
 from playloop.nn.slots import Slot, place
@@ -30,6 +31,7 @@ ReadStarts = Callable[[Path, int], tuple[np.ndarray, np.ndarray]]
 [S, T, H, W, 3] and the actions between the frames, float32 [S, T - 1, 25]."""
 
 
+@kind("mineworld-conversion")
 @dataclass
 class ConvertConfig:
     """Settings of `convert`.
