@@ -1,20 +1,16 @@
-"""Weights in the safetensors format, one file or several with an index: checked whole before any is read.
-
-The format (huggingface.co/docs/safetensors): 8 bytes with the header's length, little-endian; the header in
-JSON, name → {dtype, shape, data_offsets}; then the bytes of the tensors without gaps. Hugging Face's index is
-JSON too: `weight_map`, name → file, and `metadata.total_size` in bytes.
-"""
+"""Weights in the safetensors format, one file or several with an index: checked whole before any is read."""
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,15 +20,8 @@ from playloop.nn.folder import WEIGHTS, read_record, write_record
 
 INDEX = "model.safetensors.index.json"
 
-BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-BYTES |= {"U64": 8, "U32": 4, "U16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
-"""Size of an element by the format's name of its type."""
-
 FLOATS = ("F32", "F16", "BF16")
 """Types that weights may have."""
-
-HEADER_LIMIT = 100_000_000
-"""Bytes; the format's own limit."""
 
 AGAIN = "download the file again"
 
@@ -45,15 +34,11 @@ class Entry:
         file: that holds it.
         dtype: the format's name, "BF16" for instance.
         shape: of the tensor.
-        start: of its bytes, counted from the end of the header.
-        end: likewise.
     """
 
     file: Path
     dtype: str
     shape: tuple[int, ...]
-    start: int
-    end: int
 
     @property
     def elements(self) -> int:
@@ -62,7 +47,7 @@ class Entry:
 
 
 def read_header(path: Path) -> dict[str, Entry]:
-    """The tensors of one file by name, after a check that the file is as long as they need.
+    """The tensors of one file by name, in the order in which they lie there; no tensor is read.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -71,50 +56,13 @@ def read_header(path: Path) -> dict[str, Entry]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {AGAIN}")
     check_pointer(path)
-    length = path.stat().st_size
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if length < 8 or size > min(length - 8, HEADER_LIMIT):
-            raise ValueError(f"{path} is cut off or no safetensors file ({length} bytes); {AGAIN}")
-        text = file.read(size)
     try:
-        record = json.loads(text)
-        record.pop("__metadata__", None)
-        entries = {name: _entry(path, found) for name, found in record.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} has a damaged header ({error!r}); {AGAIN}") from error
-    _check_offsets(path, entries, length - 8 - size)
-    return entries
-
-
-def _entry(path: Path, found: Mapping[str, Any]) -> Entry:
-    numbers = [*found["data_offsets"], *found["shape"]]
-    if not all(type(number) is int for number in numbers):
-        raise ValueError(f"{min(numbers, key=str)!r} where a whole number belongs")
-    start, end, *shape = numbers
-    if found["dtype"] not in BYTES:
-        raise ValueError(f"the type {found['dtype']} is not known here")
-    if min((*shape, start), default=0) < 0:
-        raise ValueError(f"type {found['dtype']}, shape {shape}, offset {start}")
-    return Entry(path, found["dtype"], tuple(shape), start, end)
-
-
-def _check_offsets(path: Path, entries: Mapping[str, Entry], data: int) -> None:
-    """Refuse tensors that do not tile the file's `data` bytes."""
-    place = 0
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
-        if entry.start != place:
-            problem = "overlaps the tensor before it" if entry.start < place else "leaves a gap before it"
-            raise ValueError(f"{path}: {name} {problem} (byte {entry.start}, not {place}); {AGAIN}")
-        if entry.end - entry.start != entry.elements * BYTES[entry.dtype]:
-            raise ValueError(
-                f"{path}: {name} of the shape {entry.shape} and type {entry.dtype} has "
-                f"{entry.end - entry.start} bytes; {AGAIN}"
-            )
-        place = entry.end
-    if place != data:
-        problem = "cut off" if data < place else "too long"
-        raise ValueError(f"{path} is {problem}: it holds {data} bytes of tensors, not {place}; {AGAIN}")
+        with safe_open(path, framework="pt") as file:
+            slices = [(name, file.get_slice(name)) for name in file.offset_keys()]
+            return {name: Entry(path, s.get_dtype(), tuple(s.get_shape())) for name, s in slices}
+    except (SafetensorError, OSError) as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise ValueError(f"{path} is cut off, damaged or no safetensors file ({reason}); {AGAIN}") from error
 
 
 def read_shards(folder: Path) -> dict[str, Entry]:
@@ -158,18 +106,18 @@ def _read_index(folder: Path, index: Path) -> dict[str, Entry]:
         if wrong:
             raise ValueError(f"{folder}/{name} and {INDEX} disagree on {min(wrong)}; download both again")
         entries |= header
-    _check_total(index, record, entries)
+    _check_total(index, record, [folder / name for name in files])
     return entries
 
 
-def _check_total(index: Path, record: Mapping[str, Any], entries: Mapping[str, Entry]) -> None:
-    """Tell of a total that is not the files'.
+def _check_total(index: Path, record: Mapping[str, Any], files: Iterable[Path]) -> None:
+    """Warn of a total that is not the files'.
 
     Tools that rewrite weights leave it behind, and nothing reads it: every tensor's own length is checked.
     """
     metadata = record.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
-    found = sum(entry.end - entry.start for entry in entries.values())
+    found = sum(map(tensor_bytes, files))
     if total is not None and total != found:
         warnings.warn(
             f"{index} tells of {total} bytes where the files hold {found}: an older total, for every tensor "
@@ -178,14 +126,18 @@ def _check_total(index: Path, record: Mapping[str, Any], entries: Mapping[str, E
         )
 
 
+def tensor_bytes(path: Path) -> int:
+    """Bytes of all tensors of a sound file: what follows its header, whose length is in the first 8."""
+    with path.open("rb") as file:
+        return path.stat().st_size - 8 - int.from_bytes(file.read(8), "little")
+
+
 def read_tensors(entries: Mapping[str, Entry], names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
     """The named tensors one at a time, on the CPU, file by file in the order in which they lie there."""
-    by_file: dict[Path, list[str]] = {}
-    for name in sorted(names, key=lambda name: (entries[name].file, entries[name].start)):
-        by_file.setdefault(entries[name].file, []).append(name)
-    for path, wanted in by_file.items():
+    places = {name: place for place, name in enumerate(entries)}
+    for path, group in groupby(sorted(names, key=places.__getitem__), lambda name: entries[name].file):
         with safe_open(path, framework="pt") as file:
-            for name in wanted:
+            for name in group:
                 yield name, file.get_tensor(name)
 
 
@@ -204,19 +156,9 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def write_shards(folder: Path, tensors: Mapping[str, Tensor], limit: int = 5_000_000_000) -> None:
     """Write tensors in their order: one file, or several of at most `limit` bytes and their index."""
-    groups: list[dict[str, Tensor]] = [{}]
-    size = total = 0
-    for name, tensor in tensors.items():
-        if groups[-1] and size + tensor.nbytes > limit:
-            groups.append({})
-            size = 0
-        groups[-1][name] = tensor.cpu()
-        size, total = size + tensor.nbytes, total + tensor.nbytes
-    listed: dict[str, str] = {}
-    for number, group in enumerate(groups, start=1):
-        single = len(groups) == 1
-        file = WEIGHTS if single else f"model-{number:05}-of-{len(groups):05}.safetensors"
-        write_shard(folder / file, group)
-        listed |= dict.fromkeys(group, file)
-    if len(groups) > 1:
-        write_record(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": listed})
+    pattern = "model{suffix}.safetensors"
+    split = split_torch_state_dict_into_shards(dict(tensors), filename_pattern=pattern, max_shard_size=limit)
+    for file, names in split.filename_to_tensors.items():
+        write_shard(folder / file, {name: tensors[name].cpu() for name in names})
+    if split.is_sharded:
+        write_record(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import read_record
+from playloop.nn.shards import tensor_bytes
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, Unstated, open_checkpoint
@@ -88,12 +89,11 @@ def _files(checkpoint: Checkpoint) -> Lines:
     types = Counter[str]()
     for entry in entries:
         types[entry.dtype] += entry.elements
-    sizes = sum(entry.end - entry.start for entry in entries)
-    files = len({entry.file for entry in entries})
+    files = {entry.file for entry in entries}
     lines = [
         ("parameters", f"{sum(types.values()):,}, with the parts that nothing reads"),
         ("type", ", ".join(f"{name} ({count:,})" for name, count in types.most_common())),
-        ("weights", f"{files} files, {sizes:,} bytes of tensors"),
+        ("weights", f"{len(files)} files, {sum(map(tensor_bytes, files)):,} bytes of tensors"),
     ]
     for part, steps in pickles.steps_of(checkpoint.folder).items():
         numbers = sum(value.numel() for value in checkpoint.states[part].values())

@@ -85,7 +85,7 @@ def outline(checkpoint: Checkpoint) -> OpenVLA:
     entries = dict(checkpoint.entries)
     for part, state in checkpoint.states.items():
         path = checkpoint.parts[part]
-        entries |= {f"{part}/{n}": Entry(path, "F32", tuple(v.shape), 0, 0) for n, v in state.items()}
+        entries |= {f"{part}/{n}": Entry(path, "F32", tuple(v.shape)) for n, v in state.items()}
     model = build_outline(lambda: OpenVLA(checkpoint.config), entries, checkpoint.folder)
     check_checkpoint(checkpoint, model)
     return model

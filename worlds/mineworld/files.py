@@ -186,7 +186,7 @@ def _outer(path: Path, shapes: bool) -> tuple[dict[str, Tensor], Path]:
 
 def _outline(make: Callable[[], Network], tensors: Mapping[str, Tensor], path: Path) -> Network:
     """The network that a configuration describes, without memory, and no larger than the file's tensors."""
-    entries = {name: Entry(path, "F32", tuple(value.shape), 0, 0) for name, value in tensors.items()}
+    entries = {name: Entry(path, "F32", tuple(value.shape)) for name, value in tensors.items()}
     try:
         with torch.device("meta"), bounded(entries):
             return make()
