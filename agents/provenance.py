@@ -9,6 +9,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from playloop.core.files import file_hash
+
 
 def provenance_of(acting: Any, settings: Any = None) -> dict[str, Any]:
     """What decides an agent's actions, or an environment's states, besides settings and this package's code.
@@ -37,7 +39,7 @@ def content_hash(paths: Iterable[Path]) -> str:
         root, files = (path, sorted(path.rglob("*"))) if path.is_dir() else (path.parent, [path])
         for file in files:
             if file.is_file():
-                total.update(os.fsencode(file.relative_to(root)) + b"\0" + _file_hash(file))
+                total.update(os.fsencode(file.relative_to(root)) + b"\0" + bytes.fromhex(file_hash(file)))
     return total.hexdigest()
 
 
@@ -46,11 +48,6 @@ def _tells_hash(told: Mapping[str, Any]) -> bool:
         _tells_hash(value) if isinstance(value, Mapping) else name.endswith("sha256")
         for name, value in told.items()
     )
-
-
-def _file_hash(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

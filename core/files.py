@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -35,6 +36,12 @@ def encoded(text: str) -> bytes:
 def write_json(path: Path, record: Any) -> None:
     """Write a record as indented JSON, atomically."""
     write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path | str, fix: str = "copy it again", kind: type = dict) -> Any:

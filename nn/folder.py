@@ -11,15 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from playloop.core.files import check_pointer, read_json
+from playloop.core.files import check_pointer, file_hash, read_json
 from playloop.core.formats import FORMAT, check_format
 from playloop.core.scratch import staged
 from playloop.nn.kinds import NOUNS, told
-from playloop.nn.manifest import BOUND, check_manifest, file_hash, write_manifest
+from playloop.nn.manifest import BOUND, check_manifest, write_manifest
 from playloop.nn.record import model_kind
-
-__all__ = ["WEIGHTS", "check_target", "check_weights", "file_hash", "load_weights", "read_config"]
-__all__ += ["read_record", "rounded", "save_model", "staged", "write_record"]
 
 WEIGHTS = "model.safetensors"
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from playloop.core.files import check_pointer, read_json, write_json
+from playloop.core.files import check_pointer, file_hash, read_json, write_json
 
 MANIFEST = "manifest.json"
 RECORDS = ("training.json", "merge.json")
 """How a model came about. It decides nothing, and is free where it may be edited."""
 BOUND = "manifest"
 """Key of a `config.json` that says that the folder has a manifest, so that a missing one is noticed."""
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:

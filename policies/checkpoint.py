@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from playloop.core.contract import Contract
-from playloop.core.files import check_pointer
+from playloop.core.files import check_pointer, file_hash
 from playloop.core.formats import FORMAT, check_format
 from playloop.core.kinds import kind_of
 from playloop.core.scratch import staged
@@ -23,7 +23,7 @@ from playloop.nn.building import load_model
 from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.nn.kinds import told
-from playloop.nn.manifest import RECORDS, check_manifest, file_hash, file_hashes, write_manifest
+from playloop.nn.manifest import RECORDS, check_manifest, file_hashes, write_manifest
 from playloop.nn.record import model_kind, read_part, to_record
 from playloop.policies.decision import golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig

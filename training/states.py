@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from playloop.core.differences import differences
-from playloop.core.files import read_json, write_json
+from playloop.core.files import file_hash, read_json, write_json
+from playloop.core.formats import check_format
 from playloop.core.typed import read_typed
 from playloop.demos.arrays import FULL
-from playloop.nn.folder import file_hash
 
 TENSORS, SCALARS, HASHES = "tensors.safetensors", "scalars.json", "sha256.json"
 
@@ -201,7 +201,8 @@ def told_when_full(folder: Path) -> Iterator[None]:
 
 
 def refuse_other_run(stored: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """Raise a ValueError that names the settings which differ, if any do."""
+    """Raise a ValueError that names the settings which differ, if any do, or another format."""
+    check_format(stored, f"the run in {folder}", "choose another out")
     if changed := differences(stored, wanted):
         raise ValueError(
             f"{folder} holds a run with other settings ({'; '.join(changed[:5])}). "

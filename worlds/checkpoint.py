@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 
 from playloop.core.contract import Contract
-from playloop.core.files import read_json
+from playloop.core.files import file_hash, read_json
 from playloop.core.images import resize
 from playloop.core.scratch import staged
 from playloop.nn.building import load_model
 from playloop.nn.folder import (
     WEIGHTS,
-    file_hash,
     read_config,
     read_record,
     save_model,

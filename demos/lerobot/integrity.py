@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from playloop.core.files import check_pointer, read_json, write_json
+from playloop.core.files import check_pointer, file_hash, read_json, write_json
 from playloop.core.typed import read_typed
 from playloop.demos.lerobot.info import FIX
 from playloop.demos.lerobot.private import FOLDER
@@ -30,9 +30,7 @@ class _Listed(TypedDict):
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 
 def fingerprints(root: Path) -> dict[str, dict[str, Any]]:
@@ -70,7 +68,7 @@ def _marks(root: Path) -> dict[str, list[Any]]:
     return {
         str(path.relative_to(root)): [
             sizes[path],
-            fingerprint(path)["sha256"] if few and path in tables else _ends(path),
+            file_hash(path) if few and path in tables else _ends(path),
         ]
         for path in sorted(sizes)
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 import zlib
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.core.files import write_atomic
+from playloop.core.files import file_hash, write_atomic
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.actions import action_vectors
@@ -95,7 +94,7 @@ def _cached_lines(root: Path, name: str) -> tuple[str, Lines]:
     path, cached = root / f"{name}.jsonl", root / "cache" / f"{name}.lines.npz"
     if not path.is_file():
         raise CorruptFile(f"{path} is missing, {name}.mp4 is there; restore it.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_hash(path)
     if (known := _read_cache(cached, digest)) is not None:
         return digest, known
     lines, buffer = read_lines(path), io.BytesIO()

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, file_hash, write_manifest
+from playloop.core.files import file_hash
+from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, write_manifest
 
 MATTERS = ("*.json", "adapter/*.json")
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
 
+from playloop.core.files import file_hash
 from playloop.nn.manifest import write_manifest
-from playloop.policies.checkpoint import checkpoint_hash, file_hash, load, save
+from playloop.policies.checkpoint import checkpoint_hash, load, save
 from playloop.policies.describe import describe
 from playloop.policies.diffusion import DecoderConfig
 from playloop.tokenizers.instructions import NGramsConfig

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from playloop.nn.folder import file_hash
+from playloop.core.files import file_hash
 from playloop.policies.golden import GOLDEN
 from playloop.policies.openvla.checkpoint import CONFIG
 from playloop.policies.openvla.config import OpenVLAConfig

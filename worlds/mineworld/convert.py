@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count
+from playloop.core.files import file_hash
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE
-from playloop.nn.folder import file_hash
 from playloop.nn.slots import Slot, place
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.mineworld.files import Published, read_published

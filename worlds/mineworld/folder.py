@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
+from playloop.core.files import file_hash
 from playloop.core.formats import FORMAT
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.core.scratch import staged
 from playloop.nn.building import build_outline
-from playloop.nn.folder import WEIGHTS, file_hash, read_config, read_record, write_record
+from playloop.nn.folder import WEIGHTS, read_config, read_record, write_record
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.precision import native
 from playloop.nn.quantize import Kind, quantize
