@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.policy import PolicyAgentConfig
-from playloop.core.fields import make
+from playloop.core.fields import make, plain, recorded
 from playloop.core.statistics import mcnemar_exact
 from playloop.policies.checkpoint import load
 from playloop.policies.diffusion import active_rounds
@@ -49,7 +49,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
         console.print(f"{name}: {decoder}")
         agent = PolicyAgentConfig(config.decoder.checkpoint, decoder=decoder)
         folder = Path(config.decoder.folder) / name
-        settings = {"env": OmegaConf.to_container(config.env, resolve=True), "decoder": decoder}
+        settings = {"env": recorded(plain(config.env)), "decoder": decoder}
         summary = evaluate(env, agent, episodes, folder, config.workers, config=settings, console=console)
         rows.append({"name": name, **_row(summary, folder, agent)} | _paired(rows, folder, config))
         console.print(_table(rows))

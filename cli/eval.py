@@ -33,7 +33,7 @@ from playloop.cli.checkpoints import check_world, find_checkpoint, find_checkpoi
 from playloop.cli.config import configure
 from playloop.cli.words import Word, literal
 from playloop.core.episode import Episode
-from playloop.core.fields import make, plain
+from playloop.core.fields import make, plain, recorded
 from playloop.rollouts.selection import select_episodes
 
 MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
@@ -48,7 +48,7 @@ def run(arguments: Arguments) -> int:
     if config is None:
         return 0
     name_order(config.env.get("sampler"), str(config.env.get("checkpoint")))
-    settings = plain(config)
+    settings = recorded(plain(config))
     find_checkpoints(config.env)  # after `plain`: the record keeps the names, alike everywhere
     env = make(config.env)
     check_world(env)

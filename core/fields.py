@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.core.annotations import FieldsOf
+from playloop.core.kinds import KEY, kind_of
 
 
 def fill(config: DictConfig) -> DictConfig:
@@ -162,6 +163,23 @@ def make_all_but(config: DictConfig, *names: str) -> Any:
     return make(OmegaConf.masked_copy(config, [str(name) for name in config if name not in names]))
 
 
+def recorded(settings: Any) -> Any:
+    """Plain settings as results keep them: classes of Playloop by their kind, so that one may move later.
+
+    A kind is what was used, never what is to be built: settings are built of `_target_` alone. The user's own
+    classes keep theirs.
+    """
+    if isinstance(settings, list):
+        return [recorded(item) for item in settings]
+    if not isinstance(settings, Mapping):
+        return settings
+    kept = {name: recorded(value) for name, value in settings.items()}
+    cls = find(kept["_target_"]) if "_target_" in kept else None
+    if not isinstance(cls, type) or (named := kind_of(cls)) is None:
+        return kept
+    return {KEY: named} | {name: value for name, value in kept.items() if name != "_target_"}
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as resolved plain Python, for result files."""
+    """The configuration as resolved plain Python."""
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]

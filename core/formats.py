@@ -27,8 +27,13 @@ def format_of(record: Mapping[str, Any], where: Path | str) -> int:
     return found
 
 
-def check_format(record: Mapping[str, Any], where: Path | str) -> None:
+def check_format(record: Mapping[str, Any], where: Path | str, fix: str = "make it again") -> None:
     """Refuse what another version wrote in another format.
+
+    Args:
+        record: of the file.
+        where: the file, for the error.
+        fix: what to do with this version where an older one wrote the file.
 
     Raises:
         ValueError: says what to do about an older or a newer file.
@@ -36,5 +41,5 @@ def check_format(record: Mapping[str, Any], where: Path | str) -> None:
     if (found := format_of(record, where)) < FORMAT:
         raise ValueError(
             f"{where} has the format {found} of an older Playloop, and this one reads {FORMAT}; "
-            "make it again, or use the version that wrote it"
+            f"{fix}, or use the version that wrote it"
         )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from playloop.core.differences import differences
 from playloop.core.files import LFS_HEADER, check_pointer, encoded, read_json, write_json
+from playloop.core.formats import FORMAT, check_format, format_of
 from playloop.core.locks import FolderLock
 
 Record = TypeVar("Record")
@@ -41,7 +42,7 @@ class Ledger:
         self._lock = None if lock else FolderLock(path.parent, "a run of playloop").acquire()
         self._file: int | None = None
         try:
-            self._key = self._check(json.loads(json.dumps(config)))
+            self._key = self._check({"format": FORMAT} | json.loads(json.dumps(config)))
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self.was_torn = self._cut_torn_line()
         except BaseException:
@@ -98,6 +99,7 @@ class Ledger:
                 )
             write_json(path, config)
             return config_key(config)
+        check_format(before, path, "give another folder with out=…")
         if changed := differences(before, config):
             raise ValueError(
                 f"{path.parent} was begun with another configuration ({'; '.join(changed)}); "
@@ -122,12 +124,14 @@ def read_config(path: Path) -> dict[str, Any] | None:
     """The configuration that a folder was begun with; None if its file is not there.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or a newer version wrote it.
     """
     try:
-        return read_json(path, "put it back from a copy, or give another folder with out=…")
+        config = read_json(path, "put it back from a copy, or give another folder with out=…")
     except FileNotFoundError:
         return None
+    format_of(config, path)
+    return config
 
 
 def config_key(config: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Limit, Magnitude, Natural
 from playloop.core.files import write_atomic
+from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.training.checkpoint import collect, distribute
@@ -207,7 +208,7 @@ class Trainer:
     def _settings(self, task: dict[str, Any]) -> dict[str, Any]:
         settings = {k: v for k, v in asdict(self.config).items() if k not in CHANGEABLE}
         settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
-        settings |= {"ranks": self.world.ranks, "task": task}
+        settings |= {"format": FORMAT, "ranks": self.world.ranks, "task": task}
         return json.loads(json.dumps(settings))
 
     def _resume(self) -> None:

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from playloop.core.files import write_json
+from playloop.core.formats import FORMAT
 from playloop.core.provenance import provenance
 from playloop.nn.folder import read_record
 from playloop.rollouts.judging.clips import Recordings
@@ -80,7 +81,7 @@ def evaluate_world(
         judge = Judge(material, store, measures, read)
         result = tidy({**facts(loaded, material), **judge.judge()})
         run = run_record(out, config, paths, session, command)
-        summary = {"result": result, "run": run}
+        summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / "summary.json", summary)
         write_report(out, summary, judge.pictures)
     finally:

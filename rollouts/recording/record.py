@@ -7,12 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from playloop.agents.provenance import provenance_of
 from playloop.core.episode import Episode
-from playloop.core.fields import make
+from playloop.core.fields import make, plain, recorded
 from playloop.core.locks import FolderLock
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
@@ -98,9 +98,9 @@ def _plan(config: DictConfig) -> Recording:
 
 def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
     """All that can change a row: settings, and what acts where the settings only say where it lies."""
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    settings = {name: plain[name] for name in ("env", "agent", "seed", "stride")}
-    acts = provenance_of(recording.agent, plain["agent"])
+    used = recorded(plain(config))
+    settings = {name: used[name] for name in ("env", "agent", "seed", "stride")}
+    acts = provenance_of(recording.agent, used["agent"])
     return settings | ({"acts": acts} if acts else {})
 
 

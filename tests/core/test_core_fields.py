@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from playloop.core.fields import defaults, fill, find, make
+from playloop.core.fields import defaults, fill, find, make, recorded
+from playloop.core.kinds import kind
 
 
 @dataclass
@@ -24,6 +26,13 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
     options: dict[str, int] = field(default_factory=dict)
     hidden: int = field(init=False, default=0)
+
+
+@kind("test-lamp")
+@dataclass
+class Lamp:
+    watts: int = 5
+    inner: Inner = field(default_factory=Inner)
 
 
 INNER = {"_target_": f"{__name__}.Inner", "sizes": [3, 4]}
@@ -46,6 +55,16 @@ def test_what_the_yaml_says_stays():
     }
     made = make(config.part)
     assert (made.needed, made.count, made.inner) == ("x", 5, Inner([3, 4]))
+
+
+def test_results_name_kinds_and_the_user_s_own_classes(monkeypatch):
+    lamp = {"_target_": f"{__name__}.Lamp", "watts": 7, "inner": INNER}
+    kept = recorded({"rooms": [lamp], "path": "_target_"})
+    assert kept == {"rooms": [{"kind": "test-lamp", "watts": 7, "inner": INNER}], "path": "_target_"}
+    moved = type(sys)("moved_lamps")
+    moved.Light = Lamp
+    monkeypatch.setitem(sys.modules, "moved_lamps", moved)
+    assert recorded({"rooms": [lamp | {"_target_": "moved_lamps.Light"}], "path": "_target_"}) == kept
 
 
 @pytest.mark.parametrize("target", ["nothing", "playloop.nothing.X", f"{__name__}.Nothing"])

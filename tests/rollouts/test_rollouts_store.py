@@ -10,6 +10,7 @@ import pytest
 
 from playloop.core.differences import differences
 from playloop.core.episode import FRESH, Episode
+from playloop.core.formats import FORMAT
 from playloop.core.locks import FolderLock
 from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore, read_results
@@ -75,7 +76,7 @@ def test_another_configuration_is_refused_by_the_names_of_its_keys(tmp_path):
     says = r"env.size: it was 256, now it is 128; extra: it was \(absent\), now it is True.*out=… or delete"
     with pytest.raises(ValueError, match=says):
         EpisodeStore(tmp_path, changed)
-    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
+    assert json.loads((tmp_path / "config.json").read_text()) == {"format": FORMAT} | CONFIG
     assert differences({"a": {}}, {"a": {}}) == []
 
 
@@ -150,28 +151,37 @@ def test_lines_stay_with_their_configuration_when_its_file_is_lost_or_changed(tm
     with pytest.raises(ValueError, match=r"1 lines of another configuration and config.json is missing"):
         EpisodeStore(tmp_path, other)
     assert not config.exists()
-    config.write_text(json.dumps(other))
+    config.write_text(json.dumps({"format": FORMAT} | other))
     for read in (lambda: EpisodeStore(tmp_path, other), lambda: read_results(tmp_path)):
         with pytest.raises(ValueError, match=r"episodes.jsonl:1 was written under another configuration"):
             read()
     config.unlink()
     again = EpisodeStore(tmp_path, CONFIG | {"seed": 7.0})  # the same number: the file is made anew
-    assert again.done() == {EPISODES[0]} and json.loads(config.read_text()) == CONFIG
+    assert again.done() == {EPISODES[0]} and json.loads(config.read_text())["seed"] == 7.0
     again.close()
 
 
-def test_a_ledger_of_an_older_version_is_read_and_continued(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+def test_a_ledger_of_an_older_version_is_read_and_not_continued(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
     old = {name: value for name, value in LINE.items() if name != "fault"}
     (tmp_path / "episodes.jsonl").write_text(json.dumps(old) + "\n")
-    store = EpisodeStore(tmp_path, CONFIG)
-    store.append(result(EPISODES[0]))
-    store.close()
-    assert [line.episode for line in read_results(tmp_path)] == EPISODES
-    (tmp_path / "config.json").unlink()
-    assert len(read_results(tmp_path)) == 2
+    assert [line.episode for line in read_results(tmp_path)] == [EPISODES[1]]
+    with pytest.raises(ValueError, match=r"config\.json has the format 1 .*; give another folder with out="):
+        EpisodeStore(tmp_path, CONFIG)
+    assert json.loads(config.read_text()) == CONFIG
+    config.unlink()
+    assert len(read_results(tmp_path)) == 1
     with pytest.raises(ValueError, match="nobody can tell what they belong to"):
         EpisodeStore(tmp_path, CONFIG)
+
+
+def test_a_ledger_of_a_newer_version_is_one_sentence(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"format": FORMAT + 1} | CONFIG))
+    (tmp_path / "episodes.jsonl").write_text(json.dumps(LINE) + "\n")
+    for read in (lambda: EpisodeStore(tmp_path, CONFIG), lambda: read_results(tmp_path)):
+        with pytest.raises(ValueError, match=rf"config\.json has the format {FORMAT + 1}, .*; install the"):
+            read()
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
