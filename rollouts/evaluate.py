@@ -16,14 +16,15 @@ from playloop.agents.provenance import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json, write_atomic, write_json
+from playloop.core.formats import FORMAT
 from playloop.core.provenance import provenance
 from playloop.core.typed import read_typed
 from playloop.envs.base import PlayEnv
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.report import write_report
-from playloop.rollouts.report_images import png_bytes
 from playloop.rollouts.store import EpisodeStore
+from playloop.rollouts.strips import beside, png_bytes
 from playloop.rollouts.summary import summarize, timing
 from playloop.rollouts.table import average_lines, result_table
 from playloop.rollouts.video import VideoRecorder, choose_videos
@@ -97,7 +98,7 @@ def evaluate(
             store.results().values(), episodes, env.task_names(), contract, getattr(env, "averages", None)
         )
         run = _run_record(before, agent, config or {}, identity, session.timing, command)
-        summary = {"result": result, "run": run}
+        summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / SUMMARY, summary)
         write_report(out, summary)
     finally:
@@ -150,18 +151,8 @@ class _FirstLook:
     ) -> tuple[list[Any], list[Plan]]:
         if not self.path.exists() and "images" in self.reads:
             view = getattr(self.agent, "view", lambda observation: observation["images"])
-            write_atomic(self.path, png_bytes(_beside(list(view(observations[0]).values()))))
+            write_atomic(self.path, png_bytes(beside(list(view(observations[0]).values()), gap=4)))
         return self.agent.act(carries, observations, rngs)
-
-
-def _beside(images: list[np.ndarray]) -> np.ndarray:
-    """Images next to one another at their own size, a few grey columns between them."""
-    height, gap = max(image.shape[0] for image in images), 4
-    padded = [
-        np.pad(image, ((0, height - image.shape[0]), (0, gap), (0, 0)), constant_values=128)
-        for image in images
-    ]
-    return np.ascontiguousarray(np.concatenate(padded, axis=1)[:, :-gap])
 
 
 def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from playloop.rollouts.formatting import average_name, interval, number, percent, words
+
 
 def result_table(result: dict[str, Any]) -> Table:
     """A row a task and one for all, from the `result` part of a summary."""
@@ -30,29 +32,8 @@ def average_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def words(flag: str) -> str:
-    """A flag's name as a heading."""
-    return flag.replace("_", " ")
-
-
-def average_name(average: dict[str, Any]) -> str:
-    """What an average is of, and whether episodes of its protocol are missing."""
-    return average["label"] + ("" if average["complete"] else " (incomplete)")
-
-
-def percent(value: float | None) -> str:
-    """A rate as text, a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def interval(rate: dict[str, Any]) -> str:
-    """Both ends of a rate's interval as text."""
-    low, high = rate["wilson95"]
-    return f"{100 * low:.1f} – {100 * high:.1f} %" if rate["episodes"] else "–"
-
-
 def _cells(rate: dict[str, Any]) -> list[str]:
-    steps = "–" if rate["mean_steps"] is None else f"{rate['mean_steps']:.0f}"
     partial = [percent(value) for value in list(rate.get("partial", {}).values())[:1]]
     counts = [str(rate["episodes"]), *partial]
-    return [*counts, percent(rate["rate"]), interval(rate), steps, str(rate["errors"] or "")]
+    steps, errors = number(rate["mean_steps"], 0), str(rate["errors"] or "")
+    return [*counts, percent(rate["rate"]), interval(rate), steps, errors]

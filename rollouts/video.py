@@ -49,6 +49,11 @@ def _first_of_each_task(episodes: Sequence[Episode], count: int) -> set[Episode]
     return {episode for found in tasks.values() for episode in found[:count]}
 
 
+def video_name(episode: Episode, outcome: str) -> str:
+    """The name of a finished video's file."""
+    return f"{episode.key}-{outcome}.mp4"
+
+
 class VideoRecorder(Callback):
     """Writes `<episode's key>-<outcome>.mp4` while the episode runs; a name appears when its video is whole.
 
@@ -97,8 +102,8 @@ class VideoRecorder(Callback):
             return
         outcome = "error" if result.error else "success" if result.success else "failure"
         for other in OUTCOMES:
-            (self.folder / f"{result.episode.key}-{other}.mp4").unlink(missing_ok=True)
-        writer.finish(self.folder / f"{result.episode.key}-{outcome}.mp4")
+            (self.folder / video_name(result.episode, other)).unlink(missing_ok=True)
+        writer.finish(self.folder / video_name(result.episode, outcome))
 
     def on_close(self) -> None:
         for episode in list(self._writers):

@@ -56,7 +56,8 @@ def test_the_wheel_holds_everything(tmp_path):
     wanted = {f"playloop/{path.relative_to(ROOT)}" for path in SOURCES}
     wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in (ROOT / "envs/reference").glob("*.npz")}
-    data = ("*/checkpoints/*/*", "*/checkpoints/*/tokenizer/*", "envs/luanti/mod/*", "rollouts/play/page/*")
+    data = ("*/checkpoints/*/*", "*/checkpoints/*/tokenizer/*", "envs/luanti/mod/*")
+    data += ("rollouts/play/page/*", "rollouts/templates/*")
     found = [path for pattern in data for path in ROOT.glob(pattern) if path.is_file()]
     wanted |= {f"playloop/{path.relative_to(ROOT)}" for path in found}
     wanted |= {f"playloop/{folder}/py.typed" for folder in FOLDERS.values()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from playloop.rollouts.table import percent
+from playloop.rollouts.formatting import estimate, estimate_interval, number, percent
 
 DIGITS = {"psnr": 2, "psnr_of_mean": 2, "ssim": 3, "lpips": 3, "accuracy": 3}
 UNITS = {
@@ -34,11 +34,9 @@ def quality_table(result: dict[str, Any]) -> Table:
         digits = DIGITS[measure]
         table.add_row(UNITS[measure], style="bold")
         for kind, found in kinds.items():
-            shown = [number_text(found["frames"][h - 1]["value"], digits) for h in horizons]
+            shown = [number(found["frames"][h - 1]["value"], digits) for h in horizons]
             mean = found["mean"]
-            table.add_row(
-                f"  {kind}", number_text(mean["value"], digits), interval_text(mean, digits), *shown
-            )
+            table.add_row(f"  {kind}", number(mean["value"], digits), estimate_interval(mean, digits), *shown)
         table.add_section()
     return table
 
@@ -57,12 +55,12 @@ def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values of the single figures."""
     own = result["windows"][0]
     gain = result["quality"]["over_persistence"]["psnr"]
-    found = [("PSNR minus persistence, dB", value_text(gain, 2))]
+    found = [("PSNR minus persistence, dB", estimate(gain, 2))]
     for other, measures in result["quality"]["over_other_windows"].items():
-        text = value_text(measures["psnr"], 2)
+        text = estimate(measures["psnr"], 2)
         found.append((f"PSNR of window {own} minus window {other}, dB", text))
     for kind, distances in result["quality"]["videos"].items():
-        found.append((f"FVD, {kind}", number_text(distances["fvd"], 1)))
+        found.append((f"FVD, {kind}", number(distances["fvd"], 1)))
     found += _following(result)
     control = result["control"]
     if "left_out" in control:
@@ -78,12 +76,10 @@ def _following(result: dict[str, Any]) -> list[tuple[str, str]]:
     if "following" not in result:
         return []
     kinds = result["following"]["kinds"]
-    found = [
-        (f"F1 of actions read back, {kind}", value_text(k["mean"]["f1"], 3)) for kind, k in kinds.items()
-    ]
+    found = [(f"F1 of actions read back, {kind}", estimate(k["mean"]["f1"], 3)) for kind, k in kinds.items()]
     own = kinds[f"window {result['windows'][0]}"]["mean"]
-    found.append(("share of the true frames' F1", value_text(own["share_of_ceiling"], 3)))
-    found.append(("error of an angle read back, degrees", value_text(own["degrees"], 2)))
+    found.append(("share of the true frames' F1", estimate(own["share_of_ceiling"], 3)))
+    found.append(("error of an angle read back, degrees", estimate(own["degrees"], 2)))
     return found
 
 
@@ -97,18 +93,3 @@ def by_measure(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def chosen_horizons(horizon: int) -> list[int]:
     """1, 2, 4, … and the last."""
     return sorted({h for h in (1, 2, 4, 8, 16, 32) if h < horizon} | {horizon})
-
-
-def number_text(value: float | None, digits: int) -> str:
-    """A number, a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def interval_text(record: dict[str, Any], digits: int) -> str:
-    """Both ends of an interval."""
-    return f"{number_text(record['low'], digits)} … {number_text(record['high'], digits)}"
-
-
-def value_text(record: dict[str, Any], digits: int) -> str:
-    """A value with its interval."""
-    return f"{number_text(record['value'], digits)} ({interval_text(record, digits)})"

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from playloop.core.statistics import wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
+from playloop.rollouts.report import write_report
 from playloop.rollouts.store import read_results
 
 HERE = Path(__file__).parent
@@ -106,6 +108,19 @@ def test_the_report_is_whole_and_needs_nothing_else(finished):
     assert page.count("data:image/jpeg;base64,") == 3 and page.count("data:image/png;base64,") == 1
     assert "playloop eval &lt;x&gt;" in page and "playloop eval <x>" not in page
     assert f"{100 * summary['result']['overall']['rate']:.1f}<small> %" in page
+
+
+def test_names_are_never_markup(finished, tmp_path):
+    evil = '<script>alert("1")</script>'
+    summary = json.loads(json.dumps(finished[1]))
+    for task in summary["result"]["tasks"]:
+        task["instruction"] = evil
+    summary["result"]["contract"]["protocol"] = summary["run"]["agent"] = evil
+    summary["result"]["episodes"][0]["error"] = f'{evil}" onclick="x'
+    summary["run"]["config"]["note"] = evil
+    shutil.copytree(finished[0] / "videos", tmp_path / "videos")
+    page = write_report(tmp_path, summary).read_text()
+    assert page.count("&lt;script&gt;") > 9 and "<script" not in page and 'onclick="' not in page
 
 
 def test_the_first_observation_is_what_the_agent_saw(finished):

@@ -303,8 +303,12 @@ def test_a_recording_of_another_game_is_told(recordings, monkeypatch):
 def test_plots_keep_to_their_frame():
     x = np.arange(1.0, 17)
     drawn = line_plot({"imagined": 30 - x, "other & co": x}, x, "PSNR, dB", {"imagined": (29 - x, 31 - x)})
-    assert drawn.count("<polyline") == 2 and drawn.count("<polygon") == 1 and "other &amp; co" in drawn
+    assert drawn.curves.keys() == drawn.colors.keys() == {"imagined", "other & co"}
+    assert list(drawn.bands) == ["imagined"] and len(drawn.bands["imagined"].split()) == 2 * len(x)
+    for points in (*drawn.curves.values(), *drawn.bands.values()):
+        for across, up in (map(float, point.split(",")) for point in points.split()):
+            assert drawn.left <= across <= drawn.right and 0 < up <= drawn.bottom
     for values in (0.0, 1.0), (-3.2, 17.0), (12.34, 12.34), (0.0, 255.0):
         ticks = nice_ticks(*values)
         assert 2 <= len(ticks) <= 8 and ticks[0] <= values[0] and ticks[-1] >= values[1]
-    assert line_plot({"none": np.full(3, np.nan)}, x[:3], "nothing") == ""
+    assert line_plot({"none": np.full(3, np.nan)}, x[:3], "nothing") is None

@@ -12,6 +12,8 @@ from playloop.cli.main import main
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Dreamer
+from playloop.rollouts.judging.judge import Pictures
+from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.run import evaluate_world
 from playloop.worlds.checkpoint import load_world, save_inverse
 from playloop.worlds.inverse import InverseConfig
@@ -64,6 +66,15 @@ def test_the_command_leaves_everything(out, chain):
     page = (out / "report.html").read_text()
     assert page.count("<svg") >= 8 and page.count("data:image/png") >= 7
     assert "http://" not in page and "https://" not in page
+
+
+def test_names_are_never_markup(out, tmp_path):
+    evil, summary = "<script>alert(1)</script>", read(out)
+    summary["result"] |= {"world": evil, "drift": {"left_out": evil}, "control": {"left_out": evil}}
+    summary["result"]["data"][0]["name"] = summary["run"]["provenance"]["command"] = evil
+    clips = {kind: np.zeros((4, 8, 8, 3), np.uint8) for kind in ("true", "window 1", "persistence")}
+    page = write_report(tmp_path, summary, Pictures(clips={evil: clips})).read_text()
+    assert page.count("&lt;script&gt;") >= 8 and "<script" not in page
 
 
 LIMIT = 10 * np.log10(12 * 255**2)

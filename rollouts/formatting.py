@@ -1,0 +1,50 @@
+"""Numbers as the tables and reports show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def percent(value: float | None) -> str:
+    """A rate, a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def interval(rate: dict[str, Any]) -> str:
+    """Both ends of a rate's interval."""
+    low, high = rate["wilson95"]
+    return f"{100 * low:.1f} – {100 * high:.1f} %" if rate["episodes"] else "–"
+
+
+def number(value: float | None, digits: int | None = None) -> str:
+    """A number, a dash where there is none; without `digits` one below 100 and none from there on."""
+    if value is None:
+        return "–"
+    digits = (0 if value >= 100 else 1) if digits is None else digits
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def estimate_interval(record: dict[str, Any], digits: int) -> str:
+    """Both ends of the interval of an estimate ("value", "low", "high")."""
+    return f"{number(record['low'], digits)} … {number(record['high'], digits)}"
+
+
+def estimate(record: dict[str, Any], digits: int) -> str:
+    """An estimate with its interval."""
+    return f"{number(record['value'], digits)} ({estimate_interval(record, digits)})"
+
+
+def minutes(seconds: float) -> str:
+    """A length of time: "2 min 5 s", below a minute "5.3 s"."""
+    whole, rest = divmod(seconds, 60)
+    return f"{whole:.0f} min {rest:.0f} s" if whole else f"{rest:.1f} s"
+
+
+def words(flag: str) -> str:
+    """A flag's name as a heading."""
+    return flag.replace("_", " ")
+
+
+def average_name(average: dict[str, Any]) -> str:
+    """What an average is of, and whether episodes of its protocol are missing."""
+    return average["label"] + ("" if average["complete"] else " (incomplete)")
