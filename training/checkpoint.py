@@ -1,61 +1,73 @@
-"""What a run needs to go on, as one flat dictionary of tensors, and back."""
+"""What a run needs to go on, as one flat dictionary of tensors, and back: sharded or whole, through PyTorch's
+`torch.distributed.checkpoint`."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn, optim
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
 from playloop.training.ema import MovingAverage
-from playloop.training.sharding import fill, gather, trained_state
+from playloop.training.sharding import trained_state
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+"""Trained parameters and buffers; sharded ones are put together, on the CPU of the first process."""
 
 
-def collect(
-    model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer, keep: bool = True
-) -> dict[str, Tensor]:
+def collect(model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer) -> dict[str, Tensor]:
     """Trained weights and buffers, their average and the optimizer's moments, in one flat dictionary.
 
-    Args:
-        model: its frozen weights are left out.
-        average: of the model.
-        optimizer: likewise.
-        keep: whether this process wants it. Of a sharded model all have to ask, for it is put together.
+    All processes have to call it; the first one gets the tensors, on the CPU.
     """
-    tensors = {f"model/{name}": value for name, value in trained_state(model).items()}
-    tensors |= {f"average/{name}": value for name, value in average.state.items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
-    return gather(tensors, keep)
+    tensors = {f"model/{name}": value for name, value in get_model_state_dict(model, options=WHOLE).items()}
+    tensors |= {f"average/{name}": value for name, value in averaged(model, average).items()}
+    state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
+    for name, moments in state.items():
+        tensors |= {f"optimizer/{name}/{moment}": value for moment, value in moments.items()}
+    return tensors
+
+
+def averaged(model: nn.Module, average: MovingAverage) -> dict[str, Tensor]:
+    """The average of the trained weights and buffers by name; as `collect`."""
+    with average.applied(model):
+        return {n: value.clone() for n, value in get_model_state_dict(model, options=WHOLE).items()}
 
 
 def distribute(
     tensors: dict[str, Tensor], model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
 ) -> None:
-    """The inverse of `collect`, in place; every process gives the whole tensors."""
-    _fill_all(trained_state(model), _under(tensors, "model/"), model)
-    _fill_all(average.state, _under(tensors, "average/"), model)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    moments: dict[int, dict[str, Tensor]] = {}
+    """The inverse of `collect`, in place; every process gives the whole tensors.
+
+    Raises:
+        ValueError: they are those of another model.
+    """
+    for part in ("average/", "model/"):
+        values = _under(tensors, part)
+        if wrong := values.keys() ^ trained_state(model).keys():
+            raise ValueError(
+                f"the state and the model differ in {min(wrong)}: another version wrote it; begin anew"
+            )
+        set_model_state_dict(model, values, options=WHOLE)
+        if part == "average/":
+            average.reset(model)
+    moments: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, value in _under(tensors, "optimizer/").items():
-        index, moment = name.split("/")
-        like = parameters[int(index)].detach()
-        if value.shape == like.shape:  # a fused step pairs the two by how they lie in memory
-            laid = torch.empty_like(like)
-            fill(laid, value)
-            value = laid
-        moments.setdefault(int(index), {})[moment] = value
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-
-
-def _fill_all(targets: dict[str, Tensor], values: dict[str, Tensor], model: nn.Module) -> None:
-    """Copy by name. Older states also hold frozen weights, which are the model's own already."""
-    known = dict(model.named_parameters(remove_duplicate=False))
-    wrong = (values.keys() ^ targets.keys()) - {name for name in known if not known[name].requires_grad}
-    if wrong:
-        raise ValueError(
-            f"the state and the model differ in {min(wrong)}: it was written by another version; begin anew"
-        )
-    for name, target in targets.items():
-        fill(target, values[name])
+        parameter, _, moment = name.rpartition("/")
+        moments[parameter][moment] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": groups}, options=WHOLE)
+    for parameter, found in optimizer.state.items():
+        for moment, value in found.items():
+            if value.shape == parameter.shape:  # a fused step pairs the two by how they lie in memory
+                found[moment] = torch.empty_like(parameter).copy_(value)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from playloop.training.sharding import local, trained_state
 
@@ -24,6 +25,10 @@ class MovingAverage:
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
+        self.reset(model)
+
+    def reset(self, model: nn.Module) -> None:
+        """Begin anew with the model's weights."""
         self.state = {name: value.detach().clone() for name, value in trained_state(model).items()}
 
     @torch.no_grad()
@@ -33,7 +38,7 @@ class MovingAverage:
         current = trained_state(model)
         floating = [name for name, value in self.state.items() if value.is_floating_point()]
         averages, values = [local(self.state[n]) for n in floating], [local(current[n]) for n in floating]
-        torch._foreach_lerp_(averages, values, 1 - keep)
+        get_ema_multi_avg_fn(keep)(averages, values, step)
         for name, value in current.items():
             if not value.is_floating_point():
                 self.state[name].copy_(value)

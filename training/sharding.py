@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -66,42 +65,11 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
-def is_sliced(value: Any) -> bool:
-    """Whether processes hold slices of it: only PyTorch's `DTensor` can be put together."""
-    return hasattr(value, "full_tensor")
-
-
 def local(value: Any) -> Tensor:
-    """This process's slice, a view; call it without gradients."""
-    return value.to_local() if is_sliced(value) else value
+    """This process's slice of a `DTensor`, a view, and any other tensor itself; call it without gradients."""
+    return value.to_local() if hasattr(value, "to_local") else value
 
 
 def whole(value: Any) -> Tensor:
-    """The tensor that processes hold slices of, all of which have to ask; any other as it is."""
-    return value.full_tensor() if is_sliced(value) else value
-
-
-def gather(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """The tensors put together, sliced ones on the CPU; all processes have to ask.
-
-    Args:
-        tensors: the same names in every process.
-        keep: whether this process wants them; another gets none.
-    """
-    found = {}
-    for name, value in tensors.items():
-        together = whole(value)
-        if keep:
-            found[name] = together.cpu() if is_sliced(value) else together
-    return found
-
-
-@torch.no_grad()
-def fill(target: Any, value: Tensor) -> None:
-    """Copy a whole tensor, alike in all processes, into one that may be sliced."""
-    if is_sliced(target):
-        from torch.distributed.tensor import distribute_tensor
-
-        value = value.to(target.device)
-        value = distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
-    target.copy_(value)
+    """The tensor that processes hold slices of, all of which have to call it; any other as it is."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value

@@ -22,7 +22,7 @@ from playloop.core.files import write_atomic
 from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
-from playloop.training.checkpoint import collect, distribute
+from playloop.training.checkpoint import averaged, collect, distribute
 from playloop.training.claim import claimed
 from playloop.training.data import prefetch
 from playloop.training.distributed import World
@@ -31,7 +31,7 @@ from playloop.training.metrics import Averages, MetricLog, read_metrics
 from playloop.training.plot import plot_metrics
 from playloop.training.progress import Show, progress_bar
 from playloop.training.schedule import learning_rate
-from playloop.training.sharding import gather, recompute_blocks, shard_model, whole
+from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.states import RunState, Scalars, load_state, refuse_other_run, save_state
 from playloop.training.task import Share, Task
 from playloop.training.threads import keep_threads
@@ -229,7 +229,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._check_finite(self.averages.means())  # or the last good state would be lost
-        tensors = collect(self.task.model, self.average, self.optimizer, self.world.first)
+        tensors = collect(self.task.model, self.average, self.optimizer)
 
         def write() -> None:
             tensors.update({f"sums/{name}": value for name, value in self.averages.sums.items()})
@@ -332,12 +332,11 @@ class Trainer:
         return {f"validation/{name}": value for name, value in means.take().items()}
 
     def _finish(self) -> None:
-        state = gather(self.average.state, self.world.first)
+        state = averaged(self.task.model, self.average)
 
         def write() -> None:
-            whole = {name: value.detach().cpu().clone() for name, value in state.items()}
             with self.world.all_cores():
-                self.task.save(self.folder / "checkpoint", whole, self._record())
+                self.task.save(self.folder / "checkpoint", state, self._record())
             write_atomic(self.folder / EXPORTED, str(self.step))
             plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
 
