@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from playloop.core.differences import differences
 from playloop.core.files import LFS_HEADER, check_pointer, encoded, read_json, write_json
@@ -20,7 +20,7 @@ BOUND = "config"
 """Key of a line that tells under which configuration it was written; older ledgers have none."""
 
 
-class Ledger:
+class Ledger(Generic[Record]):
     """JSON lines and the `config.json` that they belong to, in a folder that one process writes to at a time.
 
     Every line carries a hash of the configuration, so that lines stay with theirs when `config.json` is lost
@@ -29,6 +29,7 @@ class Ledger:
     Args:
         path: of the lines; its folder is created if it does not exist.
         config: everything that can change a record, JSON-able.
+        parse: see `read_lines`; what the file holds is read at once, as `records`.
         lock: on the folder, where the caller holds it already and keeps it; otherwise it is taken here, until
             `close`.
 
@@ -37,7 +38,13 @@ class Ledger:
         BlockingIOError: another process is writing to the folder.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], lock: FolderLock | None = None):
+    def __init__(
+        self,
+        path: Path,
+        config: dict[str, Any],
+        parse: Callable[[Any, str], Record],
+        lock: FolderLock | None = None,
+    ):
         self.path = path
         self._lock = None if lock else FolderLock(path.parent, "a run of playloop").acquire()
         self._file: int | None = None
@@ -45,6 +52,7 @@ class Ledger:
             self._key = self._check({"format": FORMAT} | json.loads(json.dumps(config)))
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self.was_torn = self._cut_torn_line()
+            self.records = read_lines(path, parse)
         except BaseException:
             self.close()
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,6 +18,54 @@ PLAIN_INTERVAL = 15.0
 """Seconds between lines where the output is a file and not a terminal."""
 
 
+class LiveLine:
+    """How many of so many are done, and some facts: a bar on a terminal, else a line now and then.
+
+    Args:
+        noun: what is counted.
+        total: all of them.
+        done: how many of them are done already.
+        console: where to write.
+    """
+
+    def __init__(self, noun: str, total: int, done: int, console: Console):
+        self.total, self.first, self.done, self.console = total, done, done, console
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal)
+        self._task = self._bar.add_task(noun, total=total, completed=done, facts="starting …")
+        self._began = self._printed = time.monotonic()
+        self._bar.start()
+
+    def show(self, facts: Callable[[], str], more: int = 0) -> None:
+        """So many more are done; the facts are asked for only if they are shown."""
+        self.done += more
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=self.done, facts=facts())
+        elif more and (self.done == self.total or time.monotonic() - self._printed > PLAIN_INTERVAL):
+            self.console.print(f"{self.done}/{self.total}  {facts()}", highlight=False)
+            self._printed = time.monotonic()
+
+    def pace(self) -> float:
+        """How many a second since this line began."""
+        return (self.done - self.first) / max(time.monotonic() - self._began, 1e-9)
+
+    def left(self) -> str:
+        """The time that the rest will take at this pace, "1:05"; call it once something is done."""
+        minutes, seconds = divmod(round((self.total - self.done) / self.pace()), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d} left" if hours else f"{minutes}:{seconds:02d} left"
+
+    def stop(self) -> None:
+        """Leave the line as it is."""
+        self._bar.stop()
+
+
 class ProgressBar(Callback):
     """Running success rate with its interval, episodes a minute, time left and errors.
 
@@ -29,26 +77,12 @@ class ProgressBar(Callback):
     def __init__(self, earlier: Iterable[EpisodeResult] = (), console: Console | None = None):
         self.console = console or Console(stderr=True)
         self.results = list(earlier)
-        self.fresh = 0
         self.steps = 0
         self._reasons: dict[tuple[str | None, str | None], str] = {}
-        self._bar: Progress | None = None
+        self._line: LiveLine | None = None
 
     def on_start(self, total: int, done: int) -> None:
-        self.total, self.done, self.began, self.printed = total, done, time.monotonic(), time.monotonic()
-        if not self.console.is_terminal:
-            return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeElapsedColumn(),
-            console=self.console,
-            refresh_per_second=4,
-        )
-        self._task = self._bar.add_task("episodes", total=total, completed=done, facts="starting …")
-        self._bar.start()
+        self._line = LiveLine("episodes", total, done, self.console)
 
     def on_begin(self, episode: Episode) -> None:
         self._show()
@@ -59,47 +93,39 @@ class ProgressBar(Callback):
 
     def on_end(self, result: EpisodeResult) -> None:
         self.results.append(result)
-        self.fresh += 1
-        self._show()
-        if self._bar is None and self._due():
-            self.console.print(f"{self.done + self.fresh}/{self.total}  {self.facts()}", highlight=False)
-            self.printed = time.monotonic()
+        self._show(1)
         if result.error:
-            self.console.print(self._told(result), markup=False)
+            self.console.print(self._reason(result), markup=False)
 
     def on_close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._line is not None:
+            self._line.stop()
 
     def facts(self) -> str:
         """The numbers of the line, as text."""
+        assert self._line is not None
         judged = [result for result in self.results if result.error is None]
         errors = len(self.results) - len(judged)
         parts = [_rate_text(sum(result.success for result in judged), len(judged))]
-        pace = self.fresh / max(time.monotonic() - self.began, 1e-9)
-        if self.fresh:
-            left = (self.total - self.done - self.fresh) / pace
-            parts.append(f"{60 * pace:.1f} episodes/min · {_duration(left)} left")
+        if pace := self._line.pace():
+            parts.append(f"{60 * pace:.1f} episodes/min · {self._line.left()}")
         else:
             parts.append(f"{self.steps} steps")
         if errors:
             parts.append(f"{errors} error{'s' * (errors > 1)}")
         return " · ".join(parts)
 
-    def _told(self, result: EpisodeResult) -> str:
-        """What to say of an error; a reason that was told already is not told again."""
+    def _reason(self, result: EpisodeResult) -> str:
+        """What to say of an error; a reason that was given already is not repeated."""
         key, reason = result.episode.key, (result.fault, result.error)
         first = self._reasons.setdefault(reason, key)
         if first != key:
             return f"{key} could not be judged, for the reason of {first}"
         return f"{key} could not be judged: {BLAMED[result.fault]}{result.error}"
 
-    def _show(self) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self.done + self.fresh, facts=self.facts())
-
-    def _due(self) -> bool:
-        return self.done + self.fresh == self.total or time.monotonic() - self.printed > PLAIN_INTERVAL
+    def _show(self, more: int = 0) -> None:
+        if self._line is not None:
+            self._line.show(self.facts, more)
 
 
 def _rate_text(successes: int, trials: int) -> str:
@@ -107,9 +133,3 @@ def _rate_text(successes: int, trials: int) -> str:
         return "no episode yet"
     low, high = wilson(successes, trials)
     return f"success {successes / trials:.1%} (95 %: {low:.0%} to {high:.0%})"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -33,14 +33,10 @@ class EpisodeStore(Callback):
 
     def __init__(self, folder: Path, config: dict[str, Any], lock: FolderLock | None = None):
         self.folder = Path(folder)
-        self._ledger = Ledger(self.folder / EPISODES, config, lock)
+        self._ledger = Ledger(self.folder / EPISODES, config, EpisodeResult.from_json, lock)
         torn = f"the last line of {EPISODES} was torn by a kill; its episode runs again"
         self.notes = [torn] if self._ledger.was_torn else []
-        try:
-            self._results = {result.episode: result for result in read_results(self.folder)}
-        except BaseException:
-            self.close()
-            raise
+        self._results = {result.episode: result for result in self._ledger.records}
 
     def done(self) -> set[Episode]:
         """Identities that need not run again."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.core.statistics import wilson
-from playloop.rollouts.judging.bootstrap import mean_interval
+from playloop.core.statistics import mean_interval, wilson
 from playloop.rollouts.judging.branching import BRANCHES, Point
 from playloop.rollouts.judging.measures import capped_psnr
 

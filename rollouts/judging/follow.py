@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.rollouts.judging.bootstrap import intervals
+from playloop.core.statistics import intervals
 from playloop.worlds.following import Following, compare, share_of_ceiling, shifted
 
 SHIFTS = (-1, 0, 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.rollouts.judging.bootstrap import by_frame, mean_interval
+from playloop.core.statistics import by_frame, mean_interval
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Frames shown and true frames, uint8 [F, H, W, 3] → one number a frame, [F]."""

@@ -26,10 +26,10 @@ from playloop.rollouts.judging.frames import Frames
 from playloop.rollouts.judging.judge import Judge
 from playloop.rollouts.judging.material import Job, Material
 from playloop.rollouts.judging.measures import Measures
-from playloop.rollouts.judging.progress import DreamProgress
 from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.store import DreamStore
 from playloop.rollouts.judging.table import result_tables
+from playloop.rollouts.progress import LiveLine
 from playloop.worlds.checkpoint import World, load_inverse, load_playable, weights_hash
 from playloop.worlds.mineworld.folder import MineWorldPlay
 
@@ -113,7 +113,8 @@ def imagine_missing(
     if not missing:
         return None
     began, (total, frames) = time.monotonic(), (sum(job.frames for job in some) for some in (jobs, missing))
-    with DreamProgress(total, total - frames, console) as progress:
+    line = LiveLine("imagining", total, total - frames, console)
+    try:
         for group in batches(missing, dreamer.batch):
             starts = [job.start() for job in group]
             before = time.monotonic()
@@ -121,7 +122,9 @@ def imagine_missing(
             seconds = (time.monotonic() - before) / len(group)
             for job, tokens in zip(group, found, strict=True):
                 store.append(job.key, tokens, seconds)
-            progress.advance(sum(job.frames for job in group))
+            line.show(lambda: f"{line.pace():.0f} frames/s · {line.left()}", sum(job.frames for job in group))
+    finally:
+        line.stop()
     wall = time.monotonic() - began
     return {"imagined": len(missing), "frames": frames, "wall_seconds": round(wall, 3)}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from playloop.core.ledger import Ledger, read_lines
+from playloop.core.ledger import Ledger
 from playloop.core.typed import read_typed
 
 
@@ -28,16 +28,8 @@ class DreamStore:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]):
-        self.folder = Path(folder)
-        self._ledger = Ledger(self.folder / "imagined.jsonl", config)
-        self._tokens: dict[str, np.ndarray] = {}
-        self.seconds: dict[str, float] = {}
-        try:
-            for key, tokens, seconds in read_lines(self._ledger.path, _parsed):
-                self._tokens[key], self.seconds[key] = tokens, seconds
-        except BaseException:
-            self.close()
-            raise
+        self._ledger = Ledger(Path(folder) / "imagined.jsonl", config, _parsed)
+        self._tokens = dict(self._ledger.records)
 
     def __contains__(self, key: str) -> bool:
         return key in self._tokens
@@ -50,7 +42,7 @@ class DreamStore:
         """Write one line and wait until it is on the disk."""
         record = {"clip": key, "seconds": round(seconds, 4), "tokens": tokens.tolist()}
         self._ledger.append(record)
-        self._tokens[key], self.seconds[key] = tokens, seconds
+        self._tokens[key] = tokens
 
     def close(self) -> None:
         """Release the folder."""
@@ -64,6 +56,6 @@ class _Line:
     tokens: list[list[int]]
 
 
-def _parsed(record: Any, where: str) -> tuple[str, np.ndarray, float]:
+def _parsed(record: Any, where: str) -> tuple[str, np.ndarray]:
     line: _Line = read_typed(_Line, record, where)
-    return line.clip, np.array(line.tokens, np.int64), line.seconds
+    return line.clip, np.array(line.tokens, np.int64)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from playloop.core.children import pool_of_children
 from playloop.core.episode import Episode
 from playloop.demos.video.encoder import encode_video
 from playloop.envs.base import PlayEnv
+from playloop.rollouts.progress import LiveLine
 from playloop.rollouts.recording.trace import trace_path, video_path
 
 GROUP = 5
@@ -42,15 +42,14 @@ def render_episodes(
     todo = [e for e in episodes if not all(video_path(folder, e, camera).exists() for camera in cameras)]
     if not todo:
         return
-    columns = [TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with (
-        Progress(*columns, console=console) as progress,
-        pool_of_children(max(1, workers), _open, (env,)) as pool,
-    ):
-        bar = progress.add_task("drawing", total=len(todo))
-        jobs = [pool.submit(_render_group, group, folder, stride) for group in _groups(todo)]
-        for job in as_completed(jobs):
-            progress.advance(bar, job.result())
+    line = LiveLine("drawing", len(todo), 0, console)
+    try:
+        with pool_of_children(max(1, workers), _open, (env,)) as pool:
+            jobs = [pool.submit(_render_group, group, folder, stride) for group in _groups(todo)]
+            for job in as_completed(jobs):
+                line.show(line.left, job.result())
+    finally:
+        line.stop()
 
 
 def _groups(episodes: list[Episode]) -> Iterator[list[Episode]]:

@@ -11,9 +11,9 @@ from tiny_world import SIZE, WORLD
 
 from playloop.core.episode import Episode
 from playloop.core.minecraft import ACTION_SIZE, place_of
+from playloop.core.statistics import intervals, mean_interval
 from playloop.envs.craft.env import CraftConfig
 from playloop.rollouts.judging import control, follow, quality
-from playloop.rollouts.judging.bootstrap import intervals, mean_interval
 from playloop.rollouts.judging.branching import BRANCHES, Brancher, Point
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
