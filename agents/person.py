@@ -45,7 +45,7 @@ class PersonConfig:
 
 
 class Person:
-    """See `agents.base.Agent`. `held` is what the hands do; whoever listens to them calls `feel`."""
+    """See `agents.base.Agent`. `held` is what the hands do; whoever listens to them calls `update`."""
 
     reads: ClassVar[frozenset[str]] = frozenset()
     rows = 1
@@ -63,7 +63,7 @@ class Person:
         """The map of the keys, JSON-able; see `Layout`."""
         return asdict(self._keys.layout)
 
-    def feel(self, held: Held) -> None:
+    def update(self, held: Held) -> None:
         """The hands moved: to be part of the next action."""
         self.held = self.held.then(held)
 

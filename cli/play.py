@@ -53,20 +53,20 @@ def run(arguments: Arguments) -> int:
     session = session_config(config, arguments)
     clean_up(session.out)
 
-    from playloop.rollouts.play.guard import Guard, is_loopback
+    from playloop.rollouts.play.access import AccessCheck, is_loopback
     from playloop.rollouts.play.server import Limits, PlayServer
     from playloop.rollouts.play.serving import listen, make_server
 
     loopback = is_loopback(config.host)
-    guard = Guard(loopback, None if loopback else secrets.token_urlsafe(24))
+    access = AccessCheck(loopback, None if loopback else secrets.token_urlsafe(24))
     limits = Limits(config.sessions, int(config.upload_megabytes * 1_000_000))
     listener = listen(config.host, config.port)
-    address = url(config.host, listener.getsockname()[1], guard.token)
+    address = url(config.host, listener.getsockname()[1], access.token)
     print(f"Playing at {address}  (Ctrl-C ends it; recordings: {session.out})", flush=True)
     if config.browser and has_screen():
         webbrowser.open(address)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        make_server(PlayServer(session, guard, limits)).run(sockets=[listener])
+        make_server(PlayServer(session, access, limits)).run(sockets=[listener])
     return 0
 
 
@@ -130,7 +130,7 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
     Raises:
         ValueError: they do not take the same actions, or a world model cannot be played so.
     """
-    from playloop.rollouts.play.stage import Part, check_together
+    from playloop.rollouts.play.environments import Part, check_together
 
     parts: list[Any] = []
     if config.get("env") is not None:

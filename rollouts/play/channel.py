@@ -55,7 +55,7 @@ class Channel:
 
     # -- to the session ---------------------------------------------------------------------------------
 
-    def feel(self, held: Held) -> None:
+    def input(self, held: Held) -> None:
         """Hand input on; until the session is ready it is dropped."""
         if self._ready:
             with self._wake:

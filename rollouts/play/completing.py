@@ -1,7 +1,7 @@
 """Make data sets of recordings from the page: of those that end, and of those that a kill has cut off.
 
 While a recording runs, its folder holds `.parts/`: `recording.json` (conventions, command), `rows.jsonl` (a
-line an episode, then a line a step), a video an episode and camera, and one of the stage. Every line and
+line an episode, then a line a step), a video an episode and camera, and one of the page. Every line and
 every frame is on disk as soon as it is recorded; what is cut off is read up to its last whole step.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
+from playloop.core.formats import FORMAT
 from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
 from playloop.demos.lerobot.writer import DatasetWriter
@@ -129,6 +130,7 @@ def _write(folder: Path, contract: Contract, played: list[_Played], command: str
 
 def _provenance(contract: Contract, played: list[_Played], command: str) -> dict[str, Any]:
     return {
+        "format": FORMAT,
         "contract": contract.to_json(),
         "command": command,
         "seed": played[0].episode.seed,

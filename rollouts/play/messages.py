@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from playloop.agents.keymaps import Held
@@ -15,6 +18,10 @@ Pixels = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
 MOST_IDS = 100_000
 """More than any vocabulary of frames has."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
+RAW_PIXELS = 128 * 128
+"""Up to here raw pixels: nothing is lost, and 64 × 64 are 12 KB. An image of 384 × 224 is 258 KB raw; as JPEG
+it is 24 KB after 0.26 ms, as PNG 172 KB after 7.6 ms (one core of a server)."""
+QUALITY = 90
 
 
 class Message(BaseModel):
@@ -138,3 +145,19 @@ def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
         pictures.append(message[place : place + view["size"]])
         place += view["size"]
     return header, pictures
+
+
+def encode_image(image: np.ndarray) -> tuple[str, bytes]:
+    """Format ("rgb" or "jpeg") and bytes of an image, uint8 [H, W, 3]."""
+    if image.shape[0] * image.shape[1] <= RAW_PIXELS:
+        return "rgb", np.ascontiguousarray(image).tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=QUALITY)
+    return "jpeg", buffer.getvalue()
+
+
+def decode_image(view: dict[str, Any], data: bytes) -> np.ndarray:
+    """The image of a view in a frame's header, uint8 [H, W, 3]."""
+    if view["format"] == "rgb":
+        return np.frombuffer(data, np.uint8).reshape(view["height"], view["width"], 3)
+    return np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB"))

@@ -36,7 +36,7 @@ class PlayRecorder(Callback):
 
     Args:
         folder: the data set's; must not hold another. `play.mp4` in it is a video to watch: everything that
-            was on the stage, enlarged.
+            was on the page, enlarged.
         contract: the environment's conventions.
         command: the command line, for the record.
 
@@ -79,7 +79,7 @@ class PlayRecorder(Callback):
         self.steps += len(segment)
 
     def watch(self, images: Sequence[np.ndarray]) -> None:
-        """Add what is on the stage to the video to watch, each uint8 [H, W, 3]."""
+        """Add what is on the page to the video to watch, each uint8 [H, W, 3]."""
         with self._or_stop():
             self._film.add(side_by_side(images))
 

@@ -20,12 +20,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from playloop.core.scratch import scratch_folder
 from playloop.rollouts.play import messages
+from playloop.rollouts.play.access import AccessCheck, RateLimit
 from playloop.rollouts.play.channel import Channel, Overrun
 from playloop.rollouts.play.completing import Recorded, complete_all, in_words
-from playloop.rollouts.play.decoding import decode_apart
-from playloop.rollouts.play.door import Door
-from playloop.rollouts.play.guard import Allowance, Guard
+from playloop.rollouts.play.connections import ConnectionLimit
 from playloop.rollouts.play.session import SessionConfig
+from playloop.rollouts.play.uploads import decode_apart
 
 SCRIPTS = ("main.js", "hands.js", "hud.js", "panel.js", "picture.js")
 FILES = {"index.html": "text/html", "style.css": "text/css", **dict.fromkeys(SCRIPTS, "text/javascript")}
@@ -63,15 +63,15 @@ class _Session:
     channel: Channel
     scratch: Path
     uploading: bool = False
-    allowance: Allowance = field(default_factory=Allowance)
+    rate: RateLimit = field(default_factory=RateLimit)
 
 
 class PlayServer:
     """The application, `app`, around sessions that share nothing but the settings."""
 
-    def __init__(self, config: SessionConfig, guard: Guard, limits: Limits | None = None):
-        self.config, self.guard, self.limits = config, guard, limits or Limits()
-        self.door = Door()
+    def __init__(self, config: SessionConfig, access: AccessCheck, limits: Limits | None = None):
+        self.config, self.access, self.limits = config, access, limits or Limits()
+        self.connections = ConnectionLimit()
         self.sessions: dict[str, _Session] = {}
         self.downloads: OrderedDict[str, Path] = OrderedDict()
         routes = [
@@ -88,7 +88,7 @@ class PlayServer:
     async def page(self, request: Request) -> Response:
         """The page's files, which hold nothing secret: they need no token."""
         name = request.path_params.get("name", "index.html")
-        if why := Guard(self.guard.loopback).refusal(request.headers, {}, origin=False):
+        if why := AccessCheck(self.access.loopback).refusal(request.headers, {}, origin=False):
             return PlainTextResponse(why, 403, HEADERS)
         if name not in FILES:
             return PlainTextResponse("there is no such page.", 404, HEADERS)
@@ -148,10 +148,10 @@ class PlayServer:
         return FileResponse(path, headers=HEADERS, filename=f"{path.parent.name}.mp4")
 
     def _refusal(self, request: Request | WebSocket, origin: bool = True) -> str | None:
-        """See `Guard.refusal`; who may be here is no stranger from now on."""
-        why = self.guard.refusal(request.headers, request.query_params, origin)
+        """See `AccessCheck.refusal`; a connection that is not refused is known from now on."""
+        why = self.access.refusal(request.headers, request.query_params, origin)
         if why is None:
-            self.door.welcome(request.client)
+            self.connections.remove(request.client)
         return why
 
     # -- sessions ---------------------------------------------------------------------------------------
@@ -216,14 +216,14 @@ class PlayServer:
             received = await socket.receive()
             if received["type"] == "websocket.disconnect":
                 return
-            if not session.allowance.take():
+            if not session.rate.allow():
                 raise Overrun("the page sends too many messages")
             try:
                 message = messages.read(received["bytes"])
             except ValueError as error:
                 raise Overrun(f"the page sent what is no message ({error})") from None
             if isinstance(message, messages.Input):
-                session.channel.feel(message.held())
+                session.channel.input(message.held())
             elif isinstance(message, messages.Seen):
                 session.channel.drawn(message.frame)
             else:

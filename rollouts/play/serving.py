@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from playloop.rollouts.play.door import Talk, Visitor
+from playloop.rollouts.play.connections import BytesWebSocket, LimitedHTTP
 from playloop.rollouts.play.server import PlayServer
 
 MESSAGE_BYTES = 16_384
@@ -64,8 +64,8 @@ def make_server(server: PlayServer) -> Server:
     """
     config = uvicorn.Config(
         server.app,
-        http=functools.partial(Visitor, server.door),  # type: ignore[arg-type]
-        ws=Talk,
+        http=functools.partial(LimitedHTTP, server.connections),  # type: ignore[arg-type]
+        ws=BytesWebSocket,
         ws_max_size=MESSAGE_BYTES,
         ws_max_queue=8,
         ws_per_message_deflate=False,  # frames are compressed or tiny; deflating them costs milliseconds

@@ -20,12 +20,11 @@ from playloop.core.results import EpisodeResult
 from playloop.core.terminal import speak_any_language
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.completing import Recorded
-from playloop.rollouts.play.decoding import load_frames
+from playloop.rollouts.play.controls import Controls
+from playloop.rollouts.play.environments import Environments, Part, StepResult
 from playloop.rollouts.play.pacing import Pacer
-from playloop.rollouts.play.pictures import encode
-from playloop.rollouts.play.pilot import Pilot
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
-from playloop.rollouts.play.stage import Moved, Part, Stage
+from playloop.rollouts.play.uploads import load_frames
 from playloop.rollouts.worker import RAISED, told
 
 IDLE = 0.5
@@ -66,9 +65,9 @@ class Session:
 
     def __init__(self, config: SessionConfig, connection: Connection):
         self.config, self.connection = config, connection
-        self.stage = Stage(config.parts)
+        self.envs = Environments(config.parts)
         agent = config.agent.make() if config.agent is not None else None
-        self.pilot = Pilot(config.person.make(), agent)
+        self.controls = Controls(config.person.make(), agent)
         self.recorder: PlayRecorder | None = None
         self.observation: dict[str, Any] = {}
         self.paused = self.single = self.leaving = False
@@ -77,8 +76,8 @@ class Session:
 
     def run(self) -> None:
         """Play until the other side hangs up, which raises EOFError."""
-        self.contract = self.stage.build()
-        self.pilot.prepare(self.contract)
+        self.contract = self.envs.build()
+        self.controls.prepare(self.contract)
         self.rate = self.config.fps or self.contract.control_hz
         self._hello()
         self._warm_up()
@@ -104,7 +103,7 @@ class Session:
         """Save what is being recorded and close the environments."""
         with contextlib.suppress(OSError), self._recording_stops():  # OSError: nobody is there to be told
             self._finish_recording()
-        self.stage.close()
+        self.envs.close()
 
     def _commands(self, pacer: Pacer) -> Iterator[Any]:
         """What arrives until the next tick is due; while paused, until something has arrived."""
@@ -124,15 +123,15 @@ class Session:
 
     def _tick(self) -> None:
         began = time.perf_counter()
-        seq = self.pilot.person.held.seq
+        seq = self.controls.person.held.seq
         action, info = self._chosen()
-        moved = self.stage.advance(self.stage.within(action), info, self.pilot.reads)
+        moved = self.envs.advance(self.envs.within(action), info, self.controls.reads)
         self.steps += 1
         self._publish(seq, time.perf_counter() - began)
         with self._recording_stops():
             if self.recorder is not None:
                 self.recorder.on_segment(self.episode, moved.segment)
-                self.recorder.watch([view.image for view in self.stage.views()])
+                self.recorder.watch([view.image for view in self.envs.views()])
         self.success |= bool(moved.segment.success.any())
         if moved.over:
             self._end(moved)
@@ -141,15 +140,15 @@ class Session:
 
     def _chosen(self) -> tuple[Any, dict[str, Any]]:
         """The next action; an agent that fails gives the controls back."""
-        if self.pilot.by == "agent":
+        if self.controls.by == "agent":
             try:
-                return self.pilot.act(self.observation)
+                return self.controls.act(self.observation)
             except RAISED as error:
                 self._take_back(error)
-        return self.pilot.act(self.observation)
+        return self.controls.act(self.observation)
 
     def _take_back(self, error: BaseException) -> None:
-        self.pilot.hand("person")
+        self.controls.hand("person")
         self._tell("notice", text=f"the agent failed ({told(error)}); the controls are yours again")
         self._status()
 
@@ -157,17 +156,17 @@ class Session:
 
     def _begin(self, episode: Episode) -> None:
         self.episode, self.steps, self.success = episode, 0, False
-        self.observation = self.stage.begin(episode, self.pilot.reads)
+        self.observation = self.envs.begin(episode, self.controls.reads)
         try:
-            self.pilot.begin(episode)
+            self.controls.begin(episode)
         except RAISED as error:
-            if self.pilot.by == "person":
+            if self.controls.by == "person":
                 raise
             self._take_back(error)
-        self._publish(self.pilot.person.held.seq, 0.0)
+        self._publish(self.controls.person.held.seq, 0.0)
         self._status()
 
-    def _end(self, moved: Moved) -> None:
+    def _end(self, moved: StepResult) -> None:
         """The episode is over by its own rule: say so, and go on with the next seed."""
         self._close_episode()
         how = "success" if self.success else "the episode is over"
@@ -180,16 +179,16 @@ class Session:
                 self.recorder.on_end(EpisodeResult(self.episode, self.success, self.steps, 0.0))
 
     def _warm_up(self) -> None:
-        self.pilot.begin(self.config.episode)
-        rest, _ = self.pilot.act({})
-        self.stage.warm_up(self.config.episode, self.stage.within(rest))
-        self.pilot.warm_up(self.config.episode, self.stage.first.look)
+        self.controls.begin(self.config.episode)
+        rest, _ = self.controls.act({})
+        self.envs.warm_up(self.config.episode, self.envs.within(rest))
+        self.controls.warm_up(self.config.episode, self.envs.first.look)
 
     # -- commands --------------------------------------------------------------------------------------
 
     def _obey(self, command: Held | messages.Command) -> None:
         if isinstance(command, Held):
-            self.pilot.person.feel(command)
+            self.controls.person.update(command)
             return
         try:
             self._change(command)
@@ -216,17 +215,17 @@ class Session:
             self._start_from(command)
 
     def _hand(self, to: str) -> None:
-        if to == "agent" and self.pilot.agent is None:
+        if to == "agent" and self.controls.agent is None:
             raise ValueError("nobody is there to take over; start with agent=…, see playloop play --help.")
         try:
-            self.pilot.hand(to)
+            self.controls.hand(to)
         except RAISED as error:  # the agent's own
             self._take_back(error)
-        self.observation = self.stage.first.look(self.pilot.reads)
+        self.observation = self.envs.first.look(self.controls.reads)
 
     def _sample(self, command: messages.Sampling) -> None:
-        for scene in self._worlds("there is no world model to sample from."):
-            scene.env.sampling(command.temperature, command.top_p, command.top_k)
+        for live in self._worlds("there is no world model to sample from."):
+            live.env.sampling(command.temperature, command.top_p, command.top_k)
         self.sampling = command.model_dump(exclude={"type"})
 
     def _start_from(self, command: messages.Start) -> None:
@@ -235,22 +234,22 @@ class Session:
             frames = load_frames(Path(command.path))
         finally:
             Path(command.path).unlink(missing_ok=True)
-        if self.stage.first in worlds:
+        if self.envs.first in worlds:
             self._close_episode()  # the picture does not follow from the last action
         try:
-            for scene in worlds:
-                scene.start_from(frames)
+            for live in worlds:
+                live.start_from(frames)
         except Exception as error:
             raise ValueError(f"the world model cannot go on from it ({told(error)}).") from error
-        self.observation = self.stage.first.look(self.pilot.reads)
-        self._publish(self.pilot.person.held.seq, 0.0)
+        self.observation = self.envs.first.look(self.controls.reads)
+        self._publish(self.controls.person.held.seq, 0.0)
         if command.note:
             self._tell("notice", text=command.note)
 
     def _worlds(self, otherwise: str) -> list[Any]:
-        if not self.stage.worlds:
+        if not self.envs.worlds:
             raise ValueError(otherwise)
-        return self.stage.worlds
+        return self.envs.worlds
 
     # -- recording -------------------------------------------------------------------------------------
 
@@ -292,18 +291,18 @@ class Session:
         self.connection.send(("text", {"type": kind, **facts}))
 
     def _hello(self) -> None:
-        worlds = self.stage.worlds
+        worlds = self.envs.worlds
         if worlds:
             sampler = worlds[0].env.config.sampler  # type: ignore[union-attr]
             self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
         self._tell(
             "hello",
             parts=[{"name": part.name, "label": part.label} for part in self.config.parts],
-            layout=self.pilot.person.layout(),
-            agent=self.config.agent_name if self.pilot.agent is not None else None,
+            layout=self.controls.person.layout(),
+            agent=self.config.agent_name if self.controls.agent is not None else None,
             rate=self.rate,
             hz=self.contract.control_hz,
-            action=self.contract.action,
+            action=str(self.contract.action),
             world=bool(worlds),
         )
 
@@ -311,7 +310,7 @@ class Session:
         self._tell(
             "status",
             paused=self.paused,
-            by=self.pilot.by,
+            by=self.controls.by,
             recording=self.recorder is not None,
             episode=self.episode.key,
             seed=self.episode.seed,
@@ -323,8 +322,8 @@ class Session:
         """Send what every environment shows now."""
         self.frames += 1
         views, data = [], []
-        for view in self.stage.views():
-            kind, encoded = encode(view.image)
+        for view in self.envs.views():
+            kind, encoded = messages.encode_image(view.image)
             height, width = view.image.shape[:2]
             facts = {"width": width, "height": height, "format": kind, "size": len(encoded)}
             views.append({"part": view.part, "camera": view.camera, **facts})

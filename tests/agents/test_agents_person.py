@@ -25,7 +25,7 @@ class Hands:
 
     def act(self, *moves: Held) -> np.ndarray:
         for move in moves:
-            self.person.feel(move)
+            self.person.update(move)
         [self.carry], [plan] = self.person.act([self.carry], [{}], [np.random.default_rng()])
         assert plan.actions.shape[0] == 1 and plan.actions.dtype == np.float32 and plan.info == {"expert": 1}
         return plan.actions[0]

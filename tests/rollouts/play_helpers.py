@@ -19,13 +19,12 @@ from websockets.asyncio.client import ClientConnection
 from playloop.agents.base import Plan
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
-from playloop.rollouts.play.guard import Guard
-from playloop.rollouts.play.messages import unpack
-from playloop.rollouts.play.pictures import decode
+from playloop.rollouts.play.access import AccessCheck
+from playloop.rollouts.play.environments import Part
+from playloop.rollouts.play.messages import decode_image, unpack
 from playloop.rollouts.play.server import Limits, PlayServer
 from playloop.rollouts.play.serving import listen, make_server
 from playloop.rollouts.play.session import SessionConfig
-from playloop.rollouts.play.stage import Part
 
 TOY = ToyReachConfig(horizon=10_000)
 START = Episode(SUITE, 0, FRESH, 5)
@@ -42,7 +41,7 @@ def serving(
     config: SessionConfig, token: str | None = None, limits: Limits | None = None, loopback: bool = True
 ):
     """The address of a server that runs meanwhile, and the server."""
-    server = PlayServer(config, Guard(loopback, token), limits)
+    server = PlayServer(config, AccessCheck(loopback, token), limits)
     listener = listen("127.0.0.1", 0)
     uvicorn = make_server(server)
     thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listener]})
@@ -94,7 +93,7 @@ class Client:
         header, pictures = unpack(message)
         await self.say("seen", frame=header["frame"])
         views = zip(header["views"], pictures, strict=True)
-        images = {f"{view['part']}/{view['camera']}": decode(view, data) for view, data in views}
+        images = {f"{view['part']}/{view['camera']}": decode_image(view, data) for view, data in views}
         return {**header, "images": images}
 
     async def frame(self, seq: int = 0) -> dict:

@@ -1,4 +1,4 @@
-"""The parts of real-time play by themselves: pacing, allowance, frames."""
+"""The parts of real-time play by themselves: pacing, rate limit, frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 
 from playloop.agents.keymaps import Held
 from playloop.rollouts.play import messages
-from playloop.rollouts.play.guard import Allowance, Guard, is_loopback
+from playloop.rollouts.play.access import AccessCheck, RateLimit, is_loopback
 from playloop.rollouts.play.pacing import Pacer
-from playloop.rollouts.play.pictures import decode, encode
 
 
 class Clock:
@@ -31,14 +30,14 @@ def test_lateness_does_not_add_up():
     assert pacer.left() == pytest.approx(0.05)
 
 
-def test_an_allowance_fills_at_its_rate():
+def test_a_rate_limit_fills_at_its_rate():
     clock = Clock()
-    allowance = Allowance(rate=8.0, burst=3.0, clock=clock)
-    assert [allowance.take() for _ in range(4)] == [True, True, True, False]
+    limit = RateLimit(rate=8.0, burst=3.0, clock=clock)
+    assert [limit.allow() for _ in range(4)] == [True, True, True, False]
     clock.now += 0.125
-    assert [allowance.take() for _ in range(2)] == [True, False]
+    assert [limit.allow() for _ in range(2)] == [True, False]
     clock.now += 100.0
-    assert [allowance.take() for _ in range(4)] == [True, True, True, False]
+    assert [limit.allow() for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1"])
@@ -64,7 +63,7 @@ def test_these_are_not(host):
     ],
 )
 def test_only_our_own_page_on_this_machine_is_let_in(host, origin, good):
-    refusal = Guard(loopback=True).refusal({"host": host, "origin": origin}, {})
+    refusal = AccessCheck(loopback=True).refusal({"host": host, "origin": origin}, {})
     assert (refusal is None) == good
 
 
@@ -79,13 +78,13 @@ def test_hands_are_merged_without_losing_a_tap():
 def test_frames_survive_the_way(size, kind):
     rows, columns = np.mgrid[: size[0], : size[1]]
     image = np.stack([rows, columns // 2, (rows + columns) // 3], axis=-1).clip(0, 255).astype(np.uint8)
-    found, data = encode(image)
+    found, data = messages.encode_image(image)
     view = {"width": size[1], "height": size[0], "format": found, "size": len(data)}
     packed = messages.pack({"frame": 12, "views": [view, view]}, [data, data])
     header, pictures = messages.unpack(packed)
     assert found == kind and messages.number(packed) == 12 and header["views"] == [view, view]
     for picture in pictures:
-        error = np.abs(decode(view, picture).astype(int) - image)
+        error = np.abs(messages.decode_image(view, picture).astype(int) - image)
         assert error.max() == 0 if kind == "rgb" else error.mean() < 2
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from playloop.rollouts.play.decoding import decode_apart, load_frames
-from playloop.rollouts.play.sampling import MAX_FRAMES, Sampler
+from playloop.rollouts.play.clips import MAX_FRAMES, Sampler
 from playloop.rollouts.play.stills import SIDE
-from playloop.rollouts.play.uploads import decode_upload, read_upload
+from playloop.rollouts.play.uploads import decode_apart, decode_upload, load_frames, read_upload
 
 LEFT, RIGHT = (200, 0, 0), (0, 0, 200)
 
@@ -393,6 +392,6 @@ def test_an_upload_is_decoded_in_a_process_of_its_own(tmp_path, monkeypatch):
     assert "only its last frame" in decode_apart(film(tmp_path, 6, rate=6), 20.0, target)
     with pytest.raises(ValueError, match="no image or clip"):
         decode_apart(named(tmp_path, b"x"), 20.0, target)
-    monkeypatch.setattr("playloop.rollouts.play.decoding.SECONDS", 0.01)
+    monkeypatch.setattr("playloop.rollouts.play.uploads.SECONDS", 0.01)
     with pytest.raises(ValueError, match="takes longer than"):
         decode_apart(film(tmp_path, 20), 20.0, target)

@@ -19,7 +19,7 @@ IMAGES = frozenset({"images"})
 
 
 @runtime_checkable
-class Imagined(Protocol):
+class WorldModelEnv(Protocol):
     """What an environment that is a network offers beyond the contract; `envs.world.WorldEnv` is one."""
 
     def warm_up(self) -> None:
@@ -51,7 +51,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Moved:
+class StepResult:
     """What an action led to: what the first environment did, and what it shows to the agent now."""
 
     segment: Segment
@@ -60,8 +60,8 @@ class Moved:
     over: bool
 
 
-class Scene(Executor):
-    """An environment on the stage: `Executor`, and what only real-time play wants of it."""
+class LiveEnv(Executor):
+    """An environment that is played: `Executor`, and what only real-time play wants of it."""
 
     images: dict[str, np.ndarray]
 
@@ -91,13 +91,13 @@ class Scene(Executor):
 
     def start_from(self, frames: np.ndarray) -> None:
         """Let a world model go on from these frames."""
-        assert isinstance(self.env, Imagined)
+        assert isinstance(self.env, WorldModelEnv)
         self.env.start_from(frames, None)
         self.now = self.env.observe()  # type: ignore[attr-defined]
         self.images = self.now["images"]
 
 
-class Stage:
+class Environments:
     """Begins and advances all parts together; the first is what the agent sees and what is recorded.
 
     Raises:
@@ -107,25 +107,25 @@ class Stage:
 
     def __init__(self, parts: Sequence[Part]):
         self.parts = list(parts)
-        self.scenes = {part.name: Scene(part.config) for part in parts}
-        self.first = self.scenes[self.parts[0].name]
+        self.envs = {part.name: LiveEnv(part.config) for part in parts}
+        self.first = self.envs[self.parts[0].name]
 
     def build(self) -> Contract:
         """Build every environment; the first one's contract."""
-        contracts = {name: scene.start().contract for name, scene in self.scenes.items()}
+        contracts = {name: live.start().contract for name, live in self.envs.items()}
         check_together(contracts)
         return next(iter(contracts.values()))
 
     @property
-    def worlds(self) -> list[Scene]:
+    def worlds(self) -> list[LiveEnv]:
         """The parts that are world models."""
-        return [scene for scene in self.scenes.values() if isinstance(scene.env, Imagined)]
+        return [live for live in self.envs.values() if isinstance(live.env, WorldModelEnv)]
 
     def warm_up(self, episode: Episode, rest: np.ndarray, steps: int = 3) -> None:
         """Take some steps that nobody sees: compilers and caches do their work now."""
-        for scene in self.worlds:
-            scene.begin(episode, IMAGES)
-            scene.env.warm_up()  # type: ignore[union-attr]
+        for live in self.worlds:
+            live.begin(episode, IMAGES)
+            live.env.warm_up()  # type: ignore[union-attr]
         self.begin(episode, IMAGES)
         for _ in range(steps):
             if self.advance(rest, {}, IMAGES).over:
@@ -134,19 +134,19 @@ class Stage:
     def begin(self, episode: Episode, reads: frozenset[str]) -> dict[str, Any]:
         """Put all parts into an episode; a world model beside an environment starts from its first frame."""
         observation = self.first.begin(episode, reads)
-        for scene in list(self.scenes.values())[1:]:
-            scene.begin(episode, IMAGES)
-            if isinstance(scene.env, Imagined):
-                scene.start_from(next(iter(self.first.images.values()))[None])
+        for live in list(self.envs.values())[1:]:
+            live.begin(episode, IMAGES)
+            if isinstance(live.env, WorldModelEnv):
+                live.start_from(next(iter(self.first.images.values()))[None])
         return observation
 
-    def advance(self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]) -> Moved:
+    def advance(self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]) -> StepResult:
         """Execute an action [A] in every part."""
         done = self.first.advance(action, info, reads)
         over = done.segment.last
-        for scene in list(self.scenes.values())[1:]:
-            over |= scene.advance(action, info, IMAGES).segment.last
-        return Moved(done.segment, done.observation, done.info, over)
+        for live in list(self.envs.values())[1:]:
+            over |= live.advance(action, info, IMAGES).segment.last
+        return StepResult(done.segment, done.observation, done.info, over)
 
     def within(self, action: np.ndarray) -> np.ndarray:
         """The action, limited to what the first environment takes."""
@@ -157,14 +157,14 @@ class Stage:
         """All pictures, part by part."""
         return [
             View(name, camera, image)
-            for name, scene in self.scenes.items()
-            for camera, image in scene.images.items()
+            for name, live in self.envs.items()
+            for camera, image in live.images.items()
         ]
 
     def close(self) -> None:
         """Close every environment."""
-        for scene in self.scenes.values():
-            scene.close()
+        for live in self.envs.values():
+            live.close()
 
 
 def check_together(contracts: dict[str, Contract]) -> None:

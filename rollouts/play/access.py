@@ -23,8 +23,8 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """Checks requests.
+class AccessCheck:
+    """Checks the host, origin and token of requests.
 
     Args:
         loopback: the server listens to this machine only; then requests must also *name* this machine, so
@@ -66,8 +66,8 @@ def _name(host: str) -> str:
         return ""
 
 
-class Allowance:
-    """A bucket of messages that fills at a steady rate.
+class RateLimit:
+    """A limit on messages: a bucket that fills at a steady rate (token bucket).
 
     Args:
         rate: messages a second.
@@ -81,8 +81,8 @@ class Allowance:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left, self._at = burst, clock()
 
-    def take(self) -> bool:
-        """Use one up; False if there is none."""
+    def allow(self) -> bool:
+        """Count one more message; False if it is beyond the limit."""
         now = self._clock()
         self._left = min(self._burst, self._left + self._rate * (now - self._at))
         self._at = now

@@ -13,10 +13,10 @@ from playloop.agents.person import Person
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.envs.checks import checked_plan
-from playloop.rollouts.play.stage import IMAGES
+from playloop.rollouts.play.environments import IMAGES
 
 
-class Pilot:
+class Controls:
     """One action at a time, from the person's hands or from what is left of the agent's plan.
 
     Args:

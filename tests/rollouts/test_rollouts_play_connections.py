@@ -1,4 +1,4 @@
-"""Strangers at the door of a server that others can reach: real sockets that keep silent, dribble, flood."""
+"""Unknown connections to a server that others can reach: real sockets that keep silent, dribble, flood."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import pytest
 from play_helpers import playing, request, run, serving, toy_session
 
-from playloop.rollouts.play import door
+from playloop.rollouts.play import connections
 
 TOKEN = "?token=sesame"
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
@@ -18,13 +18,13 @@ HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Of a server whose token is wanted."""
-    out = tmp_path_factory.mktemp("door")
+    out = tmp_path_factory.mktemp("connections")
     with serving(toy_session(out), token="sesame", loopback=False) as (found, _):
         yield found
 
 
 @contextlib.contextmanager
-def strangers(address, sources, said=b""):
+def unknown(address, sources, said=b""):
     """Connections from these addresses that say so much and no more."""
     host, port = address.split(":")
     sockets = []
@@ -62,9 +62,9 @@ ONE, MANY = ["127.0.0.1"] * 90, [f"127.0.1.{number}" for number in range(1, 91)]
 
 @pytest.mark.parametrize(("sources", "said"), [(ONE, b""), (ONE, HALF), (MANY, b"")])
 def test_silent_connections_keep_nobody_out(address, sources, said):
-    with strangers(address, sources, said) as silent:
+    with unknown(address, sources, said) as silent:
         assert run(play, address) == 3 and request(address, "GET", "/")[0] == 200
-        most = door.EACH if len(set(sources)) == 1 else door.ALL
+        most = connections.EACH if len(set(sources)) == 1 else connections.ALL
         assert open_ones(silent) <= most
 
 
@@ -72,17 +72,17 @@ def test_who_has_shown_the_token_is_not_pushed_out(address):
     async def stay(address):
         async with playing(address, TOKEN) as client:
             await client.frames(3)
-            with strangers(address, ["127.0.0.1"] * 40), strangers(address, ["127.0.0.1"] * 40):
+            with unknown(address, ["127.0.0.1"] * 40), unknown(address, ["127.0.0.1"] * 40):
                 return len(await client.frames(20))
 
     assert run(stay, address) == 20
 
 
 @pytest.mark.parametrize("said", [b"", HALF, HALF + b"\r\n\r\n"])
-def test_a_stranger_has_a_moment_for_a_request_and_for_the_next(address, said, monkeypatch):
+def test_a_connection_has_a_moment_for_a_request_and_for_the_next(address, said, monkeypatch):
     """A letter now and then is no request, behind a whole one neither."""
-    monkeypatch.setattr(door, "SECONDS", 1.0)
-    with strangers(address, ["127.0.0.1"], said) as [dribbler]:
+    monkeypatch.setattr(connections, "SECONDS", 1.0)
+    with unknown(address, ["127.0.0.1"], said) as [dribbler]:
         start = time.monotonic()
         dribbler.settimeout(0.1)
         with pytest.raises(ConnectionError):
@@ -104,7 +104,7 @@ def test_a_stranger_has_a_moment_for_a_request_and_for_the_next(address, said, m
     ],
 )
 def test_what_is_no_request_is_hung_up_on(address, said):
-    with strangers(address, ["127.0.0.1"]) as [found]:
+    with unknown(address, ["127.0.0.1"]) as [found]:
         with contextlib.suppress(ConnectionError):
             found.sendall(said)
         found.settimeout(5)

@@ -1,4 +1,4 @@
-"""uvicorn's protocols, made safe against strangers: they are few, have little time, and keep nobody out."""
+"""uvicorn's protocols with limits: unknown connections are few, have little time, and keep nobody out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 SECONDS = 5.0
 """From a connection, or from the end of an answer, to a whole request."""
 EACH, ALL = 16, 64
-"""Connections of strangers from one address, and of all of them."""
+"""Unknown connections from one address, and from all of them."""
 
 
-class Door:
-    """Counts connections that have not shown yet that they may be here (by the token, where there is one).
+class ConnectionLimit:
+    """Counts unknown connections: those that have not sent a request that was let in yet.
 
     Where they are too many the oldest is closed, of the same address first: whoever sends a request at once
     gets in, however many keep silent.
@@ -24,38 +24,36 @@ class Door:
 
     def __init__(self, each: int = EACH, everyone: int = ALL):
         self._each, self._all = each, everyone
-        self._strangers: dict[Any, Visitor] = {}
+        self._unknown: dict[Any, LimitedHTTP] = {}
 
-    def enter(self, visitor: Visitor) -> None:
+    def add(self, connection: LimitedHTTP) -> None:
         """A connection was made."""
-        self._strangers[visitor.client] = visitor
-        neighbours = [other for other in self._strangers.values() if other.origin == visitor.origin]
+        self._unknown[connection.client] = connection
+        neighbours = [other for other in self._unknown.values() if other.source == connection.source]
         if len(neighbours) > self._each:
-            self._send_away(neighbours[0])
-        elif len(self._strangers) > self._all:
-            self._send_away(next(iter(self._strangers.values())))
+            self._close(neighbours[0])
+        elif len(self._unknown) > self._all:
+            self._close(next(iter(self._unknown.values())))
 
-    def welcome(self, client: Any) -> None:
-        """The connection from this address and port is no stranger's."""
-        self._strangers.pop(client and tuple(client), None)
+    def remove(self, client: Any) -> None:
+        """The connection from this address and port is known, or closed."""
+        self._unknown.pop(client and tuple(client), None)
 
-    leave = welcome
-
-    def _send_away(self, visitor: Visitor) -> None:
-        self.leave(visitor.client)
-        visitor.transport.abort()
+    def _close(self, connection: LimitedHTTP) -> None:
+        self.remove(connection.client)
+        connection.transport.abort()
 
 
-class Visitor(H11Protocol):
+class LimitedHTTP(H11Protocol):
     """uvicorn's HTTP/1.1, with a limit on the time until a request is whole; its size is limited already."""
 
-    def __init__(self, door: Door, **uvicorn: Any):
+    def __init__(self, limit: ConnectionLimit, **uvicorn: Any):
         super().__init__(**uvicorn)
-        self.door = door
+        self.limit = limit
         self._patience: asyncio.TimerHandle | None = None
 
     @property
-    def origin(self) -> str:
+    def source(self) -> str:
         """The address; of IPv6 the network, within which one machine has as many addresses as it likes."""
         host = self.client[0] if self.client else ""
         if ":" in host:
@@ -64,12 +62,12 @@ class Visitor(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.door.enter(self)
+        self.limit.add(self)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
-        self.door.leave(self.client)
+        self.limit.remove(self.client)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -79,7 +77,7 @@ class Visitor(H11Protocol):
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._wait_no_more()
-        self.door.leave(self.client)  # it is let in or closed at once
+        self.limit.remove(self.client)  # it is let in or closed at once
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
@@ -97,7 +95,7 @@ class Visitor(H11Protocol):
             self._patience = None
 
 
-class Talk(WebSocketsSansIOProtocol):
+class BytesWebSocket(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, which hands text on as bytes: its own decoding raises where it is no UTF-8."""
 
     def handle_text(self, event: Any) -> None:
