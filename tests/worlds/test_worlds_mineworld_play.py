@@ -23,7 +23,7 @@ from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.nn.record import to_record
-from playloop.rollouts.play.stage import Part, Stage
+from playloop.rollouts.play.environments import Environments, Part
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld, load_playable, load_world, read_contract
@@ -226,20 +226,20 @@ def test_folders_say_what_they_are(folder, tmp_path):
         find_checkpoint(str(release))
 
 
-def test_it_is_played_on_the_stage_of_the_page(folder):
+def test_it_is_played_on_the_envs_of_the_page(folder):
     config = WorldEnvConfig(str(folder), inits=1, threads=0)
-    stage, images = Stage([Part("world", "world model", config)]), frozenset({"images"})
+    envs, images = Environments([Part("world", "world model", config)]), frozenset({"images"})
     try:
-        assert stage.build().cameras == {"pov": (32, 64)} and len(stage.worlds) == 1
-        stage.warm_up(Episode("world", 0, FRESH, 0), STILL)
-        stage.begin(Episode("world", 0, FRESH, 0), images)
-        before = stage.views()[0].image.copy()
+        assert envs.build().cameras == {"pov": (32, 64)} and len(envs.worlds) == 1
+        envs.warm_up(Episode("world", 0, FRESH, 0), STILL)
+        envs.begin(Episode("world", 0, FRESH, 0), images)
+        before = envs.views()[0].image.copy()
         for _ in range(6):
-            assert not stage.advance(stage.within(AHEAD), {}, images).over
-        assert (stage.views()[0].image != before).any()
-        stage.worlds[0].start_from(np.zeros((1, 90, 160, 3), np.uint8))
+            assert not envs.advance(envs.within(AHEAD), {}, images).over
+        assert (envs.views()[0].image != before).any()
+        envs.worlds[0].start_from(np.zeros((1, 90, 160, 3), np.uint8))
     finally:
-        stage.close()
+        envs.close()
 
 
 def test_the_command_line_evaluates_in_it(folder, tmp_path, capsys):
