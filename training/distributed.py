@@ -27,8 +27,8 @@ class StoppedWithFirst(RuntimeError):
 
 
 @dataclass(frozen=True)
-class World:
-    """This process among all.
+class ProcessGroup:
+    """The processes that train together, and which of them this one is.
 
     Args:
         rank: its number; 0 writes the files.
@@ -45,7 +45,7 @@ class World:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
-    def broadcast(self, module: nn.Module) -> None:
+    def broadcast_weights(self, module: nn.Module) -> None:
         """Give every process the first one's weights."""
         if self.ranks > 1:
             for value in module.state_dict().values():
@@ -70,15 +70,15 @@ class World:
         dist.all_reduce(stacked)
         return dict(zip(metrics, stacked / self.ranks, strict=True))
 
-    def agree(self, flag: bool) -> bool:
-        """Whether the first process says so: decisions that depend on a clock must be the same everywhere."""
+    def broadcast(self, value: Made) -> Made:
+        """The first process's value in all: decisions that depend on a clock must be the same everywhere."""
         if self.ranks == 1:
-            return flag
-        value = torch.tensor([float(flag)], device=self.device)
-        dist.broadcast(value, 0)
-        return bool(value.item())
+            return value
+        found = [value]
+        dist.broadcast_object_list(found, 0, device=self.device)
+        return found[0]
 
-    def first_does(self, act: Callable[[], Made]) -> Made | None:
+    def on_first(self, act: Callable[[], Made]) -> Made | None:
         """What the first process makes while the others wait; None there. When it fails, all end.
 
         Raises:
@@ -90,26 +90,12 @@ class World:
                 made = act()
             except Exception as error:
                 failure = error
-        said = self.tell("" if failure is None else str(failure) or type(failure).__name__)
+        said = self.broadcast("" if failure is None else str(failure) or type(failure).__name__)
         if failure is not None:
             raise failure
         if said:
             raise StoppedWithFirst(said)
         return made
-
-    def tell(self, text: str) -> str:
-        """The first process's text, in all."""
-        if self.ranks == 1:
-            return text
-        content = torch.frombuffer(
-            bytearray(text.encode(errors="replace") + b"."), dtype=torch.uint8
-        )  # never empty
-        size = torch.tensor([len(content)], device=self.device)
-        dist.broadcast(size, 0)
-        content = content.to(self.device)
-        told = content if self.first else content.new_zeros(int(size.item()))
-        dist.broadcast(told, 0)
-        return bytes(told.tolist())[:-1].decode()
 
     @contextmanager
     def all_cores(self) -> Iterator[None]:
@@ -123,7 +109,7 @@ class World:
             torch.set_num_threads(before)
 
 
-def join_world(device: str = "auto") -> World:
+def join_group(device: str = "auto") -> ProcessGroup:
     """Join the processes that torchrun has started; alone without it.
 
     Args:
@@ -142,10 +128,10 @@ def join_world(device: str = "auto") -> World:
         torch.cuda.set_device(where)
     if ranks > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if where.type == "cuda" else "gloo", timeout=PATIENCE)
-    return World(rank, ranks, where)
+    return ProcessGroup(rank, ranks, where)
 
 
-def leave_world() -> None:
-    """The opposite of `join_world`."""
+def leave_group() -> None:
+    """The opposite of `join_group`."""
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from playloop.core.fields import build, make, plain
-from playloop.training.distributed import World, join_world, leave_world
+from playloop.training.distributed import ProcessGroup, join_group, leave_group
 from playloop.training.task import Task, TaskConfig
 from playloop.training.threads import choose_threads
 
@@ -25,16 +25,16 @@ def train(config: DictConfig) -> bool:
         StoppedWithFirst: in all processes but the first, where that one fails in what it does for all.
         FileNotFoundError, OSError, ValueError, FloatingPointError: say what to do.
     """
-    world = join_world(config.training.get("device", "auto"))
+    group = join_group(config.training.get("device", "auto"))
     try:
-        if world.device.type == "cpu" and (said := choose_threads()) and world.first:
+        if group.device.type == "cpu" and (said := choose_threads()) and group.first:
             print(said, file=sys.stderr, flush=True)
-        trainer = make(config.training.trainer).make(world)
+        trainer = make(config.training.trainer).make(group)
         task, out = _task_config(config.training.task), Path(config.out)
         with trainer.claim(out, task.settings()):
-            return trainer.run(_make_task(task, world), out)
+            return trainer.run(_make_task(task, group), out)
     finally:
-        leave_world()
+        leave_group()
 
 
 def _task_config(config: DictConfig) -> TaskConfig:
@@ -45,12 +45,12 @@ def _task_config(config: DictConfig) -> TaskConfig:
     return made
 
 
-def _make_task(config: TaskConfig, world: World) -> Task:
+def _make_task(config: TaskConfig, group: ProcessGroup) -> Task:
     """The first process makes the image caches, the others find them."""
 
     def make() -> Task:
-        with world.all_cores():
+        with group.all_cores():
             return config.make()
 
-    made = world.first_does(make)
+    made = group.on_first(make)
     return config.make() if made is None else made

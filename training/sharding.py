@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from playloop.training.distributed import World
+from playloop.training.distributed import ProcessGroup
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
@@ -38,7 +38,7 @@ def recompute_blocks(model: nn.Module) -> None:
         )
 
 
-def shard_model(model: nn.Module, world: World) -> None:
+def shard_model(model: nn.Module, group: ProcessGroup) -> None:
     """Spread the parameters over all processes, in place: every block is a unit, the rest is another.
 
     The model has to be run by a call or by its `loss`, its blocks by a call. A unit may mix frozen parameters
@@ -47,7 +47,7 @@ def shard_model(model: nn.Module, world: World) -> None:
     from torch.distributed.device_mesh import init_device_mesh  # a second that other runs need not wait
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    mesh = init_device_mesh(world.device.type, (world.ranks,))
+    mesh = init_device_mesh(group.device.type, (group.ranks,))
     for block in blocks_of(model):
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)

@@ -1,4 +1,4 @@
-"""The state of a run on disk: folders that are there whole or not at all, bound together by hashes."""
+"""A run's folder, which one training at a time writes to, and the states in it: whole or not there at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from torch import Tensor
 from playloop.core.differences import differences
 from playloop.core.files import file_hash, read_json, write_json
 from playloop.core.formats import check_format
+from playloop.core.locks import FolderLock
 from playloop.core.typed import read_typed
 from playloop.demos.arrays import FULL
+from playloop.training.distributed import ProcessGroup
+from playloop.training.metrics import read_metrics
 
 TENSORS, SCALARS, HASHES = "tensors.safetensors", "scalars.json", "sha256.json"
 
@@ -34,16 +37,14 @@ class Scalars:
         count: of them since the last line of metrics.
         seconds: that they took.
         settings: of the run; others are not gone on with.
-        threads: that computed on the processor: another number rounds sums otherwise. 0: not known.
-        hashed: whether `sha256.json` lies beside; older versions wrote none.
+        threads: that computed on the processor: another number rounds sums otherwise.
     """
 
     step: int
     count: int
     seconds: float
     settings: dict[str, Any]
-    threads: int = 0
-    hashed: bool = False
+    threads: int
 
 
 @dataclass
@@ -55,6 +56,47 @@ class RunState:
 
     tensors: dict[str, Tensor]
     scalars: Scalars
+
+
+@contextmanager
+def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any], known: set[str]) -> Iterator[None]:
+    """Hold a folder alone inside the block; what can be refused before data is read, is.
+
+    Args:
+        folder: of the run; created if it is missing.
+        group: whose first process holds the lock for all.
+        settings: of the run, as a state holds them.
+        known: names of the settings under "task" that are known already.
+
+    Raises:
+        BlockingIOError: another process holds it; names that.
+        StoppedWithFirst: in all processes but the first, which says why.
+        ValueError: it holds a run with other settings, or its metrics are damaged.
+        OSError: its disk is full, at any time.
+    """
+    lock, there = FolderLock(folder, "playloop train"), folder.exists()
+    try:
+        with _full_disk_in_words(folder):
+            group.on_first(lock.acquire)
+            group.on_first(lambda: _check_claimed(folder, settings, known))
+            yield
+    finally:
+        lock.release()
+        if group.first and not there:
+            with suppress(OSError):
+                folder.rmdir()  # where nothing was written into it
+
+
+def _check_claimed(folder: Path, settings: dict[str, Any], known: set[str]) -> None:
+    clean_states(folder / "state")
+    for name in ("metrics.jsonl", "metrics.png", "exported.txt"):
+        for leftover in folder.glob(f".{name}.*"):  # of runs that were killed while writing
+            leftover.unlink(missing_ok=True)
+    read_metrics(folder / "metrics.jsonl")
+    stored = stored_settings(folder / "state")
+    if stored is not None:
+        task = {name: value for name, value in (stored.get("task") or {}).items() if name in known}
+        refuse_other_run(stored | {"task": task}, settings, folder)
 
 
 def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
@@ -71,7 +113,7 @@ def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
         dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot tell
         tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
         save_file(tensors, partial / TENSORS)
-        write_json(partial / SCALARS, asdict(state.scalars) | {"hashed": True})
+        write_json(partial / SCALARS, asdict(state.scalars))
         write_json(partial / HASHES, {name: file_hash(partial / name) for name in (TENSORS, SCALARS)})
         _to_disk(partial / TENSORS)
         shutil.rmtree(target, ignore_errors=True)
@@ -139,14 +181,12 @@ def read_scalars(path: Path) -> Scalars:
         raise ValueError(f"{where}: settings are missing")
     scalars: Scalars = read_typed(Scalars, record | {"settings": {}}, where)
     scalars.settings = settings  # in which a clip may be infinite
-    if scalars.hashed or (path / HASHES).exists():
-        _check_hash(path, SCALARS)
+    _check_hash(path, SCALARS)
     return scalars
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if (path / HASHES).exists():  # which has to be, by what `read_scalars` says
-        _check_hash(path, TENSORS)
+    _check_hash(path, TENSORS)
     try:
         return load_file(path / TENSORS)
     except (SafetensorError, OSError) as error:
@@ -154,12 +194,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_hash(path: Path, name: str) -> None:
-    told: dict[str, str] = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
+    written: dict[str, str] = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
     try:
         found = file_hash(path / name)
     except OSError as error:
         raise ValueError(f"{path / name} cannot be read ({error.strerror})") from error
-    if found != told.get(name):
+    if found != written.get(name):
         raise ValueError(f"{path / name} is not what {HASHES} says")
 
 
@@ -180,7 +220,7 @@ def _to_disk(path: Path) -> None:
 
 
 @contextmanager
-def told_when_full(folder: Path) -> Iterator[None]:
+def _full_disk_in_words(folder: Path) -> Iterator[None]:
     """Turn what the many ways of writing raise on a full disk into one sentence.
 
     Raises:

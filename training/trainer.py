@@ -23,27 +23,24 @@ from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.training.checkpoint import averaged, collect, distribute
-from playloop.training.claim import claimed
 from playloop.training.data import prefetch
-from playloop.training.distributed import World
+from playloop.training.display import Show, plot_metrics, progress_bar
+from playloop.training.distributed import ProcessGroup
 from playloop.training.ema import MovingAverage
+from playloop.training.interrupt import deferred_interrupt
 from playloop.training.metrics import Averages, MetricLog, read_metrics
-from playloop.training.plot import plot_metrics
-from playloop.training.progress import Show, progress_bar
-from playloop.training.schedule import learning_rate
+from playloop.training.optimizer import learning_rate, make_optimizer
 from playloop.training.sharding import recompute_blocks, shard_model, whole
-from playloop.training.states import RunState, Scalars, load_state, refuse_other_run, save_state
+from playloop.training.states import RunState, Scalars, claimed, load_state, refuse_other_run, save_state
 from playloop.training.task import Share, Task
 from playloop.training.threads import keep_threads
 
 CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 """Settings that may differ between a run and its continuation: they do not change any result."""
 
-LATER = {"drop": None, "shard": False, "recompute": False}
-"""Settings that older runs did not have: at these values a run is what it was."""
-
 EXPORTED = "exported.txt"
-"""Tells after which step the export was made."""
+"""Says after which step the export was made."""
+INTERRUPTED = "interrupted"
 
 
 Decay = Annotated[float, Ge(0), Lt(1)]
@@ -97,7 +94,7 @@ class TrainerConfig:
     max_minutes: Magnitude | None = None
     progress: bool = True
 
-    def make(self, world: World) -> Trainer:
+    def make(self, group: ProcessGroup) -> Trainer:
         """The trainer.
 
         Raises:
@@ -109,11 +106,11 @@ class TrainerConfig:
                 f"trainer.drop={self.drop} comes before the warm-up ends, at trainer.warmup={self.warmup}; "
                 "raise drop, or lower warmup."
             )
-        if self.batch % world.ranks:
+        if self.batch % group.ranks:
             raise ValueError(
-                f"batch={self.batch} cannot be divided among {world.ranks} processes; choose a multiple."
+                f"batch={self.batch} cannot be divided among {group.ranks} processes; choose a multiple."
             )
-        return Trainer(self, world)
+        return Trainer(self, group)
 
 
 class Trainer:
@@ -121,12 +118,12 @@ class Trainer:
 
     Args:
         config: the settings.
-        world: this process among those that train together.
+        group: the processes that train together.
     """
 
-    def __init__(self, config: TrainerConfig, world: World):
-        self.config, self.world = config, world
-        self.sharded = config.shard and world.ranks > 1
+    def __init__(self, config: TrainerConfig, group: ProcessGroup):
+        self.config, self.group = config, group
+        self.sharded = config.shard and group.ranks > 1
         self._claimed: Path | None = None
 
     @contextmanager
@@ -146,7 +143,7 @@ class Trainer:
         if self._claimed == folder:
             yield
             return
-        with claimed(folder, self.world, self._settings(task or {}), known=set(task or {})):
+        with claimed(folder, self.group, self._settings(task or {}), known=set(task or {})):
             self._claimed = folder
             try:
                 yield
@@ -163,69 +160,60 @@ class Trainer:
             BlockingIOError: another process trains in `folder`.
             ValueError: if `folder` holds a run with other settings.
             FloatingPointError: if the loss is no longer a number.
+            KeyboardInterrupt: after Ctrl-C, when the state of the present step is stored.
             OSError: the disk is full; says from where the run goes on.
         """
         folder = Path(folder)
         with self.claim(folder):
             self._say_odd(task)
             self._begin(task, folder)
-            if self.step == self.config.steps and self.world.agree(self._exported()):
+            if self.step == self.config.steps and self.group.broadcast(self._exported()):
                 return True
-            self._train()
+            if self.step < self.config.steps:
+                self._train()
             self._finish()
         return self.step == self.config.steps
 
     def _begin(self, task: Task, folder: Path) -> None:
         config = self.config
         self.task, self.folder, self.step = task, folder, 0
-        task.prepare(self.world.device, {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision])
-        self.world.broadcast(task.model)
+        task.prepare(self.group.device, {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision])
+        self.group.broadcast_weights(task.model)
         if config.recompute:
             recompute_blocks(task.model)
         if self.sharded:
-            shard_model(task.model, self.world)
+            shard_model(task.model, self.group)
         self.parameters = [p for p in task.model.parameters() if p.requires_grad]
-        self.optimizer = self._make_optimizer()
+        betas = (config.betas[0], config.betas[1])
+        self.optimizer = make_optimizer(self.parameters, config.rate, betas, config.decay)
         self.average = MovingAverage(task.model, config.average)
         self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
         self.seconds = 0.0
         self._resume()
-        self.world.first_does(lambda: self.log.truncate(self.step))
-
-    def _make_optimizer(self) -> torch.optim.AdamW:
-        matrices = [p for p in self.parameters if p.ndim >= 2]
-        vectors = [p for p in self.parameters if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": self.config.decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        betas = (self.config.betas[0], self.config.betas[1])
-        return torch.optim.AdamW(groups, lr=self.config.rate, betas=betas, fused=True)
+        self.group.on_first(lambda: self.log.truncate(self.step))
 
     # -------------------------------------------------------------------------------------------- state
 
     def _settings(self, task: dict[str, Any]) -> dict[str, Any]:
         settings = {k: v for k, v in asdict(self.config).items() if k not in CHANGEABLE}
-        settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
-        settings |= {"format": FORMAT, "ranks": self.world.ranks, "task": task}
+        settings |= {"format": FORMAT, "ranks": self.group.ranks, "task": task}
         return json.loads(json.dumps(settings))
 
     def _resume(self) -> None:
         state = load_state(self.folder / "state", self._say)
         step = 0 if state is None else state.scalars.step
-        if (first := self.world.tell(str(step))) != str(step):
+        if (first := self.group.broadcast(step)) != step:
             raise ValueError(f"{self.folder} is at step {first} in the first process, at {step} in another")
         if state is None:
             return
         refuse_other_run(state.scalars.settings, self._settings(self.task.describe()), self.folder)
         sums = {n[5:]: state.tensors.pop(n) for n in list(state.tensors) if n.startswith("sums/")}
         distribute(state.tensors, self.task.model, self.average, self.optimizer)
-        self.averages.sums = {name: value.to(self.world.device) for name, value in sums.items()}
+        self.averages.sums = {name: value.to(self.group.device) for name, value in sums.items()}
         self.averages.count = state.scalars.count
         self.step, self.seconds = step, state.scalars.seconds
-        if self.world.device.type == "cpu" and (told := keep_threads(state.scalars.threads)):
-            self._say(told)
+        if self.group.device.type == "cpu" and (sentence := keep_threads(state.scalars.threads)):
+            self._say(sentence)
 
     def _save(self) -> None:
         self._check_finite(self.averages.means())  # or the last good state would be lost
@@ -237,14 +225,14 @@ class Trainer:
             scalars = Scalars(self.step, self.averages.count, self.seconds, settings, threads)
             save_state(self.folder / "state", RunState(tensors, scalars))
 
-        self.world.first_does(write)
+        self.group.on_first(write)
 
     def _say(self, text: str) -> None:
-        if self.world.first:
+        if self.group.first:
             print(text, file=sys.stderr, flush=True)
 
     def _say_odd(self, task: Task) -> None:
-        """Tell of settings that are allowed and hardly meant."""
+        """Name settings that are allowed and hardly meant."""
         config, rows = self.config, task.training_rows()
         if config.warmup > config.steps:
             self._say(
@@ -270,34 +258,43 @@ class Trainer:
         steps = range(self.step, config.steps)
         batches = prefetch(lambda step: self._batch("train", step), steps)
         self._logged = (self.seconds, self.step)
-        with closing(batches), self._bar() as show:
+        with closing(batches), self._bar() as show, deferred_interrupt() as interrupted:
             for batch in batches:
                 self._update(batch)
                 self.seconds = before + time.monotonic() - began
                 late = config.max_minutes is not None and time.monotonic() - began > 60 * config.max_minutes
                 self._report(show)
-                stop = self.step % config.log_every == 0 and self.world.agree(late)
+                stop = self._stops(late, interrupted.is_set())
                 if stop or self.step % config.checkpoint_every == 0 or self.step == config.steps:
                     self._save()
+                if stop == INTERRUPTED:
+                    raise KeyboardInterrupt
                 if stop:
                     return
 
+    def _stops(self, late: bool, interrupted: bool) -> str:
+        """Why the run stops after this step, the same in all processes; "" if it does not."""
+        why = INTERRUPTED if interrupted else "late" if late else ""
+        if self.step % self.config.log_every == 0:
+            return self.group.broadcast(why)
+        return why if interrupted and self.group.ranks == 1 else ""
+
     def _update(self, batch: dict[str, Tensor]) -> None:
-        config, world, model = self.config, self.world, self.task.model
+        config, group, model = self.config, self.group, self.task.model
         rate = learning_rate(self.step, config.steps, config.rate, config.warmup, config.floor, config.drop)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = rate
         model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        noise = self._generator("noise", self.step, world.rank, device=world.device)
+        noise = self._generator("noise", self.step, group.rank, device=group.device)
         loss, metrics = self.task.loss(self._move(batch), noise)
         loss.backward()
         if not self.sharded:  # whose gradients are averaged on their way back
-            world.average_gradients(self.parameters)
+            group.average_gradients(self.parameters)
         norm = whole(torch.nn.utils.clip_grad_norm_(self.parameters, config.clip, foreach=True))
         self.optimizer.step()
         self.average.update(model, self.step)
-        self.averages.add(world.average({"loss": loss.detach(), **metrics}) | {"gradient_norm": norm})
+        self.averages.add(group.average({"loss": loss.detach(), **metrics}) | {"gradient_norm": norm})
         self.step += 1
 
     def _report(self, show: Show) -> None:
@@ -310,7 +307,7 @@ class Trainer:
             show(self.step, record["loss"], record["rows_per_second"])
         if self.step % config.validate_every == 0 or self.step == config.steps:
             record |= self._validate()
-        if record and self.world.first:
+        if record and self.group.first:
             self.log.append({"step": self.step, "seconds": round(self.seconds, 3), **record})
 
     def _speed(self) -> float:
@@ -320,42 +317,42 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        means, world = Averages(), self.world
+        means, group = Averages(), self.group
         share = self.config.batch
         with self.average.applied(self.task.model):
             self.task.model.eval()
             for number in range(self.task.validation_batches(share)):
                 batch = self._move(self._batch("validation", number))
-                noise = self._generator("validation noise", number, world.rank, device=world.device)
+                noise = self._generator("validation noise", number, group.rank, device=group.device)
                 loss, metrics = self.task.loss(batch, noise)
-                means.add(world.average({"loss": loss, **metrics}))
+                means.add(group.average({"loss": loss, **metrics}))
         return {f"validation/{name}": value for name, value in means.take().items()}
 
     def _finish(self) -> None:
         state = averaged(self.task.model, self.average)
 
         def write() -> None:
-            with self.world.all_cores():
+            with self.group.all_cores():
                 self.task.save(self.folder / "checkpoint", state, self._record())
             write_atomic(self.folder / EXPORTED, str(self.step))
             plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
 
-        self.world.first_does(write)
+        self.group.on_first(write)
 
     def _exported(self) -> bool:
         """Whether the export is that of the last step, not of an earlier stop."""
-        told = self.folder / EXPORTED
-        if not (self.folder / "checkpoint").exists() or not told.is_file():
+        note = self.folder / EXPORTED
+        if not (self.folder / "checkpoint").exists() or not note.is_file():
             return False
-        return told.read_text(errors="replace") == str(self.step)
+        return note.read_text(errors="replace") == str(self.step)
 
     def _record(self) -> dict[str, Any]:
         measured = [line for line in read_metrics(self.log.path) if "validation/loss" in line]
         return {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
-            "device": str(self.world.device),
-            "processes": self.world.ranks,
+            "device": str(self.group.device),
+            "processes": self.group.ranks,
             "trainer": asdict(self.config),
             "validation": measured[-1] if measured else None,
         }
@@ -363,14 +360,14 @@ class Trainer:
     # ---------------------------------------------------------------------------------------------- bits
 
     def _batch(self, split: str, step: int) -> dict[str, Tensor]:
-        share = Share(self.config.batch, self.world.rank, self.world.ranks)
+        share = Share(self.config.batch, self.group.rank, self.group.ranks)
         batch = self.task.batch(split, step, self._generator(split, step), share)
-        if self.world.device.type == "cuda":
+        if self.group.device.type == "cuda":
             batch = {n: x.pin_memory() if x.device.type == "cpu" else x for n, x in batch.items()}
         return batch
 
     def _move(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value.to(self.world.device, non_blocking=True) for name, value in batch.items()}
+        return {name: value.to(self.group.device, non_blocking=True) for name, value in batch.items()}
 
     def _generator(self, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
         text = "/".join(map(str, (self.config.seed, *purpose)))
@@ -378,4 +375,4 @@ class Trainer:
         return torch.Generator(device).manual_seed(seed)
 
     def _bar(self) -> AbstractContextManager[Show]:
-        return progress_bar(self.step, self.config.steps, self.config.progress and self.world.first)
+        return progress_bar(self.step, self.config.steps, self.config.progress and self.group.first)

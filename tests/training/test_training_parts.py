@@ -12,9 +12,10 @@ from torch import nn
 
 from playloop.demos.splits import held_out
 from playloop.training.data import Stacked, named_sets, prefetch
+from playloop.training.display import plot_metrics
 from playloop.training.ema import MovingAverage
 from playloop.training.metrics import Averages, MetricLog, read_metrics
-from playloop.training.schedule import learning_rate
+from playloop.training.optimizer import learning_rate
 from playloop.training.task import Share
 
 
@@ -108,3 +109,10 @@ def test_a_data_set_is_named_once_whatever_its_paths(tmp_path):
     for other in (f"{tmp_path}/link", f"{tmp_path}/a/", f"{tmp_path}/./a"):
         with pytest.raises(ValueError, match=f"data names {other} twice"):
             named_sets([f"{tmp_path}/a", other])
+
+
+def test_a_metric_without_numbers_is_drawn_without_a_warning(tmp_path, recwarn):
+    log = MetricLog(tmp_path / "metrics.jsonl")
+    log.append({"step": 1, "loss": 2.0, "norm": float("inf")})
+    plot_metrics(log.path, tmp_path / "metrics.png")
+    assert (tmp_path / "metrics.png").read_bytes()[:4] == b"\x89PNG" and not recwarn.list

@@ -18,7 +18,7 @@ import playloop.configs
 from playloop.core.fields import simple
 from playloop.core.locks import FolderLock
 from playloop.policies import checkpoint
-from playloop.training.distributed import World
+from playloop.training.distributed import ProcessGroup
 from playloop.training.run import _make_task, train
 
 CONFIGS = Path(playloop.configs.__path__[0])
@@ -75,10 +75,10 @@ def test_the_first_process_prepares_with_all_cores_while_the_others_wait(monkeyp
     waits = []
     told = lambda world, text: (waits.append(torch.get_num_threads()), text)[1]  # noqa: E731
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
-    monkeypatch.setattr(World, "tell", told)
+    monkeypatch.setattr(ProcessGroup, "broadcast", told)
     before, device = torch.get_num_threads(), torch.device("cpu")
-    assert _make_task(Counting(), World(0, 2, device)) == 3
-    assert _make_task(Counting(), World(1, 2, device)) == before
+    assert _make_task(Counting(), ProcessGroup(0, 2, device)) == 3
+    assert _make_task(Counting(), ProcessGroup(1, 2, device)) == before
     assert waits == [before, before]
 
 

@@ -13,6 +13,7 @@ import torch
 from regression_task import RegressionConfig
 from test_training_trainer import ALONE, CONFIG, equal_exports, lines
 
+from playloop.core.files import file_hash
 from playloop.training.metrics import read_metrics
 from playloop.training.states import load_state
 
@@ -98,14 +99,15 @@ def test_no_sound_state_is_one_sentence_and_nothing_is_removed(stopped):
     assert "\n" not in str(caught.value) and len(list((stopped / "state").iterdir())) == 2
 
 
-def test_states_of_older_versions_are_read(unbroken, stopped):
+def test_a_run_of_an_older_format_is_one_sentence(stopped):
     for path in (stopped / "state").iterdir():
         scalars = json.loads((path / "scalars.json").read_text())
-        older = {name: scalars[name] for name in ("step", "count", "seconds", "settings")}
-        (path / "scalars.json").write_text(json.dumps(older, indent=2))
-        (path / "sha256.json").unlink()
-    assert CONFIG.make(ALONE).run(RegressionConfig().make(), stopped)
-    assert lines(stopped) == lines(unbroken) and equal_exports(stopped, unbroken)
+        del scalars["settings"]["format"]
+        (path / "scalars.json").write_text(json.dumps(scalars))
+        hashes = {name: file_hash(path / name) for name in FILES[:2]}
+        (path / "sha256.json").write_text(json.dumps(hashes))
+    with pytest.raises(ValueError, match=f"the run in {stopped} has .* older .*; choose another out"):
+        CONFIG.make(ALONE).run(RegressionConfig().make(), stopped)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +18,12 @@ from regression_task import RegressionConfig
 from safetensors.torch import load_file
 
 from playloop.training import distributed
-from playloop.training.distributed import World
+from playloop.training.distributed import ProcessGroup
 from playloop.training.metrics import read_metrics
 from playloop.training.threads import choose_threads, keep_threads
 from playloop.training.trainer import TrainerConfig
 
-ALONE = World(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 CONFIG = TrainerConfig(
     steps=60,
     batch=16,
@@ -83,6 +84,14 @@ def test_interrupted_run_equals_unbroken(unbroken, tmp_path, stops):
     assert CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path)
     assert lines(tmp_path) == lines(unbroken)
     assert equal_exports(tmp_path, unbroken)
+
+
+def test_a_finished_run_is_exported_again_without_a_step(unbroken, tmp_path, capsys):
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoint")
+    assert replace(CONFIG, progress=True).make(ALONE).run(RegressionConfig().make(), tmp_path / "run")
+    assert equal_exports(tmp_path / "run", unbroken)
+    assert "nan" not in "".join(capsys.readouterr())
 
 
 def test_finished_run_is_left_alone(unbroken):
@@ -187,18 +196,18 @@ import torch
 torch.set_num_threads(1)
 from regression_task import RegressionConfig
 from test_training_trainer import CONFIG
-from playloop.training.distributed import join_world, leave_world
+from playloop.training.distributed import join_group, leave_group
 folder, slow = Path(sys.argv[1]), float(sys.argv[2])
 task = RegressionConfig().make()
 make = task.batch
 task.batch = lambda *arguments: (time.sleep(slow), make(*arguments))[1]
 save, threads = task.save, folder / "threads"
 task.save = lambda *arguments: (threads.write_text(str(torch.get_num_threads())), save(*arguments))
-world = join_world("cpu")
+world = join_group("cpu")
 CONFIG.make(world).run(task, folder)
 assert torch.get_num_threads() == 1
 torch.save(task.model.state_dict(), folder / f"weights{{world.rank}}.pt")
-leave_world()
+leave_group()
 """
 
 
@@ -224,6 +233,22 @@ def test_killed_run_equals_unbroken(unbroken, tmp_path):
     assert [path.name for path in tmp_path.rglob(".*")] == []
 
 
+def test_an_interrupted_run_stores_its_present_step(unbroken, tmp_path):
+    process = subprocess.Popen(command(tmp_path, 0.05), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "state/step_00000014").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0 and "stops after this step and stores its state" in said
+    assert not (tmp_path / "checkpoint").exists() and not (tmp_path / ".lock").exists()
+    last = max(path.name for path in (tmp_path / "state").iterdir())
+    assert "step_00000014" < last < "step_00000060"
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] <= int(last[5:])
+    subprocess.run(command(tmp_path, 0.0), check=True)
+    assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
+
+
 def test_two_processes_share_a_batch(tmp_path):
     port = 29500 + os.getpid() % 2000
     variables = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -247,5 +272,5 @@ def test_processes_wait_for_hours_while_the_first_exports(monkeypatch):
     monkeypatch.setattr(distributed.dist, "init_process_group", lambda *_, **named: asked.update(named))
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert distributed.join_world("cpu").ranks == 2
+    assert distributed.join_group("cpu").ranks == 2
     assert asked["timeout"] >= timedelta(hours=2)
