@@ -105,7 +105,7 @@ class DialectAgent:
     def _show(self, observation: dict[str, Any]) -> dict[str, Any]:
         if "images" not in observation:
             return observation
-        resize = RESIZE[self.resize][1]
+        resize = RESIZE[self.resize]
         images = {name: resize(image, self.size) for name, image in observation["images"].items()}
         return {**observation, "images": images}
 

@@ -108,7 +108,7 @@ class WorldBench:
             return load_world(Path(config.checkpoint), device, dtype)
         sizes = config.model
         tokenizer = FrameTokenizerConfig(8 * sizes.rows, 8 * sizes.columns).make().to(device, dtype)
-        contract = Contract("none", "", (), 20.0, {}, "", (), "")
+        contract = Contract("none", "none", (), 20.0, {}, "none", (), "none")
         model = sizes.make().eval().to(device, dtype)
         n, groups = tokenizer.tokens, len(sizes.actions)
         return World(

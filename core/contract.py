@@ -6,7 +6,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from playloop.core.conventions import Convention
+from playloop.core.sentences import upgraded
 from playloop.core.typed import read_typed
+
+CONVENTIONS = ("action", "gripper", "image", "success")
+"""Fields that hold conventions: ids with parameters."""
 
 
 @dataclass(frozen=True)
@@ -15,33 +20,45 @@ class Contract:
 
     Args:
         family: "libero", "robosuite", "toy", …
-        action: one sentence on what an action means (frame, unit, gripper sign).
+        action: what an action means, a `Convention` with its parameters; any text is one of its own, which
+            describes itself: "turn by 0.1 rad at full scale".
         action_names: a name for every action dimension.
         control_hz: actions a second.
         cameras: camera name → (height, width).
-        image_convention: how an image lies, for example "upright: simulator image rotated by 180 degrees".
+        image: how an image lies and what was done to it, a convention: "upright".
         state_names: a name for every entry of `state`.
-        success_rule: when an episode counts as a success.
+        success: when an episode counts as a success, a convention: "the dial is within 0.1 rad of the mark".
         deterministic: whether an episode's result follows from its identity.
         protocol: deviations from the suite's published protocol, "standard" if none.
         partial: flags in an outcome's info that say how far an episode got ("grasped"); reported beside
             success.
         restorable: whether `snapshot` and `restore` bring any observation back; images of such an environment
             can be drawn after recording, those of another are kept as they come.
+        gripper: what the gripper's number means, a convention; None without a gripper.
     """
 
     family: str
-    action: str
+    action: Convention | str
     action_names: tuple[str, ...]
     control_hz: float
     cameras: dict[str, tuple[int, int]]
-    image_convention: str
+    image: Convention | str
     state_names: tuple[str, ...]
-    success_rule: str
+    success: Convention | str
     deterministic: bool = True
     protocol: str = "standard"
     restorable: bool = True
     partial: tuple[str, ...] = ()
+    gripper: Convention | str | None = None
+
+    def __post_init__(self) -> None:
+        for name in CONVENTIONS:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                try:
+                    object.__setattr__(self, name, Convention(value))
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able types."""
@@ -57,17 +74,22 @@ class Contract:
         """The inverse of `to_json`.
 
         Args:
-            record: as JSON holds it; older ones lack fields that have a default.
+            record: as JSON holds it; older ones lack fields that have a default, or hold sentences.
             where: the file, for the error.
 
         Raises:
             ValueError: a field is missing or of another type; names it.
         """
-        made: Contract = read_typed(cls, record, where)
+        made: Contract = read_typed(cls, upgraded(record), where)
         sides = [side for size in made.cameras.values() for side in size]
         if not 0 < made.control_hz < math.inf or min(sides, default=1) < 1:
             raise ValueError(f"{where}: control_hz and the sides of pictures must be finite and above 0")
         return made
+
+    def described(self) -> list[tuple[str, str]]:
+        """What actions and pictures mean, as lines of a label and a sentence."""
+        gripper = [("gripper", str(self.gripper))] if self.gripper else []
+        return [("action means", str(self.action)), *gripper, ("picture", str(self.image))]
 
     def differences(self, other: Contract) -> list[str]:
         """Sentences, one for each convention in which a policy made for `self` cannot act in `other`.
@@ -75,10 +97,11 @@ class Contract:
         Cameras that only `other` has do not matter; how success is judged does not change what a policy sees.
         """
         found = []
-        for name in ("family", "action", "action_names", "control_hz", "image_convention", "state_names"):
+        for name in ("family", "action", "action_names", "gripper", "control_hz", "image", "state_names"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                found.append(f"{name}: the policy was made for {mine!r}, the environment has {theirs!r}")
+                said = [repr(str(part or "none") if name in CONVENTIONS else part) for part in (mine, theirs)]
+                found.append(f"{name}: the policy was made for {said[0]}, the environment has {said[1]}")
         for camera, size in self.cameras.items():
             if other.cameras.get(camera) != size:
                 found.append(

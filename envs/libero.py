@@ -16,6 +16,7 @@ import numpy as np
 
 from playloop.core.annotations import Count, Natural
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.robots.panda import IMAGE_SIZE, arm_contract
@@ -106,10 +107,8 @@ class LiberoConfig:
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
-        rule = "the goal predicate holds at any step"
-        if self.success_steps > 1:
-            rule = f"the goal predicate holds for {self.success_steps} steps running"
-        return arm_contract("libero", self.size, rule, self.deviations())
+        held = Convention("goal-held", {"steps": self.success_steps})
+        return arm_contract("libero", self.size, held, self.deviations())
 
     def unique_names(self) -> list[str]:
         """A name of every task that no other has: its file's, with the scene. Instructions may be shared."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.images import resize
 from playloop.core.kinds import kind
@@ -101,18 +102,16 @@ class MineRLConfig:
         departures = [] if self.horizon is None else [f"horizon={self.horizon}"]
         if self.factory != MineRLConfig.factory:
             departures.append(f"factory={self.factory}")
+        resized = {"source": "360 x 640", "resized": "recording"}
         return Contract(
             family="minerl",
-            action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
-            "ESC ends the episode",
+            action=Convention("minerl-1.0", {"escape_ends": True}),
             action_names=ACTION_NAMES,
             control_hz=20.0,
             cameras={"pov": (self.height, self.width)},
-            image_convention="upright"
-            if (self.height, self.width) == (360, 640)
-            else "upright, resized from 360 x 640 as recordings are (demos.resize)",
+            image=Convention("upright", {} if (self.height, self.width) == (360, 640) else resized),
             state_names=(),
-            success_rule="the diamond shovel is obtained; other tasks have none: people judge BASALT's",
+            success="minerl-tasks",
             deterministic=False,
             protocol=", ".join(["standard", *departures]),
         )

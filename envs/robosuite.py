@@ -8,6 +8,7 @@ from typing import Any
 
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.robots.panda import arm_contract
@@ -59,8 +60,8 @@ class RobosuiteConfig:
             for name, value, standard in (("size", self.size, 256), ("horizon", self.horizon, None))
             if value != standard
         ]
-        rule = "the task's own success check holds at any step"
-        return arm_contract("robosuite", self.size, rule, ", ".join(["standard", *named]))
+        held = Convention("goal-held", {"steps": 1})
+        return arm_contract("robosuite", self.size, held, ", ".join(["standard", *named]))
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0

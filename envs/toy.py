@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 
 from playloop.core.annotations import Count, Magnitude
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.envs.base import PlayEnv
@@ -77,13 +78,13 @@ class ToyReachConfig:
         """The declared conventions, without building anything."""
         return Contract(
             family="toy",
-            action="velocity of the point in table widths, 0.05 a step at full scale",
+            action=Convention("planar-velocity", {"scale": 0.05}),
             action_names=("x", "y"),
             control_hz=10.0,
             cameras={"top": (64, 64), "hand": (64, 64)},
-            image_convention="upright: y grows downwards, as rows do",
+            image="upright",
             state_names=("x", "y"),
-            success_rule="the point is within 0.06 of its square after an action",
+            success=Convention("within", {"distance": 0.06}),
         )
 
     def task_names(self) -> list[str]:

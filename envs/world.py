@@ -109,7 +109,7 @@ class WorldEnvConfig:
             imitated,
             cameras={camera: size},
             state_names=(),
-            success_rule="always, at the end",
+            success="always",
             protocol=f"imagined by {name}" + (f", its weights in {self.weights}" if self.weights else ""),
             restorable=False,
         )

@@ -54,8 +54,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
         ("actions", f"chunks of {model.chunk} with {len(contract.action_names)} numbers"),
         ("decoder", ", ".join(f"{name}={value}" for name, value in vars(decoder).items())),
         ("environment", contract.family),
-        ("action means", contract.action),
-        ("picture", contract.image_convention),
+        *contract.described(),
         *_statistics(read_statistics(path / "statistics.json")),
         ("trained with", str(read_record(path / "training.json").get("command", "unknown"))),
     ]

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from playloop.core.contract import Contract
+from playloop.core.conventions import altered
 from playloop.policies.resampling import area, fit_with_border, lanczos
 
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "opening")
-RESIZE: dict[str, tuple[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]]] = {
-    "lanczos": ("Lanczos3 with antialiasing, the ratio not kept", lanczos),
-    "border": ("bilinear, the ratio kept, a black border", fit_with_border),
-    "area": ("means of the covered pixels (OpenCV's INTER_AREA), the ratio not kept", area),
+RESIZE: dict[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] = {
+    "lanczos": lanczos,
+    "border": fit_with_border,
+    "area": area,
 }
-"""Name → how a picture is resized, in words and as a function.
+"""Name → how a picture is resized, see `core.conventions`.
 
 SimplerEnv's runners: lanczos for Octo, border for RT-1, area for OpenVLA and what was made of it.
 """
@@ -51,9 +52,9 @@ def dialect_contract(dialect: Dialect, robot: Contract, size: tuple[int, int], r
     return replace(
         robot,
         family=dialect.name,
-        action="movement of the hand in the base frame, metres; roll, pitch and yaw about fixed axes, "
-        "radians; gripper's opening, 0 shut to 1 open",
+        action=altered(robot.action, orientation="euler-xyz"),
         action_names=ACTION_NAMES,
+        gripper="opening",
         cameras=dict.fromkeys(robot.cameras, size),
-        image_convention=f"{robot.image_convention}; {RESIZE[resize][0]}",
+        image=altered(robot.image, resized=resize),
     )

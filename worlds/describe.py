@@ -53,7 +53,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     ]
     if kind == WORLD:
         contract = read_conventions(path)
-        lines += [("environment", contract.family), ("action means", contract.action)]
+        lines += [("environment", contract.family), *contract.described()]
         found = describe(path / "tokenizer") or []
         lines += [(f"tokenizer {label}", value) for label, value in found]
     return lines

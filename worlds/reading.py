@@ -11,7 +11,6 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES
-from playloop.core.typed import read_typed
 from playloop.nn.archives import read_archive
 from playloop.nn.folder import read_record
 from playloop.nn.record import read_part
@@ -69,7 +68,7 @@ def read_conventions(folder: Path) -> Contract:
     """
     require(folder, "contract.json")
     path = folder / "contract.json"
-    contract: Contract = read_typed(Contract, read_record(path), str(path))
+    contract = Contract.from_json(read_record(path), str(path))
     if contract.action_names != ACTION_NAMES:
         raise ValueError(f"{path}: action_names are not MineRL's, which all world models here are made for")
     if not contract.cameras or not 0 < contract.control_hz <= MOST_HZ:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
 ACTION_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -12,18 +13,18 @@ IMAGE_SIZE = 256
 
 
 def arm_contract(
-    family: str, size: int, success_rule: str, protocol: str, cameras: tuple[str, ...] = CAMERAS
+    family: str, size: int, success: Convention | str, protocol: str, cameras: tuple[str, ...] = CAMERAS
 ) -> Contract:
     """The conventions of every published LIBERO policy; robosuite's own tasks are given the same."""
     return Contract(
         family=family,
-        action="OSC_POSE delta in the base frame, [-1, 1]: 1 = 5 cm, 0.5 rad a step; "
-        "gripper -1 opens, +1 closes",
+        action=Convention("osc-pose-delta", {"translation": 0.05, "rotation": 0.5}),
         action_names=ACTION_NAMES,
         control_hz=20.0,
         cameras=dict.fromkeys(cameras, (size, size)),
-        image_convention="upright: the simulator's picture rotated by 180 degrees, as published LIBERO data",
+        image=Convention("upright", {"rotated": 180}),
         state_names=STATE_NAMES,
-        success_rule=success_rule,
+        success=success,
         protocol=protocol,
+        gripper="closes-positive",
     )

@@ -12,6 +12,7 @@ import numpy as np
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
+from playloop.core.formats import format_of
 from playloop.core.typed import read_typed
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import Feature, is_camera, is_video
@@ -102,7 +103,9 @@ class Demonstrations:
     def playloop(self) -> dict[str, Any]:
         """What the recorder noted (`meta/playloop.json`); empty for data sets of other origin."""
         path = self.root / "meta" / "playloop.json"
-        return read_json(path, FIX) if path.exists() else {}
+        noted = read_json(path, FIX) if path.exists() else {}
+        format_of(noted, path)
+        return noted
 
     def identity_of(self, episode: int) -> Episode:
         """Which episode of its environment `episodes[episode]` is.
@@ -125,7 +128,7 @@ class Demonstrations:
     def contract(self) -> Contract | None:
         """The conventions of the environment that the data comes from, if they were recorded."""
         record = self.playloop.get("contract")
-        return None if record is None else read_typed(Contract, record, self._contract_path)
+        return None if record is None else Contract.from_json(record, self._contract_path)
 
     @property
     def _contract_path(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING
@@ -221,14 +222,13 @@ def vpt_contract(size: tuple[int, int]) -> Contract:
     """MineRL's conventions for frames of a height and width, so that what is learned here can act there."""
     return Contract(
         family="minerl",
-        action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
-        "ESC ends the episode",
+        action=Convention("minerl-1.0", {"escape_ends": True}),
         action_names=ACTION_NAMES,
         control_hz=FPS,
         cameras={"pov": size},
-        image_convention="upright",
+        image="upright",
         state_names=(),
-        success_rule="none: free play",
+        success="none",
         deterministic=False,
         restorable=False,
     )

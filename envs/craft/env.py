@@ -64,19 +64,18 @@ class CraftConfig:
             raise ValueError(
                 f"size={list(self.size)} is (height, width): from 32 x 56 to 2160 x 3840 pixels."
             )
-        rules = "; ".join(f"{task.name}: {task.rule}" for task in TASKS)
         changed = [f"{name}={getattr(self, name)}" for name in ("daylight",) if getattr(self, name)]
         changed += [] if self.hud else ["no display"]
         changed += [f"horizon={self.horizon}"] if self.horizon else []
         return Contract(
             family="craft",
-            action="MineRL 1.0: keys held, then the turn of the view in degrees (down, right)",
+            action="minerl-1.0",
             action_names=ACTION_NAMES,
             control_hz=20.0,
             cameras={"pov": (height, width)},
-            image_convention="upright",
+            image="upright",
             state_names=STATE_NAMES,
-            success_rule=rules,
+            success="craft-tasks",
             protocol=", ".join(changed) or "standard",
             restorable=False,
         )

@@ -40,7 +40,6 @@ class Task(ABC):
     name: ClassVar[str]
     instruction: ClassVar[str]
     horizon: ClassVar[int]
-    rule: ClassVar[str]
 
     limit: int = 0
     goal: np.ndarray = field(default_factory=lambda: np.full(3, np.nan))
@@ -68,7 +67,6 @@ class Explore(Task):
     name = "explore"
     instruction = "do as you like"
     horizon = 1000
-    rule = "always, at the end"
 
     def prepare(self, game: Game, rng: np.random.Generator) -> None:
         blocks = ("planks", "cobblestone", "red_wool", "blue_wool", "yellow_wool", "dirt")
@@ -86,7 +84,6 @@ class Treechop(Task):
     name = "treechop"
     instruction = "chop trees and collect four logs"
     horizon = 1500
-    rule = "four logs were picked up"
     logs: int = 0
 
     def judge(self, game: Game) -> Verdict:
@@ -102,7 +99,6 @@ class Navigate(Task):
     name = "navigate"
     instruction = "go to the yellow tower"
     horizon = 800
-    rule = "the body is within two blocks of the tower"
     nearest: float = 0.0
 
     def prepare(self, game: Game, rng: np.random.Generator) -> None:
@@ -148,7 +144,6 @@ class Build(Task):
     name = "build"
     instruction = "build from the plan on the planks"
     horizon = 1200
-    rule = "every cell of the plan holds its block"
     shape: str = ""
     color: str = ""
     most: int = 0

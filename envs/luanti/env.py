@@ -11,6 +11,7 @@ import numpy as np
 
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space
@@ -66,14 +67,13 @@ class LuantiConfig:
         """The declared conventions, without starting anything."""
         return Contract(
             family="luanti",
-            action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
-            "ESC, pickItem and swapHands do nothing",
+            action=Convention("minerl-1.0", {"idle": "ESC, pickItem and swapHands"}),
             action_names=ACTION_NAMES,
             control_hz=1 / TICK,
             cameras={"pov": (self.height, self.width)},
-            image_convention="upright",
+            image="upright",
             state_names=STATE_NAMES,
-            success_rule=f"{self.logs} trunk nodes dug",
+            success=Convention("nodes-dug", {"count": self.logs, "node": "trunk"}),
             deterministic=False,
             protocol="real time: the world goes on while an agent decides; "
             f"the task is this project's own, horizon={self.horizon}",

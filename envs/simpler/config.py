@@ -55,7 +55,7 @@ class SimplerConfig:
                 f"There are {', '.join(SUITES)}."
             )
         for name, known in (
-            ("success", tuple(RULES)),
+            ("success", RULES),
             ("shading", SHADINGS),
             ("absent", ("refuse", "skip")),
         ):
@@ -113,7 +113,7 @@ class SimplerConfig:
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
         declare = bridge_contract if self.suite == "bridge" else fractal_contract
-        return declare(str(self.rule), self.deviations())
+        return declare(self.rule.convention(), self.deviations())
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0

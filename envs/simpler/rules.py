@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = {
-    "final": "the goal holds at the last step, as SimplerEnv's evaluator judges",
-    "any": "the goal holds at any step",
-}
+from playloop.core.conventions import Convention
+
+RULES = ("final", "any")
 """SimplerEnv lets every episode run to its limit and looks at its last step: a block that was stacked and
 fell counts with "any" and not with "final"."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule; `str()` is the sentence in a result.
+    """A rule.
 
     Args:
         name: of `RULES`.
@@ -33,5 +32,8 @@ class Rule:
         """
         return held > 0 and last if self.name == "final" else held >= self.steps
 
-    def __str__(self) -> str:
-        return RULES[self.name] if self.steps == 1 else f"the goal holds for {self.steps} steps running"
+    def convention(self) -> Convention:
+        """As a contract declares it."""
+        if self.name == "final":
+            return Convention("goal-at-end")
+        return Convention("goal-held", {"steps": self.steps})

@@ -166,10 +166,10 @@ def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLA
     return [
         *lines,
         ("  environment", family.name),
-        ("  action means", contract.action),
+        ("  action means", str(contract.action)),
         ("  gripper", GRIPPERS[family.gripper].meaning),
         ("  is told", PROMPTS[family.prompt_of(config)][0]),
-        ("  picture", f"{contract.image_convention}; then {images.describe(*contract.cameras.values())}"),
+        ("  picture", f"{contract.image}; then {images.describe(*contract.cameras.values())}"),
     ]
 
 

@@ -14,7 +14,8 @@ from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
 from playloop.policies.openvla.prompt import BARE, QUESTION
 
-ANY = "any: what a policy is told does not depend on it"
+ANY = "any"
+"""Protocol and rule of success: what a policy sees does not depend on them."""
 """Success rule and protocol of a contract that only a policy holds."""
 
 

@@ -197,7 +197,7 @@ class OpenVLAPolicy:
         found = {
             "unnorm_key": self.statistics.key,
             "prompt": self.prompts.words,
-            "image_convention": self.contract.image_convention,
+            "image": str(self.contract.image),
             "images": self.images.describe(self.contract.cameras[self.cameras[0]]),
             "gripper": self.gripper.meaning + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
             "cameras": list(self.cameras),

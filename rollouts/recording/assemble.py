@@ -11,15 +11,16 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.formats import FORMAT
 from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.rollouts.recording.plan import Recording
+from playloop.rollouts.recording.plan import RecordingPlan
 from playloop.rollouts.recording.trace import CHUNK, trace_path, video_path
 from playloop.rollouts.store import read_results
 
 TARGET_NAMES = ["pick_x", "pick_y", "pick_z", "place_x", "place_y", "place_z"]
 
 
-def assemble(recording: Recording, episodes: list[Episode]) -> Path:
+def assemble(recording: RecordingPlan, episodes: list[Episode]) -> Path:
     """Write the data set and, once it is whole, remove the traces and frames it was made of."""
     contract = recording.env.contract()
     with np.load(trace_path(recording.out, episodes[0]), allow_pickle=False) as trace:
@@ -88,9 +89,10 @@ def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.
         return stored_columns(trace, stride), str(trace["instruction"])
 
 
-def _provenance(recording: Recording, contract: Contract, episodes: list[Episode]) -> dict[str, Any]:
+def _provenance(recording: RecordingPlan, contract: Contract, episodes: list[Episode]) -> dict[str, Any]:
     results = [r for r in read_results(recording.out) if r.error is None]
     return {
+        "format": FORMAT,
         "contract": contract.to_json(),
         "command": recording.command,
         "acts": recording.provenance(),

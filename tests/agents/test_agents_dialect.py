@@ -58,7 +58,7 @@ def test_what_the_policy_is_told_is_declared():
     made = agent(np.zeros(7), size=(256, 320), resize="border")
     made.prepare(ROBOT)
     told = made.inner.contract
-    assert list(told.cameras.values()) == [(256, 320)] and "black border" in told.image_convention
+    assert list(told.cameras.values()) == [(256, 320)] and "black border" in str(told.image)
     assert told.control_hz == ROBOT.control_hz
 
 
@@ -185,7 +185,7 @@ def test_areas_do_not_grow_and_that_is_said_before_the_first_step():
     made = agent(np.zeros(7), resize="area")
     made.prepare(ROBOT)
     (told,) = made.inner.contract.cameras.values()
-    assert told == (224, 224) and "INTER_AREA" in made.inner.contract.image_convention
+    assert told == (224, 224) and "INTER_AREA" in str(made.inner.contract.image)
     assert made.provenance()["resize"] == "area"
 
 

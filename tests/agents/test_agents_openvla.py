@@ -114,8 +114,8 @@ def test_simpler_env_s_pictures_and_prompts_are_its_runner_s_unless_told_otherwi
         told[name], sizes[name] = agent.provenance(), len(ids)
     assert sizes["runner"] < sizes["before"]
     assert told["runner"]["resize"] == "area" and told["runner"]["prompt"] == "{instruction}"
-    assert "INTER_AREA" in told["runner"]["image_convention"]
-    assert "Lanczos3" in told["before"]["image_convention"]
+    assert "INTER_AREA" in told["runner"]["image"]
+    assert "Lanczos3" in told["before"]["image"]
     assert told["before"]["resize"] == "lanczos" and "What action" in told["before"]["prompt"]
 
 

@@ -256,7 +256,7 @@ def test_settings_are_checked_and_declared():
     contract = SMALL.contract()
     assert contract.cameras == {"pov": (128, 224)} and contract.control_hz == 20
     assert not contract.deterministic and "real time" in contract.protocol
-    assert LuantiConfig(logs=2).contract().success_rule == "2 trunk nodes dug"
+    assert str(LuantiConfig(logs=2).contract().success) == "2 trunk nodes dug"
     assert SMALL.episodes(inits=2, seed=5) == [Episode(SUITE, 0, 0, 5), Episode(SUITE, 0, 1, 5)]
     for wrong in ({"height": 10}, {"logs": 9}, {"horizon": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):

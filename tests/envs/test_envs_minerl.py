@@ -82,7 +82,7 @@ def test_images_are_resized_and_upright(env):
     whole = MineRLConfig(factory=CORRIDOR).make()
     whole.begin(Episode(SUITE, 0, 0))
     assert whole.observe()["images"]["pov"].shape == (360, 640, 3)
-    assert "resized" in env.contract.image_convention and whole.contract.image_convention == "upright"
+    assert "resized" in str(env.contract.image) and str(whole.contract.image) == "upright"
 
 
 def test_how_an_episode_ends(env):

@@ -112,7 +112,7 @@ def test_refusals_say_what_there_is(make, words):
 def test_contract_names_what_departs_from_the_published_protocol():
     contract = SimplerConfig("fractal", shading="fast").contract()
     assert contract.protocol == "visual matching, shading=fast"
-    assert contract.success_rule == "the goal holds at the last step, as SimplerEnv's evaluator judges"
+    assert str(contract.success) == "the goal holds at the last step, as SimplerEnv's evaluator judges"
     other = SimplerConfig("fractal_variants", shading="traced", horizon=9, success="any").contract()
     assert other.protocol == "variant aggregation, shading=traced, success=any, horizon=9"
     assert contract.control_hz == 3.0 and contract.cameras == {"overhead_camera": (512, 640)}

@@ -12,9 +12,9 @@ CONTRACT = Contract(
     action_names=("x", "y", "z", "rx", "ry", "rz", "gripper"),
     control_hz=20.0,
     cameras={"front": (64, 64), "hand": (64, 64)},
-    image_convention="upright",
+    image="upright",
     state_names=tuple("abcdefgh"),
-    success_rule="none",
+    success="none",
 )
 
 

@@ -20,9 +20,9 @@ CONTRACT = Contract(
     action_names=(*"abcdef", "gripper"),
     control_hz=20.0,
     cameras={"front": (64, 64), "wrist": (64, 64)},
-    image_convention="upright",
+    image="upright",
     state_names=("x", "y", "z", "g"),
-    success_rule="never",
+    success="never",
 )
 MODEL = VLAConfig(
     cameras={"front": CameraConfig((8, 8), (1, 1), 1, 4), "wrist": CameraConfig((8, 8), (1, 1), 2, 4)},

@@ -115,8 +115,8 @@ def other(path):
         if "sha256" in record:  # a manifest
             name = min(record["sha256"])
             record["sha256"][name] = record["sha256"][name][::-1]
-        elif "success_rule" in record:
-            record["success_rule"] += "."
+        elif "success" in record:
+            record["success"]["id"] += "."
         else:
             record["note"] = "changed"
         return json.dumps(record).encode()

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.files import file_hash
 from playloop.core.formats import FORMAT
 from playloop.core.minecraft import ACTION_NAMES
@@ -93,14 +94,13 @@ def minecraft_contract(config: VQConfig) -> Contract:
     """The conventions of VPT's recordings, which MineWorld was trained on, at the tokenizer's size."""
     return Contract(
         family="minerl",
-        action="MineRL 1.0: a button is held for the step if above 0.5, the camera turns by degrees; "
-        "ESC ends the episode",
+        action=Convention("minerl-1.0", {"escape_ends": True}),
         action_names=ACTION_NAMES,
         control_hz=20.0,
         cameras={"pov": (config.height, config.width)},
-        image_convention="upright, resized from 360 x 640 without smoothing (OpenCV's INTER_LINEAR)",
+        image=Convention("upright", {"source": "360 x 640", "resized": "linear"}),
         state_names=(),
-        success_rule="none: free play",
+        success="none",
         restorable=False,
     )
 
