@@ -11,6 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
+from playloop.core.files import read_json
+from playloop.core.typed import read_typed
+
 LIBRARIES = (
     "playloop",
     "numpy",
@@ -34,6 +39,42 @@ def provenance(command: str) -> dict[str, Any]:
         "hardware": hardware(),
         "render_backend": os.environ.get("MUJOCO_GL", "automatic"),
     }
+
+
+class _Run(TypedDict):
+    """What is read of an earlier record of how a result was made."""
+
+    sessions: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+
+def earlier_run(summary: Path, source: str) -> dict[str, Any] | None:
+    """How the result that a folder holds was made; None if it holds none.
+
+    Args:
+        summary: the file of the result.
+        source: of what the result is made anew where the file is damaged.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    fix = f"delete it and repeat: it is made anew of {source}"
+    if not summary.is_file():
+        return None
+    before = read_json(summary, fix).get("run")
+    try:
+        read_typed(_Run, before, f"{summary}: run")
+    except ValueError as error:
+        raise ValueError(f"{error}; {fix}") from error
+    return before
+
+
+def this_run(command: str, before: dict[str, Any] | None, session: dict[str, Any] | None) -> dict[str, Any]:
+    """Provenance of this process, and the sessions that made a result: the earlier ones and, if it did
+    anything, this one."""
+    made = provenance(command)
+    now = [{**session, "by": made}] if session else []
+    return {"sessions": [*(before["sessions"] if before else []), *now], "provenance": made}
 
 
 def versions() -> dict[str, str]:
@@ -81,9 +122,7 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> str | None:
-    torch = sys.modules.get(
-        "torch"
-    )  # whoever uses a GPU has imported it; importing it for its name takes seconds
+    torch = sys.modules.get("torch")  # whoever uses a GPU has imported it; that takes seconds
     if torch is None or not torch.cuda.is_available():
         return None
     return torch.cuda.get_device_name()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult, Fault
 from playloop.envs.checks import BadAction, checked_plan
 from playloop.rollouts.callbacks import Callback, Wants
-from playloop.rollouts.pending import Pending
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
 from playloop.rollouts.worker import (
     RAISED,
@@ -27,7 +26,7 @@ from playloop.rollouts.worker import (
     Executed,
     Failed,
     Ready,
-    told,
+    error_text,
 )
 
 ATTEMPTS = 2
@@ -60,6 +59,37 @@ class _Slot:
     held: tuple[str, int] | None = None
     ready: bool = False
     finished: int = 0
+
+
+class Pending:
+    """Episodes that wait for a worker. Workers keep to their task: building another scene takes seconds.
+
+    The choice changes how long a run takes and nothing else: an episode follows from its identity.
+    """
+
+    def __init__(self, episodes: Iterable[Episode]):
+        self._tasks: dict[tuple[str, int], list[Episode]] = {}
+        for episode in episodes:
+            self._tasks.setdefault((episode.suite, episode.task), []).append(episode)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tasks.values()))
+
+    def take(self, held: tuple[str, int] | None, others: Iterable[tuple[str, int] | None]) -> Episode | None:
+        """The next episode for a worker that holds the task `held` while the others hold `others`."""
+        if not self._tasks:
+            return None
+        free = [task for task in self._tasks if task not in set(others)]
+        if held in self._tasks:
+            task = held
+        elif free:
+            task = free[0]
+        else:
+            task = max(self._tasks, key=lambda task: len(self._tasks[task]))
+        episode = self._tasks[task].pop(0)
+        if not self._tasks[task]:
+            del self._tasks[task]
+        return episode
 
 
 class Driver:
@@ -177,10 +207,10 @@ class _Rollout:
         """Decide for these slots; where that goes wrong, row by row, which is the same to every row."""
         start = time.perf_counter()
         try:
-            decisions = self._asked(slots)
+            decisions = self._plans(slots)
         except RAISED as error:
             if len(slots) == 1:
-                return self._give_up(slots[0], told(error), "agent")
+                return self._give_up(slots[0], error_text(error), "agent")
             for slot in slots:
                 self._decide_for([slot])
             return
@@ -188,7 +218,7 @@ class _Rollout:
         for slot, (carry, plan) in zip(slots, decisions, strict=True):
             self._carry_out(slot, carry, plan, share)
 
-    def _asked(self, slots: list[_Slot]) -> list[tuple[Any, Plan]]:
+    def _plans(self, slots: list[_Slot]) -> list[tuple[Any, Plan]]:
         """The agent's carries and plans, one a slot; the plans' actions checked.
 
         Raises:
@@ -216,7 +246,7 @@ class _Rollout:
         try:
             slot.worker.send(Execute(plan.actions, plan.info, plan.reads))
         except Exception as error:  # its info cannot be pickled
-            self._give_up(slot, told(error), "agent")
+            self._give_up(slot, error_text(error), "agent")
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""
@@ -229,7 +259,7 @@ class _Rollout:
                 except WorkerDied as death:
                     self._replace(slot, str(death))
                 except Exception as error:  # of a type that this process cannot read
-                    self._failed(slot, Failed(told(error), "", built=True))
+                    self._failed(slot, Failed(error_text(error), "", built=True))
                 else:
                     self._handle(slot, answer)
             elif slot.worker.silent_for() > self.driver.step_timeout:
@@ -263,7 +293,7 @@ class _Rollout:
         try:
             slot.run.carry = self.agent.begin(slot.run.result.episode)
         except RAISED as error:
-            return self._give_up(slot, told(error), "agent")
+            return self._give_up(slot, error_text(error), "agent")
         slot.observation = answer.observation
         for callback in self.driver.callbacks:
             callback.on_begin(slot.run.result.episode)

@@ -9,21 +9,20 @@ from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from typing_extensions import TypedDict
 
 from playloop.agents.base import Agent, Plan
 from playloop.agents.provenance import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
-from playloop.core.files import read_json, write_atomic, write_json
+from playloop.core.files import write_atomic, write_json
 from playloop.core.formats import FORMAT
-from playloop.core.provenance import provenance
-from playloop.core.typed import read_typed
+from playloop.core.kinds import KEY
+from playloop.core.provenance import earlier_run, this_run
 from playloop.envs.base import PlayEnv
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.report import write_report
-from playloop.rollouts.store import EpisodeStore
+from playloop.rollouts.store import EPISODES, EpisodeStore
 from playloop.rollouts.strips import beside, png_bytes
 from playloop.rollouts.summary import summarize, timing
 from playloop.rollouts.table import average_lines, result_table
@@ -89,7 +88,7 @@ def evaluate(
     identity = _identity(config or {}, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:
-        before = _run_before(out / SUMMARY)
+        before = earlier_run(out / SUMMARY, EPISODES)
         driver = Driver(env, workers, step_timeout=step_timeout)
         session = _Session(driver, agent, store, console)
         recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
@@ -164,30 +163,6 @@ def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: Any) 
     return {**found, "env": imagined} if imagined else found
 
 
-class _Run(TypedDict):
-    """What is read of an earlier record of how a result was made."""
-
-    sessions: list[dict[str, Any]]
-    provenance: dict[str, Any]
-
-
-def _run_before(path: Path) -> dict[str, Any] | None:
-    """How the result that a folder holds was made; None if it holds none.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    fix = "delete it and repeat: it is made anew of episodes.jsonl"
-    if not path.is_file():
-        return None
-    before = read_json(path, fix).get("run")
-    try:
-        read_typed(_Run, before, f"{path}: run")
-    except ValueError as error:
-        raise ValueError(f"{error}; {fix}") from error
-    return before
-
-
 def _run_record(
     before: dict[str, Any] | None,
     agent: Any,
@@ -199,12 +174,26 @@ def _run_record(
     """How this result was made; a repeat that ran nothing keeps the record of who ran it."""
     if session is None and before is not None:
         return before
-    made = provenance(command)
-    sessions = [*(before["sessions"] if before else []), *([{**session, "by": made}] if session else [])]
     return {
-        "agent": type(agent).__name__,
+        "agent": agent_name(agent, config.get("agent")),
         "agent_provenance": identity["agent"],
         "config": config,
-        "sessions": sessions,
-        "provenance": made,
+        **this_run(command, before, session),
     }
+
+
+def agent_name(agent: Any, settings: Any = None) -> str:
+    """What a report calls who acts: its kind and its checkpoint's folder, else its class.
+
+    >>> agent_name(None, {"kind": "policy-agent", "checkpoint": "runs/reach/checkpoint"})
+    'policy reach/checkpoint'
+    """
+    named = settings.get(KEY) if isinstance(settings, dict) else None
+    if named is None:
+        return type(agent).__name__
+    levels = [one for one in (settings, settings.get("policy")) if isinstance(one, dict)]
+    checkpoint = next(filter(None, (one.get("checkpoint") for one in levels)), None)
+    if not isinstance(checkpoint, str):
+        return named
+    parts = Path(checkpoint).parts
+    return f"{named.removesuffix('-agent')} {'/'.join(parts[-2 if parts[-1] == 'checkpoint' else -1 :])}"

@@ -125,11 +125,11 @@ class Executor:
         try:
             return act()
         except BadAction as error:
-            return Failed(told(error), traceback.format_exc(), built=True, fault="agent")
+            return Failed(error_text(error), traceback.format_exc(), built=True, fault="agent")
         except RAISED as error:
             built = self.env is not None
             self.close()
-            return Failed(told(error), traceback.format_exc(), built)
+            return Failed(error_text(error), traceback.format_exc(), built)
 
     def _begin(self, command: Begin) -> Begun:
         env, clock = self._built(), _Clock()
@@ -172,7 +172,7 @@ class Executor:
         return visible
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception in words: its kind, its message and where it was raised; ours say it all."""
     if isinstance(error, BadAction | BadOutcome):
         return str(error)
@@ -259,4 +259,4 @@ def _answer(connection: Connection, answer: Answer) -> None:
     try:
         connection.send(answer)
     except (pickle.PicklingError, TypeError, AttributeError) as error:  # nothing of it was sent
-        connection.send(Failed(told(error), traceback.format_exc(), built=True))
+        connection.send(Failed(error_text(error), traceback.format_exc(), built=True))

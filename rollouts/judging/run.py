@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from rich.console import Console
 
 from playloop.core.files import write_json
 from playloop.core.formats import FORMAT
-from playloop.core.provenance import provenance
+from playloop.core.provenance import earlier_run, this_run
 from playloop.nn.folder import read_record
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
@@ -77,10 +76,11 @@ def evaluate_world(
     material = Material(config, loaded, recordings, frames)
     store = DreamStore(out, identity(config, world, loaded, material, dreamer))
     try:
+        before = earlier_run(out / "summary.json", store.path.name)
         session = imagine_missing(material, dreamer, store, console)
         judge = Judge(material, store, measures, read)
         result = tidy({**facts(loaded, material), **judge.judge()})
-        run = run_record(out, config, paths, session, command)
+        run = {"config": {"data": paths, **asdict(config)}, **this_run(command, before, session)}
         summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / "summary.json", summary)
         write_report(out, summary, judge.pictures)
@@ -189,17 +189,6 @@ def facts(world: World | MineWorldPlay, material: Material) -> dict[str, Any]:
         "windows": material.windows,
         "seed": config.seed,
     }
-
-
-def run_record(
-    out: Path, config: WorldEvaluationConfig, data: list[str], session: dict[str, Any] | None, command: str
-) -> dict[str, Any]:
-    """How this result was made; sessions that imagined something are kept one behind the other."""
-    path = out / "summary.json"
-    before = json.loads(path.read_text())["run"]["sessions"] if path.is_file() else []
-    made = provenance(command)
-    sessions = [*before, *([{**session, "by": made}] if session else [])]
-    return {"config": {"data": data, **asdict(config)}, "sessions": sessions, "provenance": made}
 
 
 def tidy(value: Any) -> Any:

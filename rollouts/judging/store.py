@@ -28,7 +28,8 @@ class DreamStore:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]):
-        self._ledger = Ledger(Path(folder) / "imagined.jsonl", config, _parsed)
+        self.path = Path(folder) / "imagined.jsonl"
+        self._ledger = Ledger(self.path, config, _parsed)
         self._tokens = dict(self._ledger.records)
 
     def __contains__(self, key: str) -> bool:

@@ -25,7 +25,7 @@ from playloop.rollouts.play.environments import Environments, Part, StepResult
 from playloop.rollouts.play.pacing import Pacer
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.uploads import load_frames
-from playloop.rollouts.worker import RAISED, told
+from playloop.rollouts.worker import RAISED, error_text
 
 IDLE = 0.5
 """Seconds between two looks at a paused session's commands."""
@@ -149,7 +149,7 @@ class Session:
 
     def _take_back(self, error: BaseException) -> None:
         self.controls.hand("person")
-        self._tell("notice", text=f"the agent failed ({told(error)}); the controls are yours again")
+        self._tell("notice", text=f"the agent failed ({error_text(error)}); the controls are yours again")
         self._status()
 
     # -- episodes --------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Session:
             for live in worlds:
                 live.start_from(frames)
         except Exception as error:
-            raise ValueError(f"the world model cannot go on from it ({told(error)}).") from error
+            raise ValueError(f"the world model cannot go on from it ({error_text(error)}).") from error
         self.observation = self.envs.first.look(self.controls.reads)
         self._publish(self.controls.person.held.seq, 0.0)
         if command.note:

@@ -14,7 +14,7 @@ ATTEMPTS_PER_EPISODE = 3
 
 
 @dataclass
-class Recording:
+class RecordingPlan:
     """One `playloop record`: what is recorded, where, and how many.
 
     Args:

@@ -18,7 +18,7 @@ from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.recording.assemble import assemble
-from playloop.rollouts.recording.plan import Recording
+from playloop.rollouts.recording.plan import RecordingPlan
 from playloop.rollouts.recording.rendering import render_episodes
 from playloop.rollouts.recording.trace import FrameRecorder, TraceRecorder
 from playloop.rollouts.selection import select_tasks
@@ -74,7 +74,7 @@ def _refuse_whole(out: Path) -> None:
     raise FileExistsError(f"{out} is already a whole data set; choose another out=DIR")
 
 
-def _plan(config: DictConfig) -> Recording:
+def _plan(config: DictConfig) -> RecordingPlan:
     for name in ("episodes", "stride"):
         if config[name] < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
@@ -83,7 +83,7 @@ def _plan(config: DictConfig) -> Recording:
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
     agent = agent.make()
     agent.prepare(env.contract())
-    return Recording(
+    return RecordingPlan(
         env=env,
         agent=agent,
         wanted=spread(config.episodes, tasks),
@@ -96,7 +96,7 @@ def _plan(config: DictConfig) -> Recording:
     )
 
 
-def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
+def _identity(config: DictConfig, recording: RecordingPlan) -> dict[str, Any]:
     """All that can change a row: settings, and what acts where the settings only say where it lies."""
     used = recorded(plain(config))
     settings = {name: used[name] for name in ("env", "agent", "seed", "stride")}
@@ -104,7 +104,9 @@ def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
     return settings | ({"acts": acts} if acts else {})
 
 
-def _act(recording: Recording, identity: dict[str, Any], lock: FolderLock, console: Console) -> list[Episode]:
+def _act(
+    recording: RecordingPlan, identity: dict[str, Any], lock: FolderLock, console: Console
+) -> list[Episode]:
     """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
     store = EpisodeStore(recording.out, identity, lock)
     try:
@@ -121,7 +123,7 @@ def _act(recording: Recording, identity: dict[str, Any], lock: FolderLock, conso
         store.close()
 
 
-def _recorders(recording: Recording) -> list[Callback]:
+def _recorders(recording: RecordingPlan) -> list[Callback]:
     """What is kept of an episode: states to draw later, or images where there is no way back to a state."""
     contract = recording.env.contract()
     if contract.restorable:
@@ -134,7 +136,7 @@ def _recorders(recording: Recording) -> list[Callback]:
     ]
 
 
-def _missing(recording: Recording, store: EpisodeStore, attempted: set[Episode]) -> list[Episode]:
+def _missing(recording: RecordingPlan, store: EpisodeStore, attempted: set[Episode]) -> list[Episode]:
     """The next candidates of every task that still lacks successes.
 
     An episode that ended in an error runs again when the command is repeated, not before.
@@ -154,13 +156,13 @@ def _missing(recording: Recording, store: EpisodeStore, attempted: set[Episode])
     return found
 
 
-def _successes(recording: Recording, store: EpisodeStore, task: int) -> list[Episode]:
+def _successes(recording: RecordingPlan, store: EpisodeStore, task: int) -> list[Episode]:
     results, candidates = store.results(), recording.candidates(task)
     good = [e for e in candidates if e in results and results[e].success and recording.is_kept(e)]
     return good[: recording.wanted[task]]
 
 
-def _why_not(recording: Recording, store: EpisodeStore, task: int) -> str:
+def _why_not(recording: RecordingPlan, store: EpisodeStore, task: int) -> str:
     """What became of the candidates of a task that were not enough."""
     known = store.results()
     results = [known[episode] for episode in recording.candidates(task) if episode in known]

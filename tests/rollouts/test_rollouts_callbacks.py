@@ -12,7 +12,7 @@ from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Wants
-from playloop.rollouts.pending import Pending
+from playloop.rollouts.driver import Pending
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.video import VideoRecorder, choose_videos, side_by_side
 

@@ -25,7 +25,7 @@ from toy_helpers import SeekAgent
 from playloop.core.statistics import wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare
-from playloop.rollouts.evaluate import evaluate
+from playloop.rollouts.evaluate import agent_name, evaluate
 from playloop.rollouts.report import write_report
 from playloop.rollouts.store import read_results
 
@@ -81,6 +81,15 @@ def test_the_summary_says_with_what_it_was_made(finished):
     assert run["config"] == SETTINGS and run["agent"] == "SeekAgent"
     assert run["sessions"][0]["episodes"] == 15
     assert finished[1]["result"]["contract"] == json.loads(json.dumps(CONFIG.contract().to_json()))
+
+
+def test_agents_are_called_by_their_kind_and_checkpoint():
+    assert agent_name(SeekAgent(), None) == "SeekAgent" and agent_name(None, {"kind": "random"}) == "random"
+    inner = {"kind": "openvla-agent", "checkpoint": "models/openvla-7b"}
+    assert agent_name(None, inner) == "openvla openvla-7b"
+    assert agent_name(None, {"kind": "dialect", "policy": inner}) == "dialect openvla-7b"
+    trained = {"kind": "policy-agent", "checkpoint": "runs/a/checkpoint"}
+    assert agent_name(None, trained) == "policy a/checkpoint"
 
 
 def test_videos_show_every_step_of_the_chosen_episodes(finished):
