@@ -91,7 +91,7 @@ def _make(path: Path, shape: tuple[int, ...], dtype: Any, fill: Callable[[Path],
 
 
 def _reserve(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
-    """A file of the array's size, whose room is taken: writes into mapped memory tell of no full disk."""
+    """A file of the array's size, whose room is taken: writes into mapped memory notice no full disk."""
     try:
         np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
         with path.open("r+b") as file:

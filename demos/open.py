@@ -33,7 +33,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     the frames at both ends of every episode are decoded.
 
     Raises:
-        ValueError: something is damaged or contradicts itself; names the first places.
+        ValueError: something is damaged or contradicts itself; names the first problems.
     """
     if not path.is_dir():
         return None

@@ -55,7 +55,7 @@ class Demonstrations:
         self.features: dict[str, Feature] = self.info["features"] | self.private
         self.cameras = [name for name, feature in self.features.items() if is_camera(feature)]
         self._open_files = open_videos
-        self._open: OrderedDict[tuple[str, str], VideoDecoder | StoredPictures] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str | None], VideoDecoder | StoredPictures] = OrderedDict()
         self._columns: dict[str, np.ndarray] = {}
         self._select_episodes(on_corrupt)
 
@@ -118,11 +118,11 @@ class Demonstrations:
         if not isinstance(listed, list) or len(listed) != len(numbers):
             said = len(listed) if isinstance(listed, list) else "no"
             raise ValueError(
-                f"{where} names {said} episodes, the data set has {len(numbers)}: which is which cannot be "
-                "told; record it anew"
+                f"{where} names {said} episodes, the data set has {len(numbers)}: which is which is "
+                "unknown; record it anew"
             )
-        place = sorted(numbers).index(self.episodes[episode]["episode_index"])
-        return read_typed(Episode, listed[place], f"{where}: episodes.{place}")
+        index = sorted(numbers).index(self.episodes[episode]["episode_index"])
+        return read_typed(Episode, listed[index], f"{where}: episodes.{index}")
 
     @cached_property
     def contract(self) -> Contract | None:
@@ -171,13 +171,12 @@ class Demonstrations:
         if not 0 <= index < self.length:
             raise IndexError(f"Row {index} is not in 0 … {self.length - 1} of {self.root}.")
         episode = int(self.episode_index[index])
-        path, places = self._places(camera, episode)
-        place = int(places[index - int(self.starts[episode])])
-        return self._source(camera, path).frame(place)
+        stored = self._stored(camera, episode)
+        return self._source(stored).frame(int(stored.indices[index - int(self.starts[episode])]))
 
     def frames(self, camera: str, indices: np.ndarray | list[int]) -> np.ndarray:
         """The images of several rows in any order, uint8 [n, H, W, 3]."""
-        # In order of place a video is read forwards, each group of pictures once.
+        # In the order of rows a video is read forwards, each group of pictures once.
         order = np.argsort(indices, kind="stable")
         images = np.empty((len(order), *self._size(camera), 3), dtype=np.uint8)  # grey ones, too
         for position in order:
@@ -186,46 +185,36 @@ class Demonstrations:
 
     def pictures(self, camera: str, episode: int) -> Pictures:
         """The images of `episodes[episode]`, to be read here or in another process."""
-        path, places = self._places(camera, episode)
-        stored = None if is_video(self.features[camera]) else camera
-        return Pictures(self.root, path, places, self.fps, self._size(camera), stored)
-
-    def video(self, camera: str, episode: int) -> tuple[str, int]:
-        """Where `episodes[episode]` lies: the path of its video under the root, and its first frame there."""
-        path, places = self._places(camera, episode)
-        return path, int(places[0])
+        return self._stored(camera, episode)
 
     def close(self) -> None:
         """Close the open videos."""
         while self._open:
             self._open.popitem()[1].close()
 
-    def _places(self, camera: str, episode: int) -> tuple[str, np.ndarray]:
-        """A file under the root, and the number of each of an episode's frames in it."""
+    def _stored(self, camera: str, episode: int) -> Pictures:
         if camera not in self.cameras:
             raise KeyError(f"{self.root} has no camera {camera!r}; it has {self.cameras}.")
         record, found = self.episodes[episode], self._inventory
-        if not is_video(self.features[camera]):
-            path = found.data_path(record)
-            return path, found.rows[path, record["episode_index"]]
-        first = found.first[camera, record["episode_index"]]
-        return found.video_path(record, camera), np.arange(first, first + record["length"])
+        if is_video(self.features[camera]):
+            first = found.first[camera, record["episode_index"]]
+            path, indices = found.video_path(record, camera), np.arange(first, first + record["length"])
+            return Pictures(self.root, path, indices, self.fps, self._size(camera))
+        path = found.data_path(record)
+        indices = found.rows[path, record["episode_index"]]
+        return Pictures(self.root, path, indices, self.fps, self._size(camera), camera)
 
     def _size(self, camera: str) -> tuple[int, int]:
         height, width, _ = self.features[camera]["shape"]
         return height, width
 
-    def _source(self, camera: str, path: str) -> VideoDecoder | StoredPictures:
-        """The file that an image of a camera lies in; the last used stay open."""
-        key = (camera, path)
+    def _source(self, pictures: Pictures) -> VideoDecoder | StoredPictures:
+        """The open file of pictures; the last used stay open."""
+        key = (pictures.path, pictures.column)
         if key not in self._open:
             if len(self._open) >= self._open_files:
                 self._open.popitem(last=False)[1].close()
-            self._open[key] = (
-                VideoDecoder(self.root / path, self.fps)
-                if is_video(self.features[camera])
-                else StoredPictures(self.root, path, camera, self._size(camera))
-            )
+            self._open[key] = pictures.open()
         self._open.move_to_end(key)
         return self._open[key]
 

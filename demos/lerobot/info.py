@@ -24,7 +24,7 @@ CONVERTER = (
 NUMBERS = ("episode_index", "frame_index", "task_index")
 """Columns that every data set has, whatever it declares: rows, episodes and tasks are found by them."""
 CHANNELS = (1, 3)
-"""Of a picture: grey or colours. Some tools change a shape and leave its names, which then contradict it."""
+"""Channels of a picture: grey or colours. Some tools change a shape and leave names that contradict it."""
 LARGEST = 10**8
 """Most numbers in a row of a column."""
 
@@ -97,8 +97,8 @@ def _check_template(template: str, fields: tuple[str, ...], where: str) -> None:
         known = name in fields and not conversion and re.fullmatch(r"(0?[0-9]?d?)?", width or "")
         if name is not None and not known:
             raise ValueError(wrong)
-    place = PurePosixPath(template)
-    if place.is_absolute() or ".." in place.parts:
+    path = PurePosixPath(template)
+    if path.is_absolute() or ".." in path.parts:
         raise ValueError(wrong)
 
 
@@ -113,7 +113,7 @@ def _checked(name: str, feature: Feature, where: str) -> Feature:
     if len(shape) != 3:
         raise ValueError(f"{where}: {name}.shape: {shape} is no [height, width, channels]; {FIX}")
     order = _order(feature.get("names"), shape)
-    sides = {"shape": [shape[place] for place in order], "names": ["height", "width", "channels"]}
+    sides = {"shape": [shape[axis] for axis in order], "names": ["height", "width", "channels"]}
     return feature | sides if order != [0, 1, 2] else feature
 
 

@@ -18,7 +18,7 @@ VERIFIED = "cache/verified.json"
 HASHED = 4_000_000_000
 """Bytes of tables up to which all of them are hashed."""
 END = 1 << 16
-"""Bytes at either end of a file by which it is told from others of its size."""
+"""Bytes at either end of a file by which it differs from others of its size."""
 WITHOUT = "-without-"
 """In an identity, in front of the numbers of skipped episodes."""
 
@@ -55,7 +55,7 @@ def identify(root: Path) -> str:
 
 
 def _marks(root: Path) -> dict[str, list[Any]]:
-    """What files of rows and pictures are told by where nobody listed their hashes, by their paths.
+    """What tells files of rows and pictures apart where nobody listed their hashes, by their paths.
 
     Tables are hashed, unless they are large with pictures in them; of other files the size and both ends,
     where containers describe what they hold: a video that is swapped for one of the same size is another.
@@ -90,7 +90,7 @@ def whole_identity(identity: str) -> str:
 def damaged_files(root: Path, again: bool = False) -> dict[str, str]:
     """Path → what is wrong, for every file that differs from what the writer listed.
 
-    A file is hashed once and then known by size, place on the disk and times of change, so that opening a
+    A file is hashed once and then known by size, inode and times of change, so that opening a
     data set again is free and a copy is hashed anew. What rots on the disk later is found by hashing `again`.
     Nothing is found where the writer listed nothing.
 

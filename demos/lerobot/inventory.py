@@ -33,7 +33,7 @@ class Inventory:
 
     Attributes:
         records: of all episodes, by number.
-        rows: (path of a parquet file, number of an episode) → places of its rows there, int64 [length].
+        rows: (path of a parquet file, number of an episode) → numbers of its rows there, int64 [length].
         first: (camera, number of an episode) → number of its first frame in its video.
         reasons: number of an episode → why it cannot be used.
     """
@@ -119,14 +119,14 @@ class Inventory:
             beyond = np.flatnonzero(outside(name, values, self._actions))
             faults |= {int(row): "outside of what is declared for it" for row in beyond if row not in faults}
             for row in sorted(faults):
-                place = f"episode {episodes[row]}, row {frames[row]}"
-                self._blame(int(episodes[row]), f"{where}: column {name!r}, {place}: {faults[row]}")
+                at = f"episode {episodes[row]}, row {frames[row]}"
+                self._blame(int(episodes[row]), f"{where}: column {name!r}, {at}: {faults[row]}")
             if name == "task_index":
                 self._check_tasks(where, values, records, found)
         for name in [name for name, feature in features.items() if feature["dtype"] == "image"]:
             for row in rows_without(where, name):
-                place = f"episode {episodes[row]}, row {frames[row]}"
-                self._blame(int(episodes[row]), f"{where}: column {name!r}, {place}: no picture")
+                at = f"episode {episodes[row]}, row {frames[row]}"
+                self._blame(int(episodes[row]), f"{where}: column {name!r}, {at}: no picture")
 
     def _check_tasks(
         self, where: Path, numbers: np.ndarray, records: list[dict[str, Any]], found: dict[int, np.ndarray]
@@ -176,7 +176,7 @@ class Inventory:
         if (first[order][1:] < ends[order][:-1]).any() or ends.max() > decoder.length or not decoder.on_time:
             raise CorruptFile(
                 f"{self.root / path} has {decoder.length} frames, its episodes have {rows} rows: which frame "
-                "belongs to which row cannot be told; restore it"
+                "belongs to which row is unknown; restore it"
             )
         return first.tolist()
 
@@ -204,7 +204,7 @@ def _find_rows(
         wanted: number and length of each episode.
 
     Returns:
-        By an episode's number its rows' places, int64 [length]; and by number why an episode has none.
+        By an episode's number where its rows lie, int64 [length]; and by number why an episode has none.
     """
     order = np.lexsort((frames, episodes))
     sorted_episodes, sorted_frames = episodes[order], frames[order]

@@ -28,7 +28,7 @@ class Pictures:
     Args:
         root: the data set's folder.
         path: of a video below it, or of a parquet file with pictures in a column.
-        places: number of each frame in the video, or of each row in the parquet file, int64 [n].
+        indices: number of each frame in the video, or of each row in the parquet file, int64 [n].
         fps: of the video.
         size: height and width of the pictures.
         column: with the pictures, in a parquet file.
@@ -36,25 +36,27 @@ class Pictures:
 
     root: Path
     path: str
-    places: np.ndarray
+    indices: np.ndarray
     fps: float
     size: tuple[int, int]
     column: str | None = None
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __getitem__(self, rows: slice) -> Pictures:
         """Some of them."""
-        return replace(self, places=self.places[rows])
+        return replace(self, indices=self.indices[rows])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        if self.column is not None:
-            source = StoredPictures(self.root, self.path, self.column, self.size)
-        else:
-            source = VideoDecoder(self.root / self.path, self.fps)
-        with closing(source):
-            yield from (source.frame(int(place)) for place in self.places)
+        with closing(self.open()) as source:
+            yield from (source.frame(int(index)) for index in self.indices)
+
+    def open(self) -> VideoDecoder | StoredPictures:
+        """The file that they lie in; the caller closes it."""
+        if self.column is None:
+            return VideoDecoder(self.root / self.path, self.fps)
+        return StoredPictures(self.root, self.path, self.column, self.size)
 
 
 class StoredPictures:
@@ -113,7 +115,7 @@ class StoredPictures:
 
 
 def rows_without(path: Path, column: str) -> list[int]:
-    """Rows of a parquet file that hold no picture, told without reading the pictures of a whole one.
+    """Rows of a parquet file that hold no picture; where its statistics say so, no picture is read.
 
     Args:
         path: of the file.
@@ -124,10 +126,10 @@ def rows_without(path: Path, column: str) -> list[int]:
     """
     described = pq.read_metadata(path, memory_map=True)
     groups = [described.row_group(number) for number in range(described.num_row_groups)]
-    parts = [group.column(place) for group in groups for place in range(group.num_columns)]
+    parts = [group.column(index) for group in groups for index in range(group.num_columns)]
     full = {column, f"{column}.bytes"}
     own = [part.statistics for part in parts if part.path_in_schema in full]
-    if own and all(told is not None and told.has_null_count and not told.null_count for told in own):
+    if own and all(known is not None and known.has_null_count and not known.null_count for known in own):
         return []
     table = read_parquet(path, [column])
     if column not in table.column_names:

@@ -28,7 +28,7 @@ DESCRIPTION = b"playloop"
 
 
 def schema_beside(private: dict[str, Feature]) -> pa.Schema:
-    """Of the files, for `arrow_schema`'s columns; the description is in the metadata."""
+    """The schema of the files, with the description of the columns in its metadata."""
     features = {name: BOOKKEEPING[name] for name in KEYS} | private
     return arrow_schema(features).with_metadata({DESCRIPTION: json.dumps(private).encode()})
 

@@ -26,7 +26,7 @@ def is_numeric(feature: Feature) -> bool:
 def read_rows(column: pa.ChunkedArray, feature: Feature) -> tuple[np.ndarray, Faults]:
     """Values [n, *shape] in the feature's type, scalars as [n]; rows with a fault are zeros.
 
-    A fault is a null in place of a row or in it, another shape, a value that is no number, not finite or not
+    A fault is a null instead of a row or in it, another shape, a value that is no number, not finite or not
     one of the feature's type.
 
     Args:
@@ -52,9 +52,9 @@ def read_rows(column: pa.ChunkedArray, feature: Feature) -> tuple[np.ndarray, Fa
         array, owner = pc.list_flatten(array), np.repeat(owner, size)
         array, owner = _without(array, owner, _nulls(array), faults, "null in it")
     values, wrong_values = _typed(array, np.dtype(feature["dtype"]))
-    places = np.flatnonzero(wrong_values)
-    for number, first in zip(*np.unique(owner[places], return_index=True), strict=True):
-        value = repr(array[int(places[first])].as_py())[:40]
+    bad = np.flatnonzero(wrong_values)
+    for number, first in zip(*np.unique(owner[bad], return_index=True), strict=True):
+        value = repr(array[int(bad[first])].as_py())[:40]
         faults[int(number)] = f"{value} is no finite {feature['dtype']}"
     found = _zeros(rows, feature)
     if not faults:

@@ -111,21 +111,21 @@ class DatasetWriter:
         rows = self._check(columns, videos)
         table = self._table(rows, columns, self._tasks.get(task, len(self._tasks)))
         statistics = {name: describe(values) for name, values in table.items() if name in self.features}
-        places = {}
         for name in self.cameras:
             check_part(Path(videos[name]), rows)
             statistics[name] = self._describe_video(name, Path(videos[name]), rows)
         self._tasks.setdefault(task, len(self._tasks))
+        starts = {}
         for name in self.cameras:
-            places[name] = self._tracks[name].append(Path(videos[name]), rows)
+            starts[name] = self._tracks[name].append(Path(videos[name]), rows)
         for name in self._totals.keys() & table.keys():
             self._totals[name].update(table[name])
         self._write_rows(table)
-        self._episodes.add(self.rows, rows, task, self._file, places, statistics)
+        self._episodes.add(self.rows, rows, task, self._file, starts, statistics)
         self.rows += rows
 
     def finalize(self, playloop: dict[str, Any] | None = None) -> Path:
-        """Write the metadata and move everything to its place; `playloop` becomes `meta/playloop.json`."""
+        """Write the metadata and publish the data set; `playloop` becomes `meta/playloop.json`."""
         if not self.episodes:
             raise ValueError(f"No episode was written to {self.root}; there is nothing to finalize.")
         headers = {name: self._header(name) for name in self.cameras}

@@ -42,7 +42,7 @@ class VideoDecoder:
 
     @property
     def length(self) -> int:
-        """Number of frames that are shown: told by the file's index, counted where there is no whole one.
+        """Number of frames that are shown: taken from the file's index, counted where there is no whole one.
 
         A file that was cut without being encoded again holds more: an edit list hides those.
         """
@@ -64,7 +64,7 @@ class VideoDecoder:
 
     @property
     def header(self) -> dict:
-        """What LeRobot's `info.json` tells about a video."""
+        """What LeRobot's `info.json` says about a video."""
         context = self._stream.codec_context
         return {
             "video.height": context.height,
@@ -118,7 +118,7 @@ class VideoDecoder:
                 pass
             if found == number:
                 return frame
-            if attempt == 0:  # a key frame before it was not told as one that leads to it
+            if attempt == 0:  # a key frame before it was not marked as one that leads to it
                 self._seek(int(self._times[0]))
         raise CorruptFile(f"{self.path}: frame {number} is missing, the next one is {found}.")
 
@@ -128,11 +128,11 @@ class VideoDecoder:
 
     def _number_of(self, frame: av.VideoFrame) -> int:
         """The number of a frame that was just decoded; of several at one time, one after the other."""
-        times, place = self._times, self._next
-        if frame.pts is None or not (0 <= place < len(times) and times[place] == frame.pts):
-            place = int(np.searchsorted(times, frame.pts if frame.pts is not None else times[-1] + 1))
-        self._next = place + 1
-        return place
+        times, number = self._times, self._next
+        if frame.pts is None or not (0 <= number < len(times) and times[number] == frame.pts):
+            number = int(np.searchsorted(times, frame.pts if frame.pts is not None else times[-1] + 1))
+        self._next = number + 1
+        return number
 
 
 def _opened(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:

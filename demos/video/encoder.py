@@ -65,13 +65,13 @@ class PartWriter:
         self._container.mux(self._stream.encode(frame))
         self.frames += 1
 
-    def close(self) -> None:
-        """Finish the file."""
+    def close(self, path: Path | None = None) -> None:
+        """Finish the file; under another name if one is given."""
         if self._container is None:
             raise ValueError("A video needs at least one frame.")
         self._container.mux(self._stream.encode())
         self._container.close()
-        os.replace(self._partial, self.path)
+        os.replace(self._partial, path or self.path)
 
     def discard(self) -> None:
         """Leave nothing behind; without effect after `close`."""

@@ -7,7 +7,7 @@ import numpy as np
 WINDOW = 720
 """Height of the window in which the recorder counts the mouse's position."""
 HEIGHT = 24
-"""Of the arrow, in pixels of that window."""
+"""The arrow's height in pixels of that window."""
 
 
 def arrow(height: int) -> tuple[np.ndarray, np.ndarray]:

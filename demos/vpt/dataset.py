@@ -128,7 +128,7 @@ class VPTRecordings(Demonstrations):
 
     @cached_property
     def statistics(self) -> dict[str, dict[str, np.ndarray]]:
-        """Of the columns, computed; there are none of the images."""
+        """Statistics of the columns, computed; images have none."""
         names = [name for name in self.features if name != CAMERA]
         return {name: describe(self.column(name)) for name in names}
 
@@ -173,19 +173,19 @@ class VPTRecordings(Demonstrations):
 
     def pictures(self, camera: str, episode: int) -> Pictures:
         """The images of an episode, likewise."""
-        plain = super().pictures(camera, episode)
-        return PicturesWithCursor(**vars(plain), cursors=self.cursors(episode))
+        return PicturesWithCursor(**vars(self._stored(camera, episode)), cursors=self.cursors(episode))
 
     def cursors(self, episode: int) -> np.ndarray:
         """Where `draw_cursor` draws on an episode's frames, float32 [n, 2]; NaN for nowhere."""
         recording, span = self._span(episode)
         return np.where(recording.gui[span, None], recording.cursor[span], np.float32(np.nan))
 
-    def _places(self, camera: str, episode: int) -> tuple[str, np.ndarray]:
+    def _stored(self, camera: str, episode: int) -> Pictures:
         if camera != CAMERA:
             raise KeyError(f"{self.root} has no camera {camera!r}; it has {self.cameras}.")
         record = self.episodes[episode]
-        return f"{record['recording']}.mp4", record["first"] + np.arange(record["length"])
+        frames = record["first"] + np.arange(record["length"])
+        return Pictures(self.root, f"{record['recording']}.mp4", frames, FPS, self._size(camera))
 
     def _span(self, episode: int) -> tuple[Recording, slice]:
         record = self.episodes[episode]
@@ -206,7 +206,7 @@ class PicturesWithCursor(Pictures):
 
     def __getitem__(self, rows: slice) -> PicturesWithCursor:
         """Some of them."""
-        return replace(self, places=self.places[rows], cursors=self.cursors[rows])
+        return replace(self, indices=self.indices[rows], cursors=self.cursors[rows])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(draw_cursor, super().__iter__(), self.cursors)
