@@ -11,6 +11,7 @@ from playloop.core.differences import differences
 from playloop.core.episode import Episode
 from playloop.core.ledger import read_config
 from playloop.core.results import EpisodeResult
+from playloop.core.sentences import upgraded
 from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference
 from playloop.rollouts.store import read_results
 
@@ -97,7 +98,7 @@ def _check_contracts(first: Path, second: Path) -> None:
 
 
 def read_contract(folder: Path) -> dict[str, Any]:
-    """Conventions and protocol under which an evaluation's episodes were judged, as JSON.
+    """Conventions and protocol under which an evaluation's episodes were judged, as today's JSON.
 
     Raises:
         FileNotFoundError: the folder holds no evaluation.
@@ -110,7 +111,7 @@ def read_contract(folder: Path) -> dict[str, Any]:
     contract = config.get("contract")
     if not isinstance(contract, dict):
         raise ValueError(f"{path} is not of an evaluation; give a folder that `playloop eval` wrote")
-    return contract
+    return upgraded(contract)
 
 
 def _judged(folder: Path) -> tuple[dict[Episode, EpisodeResult], int]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from playloop.core.formats import FORMAT, format_of
 from playloop.nn.checks import check_types, described, fits
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
@@ -156,6 +157,7 @@ def network_record(config: OpenVLAConfig) -> dict[str, Any]:
         "pad_token_id": config.padding,
     }
     own: dict[str, Any] = {
+        "format": FORMAT,
         "towers": [asdict(tower) for tower in config.towers],
         "images": config.images,
         "chunk": config.chunk,
@@ -253,11 +255,12 @@ def llama_sizes(text: Mapping[str, Any]) -> LlamaSizes:
 
 def _own(record: Mapping[str, Any]) -> dict[str, Any]:
     """The object "playloop" as fields of `OpenVLAConfig`."""
-    known = {"towers", "images", "chunk", "action", "proprio", "decoders", "attention"}
+    format_of(record, "playloop")
+    known = {"format", "towers", "images", "chunk", "action", "proprio", "decoders", "attention"}
     unknown = record.keys() - known
     if unknown:
         raise ValueError(f"playloop.{min(unknown)} is no field; there are {', '.join(sorted(known))}")
-    found = dict(record)
+    found = {name: value for name, value in record.items() if name != "format"}
     if "towers" in found:
         found["towers"] = _towers(found["towers"])
     if isinstance(found.get("decoders"), list):

@@ -22,9 +22,10 @@ from PIL import Image
 from rich.console import Console
 from toy_helpers import SeekAgent
 
+from playloop.core.contract import CONVENTIONS
 from playloop.core.statistics import wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
-from playloop.rollouts.compare import compare
+from playloop.rollouts.compare import compare, read_contract
 from playloop.rollouts.evaluate import agent_name, evaluate
 from playloop.rollouts.report import write_report
 from playloop.rollouts.store import read_results
@@ -336,3 +337,14 @@ def test_compare_refuses_what_makes_no_pairs(finished, tmp_path):
         compare(finished[0], tmp_path / "short")
     with pytest.raises(FileNotFoundError, match="playloop eval"):
         compare(finished[0], tmp_path / "nowhere")
+
+
+def test_an_older_evaluation_is_judged_alike_if_its_sentences_mean_the_same(tmp_path):
+    contract = CONFIG.contract().to_json()
+    older = {name: value for name, value in contract.items() if name not in CONVENTIONS} | {
+        "action": "velocity of the point in table widths, 0.05 a step at full scale",
+        "image_convention": "upright: y grows downwards, as rows do",
+        "success_rule": "the point is within 0.06 of its square after an action",
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"contract": older}))
+    assert read_contract(tmp_path) == json.loads(json.dumps(contract))
