@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
+from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
 
 OUTCOMES = ("success", "failure", "error")
@@ -71,7 +69,7 @@ class VideoRecorder(Callback):
         self.chosen = frozenset(chosen)
         self.fps = fps
         self.cameras = cameras
-        self._writers: dict[Episode, Mp4Writer] = {}
+        self._writers: dict[Episode, PartWriter] = {}
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=episode in self.chosen)
@@ -85,7 +83,7 @@ class VideoRecorder(Callback):
     def on_begin(self, episode: Episode) -> None:
         self._discard(episode)
         if episode in self.chosen:
-            self._writers[episode] = Mp4Writer(self.folder / f".{episode.key}.partial", self.fps)
+            self._writers[episode] = PartWriter(self.folder / episode.key, self.fps, crf=20, gop=20)
 
     def on_segment(self, episode: Episode, segment: Segment) -> None:
         writer = self._writers.get(episode)
@@ -98,12 +96,12 @@ class VideoRecorder(Callback):
 
     def on_end(self, result: EpisodeResult) -> None:
         writer = self._writers.pop(result.episode, None)
-        if writer is None:
+        if writer is None or not writer.frames:
             return
         outcome = "error" if result.error else "success" if result.success else "failure"
         for other in OUTCOMES:
             (self.folder / video_name(result.episode, other)).unlink(missing_ok=True)
-        writer.finish(self.folder / video_name(result.episode, outcome))
+        writer.close(self.folder / video_name(result.episode, outcome))
 
     def on_close(self) -> None:
         for episode in list(self._writers):
@@ -115,52 +113,6 @@ class VideoRecorder(Callback):
 
     def _picture(self, images: dict[str, np.ndarray]) -> np.ndarray:
         return side_by_side([images[name] for name in self.cameras or images])
-
-
-class Mp4Writer:
-    """An H.264 video, encoded frame by frame in constant memory.
-
-    Args:
-        path: where the unfinished video is written.
-        fps: frames a second.
-    """
-
-    def __init__(self, path: Path, fps: float):
-        self.path = path
-        self.fps = fps
-        self._container: Any = None
-        self._stream: Any = None
-
-    def add(self, frame: np.ndarray) -> None:
-        """Append a frame, uint8 [H, W, 3]."""
-        if self._container is None:
-            self._open(frame)
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
-            self._container.mux(packet)
-
-    def finish(self, path: Path) -> None:
-        """Close the video and give it its name; a video without frames leaves nothing."""
-        if self._container is None:
-            return
-        for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
-        os.replace(self.path, path)
-
-    def discard(self) -> None:
-        """Give the unfinished video up."""
-        if self._container is not None:
-            self._container.close()
-        self.path.unlink(missing_ok=True)
-
-    def _open(self, frame: np.ndarray) -> None:
-        height, width = frame.shape[:2]
-        self._container = av.open(str(self.path), "w", format="mp4")
-        # One thread: the simulators need the cores, and the file is the same on every machine.
-        options = {"crf": "20", "preset": "veryfast", "threads": "1"}
-        self._stream = self._container.add_stream("libx264", rate=round(self.fps), options=options)
-        self._stream.width, self._stream.height = width, height
-        self._stream.pix_fmt = "yuv420p"
 
 
 def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -21,11 +21,9 @@ import numpy as np
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
-from playloop.core.formats import FORMAT
 from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
-from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.rollouts.recording.assemble import features_of, private_of, stored_columns
+from playloop.rollouts.recording.assemble import RecordedEpisode, stored_columns, write_dataset
 from playloop.rollouts.recording.trace import columns_of
 
 PARTS, HEAD, ROWS, FILM = ".parts", "recording.json", "rows.jsonl", "film.mp4"
@@ -118,26 +116,15 @@ def complete(folder: Path) -> Recorded | None:
 
 
 def _write(folder: Path, contract: Contract, played: list[_Played], command: str) -> None:
-    features, private = features_of(contract), private_of(contract, False)
-    writer = DatasetWriter(folder, contract.control_hz, features, contract.family, private)
-    with writer:
-        for run in played:
-            columns = stored_columns(columns_of(run.rows, contract))
-            videos = {f"observation.images.{name}": path for name, path in run.videos.items()}
-            writer.add_episode(columns, videos, run.instruction)
-        writer.finalize(playloop=_provenance(contract, played, command))
-
-
-def _provenance(contract: Contract, played: list[_Played], command: str) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "contract": contract.to_json(),
-        "command": command,
-        "seed": played[0].episode.seed,
-        "stride": 1,
-        "counts": {"kept": len(played), "tried": len(played), "failed": 0},
-        "episodes": [run.episode.to_json() for run in played],
-    }
+    counts = {"kept": len(played), "tried": len(played), "failed": 0}
+    facts = {"command": command, "seed": played[0].episode.seed, "stride": 1, "counts": counts}
+    episodes = (
+        RecordedEpisode(
+            run.episode, run.instruction, stored_columns(columns_of(run.rows, contract)), run.videos
+        )
+        for run in played
+    )
+    write_dataset(folder, contract, contract.control_hz, episodes, facts)
 
 
 def _read_rows(path: Path) -> list[_Played]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,71 @@ from playloop.rollouts.store import read_results
 TARGET_NAMES = ["pick_x", "pick_y", "pick_z", "place_x", "place_y", "place_z"]
 
 
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """An episode as it enters a data set: its columns and its cameras' videos.
+
+    Args:
+        episode: its identity.
+        instruction: the task in words.
+        columns: see `stored_columns`.
+        videos: camera → file.
+    """
+
+    episode: Episode
+    instruction: str
+    columns: dict[str, np.ndarray]
+    videos: dict[str, Path]
+
+
 def assemble(recording: RecordingPlan, episodes: list[Episode]) -> Path:
     """Write the data set and, once it is whole, remove the traces and frames it was made of."""
-    contract = recording.env.contract()
-    with np.load(trace_path(recording.out, episodes[0]), allow_pickle=False) as trace:
-        features, private = features_of(contract), private_of(contract, "target" in trace)
-    rate = contract.control_hz / recording.stride
-    writer = DatasetWriter(recording.out, rate, features, contract.family, private)
-    for episode in episodes:
-        columns, task = _columns(recording.out, episode, recording.stride)
-        videos = {
-            f"observation.images.{camera}": video_path(recording.out, episode, camera)
-            for camera in contract.cameras
-        }
-        writer.add_episode(columns, videos, task)
-    writer.finalize(playloop=_provenance(recording, contract, episodes))
+    contract, out = recording.env.contract(), recording.out
+    with np.load(trace_path(out, episodes[0]), allow_pickle=False) as trace:
+        labelled = "target" in trace
+    results = [result for result in read_results(out) if result.error is None]
+    failed = sum(not result.success for result in results)
+    facts = {
+        "command": recording.command,
+        "acts": recording.provenance(),
+        "seed": recording.seed,
+        "stride": recording.stride,
+        "counts": {"kept": len(episodes), "tried": len(results), "failed": failed},
+    }
+    found = (_traced(recording, contract, episode) for episode in episodes)
+    write_dataset(out, contract, contract.control_hz / recording.stride, found, facts, labelled)
     for scratch in ("traces", "frames"):
-        shutil.rmtree(recording.out / scratch, ignore_errors=True)
-    return recording.out
+        shutil.rmtree(out / scratch, ignore_errors=True)
+    return out
+
+
+def write_dataset(
+    folder: Path,
+    contract: Contract,
+    rate: float,
+    episodes: Iterable[RecordedEpisode],
+    facts: dict[str, Any],
+    labelled: bool = False,
+) -> None:
+    """Write a data set of ours.
+
+    Args:
+        folder: of the data set.
+        contract: of the environment.
+        rate: rows a second.
+        episodes: what it holds, in order.
+        facts: how it was made: "command", "seed", "stride", "counts".
+        labelled: see `private_of`.
+    """
+    columns = features_of(contract), private_of(contract, labelled)
+    identities = []
+    with DatasetWriter(folder, rate, columns[0], contract.family, columns[1]) as writer:
+        for one in episodes:
+            videos = {f"observation.images.{camera}": path for camera, path in one.videos.items()}
+            writer.add_episode(one.columns, videos, one.instruction)
+            identities.append(one.episode.to_json())
+        made = {"format": FORMAT, "contract": contract.to_json(), **facts, "episodes": identities}
+        writer.finalize(playloop=made)
 
 
 def features_of(contract: Contract) -> dict[str, dict[str, Any]]:
@@ -84,24 +132,8 @@ def stored_columns(found: Mapping[str, np.ndarray], stride: int = 1) -> dict[str
     return columns
 
 
-def _columns(folder: Path, episode: Episode, stride: int) -> tuple[dict[str, np.ndarray], str]:
-    with np.load(trace_path(folder, episode), allow_pickle=False) as trace:
-        return stored_columns(trace, stride), str(trace["instruction"])
-
-
-def _provenance(recording: RecordingPlan, contract: Contract, episodes: list[Episode]) -> dict[str, Any]:
-    results = [r for r in read_results(recording.out) if r.error is None]
-    return {
-        "format": FORMAT,
-        "contract": contract.to_json(),
-        "command": recording.command,
-        "acts": recording.provenance(),
-        "seed": recording.seed,
-        "stride": recording.stride,
-        "counts": {
-            "kept": len(episodes),
-            "tried": len(results),
-            "failed": sum(not result.success for result in results),
-        },
-        "episodes": [episode.to_json() for episode in episodes],
-    }
+def _traced(recording: RecordingPlan, contract: Contract, episode: Episode) -> RecordedEpisode:
+    videos = {camera: video_path(recording.out, episode, camera) for camera in contract.cameras}
+    with np.load(trace_path(recording.out, episode), allow_pickle=False) as trace:
+        columns = stored_columns(trace, recording.stride)
+        return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)
