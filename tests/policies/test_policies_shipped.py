@@ -16,8 +16,8 @@ from playloop.policies.renew import renew
 
 SHIPPED = {"libero": LiberoConfig("libero_object"), "bridge": SimplerConfig("bridge")}
 HASHES = {
-    "libero": "a337901e8edb6f98fff38565248bc17eef942b4e3e3a8bc812c714cda331ea01",
-    "bridge": "a8d9645488f0d1067a4780e9a5a6b1db58e588d166dd48592bd4a42928a49241",
+    "libero": "5759844527a93bb46bdf6ef965327384c5c2188688a12ceb29e7868fa17f81ea",
+    "bridge": "4a34e83f5895572411d7d31361ad4545d0bb0a12af451f9feb1dabf2bd9329c4",
 }
 """Weights, settings, statistics and instructions, as results name them."""
 

@@ -10,6 +10,7 @@ from rewriting import change_record, unbind
 
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
+from playloop.core.contract import CONVENTIONS
 from playloop.nn.manifest import write_manifest
 from playloop.rollouts.play.beginnings import read_starts
 from playloop.worlds.checkpoint import load_inverse, load_playable, load_tokenizer
@@ -65,6 +66,8 @@ def is_wrong(path, old, new):
         return new != [] and (not isinstance(new, float | int) or new is True or not new >= 0)
     if path[-1] in ("state_names", "partial"):
         return new not in ([], ["x"])
+    if path[-1] in CONVENTIONS:  # any text is one of its own
+        return not isinstance(new, str) and (path[-1], new) != ("gripper", None)
     if isinstance(old, str):
         return not isinstance(new, str) or path[-1] in TEXTS or "action_names" in path
     return not (isinstance(old, bool) or old is None) or not (isinstance(new, bool) or new is None)
