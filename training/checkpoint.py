@@ -44,7 +44,7 @@ def averaged(model: nn.Module, average: MovingAverage) -> dict[str, Tensor]:
 def distribute(
     tensors: dict[str, Tensor], model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
 ) -> None:
-    """The inverse of `collect`, in place; every process gives the whole tensors.
+    """The inverse of `collect`; every process gives the whole tensors.
 
     Raises:
         ValueError: they are those of another model.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -59,9 +60,9 @@ def named_sets(data: str | Sequence[str]) -> list[str]:
     paths = [data] if isinstance(data, str) else list(data)
     if not paths:
         raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
-    places = [os.path.realpath(path) for path in paths]
-    for number, place in enumerate(places):
-        if place in places[:number]:
+    real = [os.path.realpath(path) for path in paths]
+    for number, path in enumerate(real):
+        if path in real[:number]:
             raise ValueError(
                 f"data names {paths[number]} twice: episodes that are held out of one would be learned in "
                 "the other; name it once."
@@ -71,34 +72,12 @@ def named_sets(data: str | Sequence[str]) -> list[str]:
 
 def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Generator[Item, None, None]:
     """`make(step)` for each step, computed up to `ahead` steps early by a thread; errors are raised here."""
-    ready: queue.Queue = queue.Queue(maxsize=ahead)
-    stop = threading.Event()
-
-    def put(item: object) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for step in steps:
-                if not put((make(step), None)):
-                    return
-        except BaseException as error:
-            put((None, error))
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
+    pool, later = ThreadPoolExecutor(1, "prefetch"), iter(steps)
     try:
-        for _ in steps:
-            item, error = ready.get()
-            if error is not None:
-                raise error
+        waiting = deque(pool.submit(make, step) for step in islice(later, ahead + 1))
+        while waiting:
+            item = waiting.popleft().result()
+            waiting.extend(pool.submit(make, step) for step in islice(later, 1))
             yield item
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)

@@ -161,7 +161,7 @@ class FrameData(EpisodeData):
 
 
 class EpisodeTask:
-    """What the tasks of models of whole episodes share; see `Task`.
+    """What the tasks of models of whole episodes share; see `TrainingTask`.
 
     A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
 

@@ -43,7 +43,7 @@ class InverseTaskConfig(FrameTaskConfig):
 
 
 class InverseTask(FrameTask):
-    """A `Task`: an `InverseModel`, and every step of the data with the frames around it."""
+    """A `TrainingTask`: an `InverseModel`, and every step of the data with the frames around it."""
 
     model: InverseModel
 

@@ -79,7 +79,7 @@ class PolicyTaskConfig:
 
 
 class PolicyTask:
-    """A `Task`: the network of a discrete-diffusion policy, and rows of demonstrations.
+    """A `TrainingTask`: the network of a discrete-diffusion policy, and rows of demonstrations.
 
     Only rows that the expert chose itself (`expert` = 1) are imitated; disturbances are seen, not learned.
 

@@ -46,15 +46,15 @@ def instructions(datasets: Sequence[Demonstrations]) -> tuple[list[str], np.ndar
         datasets: whose rows are numbered one after the other.
 
     Returns:
-        Texts, each task of each data set once; and for every row the place of its text, int64 [N].
+        Texts, each task of each data set once; and for every row the index of its text, int64 [N].
     """
     texts: list[str] = []
-    places = []
+    indices = []
     for dataset in datasets:
         numbers = np.array(sorted(dataset.tasks), np.int64)
-        places.append(np.searchsorted(numbers, dataset.column("task_index")) + len(texts))
+        indices.append(np.searchsorted(numbers, dataset.column("task_index")) + len(texts))
         texts += [dataset.tasks[number] for number in numbers.tolist()]
-    return texts, np.concatenate(places)
+    return texts, np.concatenate(indices)
 
 
 def draw_rows(
@@ -81,7 +81,7 @@ def draw_rows(
 
 
 def validation_batches(rows: dict[str, np.ndarray], size: int) -> int:
-    """Batches of `size` held-out rows, at most eight: more would cost time and tell little more."""
+    """Batches of `size` held-out rows, at most eight: more would cost time and show little more."""
     return min(8, -(-len(rows["validation"]) // size))
 
 
@@ -109,7 +109,7 @@ def common_contract(datasets: Sequence[Demonstrations]) -> Contract:
 
 
 def describe_data(datasets: Sequence[Demonstrations]) -> list[dict[str, Any]]:
-    """What a checkpoint tells of its data sets."""
+    """What a checkpoint says about its data sets."""
     return [
         {
             "name": dataset.root.name,

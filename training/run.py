@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from playloop.core.fields import build, make, plain
 from playloop.training.distributed import ProcessGroup, join_group, leave_group
-from playloop.training.task import Task, TaskConfig
+from playloop.training.task import TaskConfig, TrainingTask
 from playloop.training.threads import choose_threads
 
 
@@ -45,10 +45,10 @@ def _task_config(config: DictConfig) -> TaskConfig:
     return made
 
 
-def _make_task(config: TaskConfig, group: ProcessGroup) -> Task:
+def _make_task(config: TaskConfig, group: ProcessGroup) -> TrainingTask:
     """The first process makes the image caches, the others find them."""
 
-    def make() -> Task:
+    def make() -> TrainingTask:
         with group.all_cores():
             return config.make()
 

@@ -22,7 +22,7 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
 
 
 def recompute_blocks(model: nn.Module) -> None:
-    """Keep of a block's activations only its inputs, and compute the others again on the way back, in place.
+    """Keep of a block's activations only its inputs, and compute the others again on the way back.
 
     Blocks draw no random numbers, so that no state of generators has to be kept.
 
@@ -39,7 +39,7 @@ def recompute_blocks(model: nn.Module) -> None:
 
 
 def shard_model(model: nn.Module, group: ProcessGroup) -> None:
-    """Spread the parameters over all processes, in place: every block is a unit, the rest is another.
+    """Spread a model's parameters over all processes: every block is a unit, the rest is another.
 
     The model has to be run by a call or by its `loss`, its blocks by a call. A unit may mix frozen parameters
     of any type with trained ones of a single type.

@@ -26,7 +26,7 @@ def take_over(model: nn.Module, trained: nn.Module, start: str | Path) -> None:
     here, there = ({n: tuple(v.shape) for n, v in m.state_dict().items()} for m in (model, trained))
     if other := sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n)):
         raise ValueError(
-            f"{start} has other sizes than are asked for: {other[0]} is {there.get(other[0])} there and "
+            f"{start} has other sizes than the settings: {other[0]} is {there.get(other[0])} there and "
             f"{here.get(other[0])} here; give the sizes that it was trained with"
         )
     model.load_state_dict(trained.state_dict())
@@ -70,7 +70,7 @@ def check_embeddings(start: str, policy: VLAPolicy, encoder: InstructionEncoder)
         return
     there = known[shared[0]]
     here = encoder.known.get(shared[0])
-    if here is None:  # asked for in a copy: what is known is written into the export
+    if here is None:  # by a copy: what is known is written into the export
         here = type(encoder)(encoder.config).encode([shared[0]])[0]  # type: ignore[attr-defined,call-arg]
     if here.shape != there.shape or np.abs(here - there).max() > APART:
         raise ValueError(

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
     clean_states(folder)
     try:
         partial.mkdir(parents=True)
-        dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot tell
+        dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot hold
         tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
         save_file(tensors, partial / TENSORS)
         write_json(partial / SCALARS, asdict(state.scalars))
@@ -133,7 +133,7 @@ def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState |
 
     Args:
         folder: with the states.
-        say: is told of each later one that is damaged.
+        say: takes a sentence about each later one that is damaged.
 
     Raises:
         ValueError: all of them are damaged.
@@ -142,7 +142,8 @@ def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState |
     for path in reversed(_saved(folder)):
         try:
             scalars = read_scalars(path)
-            return RunState(_read_tensors(path), scalars)
+            _check_hash(path, TENSORS)
+            return RunState(load_file(path / TENSORS), scalars)
         except ValueError as error:
             damage.append(str(error))
             say(f"{error}: the run goes on from the state before it")
@@ -155,7 +156,7 @@ def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState |
 
 
 def stored_settings(folder: Path) -> dict[str, Any] | None:
-    """The settings of the run whose states lie in `folder`; None if there is no state that tells them."""
+    """The settings of the run whose states lie in `folder`; None if there is no state that can be read."""
     for path in reversed(_saved(folder)):
         try:
             return read_scalars(path).settings
@@ -171,43 +172,25 @@ def clean_states(folder: Path) -> None:
 
 
 def read_scalars(path: Path) -> Scalars:
-    """Those of one state.
+    """The scalars of one state.
 
     Raises:
         ValueError: a file is missing, damaged, or not what was written.
     """
-    record, where = _json(path / SCALARS), str(path / SCALARS)
-    if not isinstance(settings := record.get("settings"), dict):
-        raise ValueError(f"{where}: settings are missing")
-    scalars: Scalars = read_typed(Scalars, record | {"settings": {}}, where)
-    scalars.settings = settings  # in which a clip may be infinite
     _check_hash(path, SCALARS)
-    return scalars
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    _check_hash(path, TENSORS)
-    try:
-        return load_file(path / TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path / TENSORS} is damaged ({error})") from error
+    record = read_json(path / SCALARS)
+    settings = record.pop("settings", {})  # in which a clip may be infinite, which JSON does not know
+    return replace(read_typed(Scalars, record | {"settings": {}}, str(path / SCALARS)), settings=settings)
 
 
 def _check_hash(path: Path, name: str) -> None:
-    written: dict[str, str] = read_typed(dict[str, str], _json(path / HASHES), str(path / HASHES))
+    """Refuse a file of a state that is not what was written."""
     try:
-        found = file_hash(path / name)
+        written, found = read_json(path / HASHES, "it cannot be used").get(name), file_hash(path / name)
     except OSError as error:
-        raise ValueError(f"{path / name} cannot be read ({error.strerror})") from error
-    if found != written.get(name):
+        raise ValueError(f"{error.filename} cannot be read ({error.strerror})") from error
+    if found != written:
         raise ValueError(f"{path / name} is not what {HASHES} says")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return read_json(path, "it cannot be used")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _to_disk(path: Path) -> None:

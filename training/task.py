@@ -1,4 +1,4 @@
-"""What the trainer asks of the thing that is trained."""
+"""What the trainer needs from the thing that is trained."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class TaskConfig(Protocol):
     """What a task is made of; checked when it is created."""
 
     def settings(self) -> dict[str, Any]:
-        """The part of `Task.describe` that is known before data is read."""
+        """The part of `TrainingTask.describe` that is known before data is read."""
 
-    def make(self) -> Task:
+    def make(self) -> TrainingTask:
         """The task; data is read."""
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """A model, its data and its loss.
 
     `model` is what is trained: its parameters that require a gradient. Nothing here may depend on how often
-    it was called before: a resumed run asks only for the steps that are left.
+    it was called before: a resumed run takes only the steps that are left.
     """
 
     model: nn.Module
@@ -71,7 +71,7 @@ class Task(Protocol):
         """How many batches of `size` rows the validation split has; 0 for none."""
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Export the model with these weights into `folder`, atomically; `record` tells of the run.
+        """Export the model with these weights into `folder`, atomically; `record` describes the run.
 
         `state` holds the trained parameters and the buffers; frozen parameters are what they were before.
         """

@@ -8,25 +8,25 @@ import torch
 
 from playloop.core.cores import usable_cores
 
-ASKED = "OMP_NUM_THREADS"
+THREADS = "OMP_NUM_THREADS"
 """The variable by which a user, or torchrun, says how many."""
 
 
 def choose_threads() -> str | None:
-    """As many threads as this process may use cores, unless a number is asked for; a sentence if it is slow.
+    """As many threads as this process may use cores, unless the user set a number; a sentence if it is slow.
 
     Nothing else of a training wants a core then: pictures are prepared before, and rows are gathered by a
     thread that is idle nearly always. What other processes want does not change the number, or the same run
     would end with other bits at another time.
     """
-    if ASKED in os.environ:
+    if THREADS in os.environ:
         return None
     cores, load = usable_cores(), os.getloadavg()[0]
     torch.set_num_threads(min(torch.get_num_threads(), cores))
     if torch.get_num_threads() == 1 or load < cores:
         return None
     return (
-        f"Other processes want the {cores} cores, too (load {load:.0f}): {ASKED}=1 may be faster; it rounds "
+        f"Other processes want the {cores} cores, too (load {load:.0f}): {THREADS}=1 may be faster; it rounds "
         "sums otherwise"
     )
 
@@ -39,9 +39,9 @@ def keep_threads(threads: int) -> str | None:
     """
     if threads in (0, torch.get_num_threads()):
         return None
-    if ASKED in os.environ:
+    if THREADS in os.environ:
         return (
-            f"The run had {threads} threads so far and goes on with {ASKED}={os.environ[ASKED]}, with which "
+            f"The run had {threads} threads so far and goes on with {THREADS}={os.environ[THREADS]}, with which "
             "sums are rounded otherwise"
         )
     torch.set_num_threads(threads)

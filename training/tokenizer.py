@@ -60,7 +60,7 @@ class TokenizerTaskConfig(FrameTaskConfig):
 
 
 class TokenizerTask(FrameTask):
-    """A `Task`: a `FrameTokenizer` and single frames."""
+    """A `TrainingTask`: a `FrameTokenizer` and single frames."""
 
     model: FrameTokenizer
 

@@ -32,7 +32,7 @@ from playloop.training.metrics import Averages, MetricLog, read_metrics
 from playloop.training.optimizer import learning_rate, make_optimizer
 from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.states import RunState, Scalars, claimed, load_state, refuse_other_run, save_state
-from playloop.training.task import Share, Task
+from playloop.training.task import Share, TrainingTask
 from playloop.training.threads import keep_threads
 
 CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
@@ -150,7 +150,7 @@ class Trainer:
             finally:
                 self._claimed = None
 
-    def run(self, task: Task, folder: str | Path) -> bool:
+    def run(self, task: TrainingTask, folder: str | Path) -> bool:
         """Train, continuing what is in `folder`; True when all steps are done.
 
         Writes `folder/state`, `metrics.jsonl`, `metrics.png`, and at the end the export `folder/checkpoint`;
@@ -174,7 +174,7 @@ class Trainer:
             self._finish()
         return self.step == self.config.steps
 
-    def _begin(self, task: Task, folder: Path) -> None:
+    def _begin(self, task: TrainingTask, folder: Path) -> None:
         config = self.config
         self.task, self.folder, self.step = task, folder, 0
         task.prepare(self.group.device, {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision])
@@ -231,7 +231,7 @@ class Trainer:
         if self.group.first:
             print(text, file=sys.stderr, flush=True)
 
-    def _say_odd(self, task: Task) -> None:
+    def _say_odd(self, task: TrainingTask) -> None:
         """Name settings that are allowed and hardly meant."""
         config, rows = self.config, task.training_rows()
         if config.warmup > config.steps:

@@ -20,7 +20,7 @@ from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
 from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.task import Share
-from playloop.training.tokens import PIECE, kept_tokens, tokens_path
+from playloop.training.token_cache import PIECE, cached_tokens, token_cache_path
 from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
 from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
@@ -63,7 +63,7 @@ class WorldTaskConfig(FrameTaskConfig):
 
 
 class WorldTask(FrameTask):
-    """A `Task`: a `WorldModel`, tokens [N, h * w] and compact actions [N, 9] of whole episodes."""
+    """A `TrainingTask`: a `WorldModel`, tokens [N, h * w] and compact actions [N, 9] of whole episodes."""
 
     model: WorldModel
 
@@ -127,8 +127,8 @@ class WorldTask(FrameTask):
 def tokens_of(cache: FrameCache, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
     """The tokens of a cache's frames, int16 [n, N]; encoded once and kept beside the frames."""
     pieces = (cache[start : start + PIECE] for start in range(0, len(cache), PIECE))
-    path = tokens_path(folder or cache.path.parent, tokenizer.encoding(), cache.path.stem)
-    return kept_tokens(path, len(cache), pieces, tokenizer)
+    path = token_cache_path(folder or cache.path.parent, tokenizer.encoding(), cache.path.stem)
+    return cached_tokens(path, len(cache), pieces, tokenizer)
 
 
 def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:

@@ -25,7 +25,7 @@ from playloop.training.frames import EpisodeData, EpisodeTask, FrameTaskConfig
 from playloop.training.mineworld.frames import resized_pieces
 from playloop.training.mineworld.start import begin
 from playloop.training.task import Share
-from playloop.training.tokens import kept_tokens, tokens_path
+from playloop.training.token_cache import cached_tokens, token_cache_path
 from playloop.worlds.mineworld.convert import DTYPES
 from playloop.worlds.mineworld.folder import save_mineworld
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
@@ -72,7 +72,7 @@ class MineWorldTaskConfig(FrameTaskConfig):
 
 
 class MineWorldTask(EpisodeTask):
-    """A `Task`: a `MineWorld`, frame tokens [N, h * w] and action tokens [N, 11] of whole episodes."""
+    """A `TrainingTask`: a `MineWorld`, and frame tokens [N, h * w], action tokens [N, 11] of episodes."""
 
     model: MineWorld
 
@@ -133,9 +133,9 @@ def _tokens(data: EpisodeData, tokenizer: VQTokenizer, config: MineWorldTaskConf
     tokenizer, encoding, found = tokenizer.to(device), tokenizer.encoding(), []
     for dataset, camera in zip(data.datasets, data.cameras, strict=True):
         folder = Path(config.cache) if config.cache else dataset.root / "cache"
-        path = tokens_path(folder, encoding, f"{camera}-{dataset.identity}")
+        path = token_cache_path(folder, encoding, f"{camera}-{dataset.identity}")
         pieces = resized_pieces(dataset, camera, data.size, config.processes)
-        found.append(kept_tokens(path, dataset.length, pieces, tokenizer, device))
+        found.append(cached_tokens(path, dataset.length, pieces, tokenizer, device))
     return Stacked(found)
 
 

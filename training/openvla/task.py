@@ -109,7 +109,7 @@ class OpenVLATaskConfig:
 
 
 class OpenVLATask:
-    """A `Task`: adapters beside a frozen OpenVLA, and rows of demonstrations."""
+    """A `TrainingTask`: adapters beside a frozen OpenVLA, and rows of demonstrations."""
 
     def __init__(self, config: OpenVLATaskConfig):
         self.config = config

@@ -1,4 +1,4 @@
-"""Frames that are made tokens once: a file beside the recordings, read as if it lay in memory."""
+"""A cache of frames' tokens: encoded once, a file beside the recordings, read as if it lay in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIECE = 256
 
 
 class Tokenizer(Protocol):
-    """What is asked of a frame tokenizer here."""
+    """What a frame tokenizer needs to have here."""
 
     @property
     def tokens(self) -> int:
@@ -27,7 +27,7 @@ class Tokenizer(Protocol):
         """uint8 [B, H, W, 3] → int64 [B, N]."""
 
 
-def tokens_path(folder: Path, encoding: str, frames: str) -> Path:
+def token_cache_path(folder: Path, encoding: str, frames: str) -> Path:
     """Where the tokens of some frames lie in a folder.
 
     Args:
@@ -38,7 +38,7 @@ def tokens_path(folder: Path, encoding: str, frames: str) -> Path:
     return folder / f"tokens-{encoding}-{frames}.npy"
 
 
-def kept_tokens(
+def cached_tokens(
     path: Path, length: int, pieces: Iterable[np.ndarray], tokenizer: Tokenizer, device: str = "cpu"
 ) -> np.ndarray:
     """Tokens of frames, int16 [length, N], memory-mapped; encoded if the file is not there yet.
@@ -56,13 +56,13 @@ def kept_tokens(
     """
 
     def fill(target: Path) -> None:
-        array, place = open_filled(target), 0
+        array, done = open_filled(target), 0
         for images in pieces:
             found = tokenizer.encode(torch.from_numpy(images).to(device)).cpu().numpy()
-            array[place : place + len(found)] = found
-            place += len(found)
-        if place != length:
-            raise ValueError(f"{path} is for {length} frames, and {place} were read; check the data set")
+            array[done : done + len(found)] = found
+            done += len(found)
+        if done != length:
+            raise ValueError(f"{path} is for {length} frames, and {done} were read; check the data set")
         array.flush()
 
     return made_once(path, (length, tokenizer.tokens), np.int16, fill)
