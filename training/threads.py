@@ -8,7 +8,7 @@ import torch
 
 from playloop.core.cores import usable_cores
 
-THREADS = "OMP_NUM_THREADS"
+COUNT = "OMP_NUM_THREADS"
 """The variable by which a user, or torchrun, says how many."""
 
 
@@ -19,14 +19,14 @@ def choose_threads() -> str | None:
     thread that is idle nearly always. What other processes want does not change the number, or the same run
     would end with other bits at another time.
     """
-    if THREADS in os.environ:
+    if COUNT in os.environ:
         return None
     cores, load = usable_cores(), os.getloadavg()[0]
     torch.set_num_threads(min(torch.get_num_threads(), cores))
     if torch.get_num_threads() == 1 or load < cores:
         return None
     return (
-        f"Other processes want the {cores} cores, too (load {load:.0f}): {THREADS}=1 may be faster; it rounds "
+        f"Other processes want the {cores} cores, too (load {load:.0f}): {COUNT}=1 may be faster; it rounds "
         "sums otherwise"
     )
 
@@ -39,9 +39,9 @@ def keep_threads(threads: int) -> str | None:
     """
     if threads in (0, torch.get_num_threads()):
         return None
-    if THREADS in os.environ:
+    if COUNT in os.environ:
         return (
-            f"The run had {threads} threads so far and goes on with {THREADS}={os.environ[THREADS]}, with which "
+            f"The run had {threads} threads so far and goes on with {COUNT}={os.environ[COUNT]}, with which "
             "sums are rounded otherwise"
         )
     torch.set_num_threads(threads)
