@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from playloop.core.kinds import kind
 from playloop.demos.arrays import in_processes, made_once, open_filled
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.pictures import Pictures
@@ -22,6 +23,7 @@ from playloop.nn.checks import check_types
 from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
 
 
+@kind("training-images")
 @dataclass
 class TrainingImages:
     """Random changes to a picture, in this order; each picture has its own.
