@@ -54,9 +54,9 @@ def describe(path: Path) -> list[tuple[str, str]]:
         lines = importlib.import_module(name).describe(path)
         if lines is not None:
             return lines
-    from playloop.nn.kinds import told
+    from playloop.nn.contents import contents
 
-    if path.is_dir() and any(path.iterdir()) and (found := told(path)):
+    if path.is_dir() and any(path.iterdir()) and (found := contents(path)):
         raise ValueError(f"{path} is no checkpoint{found}.")
     raise ValueError(
         f"{path} is no checkpoint that is known here: OpenVLA's is a folder with config.json and safetensors "

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from playloop.core.files import check_pointer
 from playloop.core.scratch import staged
 from playloop.nn.adapter_settings import check_settings, sizes_of
+from playloop.nn.contents import contents
 from playloop.nn.folder import read_record, write_record
-from playloop.nn.kinds import told
 from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
 from playloop.nn.manifest import check_manifest, write_manifest
 from playloop.nn.slots import Slot, check_shapes, place, published
@@ -227,7 +227,7 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def _present(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         other = [part for part in (WEIGHTS, CONFIG) if (folder / part).is_file()]
-        advice = "; copy it again" if other else told(folder) or "; give the folder that PEFT wrote"
+        advice = "; copy it again" if other else contents(folder) or "; give the folder that PEFT wrote"
         raise FileNotFoundError(f"{folder} holds no LoRA adapter: {name} is missing{advice}")
     return folder / name
 

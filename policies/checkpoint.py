@@ -20,9 +20,9 @@ from playloop.core.kinds import kind_of
 from playloop.core.scratch import staged
 from playloop.nn.archives import read_archive
 from playloop.nn.building import load_model
+from playloop.nn.contents import contents
 from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
-from playloop.nn.kinds import told
 from playloop.nn.manifest import RECORDS, check_manifest, file_hashes, write_manifest
 from playloop.nn.record import model_kind, read_part, to_record
 from playloop.policies.decision import golden_decision, noise_observation, verify_golden
@@ -155,7 +155,7 @@ def check_files(folder: Path) -> dict[str, Any]:
     if missing:
         config = read_record(folder / "config.json") if (folder / "config.json").is_file() else {}
         own = model_kind(config) == kind_of(VLAConfig) if config else len(missing) < 3
-        advice = "; copy it again" if own else told(folder) or "; give the folder of a checkpoint"
+        advice = "; copy it again" if own else contents(folder) or "; give the folder of a checkpoint"
         raise FileNotFoundError(
             f"{folder} is no complete checkpoint of a policy: {', '.join(missing)} missing{advice}"
         )

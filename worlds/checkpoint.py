@@ -19,6 +19,7 @@ from playloop.core.files import file_hash, read_json
 from playloop.core.images import resize
 from playloop.core.scratch import staged
 from playloop.nn.building import load_model
+from playloop.nn.contents import NOUNS, contents
 from playloop.nn.folder import (
     WEIGHTS,
     read_config,
@@ -26,7 +27,6 @@ from playloop.nn.folder import (
     save_model,
     write_record,
 )
-from playloop.nn.kinds import NOUNS, told
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.quantize import Kind
 from playloop.nn.record import model_kind, to_record
@@ -94,7 +94,7 @@ def check_inverse(folder: str | Path) -> None:
         ValueError: it holds something else; says what.
     """
     if model_kind(read_json(Path(folder) / "config.json")) != INVERSE:
-        raise ValueError(f"{folder} is no {NOUNS[INVERSE]}{told(folder)}")
+        raise ValueError(f"{folder} is no {NOUNS[INVERSE]}{contents(folder)}")
 
 
 def load_inverse(

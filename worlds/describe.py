@@ -7,8 +7,8 @@ from typing import Any
 
 from playloop.core.formats import check_format
 from playloop.core.kinds import KEY
+from playloop.nn.contents import NOUNS
 from playloop.nn.folder import WEIGHTS, read_record
-from playloop.nn.kinds import NOUNS
 from playloop.nn.record import model_kind, to_record
 from playloop.nn.shards import read_header
 from playloop.tokenizers.camera import CameraBins

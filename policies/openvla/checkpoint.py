@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from playloop.nn.contents import contents
 from playloop.nn.folder import read_record
-from playloop.nn.kinds import told
 from playloop.nn.shards import Entry, read_shards
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.attention import Mode
@@ -96,9 +96,9 @@ def check_family(folder: Path) -> None:
         ValueError: the file is of another model, or damaged.
     """
     if not (folder / CONFIG).is_file():
-        advice = told(folder) or "; give the folder of an OpenVLA checkpoint"
+        advice = contents(folder) or "; give the folder of an OpenVLA checkpoint"
         raise FileNotFoundError(f"{folder} has no {CONFIG}{advice}")
-    if read_record(folder / CONFIG).get("model_type") != "openvla" and (other := told(folder)):
+    if read_record(folder / CONFIG).get("model_type") != "openvla" and (other := contents(folder)):
         raise ValueError(f"{folder / CONFIG} is not of OpenVLA's family{other}")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.adapter import Factors, check_base, targeted
+from playloop.nn.contents import contents
 from playloop.nn.folder import read_record, write_record
-from playloop.nn.kinds import told
 from playloop.nn.lora import factor_shapes
 from playloop.nn.shards import INDEX, Entry, read_tensors
 from playloop.policies.openvla.checkpoint import CONFIG
@@ -50,7 +50,7 @@ class Sources:
         if adapter == run and (run.parent / DATASET_STATISTICS).is_file():
             run = run.parent
         if not (base / CONFIG).is_file() or not (base / TOKENIZER).is_file():
-            advice = "" if (base / CONFIG).is_file() else told(base)
+            advice = "" if (base / CONFIG).is_file() else contents(base)
             raise FileNotFoundError(
                 f"{base} lacks {CONFIG} or {TOKENIZER}{advice or '; give the folder of a checkpoint'}"
             )

@@ -19,7 +19,7 @@ from torch import Tensor
 from playloop.core.files import check_pointer, read_json
 from playloop.nn.building import bounded
 from playloop.nn.checks import check_types
-from playloop.nn.kinds import told
+from playloop.nn.contents import contents
 from playloop.nn.pickles import read_pickle
 from playloop.nn.shards import Entry
 from playloop.nn.slots import Slot, check_shapes
@@ -151,7 +151,7 @@ def find_file(source: Path) -> Path:
         if found:
             names = ", ".join(path.name for path in found)
             raise ValueError(f"{found[0].parent} holds several models; name one: {names}")
-    other = told(source)
+    other = contents(source)
     raise FileNotFoundError(
         f"{source} holds no {' or '.join(ENDINGS)} file{other or '; give the file itself'}"
     )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playloop.nn.kinds import told
+from playloop.nn.contents import contents
 from playloop.policies.checkpoint import load
 from playloop.policies.openvla.open import open_policy
 
@@ -58,5 +58,5 @@ def test_our_policies_and_published_ones_name_each_other_s_agent(tmp_path):
     own = lay(tmp_path / "own", {"config.json": OWN})
     with pytest.raises(ValueError, match=r"agent=policy agent\.checkpoint="):
         open_policy(own)
-    assert told(lay(tmp_path / "unknown", {"config.json": {}})) == ""
-    assert told(lay(tmp_path / "pointer", {"config.json": "version https://git-lfs"})) == ""
+    assert contents(lay(tmp_path / "unknown", {"config.json": {}})) == ""
+    assert contents(lay(tmp_path / "pointer", {"config.json": "version https://git-lfs"})) == ""

@@ -32,10 +32,10 @@ OLDER = "a model of an older Playloop: make it again, or use the version that wr
 PUBLISHED = "a checkpoint of OpenVLA's family: agent=openvla agent.checkpoint={0}"
 
 
-def told(folder: str | Path) -> str:
+def contents(folder: str | Path) -> str:
     """What a folder holds and what to type, the end of a sentence: "; it is …", or nothing."""
     folder = Path(folder)
-    for looks, words in PLACES:
+    for looks, words in FOLDERS:
         if looks(folder):
             return f"; it {words.format(quote(str(folder)))}"
     if (found := _model(folder)) is not None:
@@ -44,7 +44,7 @@ def told(folder: str | Path) -> str:
 
 
 def _model(folder: Path) -> str | None:
-    """Of a folder with a model's `config.json`: which model."""
+    """Which model a folder with a `config.json` holds."""
     try:
         record: dict[str, Any] = read_json(folder / "config.json")
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def _has(*names: str) -> Callable[[Path], bool]:
     return lambda folder: all((folder / name).exists() for name in names)
 
 
-PLACES: tuple[tuple[Callable[[Path], bool], str], ...] = (
+FOLDERS: tuple[tuple[Callable[[Path], bool], str], ...] = (
     (lambda folder: not folder.exists(), "is not there: check the path"),
     (lambda folder: folder.is_file(), "is a file, and a folder is wanted"),
     (lambda folder: not any(folder.iterdir()), "is empty"),
@@ -89,4 +89,4 @@ PLACES: tuple[tuple[Callable[[Path], bool], str], ...] = (
     (_has("meta/info.json"), "is a data set of demonstrations: playloop train data={0}"),
     (_has("episodes.jsonl"), "holds results of playloop eval, not what acted in them"),
 )
-"""Folders that are told by the files in them, before any is read: a test, and what is said of {0}."""
+"""Folders that are known by the files in them, before any is read: a test, and what is said of {0}."""
