@@ -81,8 +81,7 @@ class Demonstrations:
         self.episodes = [record for record in records if record["episode_index"] not in self.skipped]
         if not self.episodes:
             raise CorruptFile(f"{self.root}: no episode can be read ({self.skipped}).")
-        lengths = np.array([record["length"] for record in self.episodes], dtype=np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])  # [E + 1]
+        self.starts = row_starts(self.episodes)
 
     @property
     def length(self) -> int:
@@ -233,6 +232,11 @@ class Demonstrations:
                 if path_of(record) == path:
                     pieces[episode] = values[found.rows[path, record["episode_index"]]]
         return np.concatenate(pieces)
+
+
+def row_starts(episodes: list[dict[str, Any]]) -> np.ndarray:
+    """The number of each episode's first row, and one past the last row of all, int64 [E + 1]."""
+    return np.cumsum([0, *(record["length"] for record in episodes)])
 
 
 def _check_contract(contract: Contract, features: dict[str, Feature], where: str) -> None:

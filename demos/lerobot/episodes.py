@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from annotated_types import Ge
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from playloop.core.annotations import Natural
 from playloop.core.typed import read_typed
 from playloop.demos.corrupt import reading
 
@@ -48,7 +50,6 @@ def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:
     for path in paths:
         for number, record in enumerate(read_parquet(path, list(kind.__annotations__)).to_pylist()):
             records.append(read_typed(kind, _plain(record), f"{path}, row {number}"))
-            _check_numbers(records[-1], videos, f"{path}, row {number}")
     numbers = Counter(record["episode_index"] for record in records)
     if twice := [number for number, count in numbers.items() if count > 1]:
         raise ValueError(f"{folder} lists episode {twice[0]} twice; restore it from a copy")
@@ -100,23 +101,15 @@ def _whole(value: Any) -> Any:
 def _record_type(videos: tuple[str, ...]) -> Any:
     """What a row of the table of episodes holds; with where it lies in each video."""
     fields: dict[str, Any] = {
-        "episode_index": int,
-        "length": int,
+        "episode_index": Natural,
+        "length": Natural,
         "tasks": NotRequired[list[str] | None],
-        "data/chunk_index": int,
-        "data/file_index": int,
+        "data/chunk_index": Natural,
+        "data/file_index": Natural,
         "dataset_from_index": NotRequired[int],
         "dataset_to_index": NotRequired[int],
     }
     for name in videos:
-        fields |= {f"videos/{name}/chunk_index": int, f"videos/{name}/file_index": int}
-        fields |= {f"videos/{name}/from_timestamp": float}
+        fields |= {f"videos/{name}/{key}": Natural for key in ("chunk_index", "file_index")}
+        fields[f"videos/{name}/from_timestamp"] = Annotated[float, Ge(0)]
     return TypedDict("Episode", fields)  # type: ignore[operator]
-
-
-def _check_numbers(record: dict[str, Any], videos: list[str], where: str) -> None:
-    names = ["episode_index", "data/chunk_index", "data/file_index"]
-    names += [f"videos/{v}/{key}" for v in videos for key in ("chunk_index", "file_index", "from_timestamp")]
-    for name in [*names, "length"]:
-        if record[name] < 0:
-            raise ValueError(f"{where}: {name}: must be at least 0, not {record[name]}; restore the file")

@@ -6,8 +6,9 @@ import math
 import re
 import string
 from pathlib import Path, PurePosixPath
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
+from annotated_types import Gt
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from playloop.core.files import read_json
@@ -37,7 +38,7 @@ class _Described(TypedDict):
 class _Info(TypedDict):
     """What is read of `info.json`."""
 
-    fps: float
+    fps: Annotated[float, Gt(0)]
     features: dict[str, _Described]
     data_path: str
     video_path: NotRequired[str | None]
@@ -64,8 +65,6 @@ def read_info(root: Path) -> dict[str, Any]:
             f"{root} is a LeRobot data set {version}; this reader wants v3.0: {CONVERTER}.{first}"
         )
     read_typed(_Info, info, str(path))
-    if not info["fps"] > 0:
-        raise ValueError(f"{path}: fps: must be above 0, not {info['fps']}; {FIX}")
     _check_template(info["data_path"], ("chunk_index", "file_index"), f"{path}: data_path")
     features = read_features(info["features"], f"{path}: features")
     if any(feature["dtype"] == "video" for feature in features.values()):

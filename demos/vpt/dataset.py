@@ -18,7 +18,7 @@ from playloop.core.conventions import Convention
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING
-from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.dataset import Demonstrations, row_starts
 from playloop.demos.lerobot.pictures import Pictures
 from playloop.demos.lerobot.statistics import describe
 from playloop.demos.vpt.actions import null_actions
@@ -73,6 +73,7 @@ class VPTRecordings(Demonstrations):
         self._columns: dict[str, np.ndarray] = {}
         self._read(on_corrupt)
         self._cut()
+        self.starts = row_starts(self.episodes)
         self.features = _features(self._recordings[self.episodes[0]["recording"]].size)
         self.info = {"fps": FPS, "features": self.features}
 
@@ -111,8 +112,6 @@ class VPTRecordings(Demonstrations):
         if not self.episodes:
             why = self.skipped or "all are dropped"
             raise CorruptFile(f"{self.root} has no {SHORTEST} frames in a row to learn from: {why}.")
-        lengths = np.array([record["length"] for record in self.episodes], np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])
 
     @cached_property
     def tasks(self) -> dict[int, str]:
@@ -139,15 +138,8 @@ class VPTRecordings(Demonstrations):
         text = json.dumps([content, self.gui, self.skip_null, self.slack])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def column(self, name: str) -> np.ndarray:
-        """All rows of a column: [N, *shape], scalars as [N]."""
-        if name not in self._columns:
-            if name not in self.features or name == CAMERA:
-                names = [key for key in self.features if key != CAMERA]
-                raise KeyError(f"{self.root} has no column {name!r}; it has {names} and cameras {[CAMERA]}.")
-            pieces = [self._piece(number, name) for number in range(len(self.episodes))]
-            self._columns[name] = np.concatenate(pieces)
-        return self._columns[name]
+    def _read_column(self, name: str) -> np.ndarray:
+        return np.concatenate([self._piece(number, name) for number in range(len(self.episodes))])
 
     def _piece(self, number: int, name: str) -> np.ndarray:
         rows = np.arange(self.episodes[number]["length"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 import numpy as np
+from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from playloop.core.minecraft import BUTTONS, place_of
@@ -84,11 +85,14 @@ def read_lines(path: str | Path) -> Lines:
     return Lines(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
+Counts = Annotated[float, Ge(-FARTHEST), Le(FARTHEST)]
+
+
 class _Mouse(TypedDict):
-    dx: float
-    dy: float
-    x: float
-    y: float
+    dx: Counts
+    dy: Counts
+    x: Counts
+    y: Counts
     dwheel: NotRequired[float]
     buttons: list[int]
     newButtons: list[int]
@@ -103,7 +107,7 @@ class _Line(TypedDict):
     mouse: _Mouse
     keyboard: _Keyboard
     isGuiOpen: bool
-    hotbar: NotRequired[int]
+    hotbar: NotRequired[Annotated[int, Ge(-1), Le(8)]]
 
 
 def _read_line(text: str, where: str) -> tuple[Any, ...]:
@@ -118,17 +122,10 @@ def _read_line(text: str, where: str) -> tuple[Any, ...]:
         raise CorruptFile(f"{where} is torn ({error}); restore the file.") from error
     if isinstance(record, dict):  # what else stands there may be anything
         record = {name: record[name] for name in _Line.__annotations__ if name in record}
-    said = f"{where} is no line of a recording"
     try:
-        line: _Line = read_typed(_Line, record, said)
-        if not -1 <= line.get("hotbar", -1) <= 8:
-            raise ValueError(f"{said}: hotbar: must be from 0 to 8, or -1, not {record['hotbar']}")
-        far = [name for name in ("dx", "dy", "x", "y") if abs(line["mouse"][name]) > FARTHEST]  # type: ignore[literal-required]
-        if far:
-            raise ValueError(f"{said}: mouse.{far[0]}: no mouse goes farther than {FARTHEST:g} in a frame")
+        return _row_of(read_typed(_Line, record, f"{where} is no line of a recording"))
     except ValueError as error:
         raise CorruptFile(f"{error}; restore the file.") from error
-    return _row_of(line)
 
 
 def _row_of(record: _Line) -> tuple[Any, ...]:

@@ -87,7 +87,7 @@ def test_a_recording_of_vpt_that_is_no_recording(tmp_path, content, sentence):
     ("field", "value", "sentence"),
     [
         ("fps", "20", "fps: .*not '20'"),
-        ("fps", 0, "fps: must be above 0"),
+        ("fps", 0, "fps: .*greater than 0, not 0"),
         ("features", [], "features: .*object"),
         ("features__action", None, "features.action: .*not None"),
         ("features__action__shape", "two", "features.action.shape: .*not 'two'"),
@@ -127,9 +127,9 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
     [
         (EPISODES, "length", None, "row 0: length: Field required"),
         (EPISODES, "length", [3, None, 3], "row 1: length: .*not None"),
-        (EPISODES, "length", [3, -1, 3], "row 1: length: must be at least 0"),
+        (EPISODES, "length", [3, -1, 3], "row 1: length: .*greater than or equal to 0"),
         (EPISODES, "episode_index", ["a", "b", "c"], "row 0: episode_index: .*not 'a'"),
-        (EPISODES, "data/chunk_index", [-1, 0, 0], "row 0: data/chunk_index: must be at least 0"),
+        (EPISODES, "data/chunk_index", [-1, 0, 0], "row 0: data/chunk_index: .*greater than or equal to 0"),
         (EPISODES, "tasks", [[1], [2], [3]], "row 0: tasks.0: .*not 1"),
         (TASKS, "task_index", [0, None, 2], "task_index: 1: .*not None"),
         (TASKS, "task_index", None, "has not the columns task_index and task, but task;"),
