@@ -17,13 +17,13 @@ def rate_of(label: str, successes: Sequence[bool]) -> Average:
     return _average(label, sum(successes) / trials, float(trials), trials, {}, complete=True)
 
 
-def mean_of_means(label: str, parts: Sequence[Average], asked: int | None = None) -> Average:
+def mean_of_means(label: str, parts: Sequence[Average], published: int | None = None) -> Average:
     """The unweighted mean of rates or of means.
 
     Args:
         label: what this average is called; it says of what it is one.
         parts: at least one.
-        asked: episodes that the published protocol has in all of it; None: as many as complete parts have.
+        published: episodes that the protocol has in all of it; None: as many as complete parts have.
 
     Returns:
         "label", "rate", "wilson95", "episodes", "complete" (all of the protocol's episodes are judged),
@@ -35,7 +35,7 @@ def mean_of_means(label: str, parts: Sequence[Average], asked: int | None = None
     rate = sum(part["rate"] for part in parts) / len(parts)
     effective = len(parts) ** 2 / sum(1 / part["effective"] for part in parts)
     episodes = sum(part["episodes"] for part in parts)
-    complete = all(part["complete"] for part in parts) and asked in (None, episodes)
+    complete = all(part["complete"] for part in parts) and published in (None, episodes)
     groups = {part["label"]: part["rate"] for part in parts}
     return _average(label, rate, effective, episodes, groups, complete)
 

@@ -168,7 +168,7 @@ def read_lines(path: Path, parse: Callable[[Any, str], Record]) -> list[Record]:
 
     Args:
         path: of JSON lines.
-        parse: a line's value and its place to a record; raises ValueError that names the place.
+        parse: a line's value and where it stands to a record; raises ValueError that names the line.
 
     Raises:
         ValueError: a line is damaged.

@@ -48,7 +48,7 @@ class EpisodeResult:
         return_: sum of rewards.
         error: why the episode could not be judged (a crash, an exception), else None; never a failure.
         seconds: where the time went: "begin", "physics", "observe", "agent", "wall".
-        decisions: how often the agent was asked.
+        decisions: how often the agent decided.
         attempts: 1, or 2 if the episode was repeated after a crash.
         info: small JSON-able facts of the last step.
         fault: whose error, the agent's or the environment's; None without an error, or if nobody noted it.
@@ -89,7 +89,7 @@ class EpisodeResult:
             where: file and line, for the error.
 
         Raises:
-            ValueError: a field is missing or of another type; names the place.
+            ValueError: a field is missing or of another type; names the field.
         """
         line: Any = read_typed(_Line, record, where)
         return cls(

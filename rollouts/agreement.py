@@ -16,7 +16,7 @@ from playloop.rollouts.store import read_results
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of a simulator with the real robot, in one task.
+    """How far a simulator agrees with the real robot, in one task.
 
     Args:
         mmrv: mean maximum rank violation, 0 for the same order; see `rank_violation`.

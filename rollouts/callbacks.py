@@ -41,7 +41,7 @@ class Callback:
         return Wants()
 
     def on_start(self, total: int, done: int) -> None:
-        """The run begins: `total` episodes are asked for, `done` of them were finished earlier."""
+        """The run begins: `total` episodes are wanted, `done` of them were finished earlier."""
 
     def on_begin(self, episode: Episode) -> None:
         """The episode's first observation is there."""

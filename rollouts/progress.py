@@ -43,7 +43,7 @@ class LiveLine:
         self._bar.start()
 
     def show(self, facts: Callable[[], str], more: int = 0) -> None:
-        """So many more are done; the facts are asked for only if they are shown."""
+        """So many more are done; the facts are made only if they are shown."""
         self.done += more
         if self.console.is_terminal:
             self._bar.update(self._task, completed=self.done, facts=facts())

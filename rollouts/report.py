@@ -53,7 +53,7 @@ def _matrix(result: dict[str, Any]) -> dict[str, Any]:
         detail = line["error"] or f"{outcome} after {line['steps']} steps"
         cell = {"outcome": outcome, "key": Episode.from_json(line).key, "detail": detail}
         cells[line["suite"], line["task"], line["seed"], line["init"]] = cell
-    columns = sorted({place[2:] for place in cells})
+    columns = sorted({cell[2:] for cell in cells})
     rows = [
         (task["task"], [cells.get((task["suite"], task["task"], *column)) for column in columns])
         for task in result["tasks"]

@@ -21,8 +21,8 @@ def summarize(
     """The result of a run: what follows from the episodes alone, equal for a broken and an unbroken run.
 
     Args:
-        results: of the episodes asked for and possibly others, which are left out.
-        episodes: what was asked for, in order.
+        results: of the episodes wanted and possibly others, which are left out.
+        episodes: what was wanted, in order.
         names: the instruction of every task.
         contract: the environment's conventions and protocol.
         averages: what the benchmark publishes of such results, see `core.averages`.

@@ -21,7 +21,7 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
     """The episodes to record.
 
     Args:
-        episodes: all that are asked for, also those finished earlier: a repeat then chooses the same ones.
+        episodes: all that are wanted, also those finished earlier: a repeat then chooses the same ones.
         videos: the first so many of each task, "all", "none", or keys of episodes.
     """
     if videos in ("none", None, False):

@@ -1,1 +1,1 @@
-"""How well a world model imagines, how long it holds out, and whether it does what it is told."""
+"""How well a world model imagines, how long it holds out, and whether it follows its actions."""

@@ -32,7 +32,7 @@ def signs(frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def entropy(tokens: np.ndarray) -> float:
-    """Of ids [N], in bits."""
+    """The entropy of ids [N], in bits."""
     shares = np.unique(tokens, return_counts=True)[1] / len(tokens)
     return float(-(shares * np.log2(shares)).sum() + 0.0)
 

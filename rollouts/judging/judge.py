@@ -62,8 +62,8 @@ class Judge:
     def _clips(self) -> dict[str, Any]:
         material = self.material
         scores: list[Scores] = []
-        asked: list[np.ndarray] = []
-        told: dict[str, list[np.ndarray]] = {}
+        targets: list[np.ndarray] = []
+        predicted: dict[str, list[np.ndarray]] = {}
         for clip in material.clips:
             shown, last = self._shown(clip)
             scores.append(quality.score(shown, self.measures.by_frame))
@@ -71,13 +71,15 @@ class Judge:
             if len(self.pictures.clips) < material.config.strips:
                 self.pictures.clips[clip.label] = {"true": shown.true, **shown.frames}
             if self.read is not None:
-                asked.append(material.recordings.actions(clip)[material.context - 1 :])
+                targets.append(material.recordings.actions(clip)[material.context - 1 :])
                 for kind, frames in {"true": shown.true, **shown.frames}.items():
-                    told.setdefault(kind, []).append(self.read(np.concatenate([last[kind][None], frames])))
+                    predicted.setdefault(kind, []).append(
+                        self.read(np.concatenate([last[kind][None], frames]))
+                    )
         found = {"quality": self._quality(scores)}
         if self.read is not None:
             found["following"] = follow.following(
-                np.stack(asked), {kind: np.stack(vectors) for kind, vectors in told.items()}
+                np.stack(targets), {kind: np.stack(vectors) for kind, vectors in predicted.items()}
             )
         return found
 

@@ -26,7 +26,7 @@ def window_name(window: int) -> str:
 
 @dataclass
 class Shown:
-    """One clip as it was, and what others show in its place.
+    """One clip as it was, and what others show instead of it.
 
     Args:
         true: the frames behind the context, uint8 [F, H, W, 3].
@@ -55,7 +55,7 @@ def score(shown: Shown, measures: dict[str, Measure]) -> Scores:
 def summarize(clips: list[Scores]) -> dict[str, Any]:
     """Means over clips with intervals: kind → measure → {"mean": …, "frames": [… of every horizon]}.
 
-    In place of the squared error stands "psnr_of_mean", the PSNR of its mean over the clips. Unlike the mean
+    Instead of the squared error there is "psnr_of_mean", the PSNR of its mean over the clips. Unlike the mean
     of PSNRs it cares little for the frames that are all but equal.
     """
     found: dict[str, Any] = {}

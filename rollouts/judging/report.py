@@ -17,7 +17,7 @@ from playloop.rollouts.page import write_page
 from playloop.rollouts.strips import beside, magnified, png_bytes, png_uri, stack
 
 Row = tuple[list[str], list[str], bool]
-"""Of a table: its names, its cells and whether it stands out."""
+"""A row of a table: its names, its cells and whether it stands out."""
 CURVES = {
     "psnr": "PSNR against the truth, dB",
     "brightness": "Brightness, 0 – 255",
@@ -61,10 +61,10 @@ def _quality(result: dict[str, Any], own: str) -> dict[str, Any]:
     rows: list[Row] = []
     for measure, kinds in found.items():
         digits = DIGITS[measure]
-        for place, (kind, record) in enumerate(kinds.items()):
+        for index, (kind, record) in enumerate(kinds.items()):
             cells = [number(record["mean"]["value"], digits), estimate_interval(record["mean"], digits)]
             cells += [number(record["frames"][horizon - 1]["value"], digits) for horizon in horizons]
-            rows.append((["" if place else UNITS[measure], kind], cells, kind == own))
+            rows.append((["" if index else UNITS[measure], kind], cells, kind == own))
     return {
         "plots": [_horizon_plot(measure, kinds) for measure, kinds in found.items()],
         "head": ["", "", "mean", "95 % interval", *(f"frame {horizon}" for horizon in horizons)],

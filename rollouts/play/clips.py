@@ -119,7 +119,7 @@ def _tail(container: Any, stream: Any, begin: float) -> Iterator[tuple[float, An
 
 
 def _upright(frame: Any, stream: Any, painter: VideoReformatter) -> np.ndarray:
-    """A frame in the colours, proportions and place in which it is shown, uint8 [H, W, 3]."""
+    """A frame in the colours, proportions and orientation in which it is shown, uint8 [H, W, 3]."""
     aspect = float(stream.sample_aspect_ratio or 1)
     width, height = fitting(max(1, round(frame.width * aspect)), frame.height)
     options: dict[str, Any] = {}
@@ -143,7 +143,7 @@ def _upright(frame: Any, stream: Any, painter: VideoReformatter) -> np.ndarray:
 def _turned(picture: np.ndarray, frame: Any) -> np.ndarray:
     """Turned and mirrored as the film's display matrix says, to the nearest quarter.
 
-    The matrix maps a place (x, y) of the picture to one of the screen: x' = ax + cy, y' = bx + dy.
+    The matrix maps a point (x, y) of the picture to one of the screen: x' = ax + cy, y' = bx + dy.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -188,10 +188,10 @@ class Sampler:
         if time < self.begin or (self._times and time <= self._times[-1]):
             return
         self._times.append(time)
-        place = (self._end - time) * self._rate
-        tick = max(0, round(place))
-        if tick < MAX_FRAMES and (tick not in self._kept or abs(place - tick) < self._kept[tick][0]):
-            self._kept[tick] = abs(place - tick), time, draw()
+        ticks = (self._end - time) * self._rate
+        tick = max(0, round(ticks))
+        if tick < MAX_FRAMES and (tick not in self._kept or abs(ticks - tick) < self._kept[tick][0]):
+            self._kept[tick] = abs(ticks - tick), time, draw()
 
     def frames(self) -> tuple[list[np.ndarray], str | None]:
         """The frames that count, one a tick, and why there are fewer than the clip could give.

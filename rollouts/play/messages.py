@@ -121,8 +121,8 @@ def read(text: str | bytes) -> Any:
         return _READER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "message"
-        raise ValueError(f"{place}: {first['msg']}"[:120]) from None
+        field = ".".join(map(str, first["loc"])) or "message"
+        raise ValueError(f"{field}: {first['msg']}"[:120]) from None
 
 
 def pack(header: dict[str, Any], pictures: list[bytes]) -> bytes:
@@ -140,10 +140,10 @@ def number(message: bytes) -> int:
 def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
     """The inverse of `pack`; the header's `views` hold every picture's `size` in bytes."""
     (length,) = struct.unpack_from("<I", message)
-    header, place, pictures = json.loads(message[4 : 4 + length]), 4 + length, []
+    header, start, pictures = json.loads(message[4 : 4 + length]), 4 + length, []
     for view in header["views"]:
-        pictures.append(message[place : place + view["size"]])
-        place += view["size"]
+        pictures.append(message[start : start + view["size"]])
+        start += view["size"]
     return header, pictures
 
 

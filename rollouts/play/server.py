@@ -139,7 +139,7 @@ class PlayServer:
                 file.write(piece)
 
     async def download(self, request: Request) -> Response:
-        """The video of a recording, under the unguessable name that its page was told."""
+        """The video of a recording, under the unguessable name that its page was sent."""
         if why := self._refusal(request, origin=False):
             return PlainTextResponse(why, 403, HEADERS)
         path = self.downloads.get(request.path_params["name"])
@@ -188,7 +188,7 @@ class PlayServer:
         self.sessions.pop(name, None)
 
     async def _complete(self) -> list[Recorded]:
-        """Make whole what sessions that were killed have left; the terminal is told."""
+        """Make whole what sessions that were killed have left; the terminal says so."""
         found = await asyncio.to_thread(complete_all, [self.config.out])
         for folder, done in found:
             print(in_words(folder, done), flush=True)
@@ -248,7 +248,7 @@ class PlayServer:
                 return await _farewell(socket, None if failed else f"{content}.", INTERNAL_ERROR)
 
     def _offer(self, recorded: Any) -> dict[str, Any]:
-        """What the page is told of a finished recording."""
+        """The message about a finished recording."""
         name = secrets.token_urlsafe(16)
         self.downloads[name] = recorded.video
         while len(self.downloads) > DOWNLOADS:

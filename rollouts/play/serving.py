@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
 
 
 def make_server(server: PlayServer) -> Server:
-    """What serves it with `run(sockets=[…])` until `should_exit` is set or the process is told to end.
+    """What serves it with `run(sockets=[…])` until `should_exit` is set or the process gets a signal to end.
 
     Sessions are closed in order then.
     """

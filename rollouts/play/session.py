@@ -101,7 +101,7 @@ class Session:
 
     def close(self) -> None:
         """Save what is being recorded and close the environments."""
-        with contextlib.suppress(OSError), self._recording_stops():  # OSError: nobody is there to be told
+        with contextlib.suppress(OSError), self._recording_stops():  # OSError: nobody is there to read it
             self._finish_recording()
         self.envs.close()
 
@@ -271,7 +271,7 @@ class Session:
 
     @contextlib.contextmanager
     def _recording_stops(self) -> Iterator[None]:
-        """Play goes on where a recording cannot: the page is told why, and so is the terminal."""
+        """Play goes on where a recording cannot: the page and the terminal say why."""
         try:
             yield
         except RecordingStopped as error:
@@ -285,7 +285,7 @@ class Session:
         with contextlib.suppress(OSError):
             print(text, flush=True)
 
-    # -- what the page is told -------------------------------------------------------------------------
+    # -- messages to the page -------------------------------------------------------------------------
 
     def _tell(self, kind: str, **facts: Any) -> None:
         self.connection.send(("text", {"type": kind, **facts}))
@@ -343,7 +343,7 @@ def play(connection: Connection, config: SessionConfig) -> None:
         session = Session(config, connection)
         session.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        text = "the session was told to end by a signal" if session and session.leaving else ""
+        text = "the session was ended by a signal" if session and session.leaving else ""
     except RAISED as error:
         text = " ".join(str(error).split()) or type(error).__name__
     if text:

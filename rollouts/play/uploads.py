@@ -25,7 +25,7 @@ from playloop.rollouts.play.stills import as_shown, check_size, has_holes
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MOVING = ("PNG", "WEBP", "GIF")
 CONTAINERS = {b"ftyp": ("mp4", 4), b"\x1aE\xdf\xa3": ("matroska", 0)}
-"""Magic number → demuxer and its place. All others are refused: some formats name further files to read."""
+"""Magic number → demuxer and its offset. All others are refused: some formats name further files to read."""
 SECONDS = 15
 """Processor time for a file; by the clock it may take twice as long."""
 MEMORY = 2 << 30
@@ -65,8 +65,8 @@ def read_upload(path: Path, rate: float | None) -> Upload:
     """
     with path.open("rb") as file:
         start = file.read(16)
-    for magic, (name, place) in CONTAINERS.items():
-        if start[place : place + len(magic)] == magic:
+    for magic, (name, offset) in CONTAINERS.items():
+        if start[offset : offset + len(magic)] == magic:
             return _joined(*film(path, name, rate))
     try:
         with Image.open(path, formats=IMAGES) as image:

@@ -8,11 +8,11 @@ from playloop.core.statistics import wilson
 
 def test_groups_weigh_alike_however_large_they_are():
     parts = [rate_of("few", [True, False]), rate_of("many", [True] * 8)]
-    found = mean_of_means("both", parts, asked=10)
+    found = mean_of_means("both", parts, published=10)
     assert found["rate"] == 0.75 and found["episodes"] == 10 and found["complete"]
     assert found["groups"] == {"few": 0.5, "many": 1.0}
     assert found["effective"] == pytest.approx(4 / (1 / 2 + 1 / 8))
-    assert not mean_of_means("both", parts, asked=11)["complete"]
+    assert not mean_of_means("both", parts, published=11)["complete"]
 
 
 def test_equal_groups_have_the_plain_interval():
@@ -21,8 +21,8 @@ def test_equal_groups_have_the_plain_interval():
 
 
 def test_a_mean_of_means_of_means_keeps_what_is_missing():
-    whole = mean_of_means("whole", [rate_of("a", [True] * 4)], asked=4)
-    part = mean_of_means("part", [rate_of("a", [False] * 4)], asked=8)
+    whole = mean_of_means("whole", [rate_of("a", [True] * 4)], published=4)
+    part = mean_of_means("part", [rate_of("a", [False] * 4)], published=8)
     found = mean_of_means("both", [whole, part])
     assert found["rate"] == 0.5 and not found["complete"] and found["groups"] == {"whole": 1.0, "part": 0.0}
 

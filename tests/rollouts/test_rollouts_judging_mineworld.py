@@ -139,8 +139,8 @@ def test_other_sizes_are_shrunk_as_the_release_does(folder, vpt, tmp_path):
     [clip] = recordings.choose(1, 6)
     frames = [resize_linear(image, SIZE) for image in recordings.frames(clip)]
     still = np.mean([psnr(frames[1], frame) for frame in frames[2:]])
-    told = result["quality"]["kinds"]["persistence"]["psnr"]["mean"]["value"]
-    assert told == pytest.approx(still, abs=1e-3)
+    reported = result["quality"]["kinds"]["persistence"]["psnr"]["mean"]["value"]
+    assert reported == pytest.approx(still, abs=1e-3)
     tokenizer = load_playable(folder).tokenizer
     again = tokenizer.decode(tokenizer.encode(torch.from_numpy(np.stack(frames[1:])))).numpy()[1:]
     ceiling = np.mean([psnr(one, frame) for one, frame in zip(again, frames[2:], strict=True)])

@@ -226,13 +226,13 @@ def test_signs_of_drift():
 
 def test_following_of_the_truth_is_all_and_a_shift_shows():
     rng = np.random.default_rng(0)
-    asked = np.zeros((6, 15, ACTION_SIZE), np.float32)
+    targets = np.zeros((6, 15, ACTION_SIZE), np.float32)
     for name in ("forward", "left", "sprint", "use", "jump", "drop", "attack"):
-        asked[..., place_of(name)] = rng.random((6, 15)) < 0.4
-    asked[..., place_of("use")] *= 1 - asked[..., place_of("attack")]
-    asked[..., -2:] = rng.normal(0, 4, (6, 15, 2))
-    late = np.concatenate([asked[:, :1], asked[:, :-1]], 1)
-    found = follow.following(asked, {"true": asked, "late": late, "nothing": np.zeros_like(asked)})
+        targets[..., place_of(name)] = rng.random((6, 15)) < 0.4
+    targets[..., place_of("use")] *= 1 - targets[..., place_of("attack")]
+    targets[..., -2:] = rng.normal(0, 4, (6, 15, 2))
+    late = np.concatenate([targets[:, :1], targets[:, :-1]], 1)
+    found = follow.following(targets, {"true": targets, "late": late, "nothing": np.zeros_like(targets)})
     true, nothing = (found["kinds"][kind]["mean"] for kind in ("true", "nothing"))
     assert true["f1"]["value"] == true["share_of_ceiling"]["value"] == 1 and true["degrees"]["value"] == 0
     assert nothing["share_of_ceiling"]["high"] < 0.6 and nothing["degrees"]["value"] > 2

@@ -89,9 +89,9 @@ def test_persistence_is_the_last_frame_of_the_context(out, fresh):
         frames = recordings.frames(clip)
         last = frames[WORLD.context - 1]
         found.append([min(float(psnr(last, frame)), LIMIT) for frame in frames[WORLD.context :]])
-    told = read(out)["result"]["quality"]["kinds"]["persistence"]["psnr"]
-    assert told["mean"]["value"] == pytest.approx(np.mean(found), abs=1e-3)
-    assert [record["value"] for record in told["frames"]] == pytest.approx(np.mean(found, 0), abs=1e-3)
+    reported = read(out)["result"]["quality"]["kinds"]["persistence"]["psnr"]
+    assert reported["mean"]["value"] == pytest.approx(np.mean(found), abs=1e-3)
+    assert [record["value"] for record in reported["frames"]] == pytest.approx(np.mean(found, 0), abs=1e-3)
 
 
 def test_a_broken_run_ends_as_an_unbroken_one(out, chain, fresh, inverse, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of a server whose token is wanted."""
+    """The address of a server that wants a token."""
     out = tmp_path_factory.mktemp("connections")
     with serving(toy_session(out), token="sesame", loopback=False) as (found, _):
         yield found

@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(folder):
-    """Of the server, as a user starts it."""
+    """The address of the server, as a user starts it."""
     with served((f"world={folder}", f"out={folder.parent / 'recordings'}")) as (found, _):
         yield found
 
