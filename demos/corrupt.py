@@ -25,10 +25,11 @@ def reading(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
     Raises:
         CorruptFile: it is missing, damaged or a pointer of Git LFS.
     """
+    unreadable: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         check_pointer(path)
         yield
-    except (OSError, *errors) as error:
+    except unreadable as error:
         raise CorruptFile(f"{path} is missing or not {what} ({error}); restore it.") from error
     except ValueError as error:  # a pointer
         raise CorruptFile(str(error)) from error

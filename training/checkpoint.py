@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -27,9 +28,10 @@ def collect(model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
 
     All processes have to call it; the first one gets the tensors, on the CPU.
     """
-    tensors = {f"model/{name}": value for name, value in get_model_state_dict(model, options=WHOLE).items()}
+    weights: dict[str, Any] = get_model_state_dict(model, options=WHOLE)
+    tensors = {f"model/{name}": value for name, value in weights.items()}
     tensors |= {f"average/{name}": value for name, value in averaged(model, average).items()}
-    state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
+    state: Any = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
     for name, moments in state.items():
         tensors |= {f"optimizer/{name}/{moment}": value for moment, value in moments.items()}
     return tensors
@@ -38,7 +40,8 @@ def collect(model: nn.Module, average: MovingAverage, optimizer: optim.Optimizer
 def averaged(model: nn.Module, average: MovingAverage) -> dict[str, Tensor]:
     """The average of the trained weights and buffers by name; as `collect`."""
     with average.applied(model):
-        return {n: value.clone() for n, value in get_model_state_dict(model, options=WHOLE).items()}
+        weights: dict[str, Any] = get_model_state_dict(model, options=WHOLE)
+        return {name: value.clone() for name, value in weights.items()}
 
 
 def distribute(
@@ -58,17 +61,18 @@ def distribute(
         set_model_state_dict(model, values, options=WHOLE)
         if part == "average/":
             average.reset(model)
-    moments: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    moments: Any = defaultdict(dict)
     for name, value in _under(tensors, "optimizer/").items():
         parameter, _, moment = name.rpartition("/")
         moments[parameter][moment] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": groups}, options=WHOLE)
-    for parameter, found in optimizer.state.items():
+    state: dict[Tensor, Any] = dict(optimizer.state)
+    for weight, found in state.items():
         for moment, value in found.items():
-            if value.shape == parameter.shape:  # a fused step pairs the two by how they lie in memory
-                found[moment] = torch.empty_like(parameter).copy_(value)
+            if value.shape == weight.shape:  # a fused step pairs the two by how they lie in memory
+                found[moment] = torch.empty_like(weight).copy_(value)
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
