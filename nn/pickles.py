@@ -44,9 +44,9 @@ def read_pickle(path: Path, shapes: bool = False) -> dict[str, Tensor]:
     return tensors
 
 
-def _load(path: Path, place: str, mapped: bool) -> Any:
+def _load(path: Path, device: str, mapped: bool) -> Any:
     try:
-        return torch.load(path, map_location=place, weights_only=True, mmap=mapped)
+        return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         reason = str(error).rpartition("WeightsUnpickler error:")[2].lower()
         if "unsupported" in reason and ("global" in reason or "class" in reason):

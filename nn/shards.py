@@ -120,7 +120,7 @@ def _check_total(index: Path, record: Mapping[str, Any], files: Iterable[Path]) 
     found = sum(map(tensor_bytes, files))
     if total is not None and total != found:
         warnings.warn(
-            f"{index} tells of {total} bytes where the files hold {found}: an older total, for every tensor "
+            f"{index} lists {total} bytes where the files hold {found}: an older total, for every tensor "
             "is there and whole",
             stacklevel=4,
         )
@@ -134,8 +134,8 @@ def tensor_bytes(path: Path) -> int:
 
 def read_tensors(entries: Mapping[str, Entry], names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
     """The named tensors one at a time, on the CPU, file by file in the order in which they lie there."""
-    places = {name: place for place, name in enumerate(entries)}
-    for path, group in groupby(sorted(names, key=places.__getitem__), lambda name: entries[name].file):
+    order = {name: number for number, name in enumerate(entries)}
+    for path, group in groupby(sorted(names, key=order.__getitem__), lambda name: entries[name].file):
         with safe_open(path, framework="pt") as file:
             for name in group:
                 yield name, file.get_tensor(name)

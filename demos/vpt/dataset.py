@@ -23,7 +23,7 @@ from playloop.demos.lerobot.pictures import Pictures
 from playloop.demos.lerobot.statistics import describe
 from playloop.demos.vpt.actions import null_actions
 from playloop.demos.vpt.cursor import draw_cursor
-from playloop.demos.vpt.recording import FPS, Recording, read_recording, recording_names
+from playloop.demos.vpt.recording import FPS, VPTRecording, read_recording, recording_names
 
 CAMERA = "observation.images.pov"
 TASK = "play Minecraft"
@@ -78,7 +78,7 @@ class VPTRecordings(Demonstrations):
         self.info = {"fps": FPS, "features": self.features}
 
     def _read(self, on_corrupt: str) -> None:
-        self._recordings: dict[str, Recording] = {}
+        self._recordings: dict[str, VPTRecording] = {}
         self.skipped = {}
         for name in recording_names(self.root):
             try:
@@ -179,7 +179,7 @@ class VPTRecordings(Demonstrations):
         frames = record["first"] + np.arange(record["length"])
         return Pictures(self.root, f"{record['recording']}.mp4", frames, FPS, self._size(camera))
 
-    def _span(self, episode: int) -> tuple[Recording, slice]:
+    def _span(self, episode: int) -> tuple[VPTRecording, slice]:
         record = self.episodes[episode]
         return self._recordings[record["recording"]], slice(
             record["first"], record["first"] + record["length"]

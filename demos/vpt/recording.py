@@ -21,7 +21,7 @@ FPS = 20.0
 
 
 @dataclass
-class Recording:
+class VPTRecording:
     """One pair of files.
 
     Args:
@@ -54,7 +54,7 @@ def recording_names(root: Path) -> list[str]:
     return sorted(names["mp4"] | names["jsonl"])
 
 
-def read_recording(root: Path, name: str, slack: int) -> Recording:
+def read_recording(root: Path, name: str, slack: int) -> VPTRecording:
     """A pair of files.
 
     Raises:
@@ -68,7 +68,7 @@ def read_recording(root: Path, name: str, slack: int) -> Recording:
             "would be out of step; restore both, or allow what is over at the end to be cut with slack."
         )
     rows = min(frames, len(lines.gui))
-    return Recording(
+    return VPTRecording(
         name,
         f"{digest}-{(root / f'{name}.mp4').stat().st_size}",
         size,
