@@ -40,7 +40,7 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
         return None
     record = read_record(path / "config.json")
     kind = model_kind(record)
-    if kind not in CONFIGS:
+    if kind is None or kind not in CONFIGS:
         return None
     check_format(record, path / "config.json")
     model = to_record(read_sizes(record, path, *CONFIGS[kind]))
