@@ -1,9 +1,9 @@
-"""The one way from a simulator's image to the policy's: shared by recording, training and serving."""
+"""Images on their way to a policy: those of simulators, the same everywhere, and those of files."""
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def shrink(images: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -47,3 +47,12 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if height % size[0] == 0 and height * size[1] == width * size[0]:
         return shrink(image, size)
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF says, with grey values of 16 bits as 8."""
+    turned = ImageOps.exif_transpose(image)
+    if not turned.mode.startswith("I"):
+        return turned
+    wide = np.asarray(turned).astype(np.int64).clip(0, 65535)  # Pillow's conversion cuts them off at 255
+    return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))

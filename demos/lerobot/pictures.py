@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from playloop.core.pictures import upright
+from playloop.core.images import upright
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.episodes import read_parquet
 from playloop.demos.video.decoder import VideoDecoder

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-from playloop.core.pictures import upright
+from playloop.core.images import upright
 
 GROUND = (255, 255, 255)
 """What lies behind transparent pixels: white, as most viewers have it."""
