@@ -1,10 +1,9 @@
-"""The voxel world's speed: frames a second of both renderers, steps a second with and without pictures."""
+"""The voxel world's speed: frames a second, steps a second with and without pictures."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,16 +13,12 @@ from rich.table import Table
 from playloop.agents.explorer import ExplorerConfig
 from playloop.core.annotations import Count, Natural
 from playloop.envs.craft.env import Craft, CraftConfig
-from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
-from playloop.envs.craft.rays_numpy import draw_numpy
 from playloop.envs.craft.render import view_plane
 from playloop.envs.craft.textures import atlas
 
 ROUNDS = 5
 """The median of so many rounds is reported."""
-PLAIN_VIEWS = 3
-"""Views drawn with numpy: it is slow, and every view costs about the same."""
 
 
 @dataclass
@@ -67,14 +62,9 @@ class CraftBench:
 
     def run(self) -> dict[str, Any]:
         """Frames and steps a second."""
-        report: dict[str, Any] = {"compiled": COMPILED, "frames": {}}
-        for size in self.config.sizes:
-            size = int(size[0]), int(size[1])
-            frames = {"numpy": self._frame_rate(draw_numpy, size, self.views[:PLAIN_VIEWS], rounds=1)}
-            if COMPILED:
-                frames["compiled"] = self._frame_rate(draw, size, self.views, ROUNDS)
-            report["frames"]["{}x{}".format(*size)] = frames
-        report["steps"] = {"without pictures": self._step_rate(look=False)}
+        report: dict[str, Any] = {"frames": {}, "steps": {"without pictures": self._step_rate(look=False)}}
+        for height, width in self.config.sizes:
+            report["frames"][f"{height}x{width}"] = self._frame_rate((height, width))
         for size in self.config.sizes[:2]:
             report["steps"]["with pictures, {}x{}".format(*size)] = self._step_rate(True, size)
         return report
@@ -82,28 +72,25 @@ class CraftBench:
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
         table = Table(title="voxel world on one core, processor time")
-        for heading in ("", "numpy /s", "compiled /s", "ratio"):
-            table.add_column(heading, justify="left" if not heading else "right")
-        for size, frames in report["frames"].items():
-            plain, ours = frames["numpy"], frames.get("compiled")
-            cells = [f"{ours:,.0f}", f"{ours / plain:.0f}x"] if ours else ["", ""]
-            table.add_row(f"frames {size}", f"{plain:,.1f}", *cells)
-        for name, rate in report["steps"].items():
-            table.add_row(f"steps {name}", *(["", f"{rate:,.0f}"] if COMPILED else [f"{rate:,.0f}", ""]), "")
+        table.add_column("")
+        table.add_column("a second", justify="right")
+        for kind in ("frames", "steps"):
+            for name, rate in report[kind].items():
+                table.add_row(f"{kind} {name}", f"{rate:,.0f}")
         return table
 
-    def _frame_rate(self, paint: Callable, size: tuple[int, int], views: list[View], rounds: int) -> float:
+    def _frame_rate(self, size: tuple[int, int]) -> float:
         image = np.empty((*size, 3), np.uint8)
         scenes = [
             (self.grid, atlas(), view.eye, *view_plane(size, view.pitch, view.yaw), 1.0, image)
-            for view in views
+            for view in self.views
         ]
-        paint(*scenes[0])  # compiles
+        draw(*scenes[0])  # compiles
         rates = []
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             began = time.process_time()
             for scene in scenes:
-                paint(*scene)
+                draw(*scene)
             rates.append(len(scenes) / (time.process_time() - began))
         return statistics.median(rates)
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from playloop.core.caches import compiled
 from playloop.envs.craft.angles import ahead
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.jit import compile_loop
 from playloop.envs.craft.rays import block_at, enter
 
 REACH = 4.5
@@ -30,7 +30,7 @@ class Aimed(NamedTuple):
     kind: int
 
 
-@compile_loop
+@compiled
 def _walk(grid: np.ndarray, eye: np.ndarray, way: np.ndarray, reach: float) -> tuple[int, ...]:
     """The first cell with a block along `way`, the cell before it and the block's kind; 0 for none."""
     x, step_x, per_x, next_x = enter(eye[0], way[0])

@@ -1,20 +1,17 @@
-"""Boxes in the picture that are no blocks of the world: lying items, and the cracks of a breaking block.
-
-Where numba is missing the same functions run as plain Python: only the pixels around a box are touched.
-"""
+"""Boxes in the picture that are no blocks of the world: lying items, and the cracks of a breaking block."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from playloop.envs.craft.jit import compile_loop
+from playloop.core.caches import compiled
 from playloop.envs.craft.rays import NEVER, SHADES, march, texel
 
 CRACK_DARKNESS = 0.45
 """Light that is left in a crack."""
 
 
-@compile_loop
+@compiled
 def slab(low: float, high: float, eye: float, slope: float) -> tuple[float, float]:
     """Depths at which a ray enters and leaves the space between two planes."""
     if slope == 0:
@@ -23,7 +20,7 @@ def slab(low: float, high: float, eye: float, slope: float) -> tuple[float, floa
     return min(a, b), max(a, b)
 
 
-@compile_loop
+@compiled
 def draw_box(
     grid: np.ndarray,
     texture: np.ndarray,

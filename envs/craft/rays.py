@@ -1,4 +1,4 @@
-"""The compiled renderer, pixel by pixel. `rays_numpy` does the same arithmetic in the same order."""
+"""The compiled renderer, pixel by pixel; sums are not reordered, so its pictures are IEEE's everywhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from playloop.core.caches import compiled
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.jit import compile_loop
 
 FAR = 64.0
 """Depth, in blocks, at which everything has faded into the sky."""
@@ -21,7 +21,7 @@ MURK, CLEAREST, DARKEST = 0.1, 0.4, 0.9
 NEVER = 1e30
 
 
-@compile_loop
+@compiled
 def enter(position: float, slope: float) -> tuple[int, int, float, float]:
     """Along one axis: first cell, step, depth of a cell, depth of the first border."""
     cell = math.floor(position)
@@ -32,14 +32,14 @@ def enter(position: float, slope: float) -> tuple[int, int, float, float]:
     return cell, 0, NEVER, NEVER
 
 
-@compile_loop
+@compiled
 def block_at(grid: np.ndarray, x: int, y: int, z: int) -> int:
     """The block in a cell; outside there is air."""
     inside = 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]
     return grid[x, y, z] if inside else 0
 
 
-@compile_loop
+@compiled
 def march(
     grid: np.ndarray, eye: np.ndarray, slope_x: float, slope_y: float, slope_z: float
 ) -> tuple[int, int, float, float]:
@@ -73,13 +73,13 @@ def march(
             return kind, axis, depth, wet
 
 
-@compile_loop
+@compiled
 def texel(position: float) -> int:
     """The texture's row or column at a place on a face."""
     return min(int((position - math.floor(position)) * 16), 15)
 
 
-@compile_loop
+@compiled
 def face_of(axis: int, slope_y: float, hit_x: float, hit_y: float, hit_z: float) -> tuple[int, int, int, int]:
     """Texture, shade, row and column of a hit."""
     if axis == 1:
@@ -88,7 +88,7 @@ def face_of(axis: int, slope_y: float, hit_x: float, hit_y: float, hit_z: float)
     return 1, axis, 15 - texel(hit_y), texel(hit_z if axis == 0 else hit_x)
 
 
-@compile_loop
+@compiled
 def blend(color: float, channel: int, wet: float, fog: float, height: float, light: float) -> float:
     """A channel's value behind fog and water."""
     sky = (HORIZON[channel] + (ZENITH[channel] - HORIZON[channel]) * height) * light
@@ -98,7 +98,7 @@ def blend(color: float, channel: int, wet: float, fog: float, height: float, lig
     return color
 
 
-@compile_loop
+@compiled
 def draw(
     grid: np.ndarray,
     atlas: np.ndarray,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from playloop.envs.craft.angles import heading
-from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
-from playloop.envs.craft.rays_numpy import draw_numpy
 from playloop.envs.craft.textures import atlas
 
 FIELD_OF_VIEW = 70.0
@@ -44,7 +42,7 @@ def render(
     light: float = 1.0,
     wide: float = 1.0,
 ) -> np.ndarray:
-    """What is seen from `eye`, uint8 [H, W, 3]; with numba or without it, the same pixels.
+    """What is seen from `eye`, uint8 [H, W, 3].
 
     Args:
         grid: blocks, uint8 [X, Y, Z].
@@ -56,8 +54,6 @@ def render(
         wide: factor of the view's height; more than 1 sees more.
     """
     image = np.empty((*size, 3), np.uint8)
-    paint = draw if COMPILED else draw_numpy
-    paint(
-        grid, atlas(), np.asarray(eye, np.float64), *view_plane(size, pitch, yaw, wide), float(light), image
-    )
+    plane = view_plane(size, pitch, yaw, wide)
+    draw(grid, atlas(), np.asarray(eye, np.float64), *plane, float(light), image)
     return image

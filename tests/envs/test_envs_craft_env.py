@@ -15,7 +15,6 @@ from playloop.envs.craft.boxes import draw_box, span_of
 from playloop.envs.craft.drops import Drop
 from playloop.envs.craft.env import STATE_NAMES, CraftConfig
 from playloop.envs.craft.items import ITEM
-from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.pictures import STAGES, cracks, item_texture
 from playloop.envs.craft.render import render, view_plane
 from playloop.envs.craft.tasks import TASKS
@@ -248,7 +247,6 @@ def boxes():
         yield Drop(ITEM[item], np.array(place), np.zeros(3)).box, item_texture(ITEM[item]), False, 30
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is one path only")
 def test_boxes_look_the_same_compiled_and_not():
     game = flat_game(blocks=[((13, 4, 15), "stone")])
     eye, size, painted = game.body.eye, (48, 64), 0

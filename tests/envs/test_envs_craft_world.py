@@ -2,11 +2,10 @@ import hashlib
 
 import numpy as np
 import pytest
+from rays_numpy import draw_numpy
 
 from playloop.envs.craft.blocks import BLOCKS, ID
-from playloop.envs.craft.jit import COMPILED
 from playloop.envs.craft.rays import draw
-from playloop.envs.craft.rays_numpy import draw_numpy
 from playloop.envs.craft.render import render, view_plane
 from playloop.envs.craft.terrain import SEA, SHAPE, generate, height_map
 from playloop.envs.craft.textures import atlas
@@ -42,9 +41,8 @@ def test_names_of_blocks_are_unique():
     assert len(ID) == len(BLOCKS)
 
 
-@pytest.mark.skipif(not COMPILED, reason="numba is not installed: there is one path only")
 @pytest.mark.parametrize(("pitch", "yaw"), [(0, 0), (25, 133.3), (-40, 271), (90, 45), (60, -20)])
-def test_both_renderers_draw_the_same_pixels(world, pitch, yaw):
+def test_the_renderer_draws_the_pixels_of_the_reference(world, pitch, yaw):
     for eye in (EYE, np.array([20.5, 24.2, 90.1]), np.array([-3.0, 40.0, 10.0])):
         pictures = [np.empty((48, 64, 3), np.uint8) for _ in range(2)]
         for paint, picture in zip((draw, draw_numpy), pictures, strict=True):

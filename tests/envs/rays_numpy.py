@@ -1,4 +1,4 @@
-"""The renderer without numba: all rays at once, cell by cell, with the arithmetic of `rays`."""
+"""The reference of the voxel world's renderer: all rays at once, with the arithmetic of `rays`."""
 
 from __future__ import annotations
 
