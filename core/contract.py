@@ -86,6 +86,11 @@ class Contract:
             raise ValueError(f"{where}: control_hz and the sides of pictures must be finite and above 0")
         return made
 
+    def in_words(self) -> dict[str, Any]:
+        """As JSON for people: conventions are sentences."""
+        said = {name: str(value) for name in CONVENTIONS if (value := getattr(self, name)) is not None}
+        return self.to_json() | said
+
     def described(self) -> list[tuple[str, str]]:
         """What actions and pictures mean, as lines of a label and a sentence."""
         gripper = [("gripper", str(self.gripper))] if self.gripper else []

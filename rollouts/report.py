@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.rollouts.page import write_page
 from playloop.rollouts.strips import filmstrip, jpeg_uri, png_uri
@@ -37,7 +38,7 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
         shares=_shares(sessions[-1]["seconds"]) if sessions else {},
         records={
             "Versions and machine": run["provenance"],
-            "Conventions of the environment": result["contract"],
+            "Conventions of the environment": Contract.from_json(result["contract"]).in_words(),
             "Configuration": run["config"],
             "Agent": run["agent_provenance"],
             "Result as JSON": {name: value for name, value in result.items() if name != "episodes"},

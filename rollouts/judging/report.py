@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from playloop.core.contract import Contract
 from playloop.rollouts.formatting import estimate, estimate_interval, number, percent
 from playloop.rollouts.judging.branching import BRANCHES
 from playloop.rollouts.judging.judge import Pictures
@@ -48,7 +49,7 @@ def write_report(folder: Path, summary: dict[str, Any], pictures: Pictures) -> P
         drift=None if "left_out" in result["drift"] else _drift(result["drift"], pictures),
         records={
             "Versions and machine": run["provenance"],
-            "Conventions of the environment": result["contract"],
+            "Conventions of the environment": Contract.from_json(result["contract"]).in_words(),
             "Settings": run["config"],
             "Sessions": run["sessions"],
         },

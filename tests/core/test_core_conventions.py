@@ -81,6 +81,7 @@ def test_a_reworded_sentence_changes_no_file_and_refuses_no_policy(monkeypatch):
     before, said = json.dumps(ARM.to_json()), ARM.described()
     for name, (sentence, optional) in MEANINGS.items():
         monkeypatch.setitem(MEANINGS, name, (f"in other words, {sentence}", optional))
+    assert ARM.in_words()["success"] == "in other words, the goal holds at any step"
     assert ARM.described() != said and json.dumps(ARM.to_json()) == before
     assert Contract.from_json(json.loads(before)).differences(ARM) == []
 
