@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -30,16 +32,12 @@ class Frames:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """uint8 [T, H, W, 3] → int64 [T, N]."""
-        pieces = [
-            self.tokenizer.encode(torch.from_numpy(images[start : start + BATCH]).to(self.device))
-            for start in range(0, len(images), BATCH)
-        ]
-        return torch.cat(pieces).cpu().numpy()
+        return self._in_batches(self.tokenizer.encode, images)
 
     def decode(self, tokens: np.ndarray) -> np.ndarray:
         """int64 [T, N] → uint8 [T, H, W, 3]."""
-        pieces = [
-            self.tokenizer.decode(torch.from_numpy(tokens[start : start + BATCH]).to(self.device))
-            for start in range(0, len(tokens), BATCH)
-        ]
-        return torch.cat(pieces).cpu().numpy()
+        return self._in_batches(self.tokenizer.decode, tokens)
+
+    def _in_batches(self, turn: Callable[[torch.Tensor], torch.Tensor], rows: np.ndarray) -> np.ndarray:
+        pieces = torch.from_numpy(rows).split(BATCH)
+        return torch.cat([turn(piece.to(self.device)) for piece in pieces]).cpu().numpy()

@@ -85,7 +85,7 @@ class Session:
         for number in (signal.SIGTERM, signal.SIGHUP):  # they may be sent to the whole group
             if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored
                 signal.signal(number, self.leave)
-        self._tell("ready")
+        self._send("ready")
         pacer = Pacer(self.rate)
         while True:
             for command in self._commands(pacer):
@@ -149,7 +149,7 @@ class Session:
 
     def _take_back(self, error: BaseException) -> None:
         self.controls.hand("person")
-        self._tell("notice", text=f"the agent failed ({error_text(error)}); the controls are yours again")
+        self._send("notice", text=f"the agent failed ({error_text(error)}); the controls are yours again")
         self._status()
 
     # -- episodes --------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class Session:
         """The episode is over by its own rule: say so, and go on with the next seed."""
         self._close_episode()
         how = "success" if self.success else "the episode is over"
-        self._tell("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
+        self._send("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
         self._begin(replace(self.episode, seed=self.episode.seed + 1))
 
     def _close_episode(self) -> None:
@@ -193,7 +193,7 @@ class Session:
         try:
             self._change(command)
         except ValueError as error:
-            self._tell("notice", text=str(error))
+            self._send("notice", text=str(error))
         self._status()
 
     def _change(self, command: messages.Command) -> None:
@@ -244,7 +244,7 @@ class Session:
         self.observation = self.envs.first.look(self.controls.reads)
         self._publish(self.controls.person.held.seq, 0.0)
         if command.note:
-            self._tell("notice", text=command.note)
+            self._send("notice", text=command.note)
 
     def _worlds(self, otherwise: str) -> list[Any]:
         if not self.envs.worlds:
@@ -277,7 +277,7 @@ class Session:
         except RecordingStopped as error:
             self.recorder = None
             self._print(str(error))
-            self._tell("notice", text=str(error))
+            self._send("notice", text=str(error))
             self._status()
 
     def _print(self, text: str) -> None:
@@ -287,7 +287,7 @@ class Session:
 
     # -- messages to the page -------------------------------------------------------------------------
 
-    def _tell(self, kind: str, **facts: Any) -> None:
+    def _send(self, kind: str, **facts: Any) -> None:
         self.connection.send(("text", {"type": kind, **facts}))
 
     def _hello(self) -> None:
@@ -295,7 +295,7 @@ class Session:
         if worlds:
             sampler = worlds[0].env.config.sampler  # type: ignore[union-attr]
             self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
-        self._tell(
+        self._send(
             "hello",
             parts=[{"name": part.name, "label": part.label} for part in self.config.parts],
             layout=self.controls.person.layout(),
@@ -307,7 +307,7 @@ class Session:
         )
 
     def _status(self) -> None:
-        self._tell(
+        self._send(
             "status",
             paused=self.paused,
             by=self.controls.by,
