@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from playloop.nn.folder import WEIGHTS, check_weights, load_weights
-from playloop.nn.shards import Entry, read_header
+from playloop.nn.folder import WEIGHTS
+from playloop.nn.shards import Entry, read_header, read_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -38,11 +38,23 @@ def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
     """
     folder = Path(folder)
     entries = read_header(folder / WEIGHTS)
-    outline = build_outline(make, entries, folder)
-    check_weights(outline, {name: entry.shape for name, entry in entries.items()}, folder)
+    _check_sizes(build_outline(make, entries, folder), entries, folder)
     network = make()
-    load_weights(network, folder)
-    return network
+    network.load_state_dict({name: value.float() for name, value in read_tensors(entries, entries)})
+    return network.eval()
+
+
+def _check_sizes(outline: nn.Module, entries: Mapping[str, Entry], folder: Path) -> None:
+    """Refuse weights that are not a network's; name the first of them."""
+    wanted = {name: tuple(value.shape) for name, value in outline.state_dict().items()}
+    found = {name: entry.shape for name, entry in entries.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        listed = "; ".join(f"{n}: file {found.get(n)}, configuration {wanted.get(n)}" for n in wrong[:3])
+        raise ValueError(
+            f"{folder}: weights do not fit the configuration ({len(wrong)} tensors: {listed}); "
+            "all files must come from one training run"
+        )
 
 
 def build_outline(make: Callable[[], Network], entries: Mapping[str, Entry], folder: Path) -> Network:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 
 from playloop.core.files import check_pointer, file_hash, read_json
 from playloop.core.formats import FORMAT, check_format
@@ -104,39 +104,6 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
         raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
     check_manifest(folder, required=config.get(BOUND) is True, hashes=weights)
     return config
-
-
-def load_weights(model: nn.Module, folder: Path) -> None:
-    """Fill a model from a folder, in float32, and set it to evaluation.
-
-    Raises:
-        ValueError: names or shapes differ.
-    """
-    weights = load_file(folder / WEIGHTS)
-    check_weights(model, {name: tuple(value.shape) for name, value in weights.items()}, folder)
-    model.load_state_dict({name: value.float() for name, value in weights.items()})
-    model.eval()
-
-
-def check_weights(model: nn.Module, found: Mapping[str, tuple[int, ...]], folder: Path) -> None:
-    """Refuse weights that are not a network's.
-
-    Args:
-        model: the network; may lie on the meta device.
-        found: shapes of the weights by name.
-        folder: that holds them, for the error.
-
-    Raises:
-        ValueError: names or shapes differ; names the first of them.
-    """
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
-        listed = "; ".join(f"{n}: file {found.get(n)}, configuration {wanted.get(n)}" for n in wrong[:3])
-        raise ValueError(
-            f"{folder}: weights do not fit the configuration ({len(wrong)} tensors: {listed}); "
-            "all files must come from one training run"
-        )
 
 
 def write_record(path: Path, record: Any) -> None:
