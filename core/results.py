@@ -92,15 +92,5 @@ class EpisodeResult:
             ValueError: a field is missing or of another type; names the field.
         """
         line: Any = read_typed(_Line, record, where)
-        return cls(
-            Episode(line["suite"], line["task"], line["init"], line["seed"]),
-            line["success"],
-            line["steps"],
-            line["return"],
-            line["error"],
-            line["seconds"],
-            line["decisions"],
-            line["attempts"],
-            line["info"],
-            line.get("fault"),
-        )
+        own = {name: line[name] for name in line if name not in (*Episode.__dataclass_fields__, "return")}
+        return cls(Episode.from_json(line), return_=line["return"], **own)

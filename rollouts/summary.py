@@ -88,14 +88,8 @@ def _task(
 
 
 def _line(result: EpisodeResult) -> dict[str, Any]:
-    return {
-        **result.episode.to_json(),
-        "success": result.success,
-        "steps": result.steps,
-        "return": result.return_,
-        "error": result.error,
-        "fault": result.fault,
-    }
+    left_out = ("decisions", "attempts", "seconds", "info")
+    return {name: value for name, value in result.to_json().items() if name not in left_out}
 
 
 def _mean(values: Sequence[float]) -> float | None:
