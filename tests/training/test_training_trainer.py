@@ -17,7 +17,7 @@ import torch
 from regression_task import RegressionConfig
 from safetensors.torch import load_file
 
-from playloop.training import distributed
+from playloop.training import distributed, interrupt
 from playloop.training.distributed import ProcessGroup
 from playloop.training.metrics import read_metrics
 from playloop.training.threads import choose_threads, keep_threads
@@ -238,7 +238,9 @@ def test_an_interrupted_run_stores_its_present_step(unbroken, tmp_path):
     while not (tmp_path / "state/step_00000014").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    for _ in range(2):  # torchrun passes on what the terminal has sent already
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     _, said = process.communicate(timeout=60)
     assert process.returncode != 0 and "stops after this step and stores its state" in said
     assert not (tmp_path / "checkpoint").exists() and not (tmp_path / ".lock").exists()
@@ -247,6 +249,20 @@ def test_an_interrupted_run_stores_its_present_step(unbroken, tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] <= int(last[5:])
     subprocess.run(command(tmp_path, 0.0), check=True)
     assert lines(tmp_path) == lines(unbroken) and equal_exports(tmp_path, unbroken)
+
+
+def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
+    clock = iter([10.0, 10.5, 11.5])
+    monkeypatch.setattr(interrupt.time, "monotonic", lambda: next(clock))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt() as asked:
+        assert not asked.is_set()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert asked.is_set()
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("not interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_two_processes_share_a_batch(tmp_path):
