@@ -89,7 +89,7 @@ def read_part(record: Any, name: str, kinds: tuple[type, ...], classes: Iterable
 
 
 def model_kind(record: Any) -> str | None:
-    """What a model's folder holds, by its `config.json`: the kind of its "model"; None where none is told."""
+    """What a model's folder holds, by its `config.json`: the kind of its "model", if there is one."""
     model = record.get("model") if isinstance(record, dict) else None
     found = model.get(KEY) if isinstance(model, dict) else None
     return found if isinstance(found, str) else None

@@ -33,7 +33,7 @@ class Dialect:
     Args:
         name: of the data set, the family in the policies' contract.
         robot: the environment's family.
-        relative: the gripper is told how much more closed to be, and goes on with it.
+        relative: the gripper's command is how much more to close, and it goes on with it.
     """
 
     name: str
@@ -48,7 +48,7 @@ DIALECTS = {
 
 
 def dialect_contract(dialect: Dialect, robot: Contract, size: tuple[int, int], resize: str) -> Contract:
-    """What a policy is told of a robot's environment: the declared conventions of its data set."""
+    """The conventions under which a data set's policies see and move a robot."""
     return replace(
         robot,
         family=dialect.name,
