@@ -55,15 +55,14 @@ def _matrix(result: dict[str, Any]) -> dict[str, Any]:
         cell = {"outcome": outcome, "key": Episode.from_json(line).key, "detail": detail}
         cells[line["suite"], line["task"], line["seed"], line["init"]] = cell
     columns = sorted({cell[2:] for cell in cells})
-    rows = [
-        (task["task"], [cells.get((task["suite"], task["task"], *column)) for column in columns])
-        for task in result["tasks"]
-    ]
+    if len(columns) > MAX_COLUMNS:
+        return {"columns": []}
     return {
-        "columns": [("new" if init == FRESH else init, seed) for seed, init in columns]
-        if len(columns) <= MAX_COLUMNS
-        else [],
-        "rows": rows,
+        "columns": [("new" if init == FRESH else init, seed) for seed, init in columns],
+        "rows": [
+            (task["task"], [cells.get((task["suite"], task["task"], *column)) for column in columns])
+            for task in result["tasks"]
+        ],
         "outcomes": {cell["outcome"] for cell in cells.values()},
     }
 
