@@ -9,21 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from regression_task import RegressionConfig
 from test_training_trainer import ALONE, CONFIG, equal_exports, lines
 
 from playloop.core.files import file_hash
 from playloop.training.metrics import read_metrics
 from playloop.training.states import load_state
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +99,24 @@ def test_a_run_of_an_older_format_is_one_sentence(stopped):
         (path / "sha256.json").write_text(json.dumps(hashes))
     with pytest.raises(ValueError, match=f"the run in {stopped} has .* older .*; choose another out"):
         CONFIG.make(ALONE).run(RegressionConfig().make(), stopped)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [(None, "has the format 1 of an older .*; choose another out, or"), (3, "has the format 3, .*; install")],
+)
+def test_a_run_of_another_format_is_one_sentence(stopped, found, sentence):
+    for path in (stopped / "state").iterdir():
+        scalars = json.loads((path / "scalars.json").read_text())
+        kept = {name: value for name, value in scalars["settings"].items() if name != "format"}
+        scalars["settings"] = kept | ({"format": found} if found else {})
+        (path / "scalars.json").write_text(json.dumps(scalars, indent=2))
+        (path / "sha256.json").unlink()
+    with (
+        pytest.raises(ValueError, match=f"^the run in {stopped} {sentence}"),
+        CONFIG.make(ALONE).claim(stopped),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
