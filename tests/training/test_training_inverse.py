@@ -10,7 +10,7 @@ import pytest
 import torch
 from inverse_demos import MODEL, task_config, turning_clip, write_demos
 from policy_demos import write_demos as write_other_demos
-from test_training_trainer import ALONE, equal_exports, lines
+from test_training_trainer import ALONE, goes_on_exactly
 
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.training.task import Share
@@ -72,21 +72,7 @@ def test_batches_are_functions_of_the_generator(roots):
 
 
 def test_a_stopped_run_goes_on_exactly_and_exports_a_model(roots, tmp_path):
-    assert CONFIG.make(ALONE).run(task_config(*roots).make(), tmp_path / "unbroken")
-    stopped = task_config(*roots).make()
-    make = stopped.batch
-
-    def die(split, step, *arguments):
-        if split == "train" and step == 4:
-            raise KeyboardInterrupt
-        return make(split, step, *arguments)
-
-    stopped.batch = die
-    with pytest.raises(KeyboardInterrupt):
-        CONFIG.make(ALONE).run(stopped, tmp_path / "stopped")
-    assert CONFIG.make(ALONE).run(task_config(*roots).make(), tmp_path / "stopped")
-    assert lines(tmp_path / "stopped") == lines(tmp_path / "unbroken")
-    assert equal_exports(tmp_path / "stopped", tmp_path / "unbroken")
+    goes_on_exactly(CONFIG, task_config(*roots), tmp_path, step=4)
     model = load_inverse(tmp_path / "stopped/checkpoint")
     assert model.config == MODEL
     record = json.loads((tmp_path / "stopped/checkpoint/training.json").read_text())

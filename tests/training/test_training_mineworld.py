@@ -39,15 +39,6 @@ def train(*settings: str) -> None:
     assert run(Arguments.parse(["train", *settings])) == 0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums come out alike in all runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mineworld")

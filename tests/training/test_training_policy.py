@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from policy_demos import CONTRACT, MODEL, task_config, write_demos
-from test_training_trainer import ALONE, equal_exports, lines
+from test_training_trainer import ALONE, goes_on_exactly
 
 from playloop.core.images import shrink
 from playloop.demos.lerobot.dataset import Demonstrations
@@ -81,21 +81,7 @@ def test_batches_are_functions_of_the_generator(roots):
 
 
 def test_stopped_run_goes_on_exactly_and_exports_a_policy(roots, tmp_path):
-    assert CONFIG.make(ALONE).run(task_config(*roots).make(), tmp_path / "unbroken")
-    stopped = task_config(*roots).make()
-    make = stopped.batch
-
-    def die(split, step, *arguments):
-        if split == "train" and step == 5:
-            raise KeyboardInterrupt
-        return make(split, step, *arguments)
-
-    stopped.batch = die
-    with pytest.raises(KeyboardInterrupt):
-        CONFIG.make(ALONE).run(stopped, tmp_path / "stopped")
-    assert CONFIG.make(ALONE).run(task_config(*roots).make(), tmp_path / "stopped")
-    assert lines(tmp_path / "stopped") == lines(tmp_path / "unbroken")
-    assert equal_exports(tmp_path / "stopped", tmp_path / "unbroken")
+    stopped = goes_on_exactly(CONFIG, task_config(*roots), tmp_path, step=5)
 
     policy = checkpoint.load(tmp_path / "stopped" / "checkpoint")
     assert policy.contract == CONTRACT
@@ -161,7 +147,7 @@ def test_training_begins_with_a_policy_of_its_own_kind(roots, trained, tmp_path)
     assert task.statistics == policy.model.statistics
     for name, value in policy.model.state_dict().items():
         assert torch.equal(task.model.state_dict()[name], value)
-    with pytest.raises(ValueError, match=rf"{trained} has other sizes than are asked for: .* give the sizes"):
+    with pytest.raises(ValueError, match=rf"{trained} has other sizes than the settings: .* give the sizes"):
         task_config(roots[0], start=str(trained), model=replace(MODEL, width=64)).make()
     with pytest.raises(ValueError, match=r"trained with other embeddings of instructions; give its own"):
         task_config(roots[0], start=str(trained), instructions=NGramsConfig(size=32, letters=3)).make()

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from playloop.training import distributed, interrupt
 from playloop.training.distributed import ProcessGroup
 from playloop.training.metrics import read_metrics
+from playloop.training.task import TaskConfig, TrainingTask
 from playloop.training.threads import choose_threads, keep_threads
 from playloop.training.trainer import TrainerConfig
 
@@ -51,13 +53,24 @@ def equal_exports(a: Path, b: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the runs that are killed have it: another number of threads adds in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def goes_on_exactly(config: TrainerConfig, task: TaskConfig, folder: Path, step: int) -> TrainingTask:
+    """Interrupt a run at a step and go on: equal to the unbroken one. Both lie in the folder."""
+    assert config.make(ALONE).run(task.make(), folder / "unbroken")
+    stopped: Any = task.make()
+    make = stopped.batch
+
+    def die(split, number, *arguments):
+        if (split, number) == ("train", step):
+            raise KeyboardInterrupt
+        return make(split, number, *arguments)
+
+    stopped.batch = die
+    with pytest.raises(KeyboardInterrupt):
+        config.make(ALONE).run(stopped, folder / "stopped")
+    assert config.make(ALONE).run(task.make(), folder / "stopped")
+    assert lines(folder / "stopped") == lines(folder / "unbroken")
+    assert equal_exports(folder / "stopped", folder / "unbroken")
+    return stopped
 
 
 @pytest.fixture(scope="module")
