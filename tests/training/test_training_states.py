@@ -102,24 +102,6 @@ def test_a_run_of_an_older_format_is_one_sentence(stopped):
 
 
 @pytest.mark.parametrize(
-    ("found", "sentence"),
-    [(None, "has the format 1 of an older .*; choose another out, or"), (3, "has the format 3, .*; install")],
-)
-def test_a_run_of_another_format_is_one_sentence(stopped, found, sentence):
-    for path in (stopped / "state").iterdir():
-        scalars = json.loads((path / "scalars.json").read_text())
-        kept = {name: value for name, value in scalars["settings"].items() if name != "format"}
-        scalars["settings"] = kept | ({"format": found} if found else {})
-        (path / "scalars.json").write_text(json.dumps(scalars, indent=2))
-        (path / "sha256.json").unlink()
-    with (
-        pytest.raises(ValueError, match=f"^the run in {stopped} {sentence}"),
-        CONFIG.make(ALONE).claim(stopped),
-    ):
-        pass
-
-
-@pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ('{"step": 12, "lo', "line 3 is damaged"),
