@@ -25,7 +25,7 @@ def summarize(
         episodes: what was wanted, in order.
         names: the instruction of every task.
         contract: the environment's conventions and protocol.
-        averages: what the benchmark publishes of such results, see `core.averages`.
+        averages: what the benchmark publishes of such results, see `core.statistics`.
     """
     by_episode = {result.episode: result for result in results}
     found = [by_episode[episode] for episode in episodes if episode in by_episode]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from playloop.core.averages import Average, mean_of_means, rate_of
 from playloop.core.results import EpisodeResult
+from playloop.core.statistics import Average, mean_of_means, rate_of
 from playloop.envs.simpler.fractal import protocol
 
 TITLES = {"fractal": "Visual Matching", "fractal_variants": "Variant Aggregation"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from playloop.core.statistics import mean_interval, wilson
 from playloop.rollouts.judging.branching import BRANCHES, Point
-from playloop.rollouts.judging.measures import capped_psnr
+from playloop.rollouts.judging.quality import capped_psnr
 
 
 def judge(points: list[Point], imagined: list[np.ndarray], reconstructed: list[np.ndarray]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from playloop.core.statistics import mean_interval
-from playloop.rollouts.judging.measures import capped_psnr
+from playloop.rollouts.judging.quality import capped_psnr
 
 MARKS = (1, 2, 4, 8, 16, 32, 64, 100, 150, 200, 300, 400)
 """Frames at which figures are given, as far as a dream goes."""

@@ -12,8 +12,7 @@ from playloop.rollouts.judging import control, drift, follow, quality
 from playloop.rollouts.judging.branching import BRANCHES
 from playloop.rollouts.judging.clips import Clip
 from playloop.rollouts.judging.material import Material, branch_key, clip_key, drift_key
-from playloop.rollouts.judging.measures import Measures
-from playloop.rollouts.judging.quality import PERSISTENCE, TOKENIZER, Scores, Shown, window_name
+from playloop.rollouts.judging.quality import PERSISTENCE, TOKENIZER, Measures, Scores, Shown, window_name
 from playloop.rollouts.judging.store import DreamStore
 
 

@@ -24,7 +24,7 @@ from playloop.rollouts.judging.dream_mineworld import MineWorldDreamer
 from playloop.rollouts.judging.frames import Frames
 from playloop.rollouts.judging.judge import Judge
 from playloop.rollouts.judging.material import Job, Material
-from playloop.rollouts.judging.measures import Measures
+from playloop.rollouts.judging.quality import Measures
 from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.store import DreamStore
 from playloop.rollouts.judging.table import result_tables

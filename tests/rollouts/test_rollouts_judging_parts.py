@@ -21,9 +21,8 @@ from playloop.rollouts.judging.dream import Dreamer
 from playloop.rollouts.judging.drift import entropy, signs
 from playloop.rollouts.judging.frames import Frames
 from playloop.rollouts.judging.material import Material
-from playloop.rollouts.judging.measures import CEILING, Measures
 from playloop.rollouts.judging.plots import line_plot, nice_ticks
-from playloop.rollouts.judging.quality import Shown
+from playloop.rollouts.judging.quality import CEILING, Measures, Shown
 from playloop.rollouts.judging.store import DreamStore
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import load_world
