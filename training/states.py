@@ -20,6 +20,7 @@ from playloop.core.differences import differences
 from playloop.core.files import file_hash, read_json, write_json
 from playloop.core.formats import check_format
 from playloop.core.locks import FolderLock
+from playloop.core.scratch import staged
 from playloop.core.typed import read_typed
 from playloop.demos.arrays import FULL
 from playloop.training.distributed import ProcessGroup
@@ -106,20 +107,14 @@ def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
         OSError, SafetensorError: it cannot be written; what is there already stays.
     """
     target = folder / f"step_{state.scalars.step:08d}"
-    partial = folder / f".{target.name}.{os.getpid()}.partial"
     clean_states(folder)
-    try:
-        partial.mkdir(parents=True)
+    with staged(target) as partial:
         dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot hold
         tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
         save_file(tensors, partial / TENSORS)
         write_json(partial / SCALARS, asdict(state.scalars))
         write_json(partial / HASHES, {name: file_hash(partial / name) for name in (TENSORS, SCALARS)})
         _to_disk(partial / TENSORS)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     _to_disk(folder)
     saved = _saved(folder)
     later = [path for path in saved if path.name > target.name]  # this run could not go on from them
@@ -167,8 +162,11 @@ def stored_settings(folder: Path) -> dict[str, Any] | None:
 
 def clean_states(folder: Path) -> None:
     """Remove what runs that were killed while writing have left."""
-    for leftover in folder.glob(".step_*.partial"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in folder.glob(".step_*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink()
 
 
 def read_scalars(path: Path) -> Scalars:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from playloop.demos.corrupt import CorruptFile
 from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.actions import action_vectors
 from playloop.demos.vpt.lines import Lines, read_lines
+from playloop.nn.archives import read_archive
 
 FPS = 20.0
 
@@ -107,10 +106,8 @@ def _cached_lines(root: Path, name: str) -> tuple[str, Lines]:
 
 def _read_cache(path: Path, digest: str) -> Lines | None:
     """Lines that were kept; None if there are none of this digest, or the file is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["digest"]) == digest:
-                return Lines(*(stored[field] for field in Lines._fields))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
-        pass
+    with suppress(OSError, ValueError):
+        stored = read_archive(path, "digest", *Lines._fields)
+        if str(stored["digest"]) == digest:
+            return Lines(*(stored[field] for field in Lines._fields))
     return None
