@@ -30,7 +30,7 @@ PARTS, HEAD, ROWS, FILM = ".parts", "recording.json", "rows.jsonl", "film.mp4"
 
 
 @dataclass(frozen=True)
-class Recorded:
+class FinishedRecording:
     """A finished data set: its folder, its size, and a video to watch."""
 
     folder: Path
@@ -59,14 +59,14 @@ def unfinished(out: Path) -> list[Path]:
     return sorted(path.parent.parent for path in Path(out).glob(f"*/{PARTS}/{HEAD}"))
 
 
-def complete_all(outs: Iterable[Path]) -> list[tuple[Path, Recorded | str | None]]:
+def complete_all(outs: Iterable[Path]) -> list[tuple[Path, FinishedRecording | str | None]]:
     """Complete what killed sessions have left below these folders.
 
     Returns:
         Each such recording: what became of it, None if it held no step and is gone, or why it cannot be made
         whole. Recordings that still run are passed over.
     """
-    found: list[tuple[Path, Recorded | str | None]] = []
+    found: list[tuple[Path, FinishedRecording | str | None]] = []
     for folder in dict.fromkeys(folder.absolute() for out in outs for folder in unfinished(out)):
         try:
             with FolderLock(folder, "what completes a recording of playloop play"):
@@ -82,16 +82,16 @@ def complete_all(outs: Iterable[Path]) -> list[tuple[Path, Recorded | str | None
     return found
 
 
-def in_words(folder: Path, done: Recorded | str | None) -> str:
+def in_words(folder: Path, done: FinishedRecording | str | None) -> str:
     """What became of a recording that `complete_all` found, for the terminal."""
-    if isinstance(done, Recorded):
+    if isinstance(done, FinishedRecording):
         return f"Completed a recording that was cut off: {done.steps} steps in {folder}"
     if done is None:
         return f"Removed a recording that was cut off before its first step: {folder}"
     return f"A recording that was cut off lies in {folder} and cannot be completed yet: {done}"
 
 
-def complete(folder: Path) -> Recorded | None:
+def complete(folder: Path) -> FinishedRecording | None:
     """Turn the parts of a recording into its data set; None if they hold no step. The lock is the caller's.
 
     Killed in between, it can be called again.
@@ -112,7 +112,7 @@ def complete(folder: Path) -> Recorded | None:
             _copy(parts / FILM, film)
         _write(folder, contract, played, head["command"])
     shutil.rmtree(parts)
-    return Recorded(folder, len(played), steps, film)
+    return FinishedRecording(folder, len(played), steps, film)
 
 
 def _write(folder: Path, contract: Contract, played: list[_Played], command: str) -> None:

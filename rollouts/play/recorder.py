@@ -19,7 +19,7 @@ from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
-from playloop.rollouts.play.completing import FILM, HEAD, PARTS, ROWS, Recorded, complete, part_name
+from playloop.rollouts.play.completing import FILM, HEAD, PARTS, ROWS, FinishedRecording, complete, part_name
 from playloop.rollouts.video import side_by_side
 
 PURPOSE = "a recording of playloop play"
@@ -87,7 +87,7 @@ class PlayRecorder(Callback):
         with self._or_stop():
             self._end()
 
-    def finish(self) -> Recorded | None:
+    def finish(self) -> FinishedRecording | None:
         """Make the data set whole; None, and nothing is left, if it holds no step."""
         with self._or_stop():
             self._close()

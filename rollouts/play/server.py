@@ -22,7 +22,7 @@ from playloop.core.scratch import scratch_folder
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.access import AccessCheck, RateLimit
 from playloop.rollouts.play.channel import Channel, Overrun
-from playloop.rollouts.play.completing import Recorded, complete_all, in_words
+from playloop.rollouts.play.completing import FinishedRecording, complete_all, in_words
 from playloop.rollouts.play.connections import ConnectionLimit
 from playloop.rollouts.play.session import SessionConfig
 from playloop.rollouts.play.uploads import decode_apart
@@ -187,12 +187,12 @@ class PlayServer:
         await self._complete()
         self.sessions.pop(name, None)
 
-    async def _complete(self) -> list[Recorded]:
+    async def _complete(self) -> list[FinishedRecording]:
         """Make whole what sessions that were killed have left; the terminal says so."""
         found = await asyncio.to_thread(complete_all, [self.config.out])
         for folder, done in found:
             print(in_words(folder, done), flush=True)
-        return [done for _, done in found if isinstance(done, Recorded)]
+        return [done for _, done in found if isinstance(done, FinishedRecording)]
 
     async def _converse(self, socket: WebSocket, session: _Session) -> None:
         """Both directions side by side, until either ends."""

@@ -19,7 +19,7 @@ from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
 from playloop.core.terminal import speak_any_language
 from playloop.rollouts.play import messages
-from playloop.rollouts.play.completing import Recorded
+from playloop.rollouts.play.completing import FinishedRecording
 from playloop.rollouts.play.controls import Controls
 from playloop.rollouts.play.environments import Environments, Part, StepResult
 from playloop.rollouts.play.pacing import Pacer
@@ -59,8 +59,8 @@ class SessionConfig:
 class Session:
     """The loop: hands → action → every environment → pictures.
 
-    Sends ("text", dict), ("frame", bytes) and ("recorded", Recorded) through the connection; takes `Held`,
-    `messages.Command`, and None, which ends it.
+    Sends ("text", dict), ("frame", bytes) and ("recorded", FinishedRecording) through the connection; takes
+    `Held`, `messages.Command`, and None, which ends it.
     """
 
     def __init__(self, config: SessionConfig, connection: Connection):
@@ -264,7 +264,7 @@ class Session:
 
     def _finish_recording(self) -> None:
         recorder, self.recorder = self.recorder, None
-        done: Recorded | None = recorder.finish() if recorder is not None else None
+        done: FinishedRecording | None = recorder.finish() if recorder is not None else None
         if done is not None:
             self._print(f"Recorded {done.steps} steps in {done.folder}")
             self.connection.send(("recorded", done))

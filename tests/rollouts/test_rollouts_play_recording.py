@@ -22,7 +22,7 @@ from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.toy import SUITE
-from playloop.rollouts.play.completing import PARTS, ROWS, Recorded, complete_all, unfinished
+from playloop.rollouts.play.completing import PARTS, ROWS, FinishedRecording, complete_all, unfinished
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 
 CONTRACT = TOY.contract()
@@ -92,7 +92,7 @@ def test_a_torn_recording_is_completed_up_to_its_last_whole_step(tmp_path):
     part = parts / "0001.top.mp4"
     part.write_bytes(part.read_bytes()[:-100])
     [(_, done)] = complete_all([tmp_path])
-    assert isinstance(done, Recorded) and 24 <= done.steps < STEPS
+    assert isinstance(done, FinishedRecording) and 24 <= done.steps < STEPS
     check(folder, done.steps)
 
 
