@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.kinds import kind
 from playloop.nn.layers import Linear
 
 
+@kind("llama")
 @dataclass(frozen=True)
 class LlamaSizes:
     """Sizes of a stack.

@@ -16,16 +16,24 @@ from playloop.nn.checks import check_types
 def to_record(value: Any) -> Any:
     """Dataclasses become dictionaries with their `kind`; tuples become lists.
 
-    A class without a kind, the user's own for instance, is written by its dotted path: text for people, which
-    no reader follows.
+    A class of the user's own that has no kind is written by its dotted path: text for people, which no reader
+    follows.
+
+    Raises:
+        TypeError: a class of Playloop has no kind.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        cls = type(value)
-        name = kind_of(cls) or f"{cls.__module__}.{cls.__qualname__}"
-        return {KEY: name} | {f.name: to_record(getattr(value, f.name)) for f in fields(value)}
+        return {KEY: _name(type(value))} | {f.name: to_record(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
         return {key: to_record(item) for key, item in value.items()}
     return [to_record(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _name(cls: type) -> str:
+    path = f"{cls.__module__}.{cls.__qualname__}"
+    if (found := kind_of(cls)) is None and path.startswith("playloop."):
+        raise TypeError(f"{path} has no kind for files; write @kind(…) above its @dataclass")
+    return found or path
 
 
 def from_record(record: Any, classes: Iterable[type]) -> Any:

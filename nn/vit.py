@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.kinds import kind
 from playloop.nn.layers import Conv2d, LayerNorm, Linear
 from playloop.nn.llama import attend_grouped
 
@@ -21,6 +22,7 @@ Modulation = tuple[Tensor, Tensor]
 """Scale and shift of a block's stream, [B, 1, width] each."""
 
 
+@kind("vit")
 @dataclass(frozen=True)
 class ViTConfig:
     """Sizes of a published vision transformer.

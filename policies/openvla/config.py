@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from playloop.core.formats import FORMAT, format_of
+from playloop.core.kinds import kind
 from playloop.nn.checks import check_types, described, fits
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
@@ -43,6 +44,7 @@ LONGEST = 4096
 """Tokens that the language model was trained for."""
 
 
+@kind("openvla")
 @dataclass(frozen=True)
 class OpenVLAConfig:
     """Sizes and conventions of a checkpoint.

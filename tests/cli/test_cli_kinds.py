@@ -22,7 +22,7 @@ fsq-world google-robot-expert handover inverse-dynamics libero lora luanti miner
 mineworld-conversion mineworld-order mineworld-sampler minilm n-grams openvla-agent openvla-merge
 openvla-objective person policy-agent random replay robosuite simpler toy toy-expert train-inverse
 train-mineworld train-openvla train-policy train-tokenizer train-world trainer training-images vla
-vq widowx-expert world world-evaluation world-sampler
+vq widowx-expert world world-evaluation world-sampler llama openvla vit
 """
 """Files hold these names: a class may move and be renamed, they stay."""
 

@@ -69,6 +69,12 @@ def test_a_class_without_a_kind_is_written_for_people_and_never_read():
         from_record(record, (Stranger, *CLASSES))
 
 
+def test_a_class_of_playloop_without_a_kind_is_never_written(monkeypatch):
+    monkeypatch.setattr(Stranger, "__module__", "playloop.elsewhere")
+    with pytest.raises(TypeError, match=r"playloop\.elsewhere\.Stranger has no kind for files; write @kind"):
+        to_record(Stranger())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

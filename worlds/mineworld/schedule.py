@@ -19,9 +19,11 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from playloop.core.kinds import kind
 from playloop.worlds.schedule import Schedule, Step
 
 
+@kind("frame-schedule")
 @dataclass(frozen=True)
 class FrameSchedule:
     """The steps of one unit.
