@@ -200,7 +200,7 @@ class MineWorldBench:
 
     def _time(self, way: Way, counts: bool) -> None:
         """One step of all players; contexts are read in again whenever they are full, as in play."""
-        way.model.llama.use(way.kernels, self.dtype)
+        way.model.llama.choose_kernels(way.kernels, self.dtype)
         wait(self.device)
         began = time.perf_counter()
         tokens = way.step()
@@ -208,7 +208,7 @@ class MineWorldBench:
         decoded = time.perf_counter()
         way.decode(tokens.to(self.device)).cpu()
         ended = time.perf_counter()
-        way.model.llama.use("torch", self.dtype)
+        way.model.llama.choose_kernels("torch", self.dtype)
         if counts:
             way.tokens.append(decoded - began)
             way.pixels.append(ended - decoded)
@@ -329,7 +329,7 @@ class MineWorldBench:
         for window in (*self.config.plain, *self.config.windows):
             MineWorldSampler(window=window).check_choices(self.world.model.config.columns)
         for kernels in (*self.config.kernels, "torch"):  # these stay
-            self.world.model.llama.use(kernels, self.dtype)
+            self.world.model.llama.choose_kernels(kernels, self.dtype)
 
     def _world(self) -> MineWorldPlay:
         name = str(self.config.model)

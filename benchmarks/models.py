@@ -45,6 +45,6 @@ def variant(model: Network, dtype: torch.dtype, weights: Kind | None, kernels: K
     changed = copy.copy(llama) if weights is None else copy.deepcopy(llama)
     if weights is not None:
         quantize(changed, weights)
-    changed.use(kernels, dtype)
+    changed.choose_kernels(kernels, dtype)
     other._modules["llama"] = changed
     return other

@@ -24,7 +24,7 @@ from playloop.nn.contents import contents
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.lora import Adapter, LoRAConfig, Part, adapters
 from playloop.nn.manifest import check_manifest, write_manifest
-from playloop.nn.slots import Slot, check_shapes, place, published
+from playloop.nn.slots import Slot, check_shapes, fill_slots, published
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
@@ -123,7 +123,7 @@ def read_adapter(
         check_shapes(model, wanted, {name: tuple(value.shape) for name, value in found.items()})
     except ValueError as error:
         raise ValueError(f"{folder}/{WEIGHTS} does not fit the model: {error}") from error
-    place(model, wanted, found.items())
+    fill_slots(model, wanted, found.items())
     with torch.no_grad():
         parameters = dict(model.named_parameters())
         for name in slots.keys() - wanted.keys():

@@ -127,7 +127,7 @@ class Llama(nn.Module):
         """The blocks, typed."""
         return cast(list[LlamaBlock], list(self.blocks))
 
-    def use(self, kernels: Kernels, dtype: torch.dtype) -> None:
+    def choose_kernels(self, kernels: Kernels, dtype: torch.dtype) -> None:
         """Choose who computes passes of few tokens over a static cache, in `dtype`.
 
         Raises:

@@ -19,7 +19,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.to(x.dtype), _cast(self.bias, x))
 
-    def some(self, x: Tensor, rows: slice | Tensor) -> Tensor:
+    def rows(self, x: Tensor, rows: slice | Tensor) -> Tensor:
         """Only the outputs of these rows of the weight, a range (nothing is copied) or int64 [n]."""
         bias = None if self.bias is None else self.bias[rows].to(x.dtype)
         return F.linear(x, self.weight[rows].to(x.dtype), bias)

@@ -159,8 +159,8 @@ class LoRALinear(Adapter, Linear):
         y = Linear.forward(self, x)
         return y + self._beside(x) if self.active else y
 
-    def some(self, x: Tensor, rows: slice | Tensor) -> Tensor:
-        y = Linear.some(self, x, rows)
+    def rows(self, x: Tensor, rows: slice | Tensor) -> Tensor:
+        y = Linear.rows(self, x, rows)
         return y + self._beside(x)[..., rows] if self.active else y
 
     def _beside(self, x: Tensor) -> Tensor:

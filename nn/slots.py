@@ -17,7 +17,7 @@ from playloop.nn.llama import LlamaSizes
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one published tensor.
+    """Where one published tensor goes.
 
     Args:
         parameter: name of ours.
@@ -91,7 +91,7 @@ def check_shapes(model: nn.Module, slots: Mapping[str, Slot], shapes: Mapping[st
 
 
 @torch.no_grad()
-def place(model: nn.Module, slots: Mapping[str, Slot], tensors: Iterable[tuple[str, Tensor]]) -> None:
+def fill_slots(model: nn.Module, slots: Mapping[str, Slot], tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Copy published tensors into their slots, in the parameters' type.
 
     Args:
@@ -126,6 +126,6 @@ def _finite(values: Tensor) -> bool:
 
 
 def published(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, Tensor]:
-    """The inverse of `place`: a model's weights by their published names."""
+    """The inverse of `fill_slots`: a model's weights by their published names."""
     parameters = dict(model.named_parameters())
     return {name: slot.of(parameters[slot.parameter]).detach().contiguous() for name, slot in slots.items()}

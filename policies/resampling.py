@@ -9,10 +9,6 @@ from functools import cache
 import numpy as np
 
 LOBES = 3
-EXACT_MEANS = (1, 3, 4)
-"""Channels whose means of two by two pixels OpenCV computes in whole numbers."""
-TOUCH = 1e-3
-"""Part of a source pixel below which OpenCV says that a target does not cover it."""
 Taps = tuple[np.ndarray, np.ndarray]
 """Of every target: its first source, int [target], and the weights from there on, float32 [target, taps]."""
 
@@ -62,30 +58,22 @@ def fit_with_border(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`cv2.resize(interpolation=cv2.INTER_AREA)`: the mean of what a target pixel covers, the ratio not kept.
 
-    OpenCV's bits: float32 throughout, columns before rows, one source after the other; where both sides
-    shrink by whole numbers, sums of whole numbers.
-
     Args:
         image: uint8 [H, W, C].
         size: height and width, none larger than the image's.
 
     Returns:
-        uint8 [height, width, C]; halves are rounded to the even neighbour, but upwards where both sides are
-        halved.
+        uint8 [height, width, C].
 
     Raises:
         ValueError: a side would grow, for which OpenCV takes another method.
     """
+    import cv2  # a tenth of a second that only these pictures need
+
     _check(image)
     check_shrinks(image.shape[:2], size)
-    if image.shape[:2] == tuple(size):
-        return image
-    if not any(source % target for source, target in zip(image.shape[:2], size, strict=True)):
-        return _whole_means(image, size)
-    rows, columns = (_area_taps(*sides) for sides in zip(image.shape[:2], size, strict=True))
-    resized = _gather(image.astype(np.float32).transpose(1, 0, 2), columns)
-    resized = _gather(resized.transpose(1, 0, 2), rows)
-    return np.round(resized).astype(np.uint8)
+    resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.uint8).reshape(*size, image.shape[2])  # OpenCV drops a single channel
 
 
 def check_shrinks(source: tuple[int, ...], target: tuple[int, ...]) -> None:
@@ -114,36 +102,6 @@ def _gather(image: np.ndarray, taps: Taps) -> np.ndarray:
         source = np.minimum(first + tap, len(image) - 1)  # weights beyond the edge are 0
         total += weights[:, tap, None, None] * image[source]
     return total
-
-
-def _whole_means(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Means of equal boxes of whole pixels."""
-    high, wide = (source // target for source, target in zip(image.shape[:2], size, strict=True))
-    boxes = image.reshape(size[0], high, size[1], wide, image.shape[2])
-    sums = boxes.sum((1, 3), dtype=np.int64)
-    if (high, wide) == (2, 2) and image.shape[2] in EXACT_MEANS:
-        return ((sums + 2) // 4).astype(np.uint8)
-    means = sums.astype(np.float32) * (np.float32(1) / np.float32(high * wide))
-    return np.round(means).astype(np.uint8)
-
-
-@cache
-def _area_taps(source: int, target: int) -> Taps:
-    """Shares of the sources in a target: 1 for those that lie inside, less for those at its two ends."""
-    step = 1.0 / (target / source)  # OpenCV's two divisions
-    starts = np.arange(target) * step
-    ends = starts + step
-    inner, outer = np.ceil(starts).astype(int), np.minimum(np.floor(ends).astype(int), source - 1)
-    inner = np.minimum(inner, outer)
-    head, tail = inner - starts, ends - outer  # what is covered of the sources before and behind
-    first = inner - (head > TOUCH)
-    places = first[:, None] + np.arange((outer - first).max() + 1)
-    shares = np.where((places >= inner[:, None]) & (places < outer[:, None]), 1.0, 0.0)
-    shares = np.where(places < inner[:, None], head[:, None], shares)
-    last = (places == outer[:, None]) & (tail[:, None] > TOUCH)
-    width = np.minimum(step, source - starts)[:, None]
-    shares = np.where(last, np.minimum(np.minimum(tail[:, None], 1.0), width), shares)
-    return first, (shares / width).astype(np.float32)
 
 
 @cache

@@ -129,4 +129,4 @@ def choose_kernels(world: MineWorldPlay, backend: str) -> None:
     """
     if backend not in MINEWORLD_BACKENDS:
         raise ValueError(f"backend={backend!r}: a MineWorld is played with {', '.join(MINEWORLD_BACKENDS)}")
-    world.model.llama.use("triton" if backend == "triton" else "torch", world.model.dtype)
+    world.model.llama.choose_kernels("triton" if backend == "triton" else "torch", world.model.dtype)

@@ -19,7 +19,7 @@ from playloop.core.scratch import staged
 from playloop.nn.building import build_outline
 from playloop.nn.folder import write_record
 from playloop.nn.shards import FLOATS, Entry, read_tensors, write_shards
-from playloop.nn.slots import Slot, check_shapes, place, published
+from playloop.nn.slots import Slot, check_shapes, fill_slots, published
 from playloop.policies.openvla import names, pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig, network_record
@@ -70,7 +70,7 @@ def read_openvla(
     model = outline(checkpoint)
     model = model.to(dtype).to_empty(device=device)
     try:
-        place(model, _all_slots(checkpoint.config), _tensors(checkpoint))
+        fill_slots(model, _all_slots(checkpoint.config), _tensors(checkpoint))
     except ValueError as error:
         raise ValueError(f"{checkpoint.folder}: {error}; download the weights again") from error
     return model.eval().requires_grad_(False)

@@ -153,7 +153,7 @@ class OpenVLA(nn.Module):
         """
         # As one matrix: of a slice of rows, torch would copy the weights for every product.
         flat = hidden.reshape(-1, hidden.shape[-1])
-        scores = self.head(flat) if ids is None else self.head.some(flat, ids)
+        scores = self.head(flat) if ids is None else self.head.rows(flat, ids)
         return scores.float().unflatten(0, hidden.shape[:-1])
 
     def act(self, hidden: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch
     """How the language model keeps its weights, and who computes with them."""
     if weights is not None:
         quantize(model.llama, weights)
-    model.llama.use(kernels, dtype)
+    model.llama.choose_kernels(kernels, dtype)
 
 
 def _check_state(config: OpenVLAConfig, family: Family) -> None:

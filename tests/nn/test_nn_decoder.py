@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaModel
 from playloop.nn import llama
 from playloop.nn.decoder import Llama, Recording, Rotary, StaticCache, put
 from playloop.nn.llama import LlamaSizes, attend_grouped
-from playloop.nn.slots import check_shapes, llama_slots, place, published
+from playloop.nn.slots import check_shapes, fill_slots, llama_slots, published
 
 SIZES = LlamaSizes(width=48, layers=3, heads=6, groups=2, hidden=80, eps=1e-5, theta=10000.0)
 PREFIX, BLOCK = 11, 5
@@ -37,7 +37,7 @@ def slots():
 @pytest.fixture(scope="module")
 def ours(theirs, slots):
     model = Llama(SIZES).eval()
-    place(model, slots, weights(theirs).items())
+    fill_slots(model, slots, weights(theirs).items())
     return model
 
 
@@ -147,11 +147,11 @@ def test_wrong_tensors_are_named(theirs, slots):
     with pytest.raises(ValueError, match=r"another shape, .*\(3, 48\), not \(80, 48\)"):
         check_shapes(model, slots, shapes | {name: (3, 48)})
     with pytest.raises(ValueError, match="comes twice"):
-        place(model, slots, [*good.items(), (name, good[name])])
+        fill_slots(model, slots, [*good.items(), (name, good[name])])
     with pytest.raises(ValueError, match="missing"):
-        place(model, slots, [(n, v) for n, v in good.items() if n != name])
+        fill_slots(model, slots, [(n, v) for n, v in good.items() if n != name])
     with pytest.raises(ValueError, match="shape"):
-        place(model, slots, [(n, v[:1] if n == name else v) for n, v in good.items()])
+        fill_slots(model, slots, [(n, v[:1] if n == name else v) for n, v in good.items()])
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -115,7 +115,7 @@ def passes(model, batch, asked, written, per_row, wanted=None):
     x, rotary = draw(batch, asked, 64, seed=8).to(dtype), Rotary(SIZES, PLACES, dtype, DEVICE)
     results = []
     for kernels in ("torch", "triton"):
-        model.use(kernels, dtype)
+        model.choose_kernels(kernels, dtype)
         cache = filled(batch, dtype)
         states = model(x, rotary.at(positions), bias, cache, positions[..., :written], wanted)
         results.append([states, *cache.keys, *cache.values])
@@ -162,11 +162,11 @@ def test_draws_are_those_of_pytorch(top_p, top_k, count):
 
 def test_a_stack_that_the_kernels_cannot_compute_is_refused():
     with pytest.raises(ValueError, match=r"heads of 12 numbers.*use kernels=torch"):
-        Llama(LlamaSizes(24, 1, 2, 1, 32)).to(DEVICE).use("triton", torch.float32)
+        Llama(LlamaSizes(24, 1, 2, 1, 32)).to(DEVICE).choose_kernels("triton", torch.float32)
     with pytest.raises(ValueError, match=r"weights are torch.float32, computed in is torch.bfloat16"):
-        stack().use("triton", torch.bfloat16)
+        stack().choose_kernels("triton", torch.bfloat16)
     with pytest.raises(ValueError, match="torch or triton"):
-        stack().use("cudnn", torch.float32)
+        stack().choose_kernels("cudnn", torch.float32)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton's compiler is built for Linux")

@@ -23,7 +23,7 @@ from playloop.nn.decoder import Llama, Rotary
 from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.lora import LoRAConfig, LoRALinear, adapt, adapters, merge, without_adapters
-from playloop.nn.slots import Slot, llama_slots, place
+from playloop.nn.slots import Slot, fill_slots, llama_slots
 
 SIZES = LlamaSizes(width=32, layers=2, heads=4, groups=2, hidden=48)
 SLOTS = llama_slots(SIZES, "", "")
@@ -50,7 +50,7 @@ def reference() -> LlamaModel:
 def ours(theirs: LlamaModel) -> Llama:
     model = Llama(SIZES)
     state = {name: value for name, value in theirs.state_dict().items() if "embed" not in name}
-    place(model, SLOTS, state.items())
+    fill_slots(model, SLOTS, state.items())
     return model
 
 
@@ -176,7 +176,7 @@ def test_a_convolution_is_adapted_as_peft_does():
         "base_model.model.stem.lora_A.weight": down.weight,
         "base_model.model.stem.lora_B.weight": up.weight,
     }
-    place(base, {name: adapter_slots(base)[name] for name in tensors}, tensors.items())
+    fill_slots(base, {name: adapter_slots(base)[name] for name in tensors}, tensors.items())
     with torch.no_grad():
         first = base[0](images)
         with without_adapters(base):
@@ -195,10 +195,10 @@ def test_some_outputs_are_those_of_all():
     torch.nn.init.normal_(model[0].lora_b[0], generator=generator)
     x = torch.randn(3, 6, generator=generator)
     for rows in (slice(2, 5), torch.tensor([7, 0, 3])):
-        some = model[0].some(x, rows)
+        some = model[0].rows(x, rows)
         assert torch.allclose(some, model(x)[:, rows], atol=1e-6)
         with without_adapters(model):
-            assert torch.allclose(model[0].some(x, rows), model(x)[:, rows], atol=1e-6)
+            assert torch.allclose(model[0].rows(x, rows), model(x)[:, rows], atol=1e-6)
             assert not torch.allclose(some, model(x)[:, rows], atol=1e-2)
 
 

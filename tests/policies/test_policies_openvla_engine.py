@@ -118,7 +118,7 @@ def test_tritons_kernels_decide_as_pytorchs(kind, attention):
     images, proprio, prompt, noise = inputs(model, decoding)
     prefix, found = encode(model, images[:1], None if proprio is None else proprio[:1], prompt[:1]), []
     for kernels in ("torch", "triton"):
-        model.llama.use(kernels, torch.float32)
+        model.llama.choose_kernels(kernels, torch.float32)
         found.append(decode_chunk(model, prefix, decoding, Noise(noise.order[:1], noise.token[:1])).tokens)
     assert torch.equal(*found) and found[0].unique().numel() > 3
 

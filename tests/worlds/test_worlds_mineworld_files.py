@@ -19,7 +19,7 @@ from playloop.cli.main import main
 from playloop.core.minecraft import action_vector
 from playloop.nn.folder import write_record
 from playloop.nn.pickles import read_pickle
-from playloop.nn.slots import place, published
+from playloop.nn.slots import fill_slots, published
 from playloop.rollouts.play.beginnings import read_starts
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import is_mineworld
@@ -369,4 +369,4 @@ def test_place_is_strict_about_start_queries(tmp_path):
     weights = published(model, model.slots())
     assert weights["start_queries"].shape == (1, 32)
     with pytest.raises(ValueError, match="missing, start_queries"):
-        place(model, model.slots(), [item for item in weights.items() if item[0] != "start_queries"])
+        fill_slots(model, model.slots(), [item for item in weights.items() if item[0] != "start_queries"])

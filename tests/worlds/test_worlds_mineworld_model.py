@@ -9,7 +9,7 @@ import torch
 from mineworld_sizes import CONFIG, begun, clip, draws, model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from playloop.nn.slots import check_shapes, place
+from playloop.nn.slots import check_shapes, fill_slots
 from playloop.worlds.mineworld.decode import decode_frame
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
 from playloop.worlds.mineworld.sampler import MineWorldSampler
@@ -63,7 +63,7 @@ def test_raster_order_is_transformers_llama(window):
     ours = MineWorld(CONFIG).double()
     state = {f"transformer.{name}": value for name, value in theirs.state_dict().items()}
     check_shapes(ours, ours.slots(), {name: tuple(value.shape) for name, value in state.items()})
-    place(ours, ours.slots(), state.items())
+    fill_slots(ours, ours.slots(), state.items())
     tokens, actions = clip(3)
     ids = torch.cat([tokens[:, 0], actions[:, 0], tokens[:, 1], actions[:, 1], tokens[:, 2]], 1)
     with torch.no_grad():

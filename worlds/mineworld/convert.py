@@ -14,7 +14,7 @@ from playloop.core.annotations import Count
 from playloop.core.files import file_hash
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE
-from playloop.nn.slots import Slot, place
+from playloop.nn.slots import Slot, fill_slots
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.mineworld.files import Published, read_published
 from playloop.worlds.mineworld.folder import save_published
@@ -140,5 +140,5 @@ def _encoder(published: Published) -> VQTokenizer:
         tokenizer = VQTokenizer(published.tokenizer)
     tokenizer.to_empty(device="cpu")
     slots = {name: Slot(name) for name, _ in tokenizer.named_parameters()}
-    place(tokenizer, slots, published.tokenizer_weights.items())
+    fill_slots(tokenizer, slots, published.tokenizer_weights.items())
     return tokenizer.eval()

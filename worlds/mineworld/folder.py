@@ -29,7 +29,7 @@ from playloop.nn.precision import native
 from playloop.nn.quantize import Kind, quantize
 from playloop.nn.record import read_part, to_record
 from playloop.nn.shards import Entry, read_header, read_tensors
-from playloop.nn.slots import Slot, check_shapes, place
+from playloop.nn.slots import Slot, check_shapes, fill_slots
 from playloop.nn.slots import published as weights_by_name
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
@@ -328,7 +328,7 @@ def _fill(
         raise ValueError(f"{folder}: weights do not fit the configuration: {error}; copy it again") from error
     model.to(dtype).to_empty(device=device)
     try:
-        place(model, slots, read_tensors(entries, slots))
+        fill_slots(model, slots, read_tensors(entries, slots))
     except ValueError as error:
         raise ValueError(f"{folder}: {error}; copy it again") from error
     model.eval().requires_grad_(False)
