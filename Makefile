@@ -39,11 +39,11 @@ IMITATE = OMP_NUM_THREADS=1 .venv/bin/playloop train training=cpu policy=bridge 
 	trainer.average=0.995 trainer.validate_every=300 trainer.checkpoint_every=100
 
 bridge: setup  ## the shipped policy of SimplerEnv's Bridge again, from nothing; MS_ASSET_DIR names the assets
-	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=480 seed=1 out=data/bridge
-	@$(BRIDGE) agent=widowx agent.disturbance=0.03 episodes=320 seed=2 out=data/bridge2
+	@$(BRIDGE) agent=expert agent.disturbance=0.03 episodes=480 seed=1 out=data/bridge
+	@$(BRIDGE) agent=expert agent.disturbance=0.03 episodes=320 seed=2 out=data/bridge2
 	@$(IMITATE) data=[data/bridge,data/bridge2] out=runs/bridge \
 		trainer.steps=4800 trainer.rate=8e-4 trainer.warmup=100 trainer.decay=0.05
-	@$(BRIDGE) agent=handover_widowx agent.policy.checkpoint=runs/bridge/checkpoint tasks=[0,1,2] episodes=300 seed=3 \
+	@$(BRIDGE) agent=handover agent.earliest=2 agent.latest=9 agent.policy.checkpoint=runs/bridge/checkpoint tasks=[0,1,2] episodes=300 seed=3 \
 		out=data/bridge_handover
 	@$(IMITATE) data=[data/bridge,data/bridge2,data/bridge_handover,data/bridge_handover] \
 		training.task.start=runs/bridge/checkpoint out=runs/bridge_2 \

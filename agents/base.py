@@ -34,7 +34,7 @@ class Agent(Protocol):
     under that key. `rows` is how many episodes the agent decides for in one call at the most.
 
     What decides its actions besides its settings and code (weights, recorded actions, another agent) it
-    tells, by hashes, in a method `provenance() -> dict`; where there is none, `agents.provenance` hashes the
+    tells, by hashes, in a method `provenance() -> dict`; where there is none, `core.content` hashes the
     files that its settings name. An exception in `begin` or `act` is an error of that episode, never a
     failure at the task.
     """

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.base import Agent, Plan
-from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Count
+from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind

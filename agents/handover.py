@@ -8,15 +8,15 @@ marked (`expert` = 0 in the plan's info), only what the expert does afterwards i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.expert import ExpertConfig
+from playloop.agents.expert import ExpertConfig, expert_of
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
-from playloop.agents.provenance import provenance_of
 from playloop.core.annotations import Natural
+from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -29,19 +29,19 @@ class HandoverConfig:
 
     Args:
         policy: settings of the policy, which begins.
-        expert: settings of the expert, `ExpertConfig` or `WidowXExpertConfig`.
+        expert: settings of the environment's own expert, which finishes.
         earliest: decisions that the policy makes at least.
         latest: and at most; the moment is drawn evenly between the two for every episode.
     """
 
     policy: PolicyAgentConfig
-    expert: Any = field(default_factory=ExpertConfig)
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
     earliest: Natural = 3
     latest: Natural = 12
 
     def make(self) -> Handover:
         """The agent, the policy's checkpoint loaded and verified."""
-        return Handover(self.policy.make(), self.expert.make(), self.earliest, self.latest)
+        return Handover(self.policy.make(), self.expert.given(), self.earliest, self.latest)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Shift:
     left: int | None = None
 
 
+@runtime_checkable
 class TakesOver(Protocol):
     """An expert that can finish what another agent began."""
 
@@ -82,19 +83,28 @@ class Handover(RowAgent):
 
     reads = frozenset({"images", "privileged"})
 
-    def __init__(self, policy: PolicyAgent, expert: TakesOver, earliest: int, latest: int):
+    expert: TakesOver
+
+    def __init__(self, policy: PolicyAgent, settings: dict[str, Any], earliest: int, latest: int):
         if not 0 <= earliest <= latest:
             raise ValueError(f"agent.earliest={earliest} must be 0 … agent.latest={latest}")
-        self.policy, self.expert, self.earliest, self.latest = policy, expert, earliest, latest
+        self.policy, self.settings, self.earliest, self.latest = policy, settings, earliest, latest
         self.rows = policy.rows
 
     def prepare(self, contract: Contract) -> None:
         self.policy.prepare(contract)
-        self.expert.prepare(contract)
+        expert = expert_of(contract, self.settings)
+        expert.prepare(contract)
+        if not isinstance(expert, TakesOver):
+            raise ValueError(
+                f"agent=handover: the expert of {contract.family} cannot finish what another began; "
+                "use agent=expert"
+            )
+        self.expert = expert
 
     def provenance(self) -> dict[str, Any]:
-        """What decides the policy's actions, and the expert's."""
-        return {"policy": provenance_of(self.policy), "expert": provenance_of(self.expert)}
+        """What decides the policy's actions; the expert's follow from its settings."""
+        return {"policy": provenance_of(self.policy)}
 
     def begin(self, episode: Episode) -> Shift:
         return Shift(self.policy.begin(episode), self.expert.begin(episode))

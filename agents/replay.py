@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from playloop.agents.base import Plan
-from playloop.agents.provenance import content_hash
 from playloop.core.annotations import Count, Name
+from playloop.core.content import content_hash
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind

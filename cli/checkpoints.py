@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from playloop.cli.words import literal
 from playloop.core.contract import Contract
+from playloop.core.fields import make
 from playloop.core.files import read_json
 from playloop.core.words import nearest
+from playloop.envs.config import EnvConfig
 
 FITTING = "auto"
 """Instead of a checkpoint: the shipped policy that was made for the environment."""
@@ -57,18 +58,25 @@ def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> 
             settings[name] = literal(str(find_checkpoint(value)))
 
 
-def check_world(env: Any) -> None:
-    """Refuse settings that a world model cannot be played with, of its sampler say, before it is loaded.
+def make_env(settings: DictConfig) -> EnvConfig:
+    """The settings of an environment, checked; nothing of it is built, and no weights are read.
 
     Args:
-        env: settings of any environment; those of other ones have nothing to check.
+        settings: of a verb's `env`; checkpoints that they name are replaced by their folders, in place.
 
     Raises:
-        FileNotFoundError: a file of the checkpoint is missing.
+        FileNotFoundError: a checkpoint or a file of it is missing.
         ValueError: says which setting.
     """
-    if getattr(env, "suite", "") == "world":
-        env.check()
+    find_checkpoints(settings)
+    env = make(settings)
+    if not isinstance(env, EnvConfig):
+        raise ValueError(
+            f"env._target_={settings['_target_']}: {type(env).__name__} is not derived from "
+            "playloop.envs.config.EnvConfig, which says what an environment's settings promise"
+        )
+    env.check()
+    return env
 
 
 def fitting_policy(contract: Contract) -> Path:

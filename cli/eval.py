@@ -9,9 +9,9 @@ intervals, provenance), report.html and videos/. Repeat a killed command with th
 continues; the result is that of an unbroken run.
 
 With world= a world model imagines clips of recordings that it was not trained on: distance to the true frames
-beside that of repeating the last one, drift over long dreams, and whether actions are followed. Its settings
-are those of configs/eval_world.yaml (`playloop eval world=x --print-config`). The folder may be a MineWorld
-that `playloop convert` made; VPT's recordings will do as data.
+beside that of repeating the last one, drift over long dreams, and whether actions are followed. Its settings:
+`playloop eval world=NAME --help`. The folder may be a MineWorld that `playloop convert` made; VPT's
+recordings will do as data.
 
 Examples:
   playloop eval suite=libero_spatial inits=10 out=runs/spatial
@@ -29,8 +29,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import check_world, find_checkpoint, find_checkpoints
+from playloop.cli.checkpoints import find_checkpoint, find_checkpoints, make_env
 from playloop.cli.config import configure
+from playloop.cli.settings import settings_name
 from playloop.cli.words import Word, literal
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
@@ -42,16 +43,14 @@ MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 def run(arguments: Arguments) -> int:
     """Evaluate; returns the exit status."""
     arguments.allow()
-    if any(word.partition("=")[0] == "world" for word in arguments.words):
+    if settings_name("eval", arguments.words) == "eval_world":
         return judge_world(arguments)
     config = configure("eval", arguments.words, arguments)
     if config is None:
         return 0
     name_order(config.env.get("sampler"), str(config.env.get("checkpoint")))
     settings = recorded(plain(config))
-    find_checkpoints(config.env)  # after `plain`: the record keeps the names, alike everywhere
-    env = make(config.env)
-    check_world(env)
+    env = make_env(config.env)  # after `plain`: the record keeps the names, alike everywhere
     find_checkpoints(config.agent, env.contract())
     agent = make(config.agent)
     episodes = select_episodes(config, env)

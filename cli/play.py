@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints
+from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints, make_env
 from playloop.cli.config import configure
 from playloop.core.episode import FRESH, Episode
 from playloop.core.fields import make
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 INVERSES = {"craft": "craft-inverse"}
 """Family of the frames → the shipped inverse-dynamics model that was trained on such."""
-LABELS = {"craft": "voxel world", "libero": "LIBERO", "toy": "toy table"}
 
 
 def run(arguments: Arguments) -> int:
@@ -134,17 +133,15 @@ def parts_of(config: DictConfig) -> tuple[Any, ...]:
 
     parts: list[Any] = []
     if config.get("env") is not None:
-        find_checkpoints(config.env)
-        env = patient(make(config.env), config.horizon)
-        parts.append(Part("env", label(env), env))
+        env = patient(make_env(config.env), config.horizon)
+        parts.append(Part("env", env.title(), env))
     if config.world is not None:
         world = patient(world_of(find_checkpoint(str(config.world)), config.inverse), config.horizon)
-        parts.append(Part("world", label(world), world))
-    check_together({part.name: part.config.contract() for part in parts})
-    for part in filter(lambda part: is_world(part.config), parts):
-        part.config.check()  # the page is not to be the first that shows an error
+        world.check()  # the page is not to be the first that shows an error
         if config.init is not None:
-            part.config.episodes(inits=[config.init])
+            world.episodes(inits=[config.init])
+        parts.append(Part("world", world.title(), world))
+    check_together({part.name: part.config.contract() for part in parts})
     return tuple(parts)
 
 
@@ -170,23 +167,10 @@ def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
     return WorldEnvConfig(str(checkpoint), MineWorldSampler(), inits, inverse=found)
 
 
-def is_world(env: Any) -> bool:
-    """Whether an environment's settings are a world model's."""
-    return getattr(env, "suite", "") == "world"
-
-
 def person_of(config: DictConfig, env: Any) -> PersonConfig:
     """Whose hands move the first environment; a world model gets no keys that do nothing in it."""
     person: PersonConfig = make(config.person)
-    if not is_world(env):
-        return person
-    return dataclasses.replace(person, without=(*person.without, *env.lost_buttons()))
-
-
-def label(env: Any) -> str:
-    """The heading of an environment on the page. A world model's family is that of what it imitates."""
-    family = env.contract().family
-    return "world model" if is_world(env) else LABELS.get(family, family)
+    return dataclasses.replace(person, without=(*person.without, *env.idle_buttons()))
 
 
 def patient(env: Any, horizon: int | None) -> Any:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
 from playloop.cli.words import literal
-from playloop.core.fields import make
 
 
 def run(arguments: Arguments) -> int:
@@ -27,13 +26,10 @@ def run(arguments: Arguments) -> int:
     config = configure("record", arguments.words, arguments)
     if config is None:
         return 0
-    from playloop.cli.checkpoints import check_world, find_checkpoints
+    from playloop.cli.checkpoints import find_checkpoints, make_env
     from playloop.rollouts.recording.record import record
 
-    find_checkpoints(config.env)
-    env = make(config.env)
-    check_world(env)
-    find_checkpoints(config.agent, env.contract())
+    find_checkpoints(config.agent, make_env(config.env).contract())
     out = arguments.choose_out(config.out)
     config.out, config.command = literal(str(out)), literal(arguments.command)
     record(config)

@@ -21,6 +21,7 @@ from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.robots.panda import IMAGE_SIZE, arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
+from playloop.envs.config import EnvConfig
 from playloop.envs.upstream import load_libero, load_robosuite
 
 SETTLE_STEPS = 10
@@ -52,7 +53,7 @@ class LiberoTask:
 
 @kind("libero")
 @dataclass
-class LiberoConfig:
+class LiberoConfig(EnvConfig):
     """A LIBERO suite.
 
     Args:
@@ -104,6 +105,9 @@ class LiberoConfig:
         if self.limit() != standard.limit():
             named.append(f"horizon={self.limit()}")
         return ", ".join([self.protocol, *named])
+
+    def title(self) -> str:
+        return "LIBERO"
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""

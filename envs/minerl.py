@@ -10,12 +10,13 @@ import numpy as np
 
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
-from playloop.core.conventions import Convention
+from playloop.core.conventions import Convention, altered
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 
 SUITE = "minerl"
@@ -63,7 +64,7 @@ TASKS = (
 
 @kind("minerl")
 @dataclass
-class MineRLConfig:
+class MineRLConfig(EnvConfig):
     """MineRL's environments with their own actions.
 
     Args:
@@ -102,14 +103,16 @@ class MineRLConfig:
         departures = [] if self.horizon is None else [f"horizon={self.horizon}"]
         if self.factory != MineRLConfig.factory:
             departures.append(f"factory={self.factory}")
-        resized = {"source": "360 x 640", "resized": "recording"}
+        image = Convention("upright")
+        if (self.height, self.width) != (360, 640):
+            image = altered(image, source="360 x 640", resized="recording")
         return Contract(
             family="minerl",
             action=Convention("minerl-1.0", {"escape_ends": True}),
             action_names=ACTION_NAMES,
             control_hz=20.0,
             cameras={"pov": (self.height, self.width)},
-            image=Convention("upright", {} if (self.height, self.width) == (360, 640) else resized),
+            image=image,
             state_names=(),
             success="minerl-tasks",
             deterministic=False,

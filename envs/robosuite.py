@@ -13,6 +13,7 @@ from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.robots.panda import arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
+from playloop.envs.config import EnvConfig
 from playloop.envs.upstream import load_robosuite
 
 SUITE = "robosuite"
@@ -31,7 +32,7 @@ PLACEMENTS = 50
 
 @kind("robosuite")
 @dataclass
-class RobosuiteConfig:
+class RobosuiteConfig(EnvConfig):
     """robosuite's tasks with a Panda arm, OSC_POSE and LIBERO's conventions.
 
     Sizes of objects, which robosuite draws whenever it builds a scene, are one draw a task here.

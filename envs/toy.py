@@ -18,10 +18,13 @@ from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 
 COLORS = {"red": (214, 64, 69), "green": (67, 150, 90), "blue": (58, 104, 196), "yellow": (228, 178, 50)}
 SUITE = "toy_reach"
+SPEED = 0.05
+"""Of a whole action, in widths of the table a step."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ToyFault:
 
 @kind("toy")
 @dataclass(frozen=True)
-class ToyReachConfig:
+class ToyReachConfig(EnvConfig):
     """Settings of `ToyReach`.
 
     Args:
@@ -74,11 +77,14 @@ class ToyReachConfig:
         """The environment."""
         return ToyReach(self)
 
+    def title(self) -> str:
+        return "toy table"
+
     def contract(self) -> Contract:
         """The declared conventions, without building anything."""
         return Contract(
             family="toy",
-            action=Convention("planar-velocity", {"scale": 0.05}),
+            action=Convention("planar-velocity", {"scale": SPEED}),
             action_names=("x", "y"),
             control_hz=10.0,
             cameras={"top": (64, 64), "hand": (64, 64)},
@@ -143,7 +149,7 @@ class ToyReach(PlayEnv):
         if self.config.step_seconds:
             time.sleep(self.config.step_seconds)
         self.steps += 1
-        velocity = 0.05 * np.clip(np.asarray(action, np.float64), -1.0, 1.0) + self.wind
+        velocity = SPEED * np.clip(np.asarray(action, np.float64), -1.0, 1.0) + self.wind
         self.position = np.clip(self.position + velocity, 0.0, 1.0)
         distance = float(np.linalg.norm(self.position - self.squares[self.episode.task]))
         success = distance < 0.06

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from playloop.core.annotations import Count, Name, Natural
+from playloop.core.content import named_files
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 from playloop.nn.graphs import Captured
 from playloop.nn.quantize import KINDS
@@ -33,7 +35,7 @@ NEEDS = {"kernels": ("cpu", "numba"), "triton": ("cuda", "triton")}
 
 @kind("world")
 @dataclass
-class WorldEnvConfig:
+class WorldEnvConfig(EnvConfig):
     """Settings of `WorldEnv`.
 
     Args:
@@ -65,6 +67,12 @@ class WorldEnvConfig:
         """The environment; the model is loaded."""
         return WorldEnv(self)
 
+    def provenance(self) -> dict[str, Any]:
+        return named_files({"checkpoint": self.checkpoint, "inverse": self.inverse})
+
+    def title(self) -> str:
+        return "world model"
+
     def check(self) -> None:
         """Refuse what the model cannot be played with, before its weights are read.
 
@@ -95,8 +103,8 @@ class WorldEnvConfig:
         if device and (torch.device(self.device).type != device or not importlib.util.find_spec(package)):
             raise ValueError(f"backend={self.backend} needs device={device} and {package}; use backend=auto")
 
-    def lost_buttons(self) -> tuple[str, ...]:
-        """Those that do nothing here: the model's actions have no word for them."""
+    def idle_buttons(self) -> tuple[str, ...]:
+        """Keys that the model's actions have no word for."""
         form, pressed = outline(self.checkpoint).actions, np.eye(len(BUTTONS), ACTION_SIZE, dtype=np.float32)
         told = form.decode(form.encode(pressed))
         return tuple(name for place, name in enumerate(BUTTONS) if told[place, place] < 0.5)

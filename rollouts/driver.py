@@ -14,6 +14,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult, Fault
 from playloop.envs.checks import BadAction, checked_plan
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
 from playloop.rollouts.worker import (
@@ -21,7 +22,6 @@ from playloop.rollouts.worker import (
     Answer,
     Begin,
     Begun,
-    EnvConfig,
     Execute,
     Executed,
     Failed,
@@ -51,7 +51,7 @@ class _Run:
 
 @dataclass(eq=False)
 class _Slot:
-    """A place for a worker: what it runs and whether it waits for a decision."""
+    """A worker, what it runs and whether it waits for a decision."""
 
     worker: Worker
     run: _Run | None = None
@@ -99,7 +99,9 @@ class Driver:
     episode's identity, a decision from the episode and its number in it.
 
     An exception of the agent, or a plan that is none, is the error of its episode, as one of the environment
-    is; the run goes on. Neither is a failure at the task.
+    is; the run goes on. Neither is a failure at the task. The agent acts in this process: one that never
+    returns is waited for, since nothing could end it and spare the run, and one that calls `os._exit` ends
+    the run. What is on disk by then stays, and a repeated command goes on from there.
 
     Args:
         env: settings from which every worker builds its own environment; must be picklable.
@@ -141,7 +143,7 @@ class Driver:
             ValueError: the agent or the environment's declaration does not fit the environment.
         """
         if len(set(episodes)) != len(episodes):
-            raise ValueError("an episode is asked for twice; ask for every identity once")
+            raise ValueError("an episode is named twice; name every identity once")
         declared = getattr(self.env, "contract", None)
         contract = declared() if declared else None
         if contract is not None:
@@ -280,7 +282,7 @@ class _Rollout:
         if self.contract is not None and contract != self.contract:
             raise ValueError(
                 f"the environment that was built differs from its settings' contract(): {contract} "
-                f"against {self.contract}; make both come from one place"
+                f"against {self.contract}; make both come from one source"
             )
         self.contract = contract
         if not self.prepared:

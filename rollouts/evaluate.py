@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from playloop.agents.base import Agent, Plan
-from playloop.agents.provenance import provenance_of
+from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import write_atomic, write_json
 from playloop.core.formats import FORMAT
 from playloop.core.kinds import KEY
 from playloop.core.provenance import earlier_run, this_run
-from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
 from playloop.rollouts.report import write_report
@@ -33,21 +33,8 @@ HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes", "s
 """Settings that change which episodes run or how they are watched, never what an episode gives."""
 
 
-class DeclaredEnv(Protocol):
-    """Environment settings that also tell, without building anything, what the environment will be."""
-
-    def make(self) -> PlayEnv:
-        """Build the environment."""
-
-    def contract(self) -> Contract:
-        """Its conventions."""
-
-    def task_names(self) -> list[str]:
-        """The instruction of every task."""
-
-
 def evaluate(
-    env: DeclaredEnv,
+    env: EnvConfig,
     agent: Any,
     episodes: Sequence[Episode],
     out: Path | str,
@@ -93,9 +80,7 @@ def evaluate(
         session = _Session(driver, agent, store, console)
         recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
         session.run(episodes, recorder)
-        result = summarize(
-            store.results().values(), episodes, env.task_names(), contract, getattr(env, "averages", None)
-        )
+        result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
         run = _run_record(before, agent, config or {}, identity, session.timing, command)
         summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / SUMMARY, summary)
@@ -154,13 +139,12 @@ class _FirstLook:
         return self.agent.act(carries, observations, rngs)
 
 
-def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: Any) -> dict[str, Any]:
+def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: EnvConfig) -> dict[str, Any]:
     """All that can change the result of an episode."""
     kept = {name: value for name, value in config.items() if name not in HARMLESS}
     acting = provenance_of(agent, config.get("agent"))
-    imagined = provenance_of(env, {name: getattr(env, name, None) for name in ("checkpoint", "inverse")})
     found = {"config": kept, "contract": contract.to_json(), "agent": acting}
-    return {**found, "env": imagined} if imagined else found
+    return {**found, "env": decided} if (decided := env.provenance()) else found
 
 
 def _run_record(

@@ -10,7 +10,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from playloop.core.children import CONTEXT
-from playloop.rollouts.worker import Answer, Begin, EnvConfig, Execute, Executor, serve
+from playloop.envs.config import EnvConfig
+from playloop.rollouts.worker import Answer, Begin, Execute, Executor, serve
 
 GRACE = 3.0
 """Seconds that a worker gets to close its environment in order when this process has been killed."""
@@ -39,11 +40,11 @@ class ProcessWorker:
         with _one_thread_each():
             self.process.start()
         child.close()
-        self.asked = time.monotonic()
+        self.last_message = time.monotonic()
 
     def send(self, command: Any) -> None:
         """Give a command; a dead process is noticed when its answer is read."""
-        self.asked = time.monotonic()
+        self.last_message = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(command)
 
@@ -60,12 +61,12 @@ class ProcessWorker:
             raise WorkerDied(
                 f"the environment's process ended with {_cause(self.process.exitcode)}"
             ) from error
-        self.asked = time.monotonic()
+        self.last_message = time.monotonic()
         return answer
 
     def silent_for(self) -> float:
         """Seconds since the last command or answer."""
-        return time.monotonic() - self.asked
+        return time.monotonic() - self.last_message
 
     def stop(self, patience: float = 20.0) -> None:
         """Hang up, so that the process closes its environment and ends; after `patience` seconds end it."""

@@ -53,7 +53,7 @@ def task_number(task: Any, env: Any) -> int:
         if not 0 <= task < len(names):
             raise ValueError(f"task={task} is not in the suite; choose from 0 to {len(names) - 1}.")
         return task
-    unique = env.unique_names() if hasattr(env, "unique_names") else names
+    unique = env.unique_names()
     for known in (unique, names):
         found = [number for number, name in enumerate(known) if name.lower() == str(task).lower()]
         if len(found) > 1:

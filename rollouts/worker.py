@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +22,12 @@ from playloop.core.results import Fault
 from playloop.core.segment import Segment
 from playloop.envs.base import PlayEnv
 from playloop.envs.checks import BadAction, BadOutcome, checked_observation, checked_plan, plain_info
+from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 from playloop.rollouts.callbacks import Wants
 
 RAISED = (Exception, SystemExit)
 """What other people's code may raise without ending the run: a library's `sys.exit` is an error, too."""
-
-
-class EnvConfig(Protocol):
-    """The settings of an environment; must survive pickling: the worker builds the environment."""
-
-    def make(self) -> PlayEnv:
-        """Build the environment in the calling process."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +171,8 @@ def error_text(error: BaseException) -> str:
     if isinstance(error, BadAction | BadOutcome):
         return str(error)
     trace = traceback.extract_tb(error.__traceback__)
-    place = f" ({os.path.basename(trace[-1].filename)}:{trace[-1].lineno})" if trace else ""
-    return f"{type(error).__name__}{f': {error}' if str(error) else ''}{place}"
+    where = f" ({os.path.basename(trace[-1].filename)}:{trace[-1].lineno})" if trace else ""
+    return f"{type(error).__name__}{f': {error}' if str(error) else ''}{where}"
 
 
 class _Clock:

@@ -16,13 +16,14 @@ from playloop.agents.craft.memory import Memory
 from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move, Player, vector
 from playloop.agents.craft.walk import Walker
+from playloop.agents.explorer import ExplorerConfig, Mood
 from playloop.core.annotations import Count, Fraction
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.envs.craft.env import STATE_NAMES
-from playloop.envs.craft.tasks import Treechop
+from playloop.envs.craft.tasks import TASKS, Explore, Treechop
 
 NEAR = 1.9
 """Blocks from the tower at which a way to it ends."""
@@ -50,7 +51,10 @@ class CraftExpertConfig:
 
 
 class CraftExpert(RowAgent):
-    """Reads the whole world and plans a few ticks at a time, with the game's own physics."""
+    """Reads the whole world and plans a few ticks at a time, with the game's own physics.
+
+    Where there is nothing to reach (task=explore), keys are pressed as by `Explorer`.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset({"privileged"})
     rows = 16
@@ -61,18 +65,24 @@ class CraftExpert(RowAgent):
                 f"agent.chunk must be 1 to 8 and agent.disturbance a probability, got {config}; "
                 "a block that breaks within a longer chunk would not be noticed"
             )
-        self.config = config
+        self.config, self.explorer = config, ExplorerConfig().make()
 
     def prepare(self, contract: Contract) -> None:
         if contract.action_names != ACTION_NAMES or contract.state_names != STATE_NAMES:
-            raise ValueError(f"agent=craft plays env=craft only, not env={contract.family}; use env=craft")
+            raise ValueError(
+                "the expert of craft reads the game's own state, which this environment does not have; "
+                "use env=craft"
+            )
 
-    def begin(self, episode: Episode) -> Memory:
-        return Memory()
+    def begin(self, episode: Episode) -> Memory | Mood:
+        explores = TASKS[episode.task] is Explore
+        return self.explorer.begin(episode) if explores else Memory()
 
     def decide(
-        self, carry: Memory, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[Memory, Plan]:
+        self, carry: Memory | Mood, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[Memory | Mood, Plan]:
+        if isinstance(carry, Mood):
+            return self.explorer.decide(carry, observation, rng)
         memory = copy.copy(carry)
         if rng.random() < self.config.disturbance:
             memory.route, memory.turn = None, (0.0, 0.0)
@@ -105,7 +115,8 @@ def task_of(observation: dict[str, Any]) -> str:
     if observation["instruction"] == Treechop.instruction:
         return "treechop"
     raise ValueError(
-        f"agent=craft knows no way to {observation['instruction']!r}; use task=treechop, navigate or build"
+        f"the expert of craft knows no way to {observation['instruction']!r}; "
+        "use task=explore, treechop, navigate or build"
     )
 
 

@@ -54,9 +54,7 @@ class GoogleRobotExpert(RowAgent):
 
     def prepare(self, contract: Contract) -> None:
         if contract.family != FAMILY:
-            raise ValueError(
-                f"this expert drives {FAMILY}, not {contract.family}; use agent=widowx or expert"
-            )
+            raise ValueError(f"this expert drives {FAMILY}, not {contract.family}; use agent=expert")
 
     def begin(self, episode: Episode) -> Progress:
         return Progress()

@@ -15,6 +15,7 @@ from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space, place_of
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
 from playloop.envs.craft.tasks import TASKS, Task, new_game
@@ -34,7 +35,7 @@ far it is broken; the goal's bearing from the line of sight in degrees and its d
 
 @kind("craft")
 @dataclass(frozen=True)
-class CraftConfig:
+class CraftConfig(EnvConfig):
     """Settings of `Craft`.
 
     Args:
@@ -56,6 +57,9 @@ class CraftConfig:
     def make(self) -> Craft:
         """The environment."""
         return Craft(self)
+
+    def title(self) -> str:
+        return "voxel world"
 
     def contract(self) -> Contract:
         """The declared conventions, without building anything."""

@@ -16,6 +16,7 @@ from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.luanti.process import Display, Game, missing
 from playloop.envs.luanti.settings import game_settings
 from playloop.envs.outcome import Outcome
@@ -33,7 +34,7 @@ ATTEMPTS = 3
 
 @kind("luanti")
 @dataclass
-class LuantiConfig:
+class LuantiConfig(EnvConfig):
     """A tree to chop in a fresh world of Debian's Luanti (Minetest) and its minetest_game.
 
     Args:

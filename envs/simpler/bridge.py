@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,10 +16,8 @@ from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
 from playloop.envs.simpler.overlay import composite
+from playloop.envs.simpler.rules import Terms
 from playloop.envs.simpler.shapes import box_around, corners_of, moved
-
-if TYPE_CHECKING:
-    from playloop.envs.simpler.config import SimplerConfig
 
 LAYOUTS = 24
 FINGERS_SHUT, FINGERS_OPEN = 0.015, 0.037
@@ -64,10 +62,10 @@ class BridgeEnv(PlayEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium's own form)
 
-    def __init__(self, config: SimplerConfig, render_mode: str | None = None) -> None:
+    def __init__(self, terms: Terms, render_mode: str | None = None) -> None:
         assets.require("bridge")
-        self.config, self.contract, self.render_mode = config, config.contract(), render_mode
-        self.horizon = max(config.limit(task) for task in range(len(TASKS)))
+        self.terms, self.contract, self.render_mode = terms, terms.contract, render_mode
+        self.horizon = max(terms.limits)
         turn = np.pi / 2
         limits = np.array([1.0, 1.0, 1.0, turn, turn, turn, 1.0], np.float32)
         self.action_space = gym.spaces.Box(-limits, limits, dtype=np.float32)
@@ -81,7 +79,7 @@ class BridgeEnv(PlayEnv):
         self._built, self._shown = 0, False
 
     def episodes(self) -> list[Episode]:
-        return self.config.episodes()
+        return self.terms.episodes()
 
     def begin(self, episode: Episode) -> None:
         if episode.suite != "bridge" or not 0 <= episode.task < len(TASKS):
@@ -93,7 +91,7 @@ class BridgeEnv(PlayEnv):
         if self._loaded != episode.task:
             self._load(episode.task)
         self._place(episode)
-        self._text, self.horizon = TASKS[episode.task].instruction, self.config.limit(episode.task)
+        self._text, self.horizon = TASKS[episode.task].instruction, self.terms.limits[episode.task]
         self._steps = self._held = 0
         self._seen = {
             "grasped": False,
@@ -116,7 +114,7 @@ class BridgeEnv(PlayEnv):
         self._watch(found)
         self._held = self._held + 1 if found["success"] else 0
         last = self._steps >= self.horizon
-        success = self.config.rule.succeeded(self._held, last)
+        success = self.terms.rule.succeeded(self._held, last)
         return Outcome(
             reward=float(success),
             success=success,

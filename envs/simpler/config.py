@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from playloop.core.annotations import Count
 from playloop.core.contract import Contract
@@ -14,19 +13,21 @@ from playloop.core.kinds import kind
 from playloop.core.results import EpisodeResult
 from playloop.core.robots.google_robot import fractal_contract
 from playloop.core.robots.widowx import bridge_contract
+from playloop.core.statistics import Average
 from playloop.envs.base import PlayEnv
+from playloop.envs.config import EnvConfig
 from playloop.envs.simpler import bridge
 from playloop.envs.simpler.averages import bridge_averages, fractal_averages
 from playloop.envs.simpler.fractal import looks, protocol
 from playloop.envs.simpler.fractal.env import SHADINGS, FractalEnv
-from playloop.envs.simpler.rules import RULES, Rule
+from playloop.envs.simpler.rules import RULES, Rule, Terms
 
 SUITES = ("bridge", *protocol.SUITES)
 
 
 @kind("simpler")
 @dataclass
-class SimplerConfig:
+class SimplerConfig(EnvConfig):
     """A suite of SimplerEnv.
 
     Args:
@@ -66,7 +67,13 @@ class SimplerConfig:
 
     def make(self) -> PlayEnv:
         """Construct the environment; scenes are loaded when an episode begins."""
-        return bridge.BridgeEnv(self) if self.suite == "bridge" else FractalEnv(self)
+        if self.suite == "bridge":
+            return bridge.BridgeEnv(self._terms())
+        return FractalEnv(replace(self._terms(), traced=self.traced()))
+
+    def _terms(self) -> Terms:
+        limits = tuple(map(self.limit, range(len(self.task_names()))))
+        return Terms(self.suite, self.contract(), self.rule, limits, self.episodes)
 
     def task_names(self) -> list[str]:
         """Bridge: the instruction of every task; Fractal: its name, instructions depend on the layout."""
@@ -90,7 +97,7 @@ class SimplerConfig:
 
         return render_device() == "cuda"
 
-    def averages(self, results: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
+    def averages(self, results: Sequence[EpisodeResult]) -> list[Average]:
         """What is published of such results."""
         judged = [result for result in results if result.error is None]
         if self.suite == "bridge":

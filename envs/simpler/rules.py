@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
+from playloop.core.episode import Episode
 
 RULES = ("final", "any")
 """SimplerEnv lets every episode run to its limit and looks at its last step: a block that was stacked and
@@ -37,3 +40,24 @@ class Rule:
         if self.name == "final":
             return Convention("goal-at-end")
         return Convention("goal-held", {"steps": self.steps})
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a suite is played: what its environment is given of the settings.
+
+    Args:
+        suite: name in an episode's identity.
+        contract: the declared conventions.
+        rule: when an episode succeeds.
+        limits: most actions of an episode, by the number of its task.
+        episodes: gives those of the protocol.
+        traced: whether pictures with a cabinet follow light rays.
+    """
+
+    suite: str
+    contract: Contract
+    rule: Rule
+    limits: tuple[int, ...]
+    episodes: Callable[[], list[Episode]]
+    traced: bool = False

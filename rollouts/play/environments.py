@@ -11,8 +11,9 @@ import numpy as np
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.segment import Segment
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Wants
-from playloop.rollouts.worker import Begin, Begun, EnvConfig, Execute, Executed, Executor, Failed
+from playloop.rollouts.worker import Begin, Begun, Execute, Executed, Executor, Failed
 
 WANTS = Wants(frames=True)
 IMAGES = frozenset({"images"})

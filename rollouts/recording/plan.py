@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playloop.core.episode import FRESH, Episode
+from playloop.core.episode import Episode
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.recording.trace import trace_path, video_path
 
 ATTEMPTS_PER_EPISODE = 3
@@ -29,7 +30,7 @@ class RecordingPlan:
         command: the command line, for the record.
     """
 
-    env: Any
+    env: EnvConfig
     agent: Any
     wanted: dict[int, int]
     seed: int
@@ -45,7 +46,7 @@ class RecordingPlan:
         Stored initial states are the test set: never used.
         """
         numbers = range(self.wanted[task] * ATTEMPTS_PER_EPISODE)
-        return [Episode(self.env.suite, task, FRESH, self.seed * 1_000_000 + number) for number in numbers]
+        return [self.env.fresh_episode(task, self.seed * 1_000_000 + number) for number in numbers]
 
     def provenance(self) -> dict[str, Any]:
         """What acts, by the agent's own account: a checkpoint with its hash, for instance."""

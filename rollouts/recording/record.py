@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from playloop.agents.provenance import provenance_of
+from playloop.core.content import provenance_of
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.core.locks import FolderLock
@@ -52,7 +52,7 @@ def record(config: DictConfig) -> Path:
 def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
     """Episodes of each task that add up to `episodes`, as even as can be; the first tasks have one more."""
     each, more = divmod(episodes, len(tasks))
-    return {task: each + (place < more) for place, task in enumerate(tasks)}
+    return {task: each + (index < more) for index, task in enumerate(tasks)}
 
 
 def described(wanted: dict[int, int]) -> str:

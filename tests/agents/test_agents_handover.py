@@ -4,14 +4,13 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 
-from playloop.agents.expert import ExpertConfig
 from playloop.agents.handover import Handover, HandoverConfig
 from playloop.agents.policy import PolicyAgentConfig
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
+from playloop.cli.config import load
 from playloop.core.episode import FRESH, Episode
+from playloop.core.fields import make
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.driver import Driver
@@ -48,10 +47,9 @@ def test_the_policys_steps_are_marked_and_the_expert_finishes():
 
 def test_the_moment_is_checked_and_the_configuration_composes():
     with pytest.raises(ValueError, match=r"agent\.earliest=4"):
-        Handover(None, ExpertConfig().make(), 4, 3)
-    with initialize_config_module("playloop.configs", version_base=None):
-        config = compose("record", ["agent=handover", "agent.latest=7", "agent.expert.misses=0.5"])
+        Handover(None, {}, 4, 3)
+    config = load("record", ["agent=handover", "agent.latest=7", "agent.expert.misses=0.5"])
     find_checkpoints(config.agent, LiberoConfig().contract())
-    settings = instantiate(config.agent)
-    assert settings.latest == 7 and settings.expert.misses == 0.5
+    settings = make(config.agent)
+    assert settings.latest == 7 and settings.expert.given() == {"misses": 0.5}
     assert settings.policy.checkpoint == str(find_checkpoint("libero"))

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from playloop.agents.base import Plan
-from playloop.agents.expert import Expert, ExpertConfig
+from playloop.agents.panda import PandaExpert, PandaExpertConfig
 
 
 @dataclass
-class ClumsyConfig(ExpertConfig):
+class ClumsyConfig(PandaExpertConfig):
     def make(self):
         return Clumsy(self)
 
 
-class Clumsy(Expert):
+class Clumsy(PandaExpert):
     """Asleep wherever the placement's number is 1, 4, 7, …"""
 
     def begin(self, episode):

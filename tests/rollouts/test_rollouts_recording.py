@@ -248,7 +248,11 @@ def test_a_finished_data_set_is_left_alone(recordings):
         record(
             load(
                 "record",
-                [*WORDS, "agent._target_=playloop.agents.expert.ExpertConfig", f"out={recordings['whole']}"],
+                [
+                    *WORDS,
+                    "agent._target_=playloop.agents.panda.PandaExpertConfig",
+                    f"out={recordings['whole']}",
+                ],
             )
         )
 

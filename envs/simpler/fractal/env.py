@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,10 +23,8 @@ from playloop.envs.simpler.fractal.near import MoveNear
 from playloop.envs.simpler.fractal.scene import Kitchen
 from playloop.envs.simpler.fractal.tasks import Task
 from playloop.envs.simpler.fractal.truth import ground_truth
+from playloop.envs.simpler.rules import Terms
 from playloop.envs.simpler.vulkan import choose_driver, render_device
-
-if TYPE_CHECKING:
-    from playloop.envs.simpler.config import SimplerConfig
 
 TASKS: tuple[type[Task], ...] = (PickCokeCan, MoveNear, Drawer, Drawer, PlaceApple)
 SHADINGS = ("auto", "fast", "traced")
@@ -49,10 +47,10 @@ class FractalEnv(PlayEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012 (Gymnasium's own form)
 
-    def __init__(self, config: SimplerConfig, render_mode: str | None = None) -> None:
+    def __init__(self, terms: Terms, render_mode: str | None = None) -> None:
         assets.require("fractal")
-        self.config, self.contract, self.render_mode = config, config.contract(), render_mode
-        self.horizon = max(map(self.config.limit, range(len(protocol.HORIZONS))))
+        self.terms, self.contract, self.render_mode = terms, terms.contract, render_mode
+        self.horizon = max(terms.limits)
         bound = np.array([REACH] * 3 + [TURN] * 3 + [1.0], np.float32)
         self.action_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
         image = gym.spaces.Box(0, 255, (*CAMERA_SIZE, 3), np.uint8)
@@ -68,17 +66,17 @@ class FractalEnv(PlayEnv):
         self._steps = self._held = 0
 
     def episodes(self) -> list[Episode]:
-        return self.config.episodes()
+        return self.terms.episodes()
 
     def begin(self, episode: Episode) -> None:
-        if episode.suite != self.config.suite:
-            raise ValueError(f"the environment plays {self.config.suite}, not {episode.suite}; set env.suite")
+        if episode.suite != self.terms.suite:
+            raise ValueError(f"the environment plays {self.terms.suite}, not {episode.suite}; set env.suite")
         setup = protocol.setup(episode)
         looks.require_files(setup.look, setup.layout)
         choose_driver()
         self.close()
         self._setup, self._steps, self._held, self._shown = setup, 0, 0, None
-        self.horizon = self.config.limit(setup.task)
+        self.horizon = self.terms.limits[setup.task]
         self._task = TASKS[setup.task](setup, episode.rng("scatter"))
         kitchen = Kitchen(setup.look, self._task.contact_offset, render_device())
         self._kitchen = kitchen
@@ -98,7 +96,7 @@ class FractalEnv(PlayEnv):
         holds, info = self._task.judge(self._steps)
         last = self._steps >= self.horizon
         self._held = self._held + 1 if holds else 0
-        success = self.config.rule.succeeded(self._held, last)
+        success = self.terms.rule.succeeded(self._held, last)
         return Outcome(
             reward=float(success),
             success=success,
@@ -162,6 +160,6 @@ class FractalEnv(PlayEnv):
         if self._camera is None:
             look = self._setup.look
             photo = looks.photo_file(self._setup.layout) if look.photo else None
-            self._camera = Camera(self._begun().twin(), photo, look.traced and self.config.traced())
+            self._camera = Camera(self._begun().twin(), photo, look.traced and self.terms.traced)
         snapshots.put(self._camera.kitchen, shown[1 + len(STATE_NAMES) :])
         return self._camera.draw()

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from playloop.agents.expert import ExpertConfig, Progress, release_point, resume, travel_height
 from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
+from playloop.agents.panda import PandaExpertConfig, Progress, release_point, resume, travel_height
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig
@@ -100,7 +100,7 @@ def observation(truth):
 
 def test_disturbances_are_marked_and_only_they():
     truth = scene()
-    calm, wild = ExpertConfig().make(), ExpertConfig(disturbance=1.0).make()
+    calm, wild = PandaExpertConfig().make(), PandaExpertConfig(disturbance=1.0).make()
     _, (plan,) = calm.act([Progress()], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 1 and plan.actions.shape == (1, 7)
     _, (plan,) = wild.act([Progress()], [observation(truth)], [np.random.default_rng(0)])
@@ -112,7 +112,7 @@ def test_disturbances_are_marked_and_only_they():
 
 
 def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
-    agent = ExpertConfig(misses=1.0).make()
+    agent = PandaExpertConfig(misses=1.0).make()
     (carry,), (plan,) = agent.act([Progress()], [observation(scene())], [np.random.default_rng(0)])
     best = rank_grasps(scene())[0]
     assert 0.025 <= np.linalg.norm((carry.grasp.offset - best.offset)[:2]) <= 0.06
@@ -141,7 +141,7 @@ def test_taking_over_continues_with_what_the_hand_holds():
 
 
 def test_a_row_does_not_mind_its_neighbours():
-    agent = ExpertConfig(disturbance=0.5).make()
+    agent = PandaExpertConfig(disturbance=0.5).make()
     scenes = [scene(), scene((0.12, 0.12, 0.06)), scene((0.18, 0.05, 0.06))]
     rngs = [np.random.default_rng(row) for row in range(3)]
     _, together = agent.act([Progress()] * 3, list(map(observation, scenes)), rngs)
@@ -152,11 +152,11 @@ def test_a_row_does_not_mind_its_neighbours():
 
 def test_what_the_expert_cannot_do_is_refused_before_the_first_step():
     with pytest.raises(ValueError, match="7-dimensional arm"):
-        ExpertConfig().make().prepare(ToyReachConfig().contract())
-    ExpertConfig().make().prepare(LiberoConfig().contract())
+        PandaExpertConfig().make().prepare(ToyReachConfig().contract())
+    PandaExpertConfig().make().prepare(LiberoConfig().contract())
     assert isinstance(LiberoConfig().contract(), Contract)
     with pytest.raises(ValueError, match="object to pick"):
-        ExpertConfig().make().act([Progress()], [{"state": np.zeros(8)}], [np.random.default_rng(0)])
+        PandaExpertConfig().make().act([Progress()], [{"state": np.zeros(8)}], [np.random.default_rng(0)])
 
 
 def play(env, agent, episode):
@@ -179,16 +179,18 @@ def play(env, agent, episode):
 def test_succeeds_on_fresh_placements_and_leaves_the_object_at_rest(suite, task):
     env = LiberoConfig(suite, success_steps=10, horizon=300).make()
     try:
-        success, marks = play(env, ExpertConfig().make(), Episode(suite, task, FRESH, 1000))
+        success, marks = play(env, PandaExpertConfig().make(), Episode(suite, task, FRESH, 1000))
         assert success and set(marks) == {1}
         truth = env.privileged()
         assert (np.abs(truth["pick"].mean(0) - truth["place"].mean(0))[:2] < 0.1).all()
         if suite == "libero_object":  # once more, disturbed: it recovers
-            disturbed = ExpertConfig(disturbance=0.05).make()
+            disturbed = PandaExpertConfig(disturbance=0.05).make()
             success, marks = play(env, disturbed, Episode(suite, task, FRESH, 1001))
             assert success and 3 <= marks.count(0) < len(marks) / 2
         else:  # once more, its first grasp a miss: it comes back for the object
-            success, marks = play(env, ExpertConfig(misses=1.0).make(), Episode(suite, task, FRESH, 1001))
+            success, marks = play(
+                env, PandaExpertConfig(misses=1.0).make(), Episode(suite, task, FRESH, 1001)
+            )
             assert success and 0 < marks.count(0) < marks.count(1)
     finally:
         env.close()

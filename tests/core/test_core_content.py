@@ -10,9 +10,8 @@ import pytest
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.dialect import DialectAgent
 from playloop.agents.handover import Handover
-from playloop.agents.provenance import content_hash, named_files, provenance_of
-from playloop.agents.random import RandomAgentConfig
 from playloop.agents.replay import ReplayAgentConfig
+from playloop.core.content import content_hash, named_files, provenance_of
 from playloop.envs.toy import ToyReachConfig
 from playloop.policies.dialects import DIALECTS
 from playloop.rollouts.evaluate import evaluate
@@ -68,7 +67,7 @@ def test_agents_name_those_inside_them():
     def inner(name):
         return Told(name)
 
-    handovers = [Handover(inner(name), RandomAgentConfig().make(), 1, 2).provenance() for name in "ab"]
+    handovers = [Handover(inner(name), {}, 1, 2).provenance() for name in "ab"]
     assert handovers[0] != handovers[1] and handovers[0]["policy"] == {"checkpoint_sha256": "a"}
     dialects = [DialectAgent(inner(n), DIALECTS["bridge"], (8, 8), "area").provenance() for n in "ab"]
     assert dialects[0] != dialects[1] and dialects[0]["checkpoint_sha256"] == "a"
