@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.declared import check_settings, hint_of
+from playloop.cli.settings import SETTINGS
 from playloop.cli.words import Word
-from playloop.core.fields import fill
+from playloop.core.fields import defaults, dict_item, fill, hints, inner_class
 from playloop.core.words import nearest
 
 
@@ -33,6 +34,7 @@ def load(verb: str, words: list[str]) -> DictConfig:
         groups = chosen_groups(verb)
         choices = [word for word in given if word.key in groups]
         config = fill(compose(verb, [check_choice(word, groups) for word in choices]))
+    complete(config, SETTINGS[verb])
     settings = [word for word in given if word.key not in groups]
     # A new class has other fields: it comes first, so that the rest is checked against them.
     for word in filter(names_class, settings):
@@ -42,6 +44,17 @@ def load(verb: str, words: list[str]) -> DictConfig:
         if not names_class(word):
             apply(word, config, free, verb)
     return fill(config)
+
+
+def complete(config: DictConfig, cls: type) -> None:
+    """Add what a verb's own settings are unless set, in place; a part that is not chosen is not added."""
+    given = defaults(cls)
+    for name, hint in hints(cls).items():
+        inner = inner_class(hint)
+        if name not in config and (given[name] != "???" or dict_item(hint) is None):
+            config[name] = {} if inner else given[name]
+        if inner:
+            complete(config[name], inner)
 
 
 def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig | None:

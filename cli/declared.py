@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -51,7 +51,7 @@ def check_settings(config: DictConfig, verb: str) -> None:
     """
     values: Any = OmegaConf.to_container(config, resolve=False)
     for field in fields(SETTINGS[verb]):
-        if field.name not in values and field.default is MISSING:
+        if field.name not in values:
             raise ValueError(f"{field.name} is taken away, and playloop {verb.split('_')[0]} needs it.")
     check_node(values, SETTINGS[verb], "")
 
@@ -62,7 +62,7 @@ def check_node(node: Mapping[str, Any], hint: Any, prefix: str) -> None:
     closed = bool(inner_class(hint)) or is_closed(node)
     for name, value in node.items():
         key = f"{prefix}{name}"
-        if name in SPECIAL or is_open(value):
+        if name in SPECIAL or value == "???" or is_reference(value):
             continue
         if closed and name not in known:
             raise ValueError(f"there is no setting {key!r}{nearest(str(name), known)}.")
@@ -75,9 +75,9 @@ def check_node(node: Mapping[str, Any], hint: Any, prefix: str) -> None:
             check_value(key, value, declared)
 
 
-def is_open(value: Any) -> bool:
-    """Whether a value is a reference to another setting, or only the user's to know."""
-    return isinstance(value, str) and (value == "???" or value.startswith("${"))
+def is_reference(value: Any) -> bool:
+    """Whether a value is another setting's."""
+    return isinstance(value, str) and value.startswith("${")
 
 
 def is_closed(node: Mapping[str, Any]) -> bool:

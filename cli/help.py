@@ -1,27 +1,122 @@
-"""Help on a verb and its settings."""
+"""Help on a verb and its settings: meanings from docstrings, defaults from dataclasses and YAML."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from playloop.cli.config import group_options, load
+from playloop.cli.declared import SPECIAL, hints_in, is_reference
+from playloop.cli.settings import SETTINGS, settings_name
+from playloop.core.fields import find, inner_class
 
 COMMON_HELP = """\
 Options:
-  --help            this text
+  --help            this text; with group=name among the words, on the settings of that choice
   --print-config    print the settings that the command line leads to, and stop
   --debug           show tracebacks"""
+SETTINGS_HELP = """
+Settings: key=value, here with what they are unless set; null is none, … must be given. The last part
+of a key will do where only one setting has it.
+"""
+WIDTH, COLUMN = 100, 32
+"""Of the text, and of its left column."""
 
 
-def show_help(verb: str, description: str) -> None:
-    """Print a verb's description, its settings as they stand in its YAML, and the options of each group."""
+def show_help(verb: str, description: str, words: list[str]) -> None:
+    """Print a verb's description and its settings under the words of the command line."""
     print(description.strip(), COMMON_HELP, sep="\n\n")
-    settings = resources.files("playloop.configs") / f"{verb}.yaml"
-    if not settings.is_file():
+    name = settings_name(verb, words)
+    if name is None:
         return
-    from playloop.cli.config import group_options
+    config, groups = load(name, words), group_options(name)
+    print(SETTINGS_HELP)
+    section = ""
+    for key, value, meaning in described(config, name):
+        if (head := key.partition(".")[0] if "." in key else "") != section:
+            section = head
+            print(f"\n{head}: {heading(config[head], meanings(SETTINGS[name]).get(head, ''))}")
+        print(entry(f"{key}={value}", meaning))
+    if groups:
+        print("\nChoices: group=name")
+    for group, options in groups.items():
+        print(f"\n{group}:")
+        for option in options:
+            print(entry(option, purpose(group, option)))
 
-    print(f"\nSettings and their defaults (configs/{verb}.yaml):\n")
-    print("\n".join(f"  {line}".rstrip() for line in settings.read_text().splitlines()))
-    options = group_options(verb)
-    if options:
-        print("\nGroups, chosen as group=name, their settings as group.key=value or just key=value:\n")
-        print("\n".join(f"  {group}: {', '.join(names)}" for group, names in options.items()))
+
+def described(config: DictConfig, name: str) -> Iterator[tuple[str, str, str]]:
+    """Full key, value and meaning of every setting but those that follow another one.
+
+    Args:
+        config: complete, as `load` gives it.
+        name: key in `SETTINGS`.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    yield from sorted(_walk(values, SETTINGS[name], ""), key=lambda item: "." in item[0])
+
+
+def _walk(node: Mapping[str, Any], hint: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
+    classes = [cls for cls in (inner_class(hint), node.get("_target_") and find(node["_target_"])) if cls]
+    said = {name: text for cls in classes for name, text in meanings(cls).items()}
+    known = hints_in(node, hint)
+    inner = {}
+    for name, value in node.items():
+        if name in SPECIAL or is_reference(value):
+            continue
+        if isinstance(value, Mapping) and value:
+            inner[name] = value
+        else:
+            yield f"{prefix}{name}", written(value), said.get(name, "")
+    for name, value in inner.items():
+        yield from _walk(value, known.get(name, Any), f"{prefix}{name}.")
+
+
+@cache
+def meanings(cls: type) -> Mapping[str, str]:
+    """Setting → what it means, as the `Args:` of a class and of those that it extends say."""
+    found: dict[str, str] = {}
+    for base in reversed(inspect.getmro(cls)):
+        _, _, text = inspect.cleandoc(base.__dict__.get("__doc__") or "").partition("\nArgs:\n")
+        block = re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0]
+        for item in re.finditer(r"^    (\w+): (.*(?:\n     +.*)*)", block, re.MULTILINE):
+            found[item[1]] = re.sub(r"\bNone\b", "null", " ".join(item[2].split()))
+    return found
+
+
+def written(value: Any) -> str:
+    """A value as one types it; `…` is the user's to give."""
+    if value == "???":
+        return "…"
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False).lower()
+
+
+def heading(part: Any, meaning: str) -> str:
+    """What a part of the settings is: in the verb's words, and its class's."""
+    cls = find(part["_target_"]) if isinstance(part, DictConfig) and "_target_" in part else None
+    first = (inspect.cleandoc(cls.__doc__ or "").partition("\n")[0],) if cls else ()
+    return " ".join(text for text in (meaning, *first) if text)
+
+
+def purpose(group: str, option: str) -> str:
+    """What an option of a group is: the comment at the top of its YAML."""
+    text = (resources.files("playloop.configs") / group / f"{option}.yaml").read_text()
+    lines: Sequence[str] = re.match(r"(?:#.*\n)*", text)[0].splitlines()  # type: ignore[index]
+    return " ".join(line.removeprefix("#").strip() for line in lines)
+
+
+def entry(left: str, right: str) -> str:
+    """One line of two columns, or several; what is long on the left has a line of its own."""
+    indent = " " * COLUMN
+    text = textwrap.fill(right, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    if len(left) + 4 > COLUMN:
+        return f"  {left}\n{text}".rstrip()
+    return f"  {left}{text[2 + len(left) :]}".rstrip()

@@ -12,7 +12,6 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.help import show_help
 from playloop.core.terminal import speak_any_language
 from playloop.core.words import nearest
 
@@ -44,7 +43,7 @@ Examples:
   playloop train data=data/object out=runs/policy
   playloop compare runs/a runs/b
 
-`playloop VERB --help` lists a verb's settings with their defaults."""
+`playloop VERB --help` explains a verb's settings; with env=NAME agent=NAME, theirs too."""
 
 EXPECTED = (
     ValueError,
@@ -94,7 +93,9 @@ def dispatch(arguments: Arguments) -> int:
         )
     module = importlib.import_module(f"playloop.cli.{arguments.verb}")
     if arguments.help:
-        show_help(arguments.verb, module.__doc__ or "")
+        from playloop.cli.help import show_help  # reads the settings' classes, which a run need not
+
+        show_help(arguments.verb, module.__doc__ or "", arguments.settings)
         return 0
     return module.run(arguments)
 

@@ -1,8 +1,12 @@
-"""What the settings of every verb may hold that stand at the top of its YAML; classes declare their own."""
+"""The settings of every verb: what they mean, what they may hold, and what they are unless set.
+
+Parts that have a class (an environment, an agent, a trainer) declare theirs there; the YAML file of a verb
+holds only which parts it has, and what differs in them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
@@ -17,86 +21,145 @@ Tasks = list[int | str] | int | str | None
 
 
 @dataclass
-class EvalSettings:
-    """Of `configs/eval.yaml`."""
+class EpisodeSettings:
+    """What all verbs that run episodes in an environment have.
+
+    Args:
+        env: the environment.
+        agent: who acts.
+        task: one task, by number or name.
+        tasks: several, [0,1,5]; null: all of the suite.
+        seed: another seed is another run: placements, and the random draws of agent and simulator.
+        workers: simulator processes; 0: episodes run in this one.
+        step_timeout: seconds until an environment that does not answer (built, begun or executing a plan) is
+            replaced.
+        out: folder of the results, given again to continue; null: a new one under runs/.
+    """
 
     env: Section
     agent: Section
-    task: Task
-    tasks: Tasks
-    inits: Count | list[Natural] | None
-    episodes: Count | None
-    seed: int
-    workers: Natural
-    step_timeout: Positive
-    videos: Natural | list[str] | str | None
-    out: str | None
+    task: Task = None
+    tasks: Tasks = None
+    seed: int = 0
+    workers: Natural = 2
+    step_timeout: Positive = 600
+    out: str | None = None
+
+
+@dataclass
+class EvalSettings(EpisodeSettings):
+    """Of `playloop eval`.
+
+    Args:
+        inits: stored initial states a task: a number is the first so many, [3,7] are these; null: all.
+        episodes: at most so many.
+        videos: episodes a task of which a video is kept: a number, all or none.
+    """
+
+    inits: Count | list[Natural] | None = 2
+    episodes: Count | None = None
+    videos: Natural | list[str] | str | None = 1
 
 
 @dataclass
 class EvalWorldSettings:
-    """Of `configs/eval_world.yaml`."""
+    """Of `playloop eval world=…`: how near imagined frames are to true ones, how long, and whether they obey.
+
+    Args:
+        world: folder of a world model, also of a converted MineWorld, or the name of a shipped one.
+        data: recordings that it was not trained on: a folder, or a list of them.
+        out: folder of the results, given again to continue; null: a new one under runs/.
+        evaluation: what is measured.
+    """
 
     world: Name
     data: Folders
-    out: str | None
     evaluation: Section
+    out: str | None = None
 
 
 @dataclass
-class RecordSettings:
-    """Of `configs/record.yaml`."""
+class RecordSettings(EpisodeSettings):
+    """Of `playloop record`; placements are drawn afresh, the stored initial states are never recorded from.
 
-    env: Section
-    agent: Section
-    task: Task
-    tasks: Tasks
-    episodes: Count
-    stride: Count
-    seed: int
-    workers: Natural
-    step_timeout: Positive
-    out: str | None
+    Args:
+        episodes: successful episodes wanted, spread over the tasks; the first have one more where it does not
+            divide.
+        stride: every so many steps become a row with images; 4 is enough to train policies and 4 times
+            faster.
+    """
+
+    episodes: Count = 100
+    stride: Count = 1
 
 
 @dataclass
 class TrainingSettings:
-    """Of `configs/training/`."""
+    """What all trainings have.
 
-    device: str
-    resident: bool
-    processes: Natural
+    Args:
+        device: that trains; auto: a GPU where there is one.
+        resident: keep all images on the GPU.
+        processes: that decode videos, once.
+        trainer: how it is trained.
+        task: what is trained.
+    """
+
     trainer: Section
     task: Section
+    device: str = "auto"
+    resident: bool = False
+    processes: Natural = 2
 
 
 @dataclass
 class TrainSettings:
-    """Of every `configs/train….yaml`; what is trained adds its own."""
+    """Of `playloop train`; what is trained adds its own.
+
+    Args:
+        data: folder that `playloop record` wrote or, for models of frames, of VPT recordings; or a list of
+            them, [data/a,data/b].
+        out: folder of the run, given again to continue; what is trained is in its checkpoint/.
+        seed: of the data's order, the split, the initial weights and all noise.
+        training: the training.
+    """
 
     data: Folders
     out: Name
-    seed: int
     training: TrainingSettings
+    seed: int = field(default=0, kw_only=True)
 
 
 @dataclass
 class TrainPolicySettings(TrainSettings):
-    """Of `configs/train.yaml`."""
+    """Of `playloop train`.
+
+    Args:
+        policy: the policy's network.
+    """
 
     policy: Section
 
 
 @dataclass
 class TrainTokenizerSettings(TrainSettings):
-    """Of `configs/train_tokenizer.yaml`."""
+    """Of `playloop train tokenizer=…`.
+
+    Args:
+        tokenizer: the frame tokenizer's sizes.
+    """
 
     tokenizer: Section
 
 
 @dataclass
 class TrainWorldSettings(TrainSettings):
-    """Of `configs/train_world.yaml`."""
+    """Of `playloop train world=…`.
+
+    Args:
+        world: the world model's sizes.
+        tokenizer: folder of a frame tokenizer, or the name of a shipped one.
+    """
 
     world: Section
     tokenizer: Name
@@ -104,22 +167,37 @@ class TrainWorldSettings(TrainSettings):
 
 @dataclass
 class TrainInverseSettings(TrainSettings):
-    """Of `configs/train_inverse.yaml`."""
+    """Of `playloop train inverse=…`.
+
+    Args:
+        inverse: the inverse-dynamics model's sizes.
+    """
 
     inverse: Section
 
 
 @dataclass
 class TrainMineWorldSettings(TrainSettings):
-    """Of `configs/train_mineworld.yaml`."""
+    """Of `playloop train mineworld=…`.
+
+    Args:
+        mineworld: folder that `playloop convert` or a training wrote; or 300M_16f, 700M_16f, 1200M_32f, …:
+            new weights.
+        tokenizer: with new weights: folder of a VQ tokenizer, or of a MineWorld that has one.
+    """
 
     mineworld: Name
-    tokenizer: str | None
+    tokenizer: str | None = None
 
 
 @dataclass
 class TrainOpenVLASettings(TrainSettings):
-    """Of `configs/train_openvla.yaml`."""
+    """Of `playloop train openvla=…`.
+
+    Args:
+        openvla: Hugging Face folder of the checkpoint to begin with.
+        objective: what is minimised.
+    """
 
     openvla: Name
     objective: Section
@@ -127,61 +205,109 @@ class TrainOpenVLASettings(TrainSettings):
 
 @dataclass
 class PlaySettings:
-    """Of `configs/play.yaml`."""
+    """Of `playloop play`.
 
-    world: Name | None
-    inverse: Name | None
-    task: Task
-    init: Natural | None
-    seed: int
-    horizon: Count | None
-    fps: Annotated[float, Gt(0), Le(240)] | None
-    host: str
-    port: Annotated[int, Ge(0), Le(65535)]
-    browser: bool
-    sessions: Count
-    upload_megabytes: Positive
-    out: str | None
+    Args:
+        env: the environment; played alone, or beside a world model.
+        agent: who takes over when H is pressed.
+        world: a world model, played beside env; alone if no env= is given.
+        inverse: reads the actions of a clip that the world model goes on from; null: its last frame counts;
+            auto: craft-inverse for models of the voxel world, else null.
+        task: by number or name; null: the first.
+        init: a stored initial state; null: a placement drawn from the seed.
+        seed: of the first episode; every new one has the next.
+        horizon: most actions an episode where the environment can be told; null: its own.
+        fps: ticks a second; null: the environment's control rate.
+        host: address to listen at: this machine only; elsewhere the page's address holds a token.
+        port: 0 picks a free one.
+        browser: open the page, where there is a screen.
+        sessions: at a time, each in a process of its own.
+        upload_megabytes: most of a clip or picture that the page sends.
+        out: folder of the recordings; null: a new one under runs/.
+        person: whose hands act.
+    """
+
     person: Section
     env: Section | None = None
     agent: Section | None = None
+    world: Name | None = None
+    inverse: Name | None = "auto"
+    task: Task = None
+    init: Natural | None = None
+    seed: int = 0
+    horizon: Count | None = 24_000
+    fps: Annotated[float, Gt(0), Le(240)] | None = None
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65535)] = 8600
+    browser: bool = True
+    sessions: Count = 4
+    upload_megabytes: Positive = 32
+    out: str | None = None
 
 
 @dataclass
 class DecoderBenchSettings:
-    """`decoder` in `configs/bench.yaml`."""
+    """Of `playloop bench decoder`.
 
-    checkpoint: Name
-    tasks: list[Natural] | None
-    inits: Count | list[Natural] | None
-    folder: Name
+    Args:
+        checkpoint: a folder, or the name of a shipped one.
+        tasks: their numbers; null: all of the suite.
+        inits: initial states of each task: how many, or which.
+        folder: of the results.
+    """
+
+    checkpoint: Name = "libero"
+    tasks: list[Natural] | None = None
+    inits: Count | list[Natural] | None = 3
+    folder: Name = "runs/decoder"
 
 
 @dataclass
 class BenchSettings:
-    """Of `configs/bench.yaml`."""
+    """Of `playloop bench`.
+
+    Args:
+        env: the environment of rollout and decoder.
+        out: a JSON file for the result; null only prints it.
+        seed: of rollout and decoder.
+        episodes: of rollout, all of equal length, on either side.
+        steps: of rollout: actions an episode, after settling.
+        workers: of rollout: simulator processes of ours.
+        decode: the bench decode.
+        openvla: of decode with openvla.model=….
+        decoder: the bench decoder.
+        world: the bench world.
+        mineworld: of world with mineworld.model=….
+        craft: the bench craft.
+        simpler: the bench simpler.
+        play: the bench play.
+    """
 
     env: Section
-    out: str | None
-    seed: int
-    episodes: Count
-    steps: Count
-    workers: Natural
     decode: Section
     openvla: Section
-    decoder: DecoderBenchSettings
     world: Section
     mineworld: Section
     craft: Section
     simpler: Section
     play: Section
+    out: str | None = None
+    seed: int = 0
+    episodes: Count = 6
+    steps: Count = 160
+    workers: Natural = 2
+    decoder: DecoderBenchSettings = field(default_factory=DecoderBenchSettings)
 
 
 @dataclass
 class OutSettings:
-    """Of `configs/convert.yaml` and `configs/merge.yaml`, beside their class's."""
+    """Of `playloop convert` and `playloop merge`, beside those of what they do.
 
-    out: str | None
+    Args:
+        out: the folder to make; null: a new one under runs/.
+    """
+
+    out: str | None = None
 
 
 SETTINGS: dict[str, type] = {
@@ -200,3 +326,17 @@ SETTINGS: dict[str, type] = {
     "merge": OutSettings,
 }
 """Name of a YAML file in configs/ → what its settings may hold."""
+TRAINED = ("world", "inverse", "mineworld", "tokenizer", "openvla")
+"""What is trained besides policies; the first that is named counts."""
+
+
+def settings_name(verb: str, words: list[str]) -> str | None:
+    """The key in `SETTINGS` that a command line is about; None for a verb without settings.
+
+    >>> settings_name("train", ["tokenizer=craft", "data=a"])
+    'train_tokenizer'
+    """
+    named = {word.partition("=")[0].lstrip("+") for word in words}
+    parts = {"eval": ("world",), "train": TRAINED}.get(verb, ())
+    found = next((f"{verb}_{part}" for part in parts if part in named), verb)
+    return found if found in SETTINGS else None

@@ -30,17 +30,15 @@ from omegaconf import DictConfig
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.config import configure
+from playloop.cli.settings import settings_name
 from playloop.cli.words import literal
 from playloop.core.cores import wait_briefly
-
-KINDS = ("world", "inverse", "mineworld", "tokenizer", "openvla")
-"""What is trained besides policies, each by a `configs/train_….yaml`; the first that is named counts."""
 
 
 def run(arguments: Arguments) -> int:
     """Train; returns the exit status."""
     arguments.allow()
-    config = configure(settings_of(arguments.words), arguments.words, arguments)
+    config = configure(settings_name("train", arguments.words) or "train", arguments.words, arguments)
     if config is None:
         return 0
     find_models(config.training.task)
@@ -60,12 +58,6 @@ def run(arguments: Arguments) -> int:
             f"Checkpoint: {out / 'checkpoint'}" if finished else f"To continue: {arguments.resume_command()}"
         )
     return 0
-
-
-def settings_of(words: list[str]) -> str:
-    """The name of the YAML file that a command line is about."""
-    named = {word.partition("=")[0].lstrip("+") for word in words}
-    return next((f"train_{kind}" for kind in KINDS if kind in named), "train")
 
 
 def fit_warmup(trainer: DictConfig, words: list[str]) -> None:

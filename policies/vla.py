@@ -53,7 +53,10 @@ class VLAConfig:
         cameras: a tower for each camera, in the order of their tokens.
         image_size: height and width of the images that the towers see, or one number for both.
         instruction_size: size of an instruction's embedding.
-        width: of the transformer, likewise `layers`, `heads` and the MLP's `expansion`.
+        width: of the transformer.
+        layers: of the transformer.
+        heads: of its attention.
+        expansion: of its MLPs: their width over the transformer's.
         chunk: actions decided at once.
         execute: actions of a chunk that are executed before the next decision, unless an agent is told
             otherwise; None for all of them.

@@ -48,8 +48,10 @@ class MergeConfig:
         family: of environments, for that decision; None: the data set's.
         unnorm_key: data set whose statistics scale its actions; None: the only one.
         step: of OFT's further files; None for the latest.
-        images: pictures of an observation, chunk: actions of a decision, proprio: size of the robot's state,
-            decoders: how chunks are decoded, where the files do not tell; see `checkpoint.read_config`.
+        images: pictures of an observation, where the files do not tell; see `checkpoint.read_config`.
+        chunk: actions of a decision, likewise.
+        proprio: size of the robot's state, likewise.
+        decoders: how chunks are decoded, [parallel] or [diffusion], likewise.
         gripper: "opening" or "closing" where the data set stores it from -1 to 1; see
             `vocabulary.choose_stored`.
         statistics: file of the data set's statistics where the run has none; "base" for the base's own.

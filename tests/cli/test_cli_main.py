@@ -43,7 +43,7 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys):
 def test_help_shows_settings_and_options(capsys):
     assert main(["eval", "--help"]) == 0
     text = capsys.readouterr().out
-    assert "inits: 2" in text and "env: craft, libero, luanti" in text
+    assert "  inits=2     " in text and "  agent.checkpoint=auto" in text and "\nenv:\n  craft     " in text
 
 
 def test_printed_settings_are_yaml_and_run_nothing(capsys, tmp_path):

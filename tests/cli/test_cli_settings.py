@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from playloop.cli import play, train
+from playloop.cli import play
 from playloop.cli.config import apply, flat, group_options, load
 from playloop.cli.declared import check_settings, hint_of, holds_settings
 from playloop.cli.eval import MINEWORLD_SAMPLER
+from playloop.cli.help import described
 from playloop.cli.main import main
+from playloop.cli.settings import settings_name
 from playloop.cli.words import Word, is_setting, options
 from playloop.core.fields import make, plain
 from playloop.envs.toy import ToyFault, ToyReachConfig
@@ -85,6 +87,22 @@ def test_a_wrong_type_in_any_setting_is_one_sentence_that_names_it(name):
             OmegaConf.update(config, key, before, merge=False)
             checked += 1
     assert checked or name in ("agent=replay",)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_setting_has_a_meaning(name):
+    verb, words = CONFIGURATIONS[name]
+    listed = list(described(load(verb, words), verb))
+    assert not [key for key, _, meaning in listed if not meaning]
+    assert len(listed) == len({key for key, _, _ in listed}) > 0
+
+
+def test_help_explains_the_settings_of_what_is_chosen(capsys):
+    assert main(["eval", "env=toy", "agent=random", "chunk=3", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "  env.horizon=40" in text and "  agent.chunk=3                 actions a decision." in text
+    assert "  toy                           A point that reaches for coloured squares" in text
+    assert "agent.checkpoint" not in text and max(map(len, text.splitlines())) <= 110
 
 
 @pytest.mark.parametrize(
@@ -212,16 +230,12 @@ def test_every_example_of_the_help_can_be_typed(verb):
     assert examples
     for words in examples:
         words = [word for word in words if is_setting(word)]
-        kinds = {"train": train.settings_of(words), "eval": "eval_world" if _judges_world(words) else "eval"}
+        name = settings_name(verb, words)
         if verb == "play":
             words = play.alone(words)
         if "sampler.rules=demo" in words:  # of a MineWorld, which is not here to be looked at
             words = [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}", *words]
-        check_settings(load(kinds.get(verb, verb), words), kinds.get(verb, verb))
-
-
-def _judges_world(words: list[str]) -> bool:
-    return any(word.startswith("world=") for word in words)
+        check_settings(load(name, words), name)
 
 
 def test_a_part_is_made_of_its_declared_class():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from playloop.cli.config import load
-from playloop.cli.train import fit_warmup, settings_of
+from playloop.cli.settings import settings_name
+from playloop.cli.train import fit_warmup
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from playloop.cli.train import fit_warmup, settings_of
     ],
 )
 def test_a_presets_warm_up_fits_a_trial_of_few_steps(words, warmup, capsys):
-    config = load(settings_of(words), [*words, "data=d", "out=o"])
+    config = load(settings_name("train", words), [*words, "data=d", "out=o"])
     preset = config.training.trainer.warmup
     fit_warmup(config.training.trainer, words)
     assert config.training.trainer.warmup == warmup

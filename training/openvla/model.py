@@ -38,7 +38,7 @@ class AdapterConfig:
 
     Args:
         rank: of the adapters.
-        alpha: see `LoRAConfig`.
+        alpha: see `LoRAConfig`; None: the smaller of rank and 16.
         targets: published parts whose layers get adapters, the language model's head and the patches'
             convolutions among them: in OpenVLA's code PEFT's (0.11.1) "all-linear" takes these, too.
         start: folder of an adapter to go on from, with the checkpoint it was trained beside; it decides
