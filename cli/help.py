@@ -43,7 +43,7 @@ def show_help(verb: str, description: str, words: list[str]) -> None:
     for key, value, meaning in described(config, name):
         if (head := key.partition(".")[0] if "." in key else "") != section:
             section = head
-            print(f"\n{head}: {heading(config[head], meanings(SETTINGS[name]).get(head, ''))}")
+            print(f"\n{heading(head, config[head], meanings(SETTINGS[name]).get(head, ''))}")
         print(entry(f"{key}={value}", meaning))
     if groups:
         print("\nChoices: group=name")
@@ -96,14 +96,17 @@ def written(value: Any) -> str:
     """A value as one types it; `…` is the user's to give."""
     if value == "???":
         return "…"
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False).lower()
+    if isinstance(value, str) and value:
+        return value
+    return json.dumps(value, ensure_ascii=False).replace("Infinity", ".inf")
 
 
-def heading(part: Any, meaning: str) -> str:
+def heading(name: str, part: Any, meaning: str) -> str:
     """What a part of the settings is: in the verb's words, and its class's."""
     cls = find(part["_target_"]) if isinstance(part, DictConfig) and "_target_" in part else None
-    first = (inspect.cleandoc(cls.__doc__ or "").partition("\n")[0],) if cls else ()
-    return " ".join(text for text in (meaning, *first) if text)
+    first = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0] if cls else ""
+    text = f"{name}: {meaning}" if first.lower() == meaning.lower() else f"{name}: {meaning} {first}"
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
 def purpose(group: str, option: str) -> str:

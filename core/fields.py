@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from playloop.core.annotations import FieldsOf
 from playloop.core.kinds import KEY, kind_of
+from playloop.core.words import nearest
 
 
 def fill(config: DictConfig) -> DictConfig:
@@ -77,14 +78,18 @@ def find(target: str) -> Any:
     Raises:
         ValueError: there is no such class.
     """
-    module, _, name = target.rpartition(".")
+    path, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        module = importlib.import_module(path)
+    except (ImportError, ValueError) as error:
         raise ValueError(f"_target_={target} cannot be found: {error}.") from error
     except Exception as error:  # in the user's own module
         reason = traceback.format_exception_only(error)[-1].strip()
         raise ValueError(f"_target_={target} cannot be imported: {reason} (--debug shows where)") from error
+    if not hasattr(module, name):
+        hint = nearest(name, [key for key, value in vars(module).items() if inspect.isclass(value)])
+        raise ValueError(f"_target_={target} cannot be found: {path} has no {name!r}{hint}.")
+    return getattr(module, name)
 
 
 @cache
