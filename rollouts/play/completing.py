@@ -23,7 +23,7 @@ from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
-from playloop.rollouts.recording.assemble import RecordedEpisode, stored_columns, write_dataset
+from playloop.rollouts.recording.dataset import RecordedEpisode, stored_columns, write_dataset
 from playloop.rollouts.recording.trace import columns_of
 
 PARTS, HEAD, ROWS, FILM = ".parts", "recording.json", "rows.jsonl", "film.mp4"

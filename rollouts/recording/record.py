@@ -2,27 +2,81 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
 from playloop.core.content import provenance_of
+from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.core.locks import FolderLock
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
 from playloop.rollouts.progress import ProgressBar
-from playloop.rollouts.recording.assemble import assemble
-from playloop.rollouts.recording.plan import RecordingPlan
+from playloop.rollouts.recording.dataset import RecordedEpisode, stored_columns, write_dataset
 from playloop.rollouts.recording.rendering import render_episodes
-from playloop.rollouts.recording.trace import FrameRecorder, TraceRecorder
+from playloop.rollouts.recording.trace import FrameRecorder, TraceRecorder, trace_path, video_path
 from playloop.rollouts.selection import select_tasks
-from playloop.rollouts.store import EpisodeStore
+from playloop.rollouts.store import EpisodeStore, read_results
+
+ATTEMPTS_PER_EPISODE = 3
+"""An agent that succeeds less often than once in so many tries is not worth recording."""
+
+
+@dataclass
+class RecordingPlan:
+    """One `playloop record`: what is recorded, where, and how many.
+
+    Args:
+        env: settings of the environment.
+        agent: who acts.
+        wanted: number of a task → successful episodes wanted of it.
+        seed: placements follow from it.
+        stride: every so many steps become a row of the data set with images; 1 records all of them.
+        out: the data set's folder.
+        workers: processes.
+        step_timeout: seconds without an answer after which an environment counts as dead.
+        command: the command line, for the record.
+    """
+
+    env: EnvConfig
+    agent: Any
+    wanted: dict[int, int]
+    seed: int
+    stride: int
+    out: Path
+    workers: int
+    step_timeout: float
+    command: str
+
+    def candidates(self, task: int) -> list[Episode]:
+        """Fresh placements of a task that may be tried, in order; more wanted episodes add to the end.
+
+        Stored initial states are the test set: never used.
+        """
+        numbers = range(self.wanted[task] * ATTEMPTS_PER_EPISODE)
+        return [self.env.fresh_episode(task, self.seed * 1_000_000 + number) for number in numbers]
+
+    def provenance(self) -> dict[str, Any]:
+        """What acts, by the agent's own account: a checkpoint with its hash, for instance."""
+        return self.agent.provenance() if hasattr(self.agent, "provenance") else {}
+
+    def is_kept(self, episode: Episode) -> bool:
+        """Whether what a success left is still there."""
+        paths = [trace_path(self.out, episode)]
+        contract = self.env.contract()
+        if not contract.restorable:
+            paths += [video_path(self.out, episode, camera) for camera in contract.cameras]
+        return all(path.exists() for path in paths)
 
 
 def record(config: DictConfig) -> Path:
@@ -46,7 +100,7 @@ def record(config: DictConfig) -> Path:
             console.print(said, highlight=False)
         kept = _act(recording, _identity(config, recording), lock, console)
         render_episodes(recording.env, kept, out, recording.stride, recording.workers, console)
-        return assemble(recording, kept)
+        return _assemble(recording, kept)
 
 
 def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
@@ -175,3 +229,31 @@ def _why_not(recording: RecordingPlan, store: EpisodeStore, task: int) -> str:
     if errors:
         return f"{said}, the last one in: {errors[-1]}; mend that and repeat the command, they run again"
     return f"{said}; choose another agent, or leave the task out with tasks=[…]"
+
+
+def _assemble(recording: RecordingPlan, episodes: list[Episode]) -> Path:
+    """Write the data set and, once it is whole, remove the traces and frames it was made of."""
+    contract, out = recording.env.contract(), recording.out
+    with np.load(trace_path(out, episodes[0]), allow_pickle=False) as trace:
+        labelled = "target" in trace
+    results = [result for result in read_results(out) if result.error is None]
+    failed = sum(not result.success for result in results)
+    facts = {
+        "command": recording.command,
+        "acts": recording.provenance(),
+        "seed": recording.seed,
+        "stride": recording.stride,
+        "counts": {"kept": len(episodes), "tried": len(results), "failed": failed},
+    }
+    found = (_traced(recording, contract, episode) for episode in episodes)
+    write_dataset(out, contract, contract.control_hz / recording.stride, found, facts, labelled)
+    for scratch in ("traces", "frames"):
+        shutil.rmtree(out / scratch, ignore_errors=True)
+    return out
+
+
+def _traced(recording: RecordingPlan, contract: Contract, episode: Episode) -> RecordedEpisode:
+    videos = {camera: video_path(recording.out, episode, camera) for camera in contract.cameras}
+    with np.load(trace_path(recording.out, episode), allow_pickle=False) as trace:
+        columns = stored_columns(trace, recording.stride)
+        return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)

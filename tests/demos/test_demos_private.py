@@ -16,7 +16,7 @@ from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.private import FOLDER, PRIVATE
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.envs.libero import LiberoConfig
-from playloop.rollouts.recording.assemble import features_of, private_of
+from playloop.rollouts.recording.dataset import features_of, private_of
 
 CONTRACT = LiberoConfig("libero_object").contract()
 BESIDE = DATA.replace("data/", f"{FOLDER}/")

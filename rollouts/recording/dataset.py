@@ -1,8 +1,7 @@
-"""Put traces and frames together into a LeRobot data set."""
+"""The data sets that are recorded here: their columns, and how episodes are written to them."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.formats import FORMAT
 from playloop.demos.lerobot.writer import DatasetWriter
-from playloop.rollouts.recording.plan import RecordingPlan
-from playloop.rollouts.recording.trace import CHUNK, trace_path, video_path
-from playloop.rollouts.store import read_results
+from playloop.rollouts.recording.trace import CHUNK
 
 TARGET_NAMES = ["pick_x", "pick_y", "pick_z", "place_x", "place_y", "place_z"]
 
@@ -36,27 +33,6 @@ class RecordedEpisode:
     instruction: str
     columns: dict[str, np.ndarray]
     videos: dict[str, Path]
-
-
-def assemble(recording: RecordingPlan, episodes: list[Episode]) -> Path:
-    """Write the data set and, once it is whole, remove the traces and frames it was made of."""
-    contract, out = recording.env.contract(), recording.out
-    with np.load(trace_path(out, episodes[0]), allow_pickle=False) as trace:
-        labelled = "target" in trace
-    results = [result for result in read_results(out) if result.error is None]
-    failed = sum(not result.success for result in results)
-    facts = {
-        "command": recording.command,
-        "acts": recording.provenance(),
-        "seed": recording.seed,
-        "stride": recording.stride,
-        "counts": {"kept": len(episodes), "tried": len(results), "failed": failed},
-    }
-    found = (_traced(recording, contract, episode) for episode in episodes)
-    write_dataset(out, contract, contract.control_hz / recording.stride, found, facts, labelled)
-    for scratch in ("traces", "frames"):
-        shutil.rmtree(out / scratch, ignore_errors=True)
-    return out
 
 
 def write_dataset(
@@ -130,10 +106,3 @@ def stored_columns(found: Mapping[str, np.ndarray], stride: int = 1) -> dict[str
     if columns["observation.state"].shape[1] == 0:
         del columns["observation.state"]
     return columns
-
-
-def _traced(recording: RecordingPlan, contract: Contract, episode: Episode) -> RecordedEpisode:
-    videos = {camera: video_path(recording.out, episode, camera) for camera in contract.cameras}
-    with np.load(trace_path(recording.out, episode), allow_pickle=False) as trace:
-        columns = stored_columns(trace, recording.stride)
-        return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)
