@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import torch
@@ -11,13 +11,14 @@ from torch import nn
 
 from playloop.benchmarks.machine import alternate, at_least_one, matrix_rate
 from playloop.core.annotations import Count, DecoderFields
+from playloop.core.checked import checked
 from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
 from playloop.policies.diffusion import Decoded, decode, draw_noise
-from playloop.policies.policy import Inputs, VLAPolicy
+from playloop.policies.vla_policy import Inputs, VLAPolicy
 
 
-@dataclass
+@checked
 class DecodeBenchConfig:
     """What is timed: a checkpoint's policy on one observation of noise.
 

@@ -24,14 +24,16 @@ from playloop.benchmarks.machine import (
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.nn.decoder import Kernels
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import KINDS, Kind
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, active_rounds, draw_noise
+from playloop.policies.network import Chosen
 from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.decoders import Chosen, DecodingConfig
+from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.engine import Engine, encode
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.model import OpenVLA
@@ -55,7 +57,7 @@ REUSE = 3
 """Rounds after a whole one."""
 
 
-@dataclass
+@checked
 class OpenVLABenchConfig:
     """What is timed: one decision from pictures to tokens, one robot a row.
 

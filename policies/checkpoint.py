@@ -25,11 +25,19 @@ from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
 from playloop.nn.manifest import RECORDS, check_manifest, file_hashes, write_manifest
 from playloop.nn.record import model_kind, read_part, to_record
-from playloop.policies.decision import golden_decision, noise_observation, verify_golden
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.golden import GOLDEN, Verify, check_verify, is_bound, write_golden
-from playloop.policies.policy import VLAPolicy
+from playloop.policies.golden import (
+    GOLDEN,
+    Verify,
+    check_verify,
+    golden_decision,
+    is_bound,
+    sloped,
+    verify_golden,
+    write_golden,
+)
 from playloop.policies.vla import CLASSES, STATE_LIMIT, VLA, VLAConfig
+from playloop.policies.vla_policy import VLAPolicy
 from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.instructions import InstructionEncoder, MiniLMConfig, NGramsConfig
 from playloop.tokenizers.normalizer import QuantileNormalizer, is_gripper
@@ -82,9 +90,29 @@ def save(
         write_record(partial / "training.json", training or {})
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
-        write_golden(partial, golden_decision(policy, observation))
+        write_golden(partial, golden_decision(policy.judge(), enlarged(policy, observation)))
         write_manifest(partial, RECORDS)
     return folder
+
+
+def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
+    """An observation of noise at the policy's own image size, for the golden decision."""
+    rng, model = np.random.default_rng(0), policy.model
+    low, high = model.state.q01, model.state.q99
+    text = min(policy.encoder.known, default="pick up the bowl and place it on the plate")
+    size = (*model.config.image_sides, 3)
+    return {
+        "images": {name: rng.integers(0, 256, size, dtype=np.uint8) for name in model.cameras},
+        "state": rng.uniform(low, np.maximum(high, low)).astype(np.float32),
+        "instruction": text,
+    }
+
+
+def enlarged(policy: VLAPolicy, observation: dict[str, Any]) -> dict[str, Any]:
+    """An observation whose pictures of the network's own size have the environment's: the way from one to the
+    other is part of a golden decision."""
+    sizes, images = policy.contract.cameras, observation["images"]
+    return observation | {"images": {n: sloped(np.asarray(images[n]), sizes[n]) for n in policy.cameras}}
 
 
 def load(
@@ -136,8 +164,7 @@ def load(
             f"{folder}: embeddings of {encoder.size} numbers, the model wants {model.config.instruction_size}"
         )
     policy = VLAPolicy(model.to(device), contract, encoder, saved)
-    if verify != "off":
-        verify_golden(policy, folder, verify)
+    verify_golden(folder, lambda _: policy.judge(), verify, "tokens")
     return VLAPolicy(model, contract, encoder, changed, batch, dtype)
 
 

@@ -8,7 +8,8 @@ does not reach every scale.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor
 
 from playloop.nn.archives import read_archive
+from playloop.nn.building import first_line
+from playloop.policies.network import NetworkPolicy
 
 GOLDEN = "golden.npz"
 BOUND = "manifest"
@@ -30,10 +33,10 @@ EXACT = 1e-6
 """Largest relative difference of what follows from tokens and scales alone."""
 
 PROBES = (-1.0, -0.5, 0.25, 1.0)
-"""Normalised numbers that scales are asked about."""
+"""Normalised numbers that scales are tried on."""
 
 SCALES = ("scale", "body")
-"""Of a decision: what `PROBES` are as actions, float64 [probes, A], and as states, float64 [probes, S]."""
+"""Parts of a decision: `PROBES` as actions, float64 [probes, A], and as states, float64 [probes, S]."""
 
 NETWORK = "weights, instructions, tokenizer or code are not those it was written with"
 CAUSES = {
@@ -75,6 +78,67 @@ def is_bound(folder: Path) -> bool:
         ValueError: the file is damaged.
     """
     return (folder / GOLDEN).is_file() and BOUND in read_archive(folder / GOLDEN)
+
+
+def golden_decision(policy: NetworkPolicy, observation: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """An observation and what a policy that draws nothing makes of it, for `write_golden`."""
+    images = {f"images.{name}": np.asarray(observation["images"][name]) for name in policy.cameras}
+    state, text = np.asarray(observation["state"], np.float32), np.array(observation["instruction"])
+    return images | {"state": state, "instruction": text} | decide(policy, observation)
+
+
+@torch.inference_mode()
+def decide(policy: NetworkPolicy, observation: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Scores of the first pass, the chunk, tokens if there are any, and what `PROBES` are on its scales."""
+    with exact_products():
+        scores = policy.first_scores(dict(observation)).float().cpu().numpy()
+        _, chunks, info = policy([None], [dict(observation)], [torch.Generator().manual_seed(0)])
+    tokenizer, found = policy.tokenizer, {"scores": scores, "chunk": chunks[0]}
+    found["scale"] = tokenizer.commands(probes(tokenizer.normalizer.size)).numpy()
+    if policy.state is not None:
+        found["body"] = policy.state.restore(probes(policy.state.size)).numpy()
+    return found | ({"tokens": info["tokens"][0]} if "tokens" in info else {})
+
+
+def verify_golden(
+    folder: Path, judge: Callable[[Mapping[str, np.ndarray]], NetworkPolicy], verify: Verify, *names: str
+) -> None:
+    """Decide again as the policy of a folder should, and compare.
+
+    Args:
+        folder: that `write_golden` wrote to.
+        judge: from what is stored to the policy, which draws nothing.
+        verify: what to do about a difference: "strict" refuses, "warn" tells, "off" does not look.
+        names: that must be stored beside the decision.
+
+    Raises:
+        ValueError: it decides otherwise and `verify` is "strict", or the file is damaged.
+    """
+    if verify == "off":
+        return
+    path = folder / GOLDEN
+    golden = read_archive(path, "state", "instruction", "chunk", *names)
+    if "logits" in golden:  # as older ones name them
+        golden["scores"] = golden.pop("logits")
+    try:
+        policy = judge(golden)
+        now = decide(policy, observation_of(golden, policy.cameras))
+    except (ValueError, TypeError, RuntimeError, LookupError) as error:
+        raise ValueError(
+            f"{path} is damaged or of another checkpoint ({first_line(error)}); copy it again"
+        ) from error
+    settle(folder, golden, now, verify)
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """float32 products in float32 on NVIDIA's GPUs, too: TF32 would keep ten bits of the factors."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def observation_of(golden: Mapping[str, np.ndarray], cameras: Iterable[str]) -> dict[str, Any]:
@@ -150,7 +214,7 @@ def settle(
     )
     if verify == "strict":
         raise ValueError(message)
-    warnings.warn(message, stacklevel=4)
+    warnings.warn(message, stacklevel=5)
 
 
 def sloped(image: np.ndarray, size: Sequence[int]) -> np.ndarray:

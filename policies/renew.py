@@ -15,9 +15,8 @@ from pathlib import Path
 from playloop.core.scratch import staged
 from playloop.nn.archives import read_archive
 from playloop.nn.manifest import MANIFEST, RECORDS, write_manifest
-from playloop.policies.checkpoint import load
-from playloop.policies.decision import golden_decision
-from playloop.policies.golden import GOLDEN, observation_of, write_golden
+from playloop.policies.checkpoint import enlarged, load
+from playloop.policies.golden import GOLDEN, golden_decision, observation_of, write_golden
 
 
 def renew(folder: str | Path) -> None:
@@ -30,12 +29,12 @@ def renew(folder: str | Path) -> None:
     folder = Path(folder)
     policy = load(folder, verify="strict")
     golden = read_archive(folder / GOLDEN)
-    observation = observation_of(golden, policy.model.cameras)
+    observation = observation_of(golden, policy.cameras)
     with staged(folder) as partial:
         for path in folder.iterdir():
             if path.is_file() and path.name not in (GOLDEN, MANIFEST):
                 shutil.copy2(path, partial / path.name)
-        write_golden(partial, golden_decision(policy, observation))
+        write_golden(partial, golden_decision(policy.judge(), enlarged(policy, observation)))
         write_manifest(partial, RECORDS)
 
 

@@ -10,7 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.tokenizers.grippers import ROBOSUITE, ROOM, STORED, UNIT, Gripper
 from playloop.tokenizers.normalizer import QuantileNormalizer, finite_list
+
+WORDS = 32000
+"""Ids of OpenVLA's tokenizer; the highest 256 of them stand for actions."""
 
 
 @dataclass(frozen=True)
@@ -53,33 +57,28 @@ class UniformBins:
         return range(self.vocabulary - self.edges, self.vocabulary)
 
 
-ROOM = 1e-3
-"""By which a gripper's commands in data may exceed their range: rounding."""
-
-
-def gripper_to_openvla(gripper: Tensor) -> Tensor:
-    """robosuite's gripper command (-1 opens, +1 closes) → OpenVLA's target (1 open, 0 closed)."""
-    return (gripper <= 0).double()
-
-
-def gripper_from_openvla(target: Tensor) -> Tensor:
-    """The inverse of `gripper_to_openvla`; anything above 0.5 is open."""
-    return 1.0 - 2.0 * (target > 0.5).double()
-
-
 @dataclass(frozen=True, eq=False)
 class ActionTokenizer:
     """A chunk of actions [..., H, A] ↔ H · A tokens, row by row.
 
+    Whatever is no action id decodes as published, without an error: ids below the range like its lowest, the
+    highest value, and those above it, the lowest value.
+
     Args:
-        normalizer: of the A action dimensions; those with mask False are grippers.
+        normalizer: of the A action dimensions.
         chunk: H.
         bins: the bins of every dimension.
+        convention: how the environment takes grippers.
+        stored: name in `grippers.STORED`, of how the data stores them.
+        grippers: dimensions that are grippers; None: those with mask False.
     """
 
     normalizer: QuantileNormalizer
     chunk: int = 8
     bins: UniformBins = field(default_factory=UniformBins)
+    convention: Gripper = ROBOSUITE
+    stored: str = UNIT
+    grippers: tuple[int, ...] | None = None
 
     @classmethod
     def from_statistics(cls, statistics: dict[str, Any], chunk: int = 8) -> ActionTokenizer:
@@ -100,7 +99,9 @@ class ActionTokenizer:
     @cached_property
     def gripper(self) -> Tensor:
         """bool [A], True for the dimensions that are grippers."""
-        return torch.from_numpy(~self.normalizer.mask)
+        if self.grippers is None:
+            return torch.from_numpy(~self.normalizer.mask)
+        return torch.tensor([index in self.grippers for index in range(self.normalizer.size)])
 
     def encode(self, actions: Tensor) -> Tensor:
         """Raw actions [..., H, A] → int64 ids [..., H * A]."""
@@ -109,15 +110,29 @@ class ActionTokenizer:
             raise ValueError(
                 f"expected actions [..., {expected[0]}, {expected[1]}], got {tuple(actions.shape)}"
             )
-        gripper = self.gripper.to(actions.device)
-        values = torch.where(gripper, gripper_to_openvla(actions), self.normalizer.normalize(actions))
-        return self.bins.encode(values).flatten(-2)
+        targets = torch.where(self.gripper.to(actions.device), self.convention.target(actions), actions)
+        return self.bins.encode(self.normalizer.normalize(targets)).flatten(-2)
 
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids [..., H * A] → raw actions, float64 [..., H, A]."""
-        values = self.bins.decode(ids).unflatten(-1, (self.chunk, self.normalizer.size))
-        gripper = self.gripper.to(ids.device)
-        return torch.where(gripper, gripper_from_openvla(values), self.normalizer.restore(values))
+        """Ids [..., H * A] → raw actions, float64 [..., H, A].
+
+        Raises:
+            ValueError: they do not make whole actions.
+        """
+        size = self.normalizer.size
+        if ids.shape[-1] % size:
+            raise ValueError(f"{ids.shape[-1]} tokens do not make actions of {size}")
+        return self.commands(self.bins.decode(ids).unflatten(-1, (-1, size)))
+
+    def commands(self, values: Tensor) -> Tensor:
+        """Normalised values [..., A] → raw actions, float64, grippers as the environment takes them."""
+        restored = self.normalizer.restore(values)
+        opening = STORED[self.stored][1](restored)
+        return torch.where(self.gripper.to(values.device), self.convention.command(opening), restored)
+
+    def strange(self, ids: Tensor) -> Tensor:
+        """Which ids [...] are no action ids: worth counting, since nothing else tells of them."""
+        return (ids < self.bins.ids[0]) | (ids > self.bins.ids[-1])
 
     def legal_ids(self) -> Tensor:
         """bool [H * A, 256]: which of `bins.ids` a position may hold; a gripper's are open and closed."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from playloop.core.contract import Contract
 from playloop.policies import checkpoint
-from playloop.policies.policy import VLAPolicy
+from playloop.policies.vla_policy import VLAPolicy
 from playloop.tokenizers.instructions import InstructionEncoder
 
 APART = 0.05

@@ -20,6 +20,7 @@ from playloop.nn.checks import check_types
 from playloop.nn.decoder import StaticCache
 from playloop.nn.sampling import lowest_argmax
 from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, decode
+from playloop.policies.network import Chosen
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.model import OpenVLA
 
@@ -86,23 +87,6 @@ class Decoding:
         return self.decoder == "diffusion" and not self.diffusion.deterministic
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A decoded chunk.
-
-    Args:
-        tokens: int64 [B, L]; None of a regression.
-        values: normalised actions of a regression, float32 [B, chunk, A], else None.
-        remasked: int64 [B], how often a committed token was masked again.
-        evaluations: passes through the language model.
-    """
-
-    tokens: Tensor | None
-    values: Tensor | None
-    remasked: Tensor
-    evaluations: int
-
-
 def allowed_ids(ids: Ids, config: OpenVLAConfig) -> slice:
     """A named set of ids as a range of the table."""
     if ids == "table":
@@ -129,6 +113,20 @@ def decode_chunk(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Nois
     if decoding.decoder == "l1":
         return Chosen(None, model.act(hidden), none, 1)
     return Chosen(likeliest(model, hidden, decoding.ids), None, none, 1)
+
+
+def first_pass(model: OpenVLA, prefix: Tensor) -> Tensor:
+    """What the first pass says of each action token: prefix [B, P, D] → scores [B, L, 256] or values."""
+    config = model.config
+    kind = config.decoders[0]
+    if kind == "autoregressive":
+        block = model.embed(torch.full((len(prefix), 0), 0, device=prefix.device))
+    elif kind == "diffusion":
+        block = model.block(torch.full((len(prefix), config.tokens), config.mask, device=prefix.device))
+    else:
+        block = model.blank(len(prefix))
+    states = model(prefix, block.to(prefix.dtype), model.layout(prefix, block.shape[1]))[:, : config.tokens]
+    return model.act(states) if kind == "l1" else model.logits(states, allowed_ids("actions", config))
 
 
 def likeliest(model: OpenVLA, hidden: Tensor, ids: slice) -> Tensor:

@@ -17,7 +17,7 @@ from playloop.policies.openvla.families import family_of
 from playloop.policies.openvla.files import outline
 from playloop.policies.openvla.prompt import PROMPTS
 from playloop.policies.openvla.statistics import read_statistics, statistics_of
-from playloop.policies.openvla.vocabulary import GRIPPERS
+from playloop.tokenizers.grippers import GRIPPERS
 
 Lines = list[tuple[str, str]]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from playloop.nn.graphs import Captured
 from playloop.policies.diffusion import Noise
-from playloop.policies.openvla.decoders import Chosen, Decoding, decode_chunk
+from playloop.policies.network import Chosen
+from playloop.policies.openvla.decoders import Decoding, decode_chunk
 from playloop.policies.openvla.model import OpenVLA
 
 

@@ -27,7 +27,7 @@ class Family:
         name: as settings name it.
         keys: how the names of its data sets begin.
         conventions: pictures of an observation, and `resize` → the environment's contract.
-        gripper: name in `vocabulary.GRIPPERS`.
+        gripper: name in `grippers.GRIPPERS`.
         images: how a camera's picture reaches the network.
         state: whether it is known how a checkpoint is given the robot's state.
         prompt: how a checkpoint that acts token by token is told what to do, name in `prompt.PROMPTS`.

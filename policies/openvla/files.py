@@ -67,13 +67,38 @@ def read_openvla(
         ValueError: the checkpoint is damaged, incomplete or of something else; names the file and the fix.
     """
     checkpoint = open_checkpoint(folder, step, **stated)
-    model = outline(checkpoint)
+    return read_weights(checkpoint, outline(checkpoint), device, dtype)
+
+
+def read_weights(
+    checkpoint: Checkpoint, model: OpenVLA, device: str | torch.device, dtype: torch.dtype
+) -> OpenVLA:
+    """A checkpoint's network with its weights, for evaluation.
+
+    Args:
+        checkpoint: from `open_checkpoint`.
+        model: its `outline`, which is filled.
+        device: for the weights.
+        dtype: of the weights.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
     model = model.to(dtype).to_empty(device=device)
     try:
         fill_slots(model, _all_slots(checkpoint.config), _tensors(checkpoint))
     except ValueError as error:
         raise ValueError(f"{checkpoint.folder}: {error}; download the weights again") from error
     return model.eval().requires_grad_(False)
+
+
+def in_bfloat16(checkpoint: Checkpoint) -> bool:
+    """Whether every weight that is loaded is stored in bfloat16, and none is still to be merged."""
+    entries = (entry.dtype for name, entry in checkpoint.entries.items() if not names.is_rotary(name))
+    parts = [item for state in checkpoint.states.values() for item in state.items()]
+    return {*entries} <= {"BF16"} and all(
+        value.dtype == torch.bfloat16 and ".lora_" not in name for name, value in parts
+    )
 
 
 def outline(checkpoint: Checkpoint) -> OpenVLA:

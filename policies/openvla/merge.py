@@ -7,7 +7,6 @@ file by file, so that one shard lies in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.core.scratch import staged
 from playloop.nn.adapter import Factors, read_adapter_config, read_factors
@@ -38,7 +38,7 @@ RECORD = "merge.json"
 
 
 @kind("openvla-merge")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class MergeConfig:
     """What is added to the merged weights, and what their files do not tell.
 
@@ -53,7 +53,7 @@ class MergeConfig:
         proprio: size of the robot's state, likewise.
         decoders: how chunks are decoded, [parallel] or [diffusion], likewise.
         gripper: "opening" or "closing" where the data set stores it from -1 to 1; see
-            `vocabulary.choose_stored`.
+            `grippers.choose_stored`.
         statistics: file of the data set's statistics where the run has none; "base" for the base's own.
     """
 

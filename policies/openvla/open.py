@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import torch
 from playloop.nn.decoder import Kernels
 from playloop.nn.quantize import Kind, quantize
 from playloop.policies.golden import Verify
-from playloop.policies.openvla.checkpoint import check_family, open_checkpoint
+from playloop.policies.openvla.checkpoint import Checkpoint, check_family, open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
-from playloop.policies.openvla.files import read_openvla
+from playloop.policies.openvla.files import in_bfloat16, outline, read_weights
 from playloop.policies.openvla.golden import asks_golden, verify_golden
 from playloop.policies.openvla.hashes import check_bound
 from playloop.policies.openvla.images import EvaluationImages
@@ -24,7 +25,7 @@ from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
-from playloop.policies.openvla.vocabulary import GRIPPERS
+from playloop.tokenizers.grippers import GRIPPERS
 
 STATED = ("images", "chunk", "proprio", "decoders", "attention")
 """What a published folder may leave open, see `checkpoint.read_config`."""
@@ -67,7 +68,7 @@ def open_policy(
         kernels: of passes of few tokens, see `nn.decoder.Kernels`.
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
-        gripper: "opening" or "closing" where it is stored from -1 to 1; see `vocabulary.choose_stored`.
+        gripper: "opening" or "closing" where it is stored from -1 to 1; see `grippers.choose_stored`.
         stated: of `STATED`, where the files do not tell; see `checkpoint.read_config`.
 
     Raises:
@@ -76,9 +77,10 @@ def open_policy(
     """
     _check_stated(stated)
     check_family(Path(folder))
-    asked, known = asks_golden(folder, verify), read_statistics(folder)
+    verified, known = asks_golden(folder, verify), read_statistics(folder)
     chosen, key = _choose(folder, known, family, unnorm_key, resize)
-    config = open_checkpoint(folder, step, **stated).config  # small files are checked before the weights
+    checkpoint = open_checkpoint(folder, step, **stated)  # small files are checked before the weights
+    config = checkpoint.config
     _check_state(config, chosen)
     contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
@@ -86,7 +88,7 @@ def open_policy(
     (decoding or DecodingConfig()).of(config)
     images = _images(chosen, folder, config.image, pipeline or {})
     prompts, hashes = PromptEncoder(folder, prompt or chosen.prompt_of(config)), check_bound(folder)
-    model = _read(folder, device, dtype, step, stated, verify if asked else None)
+    model = _read(checkpoint, device, dtype, verify if verified else None)
     _settle(model, weights, kernels, dtype)
     parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
     return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
@@ -117,20 +119,21 @@ def _images(family: Family, folder: str | Path, size: int, pipeline: Mapping[str
 
 
 def _read(
-    folder: str | Path,
-    device: str | torch.device,
-    dtype: torch.dtype,
-    step: Step | None,
-    stated: Mapping[str, Any],
-    verify: Verify | None,
+    checkpoint: Checkpoint, device: str | torch.device, dtype: torch.dtype, verify: Verify | None
 ) -> OpenVLA:
-    """The model; its golden decision is judged on weights in bfloat16, as they are stored, or not if None."""
-    if verify is not None and dtype != torch.bfloat16:
-        verify_golden(folder, read_openvla(folder, device, torch.bfloat16, step, **stated), verify)
-    model = read_openvla(folder, device, dtype, step, **stated)
-    if verify is not None and dtype == torch.bfloat16:
-        verify_golden(folder, model, verify)
-    return model
+    """The model; its golden decision is judged on weights in bfloat16, as they are stored, or not if None.
+
+    The weights are read once, unless bfloat16 rounds some that another type is made of.
+    """
+    model, folder, stored = outline(checkpoint), checkpoint.folder, torch.bfloat16
+    if verify is None:
+        return read_weights(checkpoint, model, device, dtype)
+    first = read_weights(checkpoint, copy.deepcopy(model), device, stored)
+    verify_golden(folder, first, verify)
+    if dtype == stored or (dtype == torch.float32 and in_bfloat16(checkpoint)):
+        return first.to(dtype)
+    del first  # before the next needs its room
+    return read_weights(checkpoint, model, device, dtype)
 
 
 def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch.dtype) -> None:

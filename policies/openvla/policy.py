@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,41 +11,24 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.nn.quantize import kind_of
-from playloop.policies.diffusion import Noise, draw_noise
+from playloop.policies.diffusion import DecoderConfig, Noise
+from playloop.policies.network import Chosen, NetworkPolicy
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.decoders import Chosen, DecodingConfig
-from playloop.policies.openvla.engine import Engine
+from playloop.policies.openvla.decoders import DecodingConfig, first_pass
+from playloop.policies.openvla.engine import Engine, encode
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import Statistics
-from playloop.policies.openvla.vocabulary import STORED, UNIT, ActionVocabulary, Gripper
+from playloop.tokenizers.actions import WORDS, ActionTokenizer, UniformBins
+from playloop.tokenizers.grippers import STORED, UNIT, Gripper
 
 Inputs = tuple[Tensor, Tensor | None, Tensor]
 """Pictures [B, images, 6, S, S], normalised states [B, S] or None, and prompts int64 [B, L]."""
 
 
-class Row(NamedTuple):
-    """One row of a decision.
-
-    Args:
-        actions: float32 [chunk, A].
-        tokens: int64 [chunk · A], None of a regression.
-        remasked: how often a committed token was masked again.
-        evaluations: passes through the language model.
-    """
-
-    actions: np.ndarray
-    tokens: np.ndarray | None
-    remasked: int
-    evaluations: int
-
-
-class OpenVLAPolicy:
-    """`(carry, observations, generators) → (carry, chunks, info)`, see `policies.base.Policy`.
-
-    Every network call has exactly `batch` rows whose prompts are equally long, missing ones are copies of the
-    first: kernels differ with the number of rows, and a row's bits must not.
+class OpenVLAPolicy(NetworkPolicy):
+    """See `policies.network.NetworkPolicy`; rows of one call have prompts of one length.
 
     Args:
         model: the networks.
@@ -77,87 +59,45 @@ class OpenVLAPolicy:
         dtype: torch.dtype = torch.float32,
         hashes: Mapping[str, str] | None = None,
     ):
-        if batch < 1:
-            raise ValueError(f"batch={batch}: a call needs at least one row")
-        check_parts(model.config, contract, statistics)
-        self.model, self.contract, self.prompts, self.images = model.eval(), contract, prompts, images
-        self.statistics, self.gripper, self.batch, self.dtype = statistics, gripper, batch, dtype
+        config, bins = model.config, UniformBins(WORDS)
+        check_parts(config, contract, statistics)
+        tokenizer = ActionTokenizer(
+            statistics.action, config.chunk, bins, gripper, statistics.gripper, (config.action - 1,)
+        )
+        super().__init__(contract, tuple(contract.cameras), tokenizer, statistics.proprio, batch, dtype)
+        self.model, self.prompts, self.images, self.statistics = model.eval(), prompts, images, statistics
         self.hashes = dict(hashes or {})
-        self.decoding = (decoding or DecodingConfig()).of(model.config)
+        self.decoding = (decoding or DecodingConfig()).of(config)
         self.engine = Engine(self.model, self.decoding)
-        self.vocabulary = ActionVocabulary(model.config.action)
-        self.cameras, self.chunk = tuple(contract.cameras), model.config.chunk
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
         return self.model.device
 
-    def initial(self, batch: int) -> list[None]:
-        """Nothing is remembered from one decision to the next."""
-        return [None] * batch
+    @property
+    def rounds(self) -> DecoderConfig:
+        return self.decoding.diffusion
 
-    @torch.inference_mode()
-    def __call__(
-        self, carry: Any, observations: list[dict[str, Any]], generators: list[torch.Generator]
-    ) -> tuple[Any, np.ndarray, dict[str, Any]]:
-        start = time.perf_counter()
-        prompts = [self.prompts(observation["instruction"]) for observation in observations]
-        rows: list[Row] = [None] * len(observations)  # type: ignore[list-item]
-        for places in groups([len(prompt) for prompt in prompts], self.batch):
-            chosen = self._decide(
-                [observations[place] for place in places],
-                [generators[place] for place in places],
-                [prompts[place] for place in places],
-            )
-            for place, row in zip(places, self._rows(chosen), strict=False):  # the rest are fillers
-                rows[place] = row
-        info: dict[str, Any] = {
-            "evaluations": rows[0].evaluations,
-            "remasked": np.array([row.remasked for row in rows]),
-            "ms": 1000 * (time.perf_counter() - start),
-        }
-        if rows[0].tokens is not None:
-            tokens = np.stack([row.tokens for row in rows if row.tokens is not None])
-            strange = self.vocabulary.strange(torch.from_numpy(tokens)).sum(-1)
-            info |= {"tokens": tokens, "strange": strange.numpy()}
-        return carry, np.stack([row.actions for row in rows]), info
+    @property
+    def draws(self) -> bool:
+        return self.decoding.draws
 
-    def _decide(
-        self,
-        observations: Sequence[dict[str, Any]],
-        generators: Sequence[torch.Generator],
-        prompts: Sequence[list[int]],
-    ) -> Chosen:
-        pictures, state, prompt = self.inputs(observations, prompts)
-        fill = self._filled
-        inputs = fill(pictures), None if state is None else fill(state), fill(prompt)
-        return self.engine(*inputs, self.noise(generators))
+    def form(self, observation: dict[str, Any]) -> int:
+        """The length of its prompt."""
+        return len(self.prompts(observation["instruction"]))
 
-    def _filled(self, values: Tensor) -> Tensor:
-        """Up to `batch` rows, copies of the first are added."""
-        return torch.cat([values, values[:1].expand(self.batch - len(values), *values.shape[1:])])
+    def decide(self, inputs: Inputs, noise: Noise) -> Chosen:  # type: ignore[override]
+        return self.engine(*inputs, noise)
 
-    def _rows(self, chosen: Chosen) -> list[Row]:
-        """A decoded call row by row, in the host's memory."""
-        actions, remasked = self.actions(chosen), chosen.remasked.tolist()
-        tokens = [None] * self.batch if chosen.tokens is None else list(chosen.tokens.cpu().numpy())
-        return [
-            Row(*row, chosen.evaluations)  # type: ignore[arg-type]
-            for row in zip(actions, tokens, remasked, strict=True)
-        ]
+    def first_scores(self, observation: dict[str, Any]) -> Tensor:
+        return first_pass(self.model, encode(self.model, *self.inputs([observation])))[0]
 
-    def noise(self, generators: Sequence[torch.Generator]) -> Noise:
-        """The randomness of a call, each row's from its own generator; missing rows get a fixed one."""
-        fillers = [torch.Generator().manual_seed(0) for _ in range(self.batch - len(generators))]
-        config, length = self.decoding.diffusion, self.model.config.tokens
-        if not self.decoding.draws:
-            nothing = torch.zeros(self.batch, config.rounds, length, device=self.device)
-            return Noise(nothing, nothing)
-        drawn = draw_noise([*generators, *fillers], config, length)
-        return Noise(drawn.order.to(self.device), drawn.token.to(self.device))
+    def facts(self, tokens: np.ndarray | None) -> dict[str, Any]:
+        if tokens is None:
+            return {}
+        return {"strange": self.tokenizer.strange(torch.from_numpy(tokens)).sum(-1).numpy()}
 
-    def inputs(self, observations: Sequence[dict[str, Any]], prompts: Sequence[list[int]]) -> Inputs:
+    def inputs(self, observations: Sequence[dict[str, Any]]) -> Inputs:
         """What the network reads of observations whose prompts are equally long, on its device."""
         pictures = np.stack(
             [
@@ -166,40 +106,25 @@ class OpenVLAPolicy:
             ]
         )
         state = None
-        if self.model.config.proprio is not None and self.statistics.proprio is not None:
+        if self.model.config.proprio is not None and self.state is not None:
             raw = np.stack([np.asarray(observation["state"], np.float64) for observation in observations])
-            normalized = self.statistics.proprio.normalize(torch.from_numpy(raw))
+            normalized = self.state.normalize(torch.from_numpy(raw))
             # published evaluators cut what the mask leaves as it is, too
             state = normalized.clamp(-1, 1).to(self.device, self.dtype)
-        words = torch.tensor([*prompts])
+        words = torch.tensor([self.prompts(observation["instruction"]) for observation in observations])
         self.model.check_prompts(words)
         return torch.from_numpy(pictures).to(self.device, self.dtype), state, words.to(self.device)
 
-    def actions(self, chosen: Chosen) -> np.ndarray:
-        """A decoded call as the environment's actions, float32 [B, chunk, A]."""
-        if chosen.values is None:
-            assert chosen.tokens is not None
-            values = self.vocabulary.decode(chosen.tokens.cpu())
-        else:
-            values = chosen.values.double().cpu()
-        return self.commands(values).float().numpy()
-
-    def commands(self, values: Tensor) -> Tensor:
-        """Normalised values [..., A] as the environment's commands, float64."""
-        found = self.statistics.action.restore(values)
-        opening = STORED[self.statistics.gripper][1](found[..., -1])
-        found[..., -1] = self.gripper.command(opening)
-        return found
-
     def describe(self) -> dict[str, Any]:
         """What decides its actions besides the weights, for results."""
-        decoding, stored = self.decoding, self.statistics.gripper
+        decoding, stored = self.decoding, self.tokenizer.stored
         found = {
             "unnorm_key": self.statistics.key,
             "prompt": self.prompts.words,
             "image": str(self.contract.image),
             "images": self.images.describe(self.contract.cameras[self.cameras[0]]),
-            "gripper": self.gripper.meaning + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
+            "gripper": self.tokenizer.convention.meaning
+            + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
             "cameras": list(self.cameras),
             "decoder": decoding.decoder,
             "ids": [decoding.ids.start, decoding.ids.stop],
@@ -212,16 +137,6 @@ class OpenVLAPolicy:
         if decoding.reuse:
             found["approximate"] = f"{decoding.reuse} rounds of {decoding.reuse + 1} reuse the prefix's keys"
         return found | ({"diffusion": vars(decoding.diffusion)} if decoding.decoder == "diffusion" else {})
-
-
-def groups(lengths: Sequence[int], batch: int) -> list[list[int]]:
-    """Rows with prompts of one length, at most `batch` together, in the order of their first."""
-    by_length: dict[int, list[int]] = {}
-    for row, length in enumerate(lengths):
-        by_length.setdefault(length, []).append(row)
-    return [
-        rows[first : first + batch] for rows in by_length.values() for first in range(0, len(rows), batch)
-    ]
 
 
 def check_parts(config: OpenVLAConfig, contract: Contract, statistics: Statistics) -> None:

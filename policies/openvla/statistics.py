@@ -9,8 +9,8 @@ from typing import Any
 
 from playloop.nn.folder import read_record
 from playloop.nn.manifest import MANIFEST
-from playloop.policies.openvla.vocabulary import UNIT, choose_stored
 from playloop.tokenizers.actions import gripper_range
+from playloop.tokenizers.grippers import UNIT, choose_stored
 from playloop.tokenizers.normalizer import EPSILON, QuantileNormalizer
 
 DATASET_STATISTICS = "dataset_statistics.json"
@@ -26,7 +26,7 @@ class Statistics:
         key: its name, "libero_object_no_noops" for instance.
         action: [-1, 1] ↔ the robot's numbers; grippers pass through.
         proprio: the robot's state → [-1, 1], None where the checkpoint holds nothing of it.
-        gripper: name in `vocabulary.STORED`, of how its last action is stored.
+        gripper: name in `grippers.STORED`, of how its last action is stored.
     """
 
     key: str
@@ -110,7 +110,7 @@ def statistics_of(
         key: one of its keys.
         epsilon: whether 1e-8 is added to the span, as OpenVLA-OFT and what builds on it do; the original
             OpenVLA does not.
-        gripper: how it is stored, where the statistics do not tell; see `vocabulary.choose_stored`.
+        gripper: how it is stored, where the statistics do not tell; see `grippers.choose_stored`.
         size: numbers of an action that are wanted; where there are others, nothing is said of the gripper.
 
     Raises:

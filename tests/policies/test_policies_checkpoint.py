@@ -178,7 +178,7 @@ def test_an_older_checkpoint_is_read_and_its_chunk_compared(folder):
 
 
 def test_pictures_that_are_no_longer_shrunk_by_means_are_caught(folder, monkeypatch):
-    monkeypatch.setattr("playloop.policies.policy.shrink", lambda image, size: image[::2, ::2])
+    monkeypatch.setattr("playloop.policies.vla_policy.shrink", lambda image, size: image[::2, ::2])
     with pytest.raises(ValueError, match="golden"):
         load(folder)
 

@@ -99,13 +99,13 @@ def test_a_gripper_from_minus_1_is_asked_for_and_turned_as_stated(bound, tmp_pat
         open_policy(folder, gripper="unit")
     values = torch.tensor([[[0.0] * 6 + [value]] for value in (-1.0, -0.2, 0.2, 0.7, 1.0)]).double()
     found = {
-        name: open_policy(folder, dtype=torch.float32, gripper=name).commands(values.clone())[:, 0, -1]
+        name: open_policy(folder, dtype=torch.float32, gripper=name).tokenizer.commands(values)[:, 0, -1]
         for name in ("opening", "closing")
     }
     # robosuite: +1 closes, -1 opens
     assert found["opening"].tolist() == [1, 1, -1, -1, -1]
     assert found["closing"].tolist() == [-1, -1, 1, 1, 1]
-    assert before.commands(values.clone())[:, 0, -1].tolist() == [1, 1, 1, -1, -1]
+    assert before.tokenizer.commands(values)[:, 0, -1].tolist() == [1, 1, 1, -1, -1]
     said = open_policy(folder, gripper="closing").describe()["gripper"]
     assert said.endswith("stored as -1 open, 1 shut")
     write_golden(folder, read_openvla(folder), observation(), "libero", KEY, "closing")

@@ -16,10 +16,10 @@ from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.policies.dialects import DIALECTS, dialect_contract
 from playloop.policies.diffusion import DecoderConfig
+from playloop.policies.network import groups
 from playloop.policies.openvla.decoders import DecodingConfig, decode_chunk
 from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.open import open_policy
-from playloop.policies.openvla.policy import groups
 from playloop.policies.openvla.synthetic import write_synthetic
 
 FEW = DecodingConfig(ids="actions", diffusion=DecoderConfig(rounds=3, order="sampled", sample="multinomial"))
@@ -98,7 +98,7 @@ def test_tokens_become_the_environment_s_actions_as_published(folders, kind, eps
 def test_regressed_values_become_actions_as_published(folders):
     policy = policy_of(folders["oft"])
     _, chunks, info = policy([None], [observation()], seeds(0))
-    prefix = encode(policy.model, *policy.inputs([observation()], [policy.prompts(TEXTS[0])]))
+    prefix = encode(policy.model, *policy.inputs([observation()]))
     values = decode_chunk(policy.model, prefix, policy.decoding, policy.noise(seeds(0))).values
     assert np.array_equal(chunks[0], by_hand(folders["oft"], values[0].double().numpy(), 1e-8))
     assert "tokens" not in info and info["evaluations"] == 1
@@ -107,7 +107,7 @@ def test_regressed_values_become_actions_as_published(folders):
 def test_the_network_sees_what_the_pipeline_shows(folders):
     policy = policy_of(folders["diffusion"], batch=1)
     seen = observation()
-    pictures, state, prompts = policy.inputs([seen], [policy.prompts(seen["instruction"])])
+    pictures, state, prompts = policy.inputs([seen])
     assert pictures.shape == (1, 2, 6, 28, 28) and policy.images.jpeg and policy.images.crop == 0.9
     for place, camera in enumerate(("agentview", "robot0_eye_in_hand")):
         assert np.array_equal(pictures[0, place].numpy(), policy.images(seen["images"][camera]))
@@ -139,7 +139,9 @@ def test_a_data_set_s_checkpoint_has_its_dialect_s_conventions(tmp_path, key, su
     shown = observation(size=(224, 224), cameras=policy.cameras)
     _, chunks, info = policy([None], [shown], seeds(0))
     assert not policy.images.jpeg and policy.images.crop is None
-    value = policy.vocabulary.decode(torch.from_numpy(info["tokens"]))[0, 0, -1].item()
+    value = policy.tokenizer.bins.decode(torch.from_numpy(info["tokens"]))[
+        0, policy.tokenizer.normalizer.size - 1
+    ].item()
     assert chunks[0, 0, -1] == np.float32(value), "the opening is given on"
 
 

@@ -14,9 +14,18 @@ from playloop.policies.openvla.families import FAMILIES, choose_family
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
 from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
-from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
+from playloop.tokenizers.actions import WORDS, ActionTokenizer, UniformBins
+from playloop.tokenizers.grippers import GRIPPERS
+from playloop.tokenizers.normalizer import QuantileNormalizer
 
-VOCABULARY = ActionVocabulary()
+
+def vocabulary(chunk=8):
+    """Normalised values as ids: nothing is scaled, and no number is a gripper's."""
+    scales = QuantileNormalizer(-np.ones(7), np.ones(7), np.zeros(7, bool))
+    return ActionTokenizer(scales, chunk, UniformBins(WORDS), grippers=())
+
+
+VOCABULARY = vocabulary()
 LIBERO = GRIPPERS["robosuite"]
 
 
@@ -42,7 +51,7 @@ def test_values_become_ids_as_published_and_come_back():
     back = VOCABULARY.decode(ids).numpy()
     assert back.shape == (5, 8, 7) and np.abs(back - np.clip(values, -1, 1)).max() <= 1 / 255 + 1e-12
     all_ids = torch.arange(31745, 32000)[:252]
-    assert torch.equal(VOCABULARY.encode(VOCABULARY.decode(all_ids)), all_ids)
+    assert torch.equal(vocabulary(36).encode(VOCABULARY.decode(all_ids)), all_ids)
 
 
 def test_meaningless_ids_are_counted():
@@ -54,7 +63,7 @@ def test_meaningless_ids_are_counted():
 
 
 def test_libero_s_gripper_closes_with_plus_one():
-    targets = VOCABULARY.encode(torch.tensor([[0.0] * 7, [1.0] * 7]))
+    targets = vocabulary(2).encode(torch.tensor([[0.0] * 7, [1.0] * 7]))
     assert targets.tolist() == [31872] * 7 + [31744] * 7  # the two ids that training ever shows
     decoded = VOCABULARY.decode(targets)[:, -1]
     assert LIBERO.command(decoded).tolist() == [1.0, -1.0]

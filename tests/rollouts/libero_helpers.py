@@ -12,8 +12,8 @@ from playloop.agents.base import Plan
 from playloop.agents.policy import PolicyAgent
 from playloop.envs.libero import LiberoConfig
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.policy import VLAPolicy
 from playloop.policies.vla import CameraConfig
+from playloop.policies.vla_policy import VLAPolicy
 from playloop.tokenizers.instructions import NGramsConfig
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")

@@ -7,9 +7,8 @@ import torch
 from playloop.tokenizers.actions import (
     ActionTokenizer,
     UniformBins,
-    gripper_from_openvla,
-    gripper_to_openvla,
 )
+from playloop.tokenizers.grippers import ROBOSUITE
 from playloop.tokenizers.normalizer import QuantileNormalizer, compute_statistics
 
 
@@ -53,9 +52,9 @@ def test_foreign_ids_decode_to_the_ends():
 
 def test_gripper_uses_the_two_ids_of_openvla():
     raw = torch.tensor([-1.0, 1.0])
-    assert gripper_to_openvla(raw).tolist() == [1.0, 0.0]
-    assert UniformBins(32000).encode(gripper_to_openvla(raw)).tolist() == [31744, 31872]
-    assert torch.equal(gripper_from_openvla(gripper_to_openvla(raw)), raw.double())
+    assert ROBOSUITE.target(raw).tolist() == [1.0, 0.0]
+    assert UniformBins(32000).encode(ROBOSUITE.target(raw)).tolist() == [31744, 31872]
+    assert torch.equal(ROBOSUITE.command(ROBOSUITE.target(raw)), raw.double())
 
 
 def test_chunk_round_trips_on_every_center(statistics):

@@ -222,7 +222,7 @@ def check_cached_decoding(policy, task) -> torch.Tensor:
     """The policy's decoding over a cache, against one that computes the whole sequence in every round."""
     model, seen = policy.model, task._observation(0)
     with torch.inference_mode():
-        prefix = encode(policy.model, *policy.inputs([seen], [policy.prompts(seen["instruction"])]))
+        prefix = encode(policy.model, *policy.inputs([seen]))
         config = replace(RELEASED, rounds=4)
         noise, ids = draw_noise([seeded(2)], config, 28), policy.decoding.ids
         cached = diffuse(model, prefix, replace(policy.decoding, diffusion=config), noise)

@@ -21,7 +21,8 @@ from playloop.policies.openvla.families import choose_family
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
-from playloop.policies.openvla.vocabulary import GRIPPERS, ActionVocabulary
+from playloop.tokenizers.actions import WORDS, UniformBins
+from playloop.tokenizers.grippers import GRIPPERS
 from playloop.training.data import Stacked, named_sets
 from playloop.training.openvla.checks import check_adapter, check_teacher, checkpoint_identity
 from playloop.training.openvla.data import matching_family, pad_prompts, published_record, student_config
@@ -158,7 +159,7 @@ class OpenVLATask:
         values = statistics.action.normalize(actions)
         self.columns = {
             "values": values.float().numpy(),
-            "ids": ActionVocabulary(self.student.action).encode(values).numpy(),
+            "ids": UniformBins(WORDS).encode(values).flatten(-2).numpy(),
         }
         if self.student.proprio is not None:
             if statistics.proprio is None:

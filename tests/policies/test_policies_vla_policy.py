@@ -5,7 +5,7 @@ from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
 
 from playloop.benchmarks.decode import bench_decode
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.policy import VLAPolicy
+from playloop.policies.vla_policy import VLAPolicy
 from playloop.tokenizers.instructions import NGramsConfig
 
 

@@ -1,27 +1,25 @@
-"""OpenVLA's action tokens: ids ↔ bins ↔ normalised values, and what a gripper's value means."""
+"""What a gripper's number means: as data sets store it, as networks learn it and as environments take it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from playloop.tokenizers.actions import ROOM, UniformBins
-
-WORDS = 32000
-"""Ids below it are the tokenizer's; the highest 256 of them stand for actions."""
+ROOM = 1e-3
+"""By which a gripper's commands in data may exceed their range: rounding."""
 
 
 @dataclass(frozen=True)
 class Gripper:
-    """What the last number of an action means, as data sets store it and as an environment takes it.
+    """How an environment takes a gripper that networks learn from 0 (shut) to 1 (open), as published ones do.
 
     Args:
         name: of the convention.
         meaning: in words.
-        command: a decoded value, of any shape → the environment's command.
+        command: a decoded value, of any shape → the environment's command, float64.
         target: its inverse, for commands at the ends of their range.
     """
 
@@ -37,25 +35,24 @@ def _robosuite_command(value: Tensor) -> Tensor:
 
 
 def _robosuite_target(command: Tensor) -> Tensor:
-    return 1 - command.double().clamp(0, 1)
+    """robosuite, too, moves by the sign alone."""
+    return (command <= 0).double()
 
 
-GRIPPERS = {
-    "robosuite": Gripper(
-        "robosuite",
-        "0 shut, 1 open, cut at a half; given to robosuite as +1 closes, -1 opens",
-        _robosuite_command,
-        _robosuite_target,
-    ),
-    "opening": Gripper(
-        "opening",
-        "0 shut, 1 open, given on as it is; the robot's translator cuts it",
-        torch.Tensor.double,
-        torch.Tensor.double,
-    ),
-}
+ROBOSUITE = Gripper(
+    "robosuite",
+    "0 shut, 1 open, cut at a half; given to robosuite as +1 closes, -1 opens",
+    _robosuite_command,
+    _robosuite_target,
+)
+OPENING = Gripper(
+    "opening",
+    "0 shut, 1 open, given on as it is; the robot's translator cuts it",
+    torch.Tensor.double,
+    torch.Tensor.double,
+)
+GRIPPERS = {gripper.name: gripper for gripper in (ROBOSUITE, OPENING)}
 """LIBERO: robosuite. Bridge and Fractal: opening, `agents.dialect` takes it from there."""
-
 
 UNIT = "unit"
 STORED: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
@@ -94,43 +91,3 @@ def choose_stored(key: str, low: float, high: float, stated: str | None) -> str:
         fix = "leave gripper out" if unit else f"give {listed}"
         raise ValueError(f"{spans}: {fix}")
     return stated
-
-
-@dataclass(frozen=True)
-class ActionVocabulary:
-    """Normalised values ↔ ids 31744 … 31999, which descend as the value rises.
-
-    Whatever is no action id decodes as published, without an error: ids below the range like its lowest, the
-    highest value, and special tokens above it like its highest, the lowest value.
-
-    Args:
-        action: numbers of an action, one token each.
-        bins: the bins of every number.
-    """
-
-    action: int = 7
-    bins: UniformBins = field(default_factory=lambda: UniformBins(WORDS))
-
-    def encode(self, values: Tensor) -> Tensor:
-        """Normalised [..., H, A] → int64 ids [..., H · A].
-
-        Raises:
-            ValueError: actions of another size.
-        """
-        if values.shape[-1] != self.action:
-            raise ValueError(f"actions have {values.shape[-1]} numbers, not {self.action}")
-        return self.bins.encode(values).flatten(-2)
-
-    def decode(self, ids: Tensor) -> Tensor:
-        """Ids [..., H · A] → normalised values, float64 [..., H, A].
-
-        Raises:
-            ValueError: they do not make whole actions.
-        """
-        if ids.shape[-1] % self.action:
-            raise ValueError(f"{ids.shape[-1]} tokens do not make actions of {self.action}")
-        return self.bins.decode(ids).unflatten(-1, (-1, self.action))
-
-    def strange(self, ids: Tensor) -> Tensor:
-        """Which ids [...] are no action ids: worth counting, since nothing else tells of them."""
-        return (ids < self.bins.ids[0]) | (ids > self.bins.ids[-1])
