@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from playloop.core.contract import Contract
@@ -54,20 +53,9 @@ class ArmEnv(PlayEnv):
     (24), two when a stored state is loaded after it (23). Measured against robosuite 1.4.0.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
-
     def __init__(self, contract: Contract, horizon: int, render_mode: str | None = None) -> None:
         choose_backend()
-        self.contract, self.horizon, self.render_mode = contract, horizon, render_mode
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (len(contract.action_names),), np.float32)
-        images: dict[str, gym.Space[Any]] = {
-            name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()
-        }
-        self.observation_space = gym.spaces.Dict(
-            images=gym.spaces.Dict(images),
-            state=gym.spaces.Box(-np.inf, np.inf, (len(contract.state_names),), np.float32),
-            instruction=gym.spaces.Text(max_length=400, charset=_printable()),
-        )
+        super().__init__(contract, horizon, render_mode)
         self._simulation: Any = None
         self._loaded: tuple | None = None
         self._renderer: Renderer | None = None
@@ -327,8 +315,3 @@ def _reset_as_rebuilt(sim: Any) -> None:
     type(sim).reset(sim)
     sim.forward()
     sim.forward()
-
-
-def _printable() -> str:
-    """ASCII, Latin-1 and the typographer's marks: LIBERO-PRO's sentences have apostrophes of print."""
-    return "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x100), *range(0x2010, 0x2028)]))

@@ -24,9 +24,38 @@ class PlayEnv(gym.Env):
     before it is executed, and what is no outcome (a reward that is not finite, say) as `BadOutcome`.
     """
 
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's own form)
     contract: Contract
     horizon: int
     """Most actions in the episode that has begun."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        horizon: int,
+        render_mode: str | None = None,
+        action_space: gym.spaces.Box | None = None,
+    ) -> None:
+        """Declare the spaces; what is observed follows from the contract.
+
+        Args:
+            contract: the conventions.
+            horizon: most actions of an episode.
+            render_mode: "rgb_array" or None, see `render`.
+            action_space: of actions [A]; None for -1 to 1.
+        """
+        self.contract, self.horizon, self.render_mode = contract, horizon, render_mode
+        self.metadata = {**self.metadata, "render_fps": contract.control_hz}
+        actions = (len(contract.action_names),)
+        self.action_space = action_space or gym.spaces.Box(-1.0, 1.0, actions, np.float32)
+        images: dict[str, gym.Space[Any]] = {
+            name: gym.spaces.Box(0, 255, (*size, 3), np.uint8) for name, size in contract.cameras.items()
+        }
+        self.observation_space = gym.spaces.Dict(
+            images=gym.spaces.Dict(images),
+            state=gym.spaces.Box(-np.inf, np.inf, (len(contract.state_names),), np.float32),
+            instruction=gym.spaces.Text(max_length=400, charset=_printable()),
+        )
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -95,3 +124,8 @@ class PlayEnv(gym.Env):
         if self.render_mode != "rgb_array":
             return None
         return next(iter(self.observe()["images"].values()))
+
+
+def _printable() -> str:
+    """ASCII, Latin-1 and the typographer's marks: LIBERO-PRO's sentences have apostrophes of print."""
+    return "".join(map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x100), *range(0x2010, 0x2028)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.core.episode import FRESH, Episode
-from playloop.core.robots.widowx import CAMERA, CAMERA_SIZE, STATE_NAMES
+from playloop.core.robots.widowx import CAMERA
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
@@ -60,20 +59,12 @@ class BridgeEnv(PlayEnv):
     grey target plane is hidden.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012 (Gymnasium's own form)
-
     def __init__(self, terms: Terms, render_mode: str | None = None) -> None:
         assets.require("bridge")
-        self.terms, self.contract, self.render_mode = terms, terms.contract, render_mode
-        self.horizon = max(terms.limits)
-        turn = np.pi / 2
-        limits = np.array([1.0, 1.0, 1.0, turn, turn, turn, 1.0], np.float32)
-        self.action_space = gym.spaces.Box(-limits, limits, dtype=np.float32)
-        self.observation_space = gym.spaces.Dict(
-            images=gym.spaces.Dict({CAMERA: gym.spaces.Box(0, 255, (*CAMERA_SIZE, 3), np.uint8)}),
-            state=gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
-            instruction=gym.spaces.Text(100, charset=string.ascii_letters + " "),
-        )
+        limits = np.array([1.0, 1.0, 1.0, np.pi / 2, np.pi / 2, np.pi / 2, 1.0], np.float32)
+        space = gym.spaces.Box(-limits, limits, dtype=np.float32)
+        super().__init__(terms.contract, max(terms.limits), render_mode, space)
+        self.terms = terms
         self._simulation: Any = None
         self._loaded: int | None = None
         self._built, self._shown = 0, False

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.core.episode import Episode
-from playloop.core.robots.google_robot import CAMERA, CAMERA_SIZE, CONTROL_HZ, STATE_NAMES
+from playloop.core.robots.google_robot import CAMERA, STATE_NAMES
 from playloop.envs.arm import axis_angle
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
@@ -45,21 +45,12 @@ class FractalEnv(PlayEnv):
         (512, 640, 3)
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}  # noqa: RUF012 (Gymnasium's own form)
-
     def __init__(self, terms: Terms, render_mode: str | None = None) -> None:
         assets.require("fractal")
-        self.terms, self.contract, self.render_mode = terms, terms.contract, render_mode
-        self.horizon = max(terms.limits)
         bound = np.array([REACH] * 3 + [TURN] * 3 + [1.0], np.float32)
-        self.action_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
-        image = gym.spaces.Box(0, 255, (*CAMERA_SIZE, 3), np.uint8)
-        letters = frozenset("abcdefghijklmnopqrstuvwxyz0123456789 ")
-        self.observation_space = gym.spaces.Dict(
-            images=gym.spaces.Dict({CAMERA: image}),
-            state=gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
-            instruction=gym.spaces.Text(max_length=100, charset=letters),
-        )
+        space = gym.spaces.Box(-bound, bound, dtype=np.float32)
+        super().__init__(terms.contract, max(terms.limits), render_mode, space)
+        self.terms = terms
         self._kitchen: Kitchen | None = None
         self._camera: Camera | None = None
         self._shown: np.ndarray | None = None
