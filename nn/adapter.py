@@ -30,7 +30,7 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
 BASE = ".base_layer.weight"
 HEAD = "lm_head"
-"""Of a published layer's name, the last part: PEFT takes the layer that gives tokens' scores for a table."""
+"""The last part of a published layer's name: PEFT takes the layer that gives tokens' scores for a table."""
 
 
 def adapter_slots(model: nn.Module) -> dict[str, Slot]:
@@ -50,7 +50,7 @@ def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
     Args:
         folder: to write.
         model: that `nn.lora.adapt` has adapted.
-        base: where the model without adapters lies; PEFT wants to be told.
+        base: where the model without adapters lies; PEFT writes it down.
 
     Raises:
         ValueError: the model has no adapters.
@@ -146,7 +146,7 @@ class Factors(NamedTuple):
 
 
 def read_factors(folder: str | Path) -> dict[str, Factors]:
-    """Of every adapted layer, by its published name.
+    """The factors of every adapted layer, by its published name.
 
     Args:
         folder: PEFT's.

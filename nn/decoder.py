@@ -107,7 +107,7 @@ class Rotary:
         self.cosines, self.sines = (f(angles).to(device, dtype) for f in (torch.cos, torch.sin))
 
     def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of positions [n] or [B, n]: cosines and sines [n, 1, E / 2] or [B, n, 1, E / 2]."""
+        """The turn of positions [n] or [B, n]: cosines and sines [n, 1, E / 2] or [B, n, 1, E / 2]."""
         return self.cosines[positions, None], self.sines[positions, None]
 
 

@@ -38,7 +38,7 @@ class LlamaSizes:
 
     @property
     def size(self) -> int:
-        """Of a head."""
+        """The width of a head."""
         return self.width // self.heads
 
 

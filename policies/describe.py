@@ -1,4 +1,4 @@
-"""What a folder with one of our own policies is, told from headers and JSON: no weights are read."""
+"""What a folder with one of our own policies is, read from headers and JSON: no weights are read."""
 
 from __future__ import annotations
 

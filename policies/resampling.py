@@ -10,7 +10,7 @@ import numpy as np
 
 LOBES = 3
 Taps = tuple[np.ndarray, np.ndarray]
-"""Of every target: its first source, int [target], and the weights from there on, float32 [target, taps]."""
+"""The first source of every target, int [target], and the weights from there on, float32 [target, taps]."""
 
 
 def lanczos(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -58,8 +58,8 @@ class VLAConfig:
         heads: of its attention.
         expansion: of its MLPs: their width over the transformer's.
         chunk: actions decided at once.
-        execute: actions of a chunk that are executed before the next decision, unless an agent is told
-            otherwise; None for all of them.
+        execute: actions of a chunk that are executed before the next decision, unless an agent's
+            setting differs; None for all of them.
         attention: "prefix": the prefix never sees the action tokens, so that its keys and values are cached
             exactly; "full": everything sees everything, nothing can be cached.
         position: indices in `state` of the hand's position in metres, the frame in which targets are given.
@@ -264,7 +264,7 @@ class VLA(nn.Module):
 
     @property
     def conditioned(self) -> bool:
-        """Whether action tokens are told the predicted target; with full attention it comes too late."""
+        """Whether action tokens see the predicted target; with full attention it comes too late."""
         return self.config.target_size > 0 and self.config.attention == "prefix"
 
     def _predict(self, grounding: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What an OpenVLA checkpoint is, read from its headers and JSON before any weight.
 
 Published files say nothing of pictures, chunk, state or decoding. This is inferred by the rules below where a
-rule is certain, and asked for otherwise.
+rule is certain, and must be stated otherwise.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def read_config(
 
 
 def _check_given(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-    """Of the state's size OFT's own file decides, see `_with_states`."""
+    """Refuse what contradicts the file; the state's size follows from OFT's own file, see `_with_states`."""
     for name, value in given.items():
         if name in stored and name != "proprio" and stored[name] != value:
             raise ValueError(

@@ -115,7 +115,7 @@ class OpenVLAConfig:
 
     @property
     def channels(self) -> int:
-        """Of a picture: three for each vision transformer."""
+        """Channels of a picture: three for each vision transformer."""
         return 3 * len(self.towers)
 
     @property

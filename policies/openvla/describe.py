@@ -1,4 +1,4 @@
-"""What an OpenVLA checkpoint is, told from headers and JSON: no weights are read."""
+"""What an OpenVLA checkpoint is, read from headers and JSON: no weights are read."""
 
 from __future__ import annotations
 

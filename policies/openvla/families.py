@@ -30,7 +30,7 @@ class Family:
         gripper: name in `grippers.GRIPPERS`.
         images: how a camera's picture reaches the network.
         state: whether it is known how a checkpoint is given the robot's state.
-        prompt: how a checkpoint that acts token by token is told what to do, name in `prompt.PROMPTS`.
+        prompt: how a checkpoint that acts token by token gets its instruction, name in `prompt.PROMPTS`.
         resize: name in `policies.dialects.RESIZE`, of how pictures get their size before that; None: only
             `images` resizes.
     """
@@ -53,7 +53,7 @@ class Family:
         return self.conventions(images, self.resize)
 
     def prompt_of(self, config: OpenVLAConfig) -> str:
-        """How this checkpoint is told what to do, name in `prompt.PROMPTS`.
+        """How this checkpoint gets its instruction, name in `prompt.PROMPTS`.
 
         Checkpoints that give chunks come from OpenVLA-OFT's code, which asks the question wherever it acts.
         """

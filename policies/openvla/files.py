@@ -1,7 +1,7 @@
 """Weights of an OpenVLA checkpoint in its published layout: a Hugging Face folder, and OFT's further files.
 
 Reading is strict: everything is checked by name, shape and length before the first weight is read, and
-weights are placed one at a time into a model that has no memory before.
+weights are filled in one at a time into a model that has no memory before.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _part_slots(config: OpenVLAConfig, part: str) -> dict[str, Slot]:
 
 
 def _all_slots(config: OpenVLAConfig) -> dict[str, Slot]:
-    """Of every tensor that is loaded, by part and name: two files may use one name."""
+    """The slots of every tensor that is loaded, by part and name: two files may use one name."""
     slots = names.language_slots(config)
     if not config.film:
         slots |= names.vision_slots(config)

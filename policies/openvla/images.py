@@ -23,7 +23,7 @@ Moments = tuple[tuple[float, float, float], ...]
 
 MEANS: Moments = ((0.484375, 0.455078125, 0.40625), (0.5, 0.5, 0.5))
 STDS: Moments = ((0.228515625, 0.2236328125, 0.224609375), (0.5, 0.5, 0.5))
-"""Of DINOv2 (ImageNet's, rounded to bfloat16 in the published preprocessor) and of SigLIP."""
+"""The deviations of DINOv2 (ImageNet's, rounded to bfloat16 in the published preprocessor) and of SigLIP."""
 
 
 @dataclass(frozen=True)

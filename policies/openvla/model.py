@@ -46,7 +46,7 @@ class OpenVLA(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Of the weights."""
+        """The device of the weights."""
         return self.table.weight.device
 
     def see(self, images: Tensor, words: Tensor | None = None) -> Tensor:

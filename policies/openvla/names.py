@@ -131,7 +131,7 @@ def vision_slots(config: OpenVLAConfig, film: bool = False) -> dict[str, Slot]:
 
 
 def vision_unused(config: OpenVLAConfig, film: bool = False) -> Shapes:
-    """Of both vision transformers."""
+    """Names and shapes of what nothing reads of both vision transformers."""
     shapes: Shapes = {}
     for name, tower in zip(FEATURIZERS, config.towers, strict=True):
         shapes |= tower_unused(tower, f"{VISION}{name}.", config.llama.width if film else None)

@@ -65,7 +65,7 @@ class PromptEncoder:
             ValueError: the instruction is empty.
         """
         if not instruction.strip():
-            raise ValueError("the instruction is empty; OpenVLA wants to be told what to do")
+            raise ValueError("the instruction is empty; OpenVLA needs one")
         ids = self.tokenizer.encode(self.prompt(instruction)).ids
         ids = ids if ids[:1] == [BOS] else [BOS, *ids]
         return ids if ids[-1] == SPACE else [*ids, SPACE]

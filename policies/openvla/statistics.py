@@ -15,12 +15,12 @@ from playloop.tokenizers.normalizer import EPSILON, QuantileNormalizer
 
 DATASET_STATISTICS = "dataset_statistics.json"
 SUFFIX = "_no_noops"
-"""Of LIBERO's data sets without pauses; some published checkpoints leave it out of the key."""
+"""LIBERO's data sets without pauses end so; some published checkpoints leave it out of the key."""
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of one data set.
+    """The scales of one data set.
 
     Args:
         key: its name, "libero_object_no_noops" for instance.
@@ -59,7 +59,7 @@ def read_statistics(folder: str | Path) -> dict[str, Any]:
 
 
 def choose_key(known: dict[str, Any], wanted: str | None) -> str:
-    """The data set to take: the one that is asked for, with or without `_no_noops`, or the only one.
+    """The data set to take: the one that is wanted, with or without `_no_noops`, or the only one.
 
     Raises:
         ValueError: it is unknown, or several could be meant; lists them.
