@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
@@ -245,11 +246,8 @@ def _move(eef: np.ndarray, target: np.ndarray, upright: np.ndarray, gain: float)
 
 def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The rotation vector [3], world frame, that takes quaternion `start` to `end` (both w, x, y, z)."""
-    w1, v1, w2, v2 = end[0], end[1:], start[0], -start[1:]
-    w, v = w1 * w2 - v1 @ v2, w1 * v2 + w2 * v1 + np.cross(v1, v2)
-    if w < 0:
-        w, v = -w, -v
-    return 2.0 * np.arctan2(np.linalg.norm(v), w) * v / max(float(np.linalg.norm(v)), 1e-9)
+    before, after = (Rotation.from_quat(turn, scalar_first=True) for turn in (start, end))
+    return (after * before.inv()).as_rotvec()
 
 
 def _yawed(quaternion: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
@@ -129,20 +128,10 @@ class MineRLConfig(EnvConfig):
 class MineRLEnv(PlayEnv):
     """Minecraft in lockstep with its agent. A world follows from its seed; what lives in it does not."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
-
     def __init__(self, config: MineRLConfig | None = None, render_mode: str | None = None):
         self.config = config or MineRLConfig()
-        self.contract = self.config.contract()
-        self.horizon = self.config.horizon or max(task.horizon for task in TASKS)
-        self.render_mode = render_mode
-        self.action_space = action_space()
-        image = gym.spaces.Box(0, 255, (self.config.height, self.config.width, 3), np.uint8)
-        self.observation_space = gym.spaces.Dict(
-            images=gym.spaces.Dict(pov=image),
-            state=gym.spaces.Box(-np.inf, np.inf, (0,), np.float32),
-            instruction=gym.spaces.Text(80, charset="abcdefghijklmnopqrstuvwxyz ,"),
-        )
+        longest = max(task.horizon for task in TASKS)
+        super().__init__(self.config.contract(), self.config.horizon or longest, render_mode, action_space())
         # Made here for what may be wrong with it; Minecraft itself starts when an episode begins.
         self._game: Any = self._load(TASKS[0])
         self._loaded: Task | None = TASKS[0]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import gymnasium as gym
 import numpy as np
 from annotated_types import Ge, Le
 
@@ -111,22 +110,9 @@ class ToyReach(PlayEnv):
     rendered in vain.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own declaration)
-
     def __init__(self, config: ToyReachConfig | None = None, render_mode: str | None = None):
         self.config = config or ToyReachConfig()
-        self.contract = self.config.contract()
-        self.horizon = self.config.horizon
-        self.render_mode = render_mode
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        image = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-        self.observation_space = gym.spaces.Dict(
-            {
-                "images": gym.spaces.Dict(dict.fromkeys(self.contract.cameras, image)),
-                "state": gym.spaces.Box(0.0, 1.0, (2,), np.float32),
-                "instruction": gym.spaces.Text(64, charset="abcdefghijklmnopqrstuvwxyz "),
-            }
-        )
+        super().__init__(self.config.contract(), self.config.horizon, render_mode)
         self.renders = 0
 
     def episodes(self) -> list[Episode]:

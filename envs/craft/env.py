@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
@@ -98,22 +96,10 @@ class CraftConfig(EnvConfig):
 class Craft(PlayEnv):
     """One player in one world. Deterministic to the last bit; nothing is drawn until somebody looks."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
-
     def __init__(self, config: CraftConfig | None = None, render_mode: str | None = None):
         self.config = config or CraftConfig()
-        self.contract = self.config.contract()
-        self.horizon = self.config.horizon or max(task.horizon for task in TASKS)
-        self.render_mode = render_mode
-        self.action_space = action_space()
-        image = gym.spaces.Box(0, 255, (*self.contract.cameras["pov"], 3), np.uint8)
-        self.observation_space = gym.spaces.Dict(
-            {
-                "images": gym.spaces.Dict({"pov": image}),
-                "state": gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
-                "instruction": gym.spaces.Text(64, charset=string.ascii_letters + " "),
-            }
-        )
+        longest = max(task.horizon for task in TASKS)
+        super().__init__(self.config.contract(), self.config.horizon or longest, render_mode, action_space())
         self.game: Game
         self.task: Task
 

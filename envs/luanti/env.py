@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from playloop.core.annotations import Count
@@ -98,21 +97,11 @@ class LuantiEnv(PlayEnv):
     over is late: it is counted in `info["late"]`, and the ticks go on from there. Meanwhile keys stay held.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
-
     def __init__(self, config: LuantiConfig | None = None, render_mode: str | None = None):
         if lack := missing():
             raise RuntimeError(lack)
         self.config = config or LuantiConfig()
-        self.contract, self.horizon = self.config.contract(), self.config.horizon
-        self.render_mode = render_mode
-        self.action_space = action_space()
-        shape = (self.config.height, self.config.width, 3)
-        self.observation_space = gym.spaces.Dict(
-            images=gym.spaces.Dict(pov=gym.spaces.Box(0, 255, shape, np.uint8)),
-            state=gym.spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32),
-            instruction=gym.spaces.Text(64, charset="abcdefghijklmnopqrstuvwxyz "),
-        )
+        super().__init__(self.config.contract(), self.config.horizon, render_mode, action_space())
         self._display: Display | None = None
         self._keyboard: Any = None
         self._game: Game | None = None
