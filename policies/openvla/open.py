@@ -80,8 +80,7 @@ def open_policy(
     verified, known = asks_golden(folder, verify), read_statistics(folder)
     chosen, key = _choose(folder, known, family, unnorm_key, resize)
     checkpoint = open_checkpoint(folder, step, **stated)  # small files are checked before the weights
-    config = checkpoint.config
-    _check_state(config, chosen)
+    _check_state(config := checkpoint.config, chosen)
     contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
