@@ -14,6 +14,7 @@ import numpy as np
 
 from playloop.agents.base import Agent, Plan
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
@@ -24,7 +25,7 @@ from playloop.policies.resampling import check_shrinks
 
 
 @kind("dialect")
-@dataclass
+@checked
 class DialectConfig:
     """A policy of a data set as an agent in SimplerEnv.
 

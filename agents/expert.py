@@ -5,7 +5,7 @@ Experts read the true state, so they record demonstrations and are no contestant
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from playloop.agents.panda import PandaExpertConfig
 from playloop.agents.toy import ToyExpertConfig
 from playloop.agents.widowx import WidowXExpertConfig
 from playloop.core.annotations import Count, Fraction, Magnitude, Positive
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -32,7 +33,7 @@ EXPERTS: dict[str, type[Any]] = {
 
 
 @kind("expert")
-@dataclass
+@checked
 class ExpertConfig:
     """The environment's own expert. What is null is as that expert has it; not every one has every setting.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -36,7 +37,7 @@ PITCH = -30.0, 55.0
 
 
 @kind("explorer")
-@dataclass
+@checked
 class ExplorerConfig:
     """Settings of `Explorer`.
 
@@ -76,8 +77,6 @@ class Explorer(RowAgent):
     reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: ExplorerConfig):
-        if config.chunk < 1 or config.rows < 1:
-            raise ValueError(f"agent.chunk and agent.rows must be at least 1, got {config}")
         self.config, self.rows = config, config.rows
 
     def prepare(self, contract: Contract) -> None:

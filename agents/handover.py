@@ -16,6 +16,7 @@ from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig, expert_of
 from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
 from playloop.core.annotations import Natural
+from playloop.core.checked import checked
 from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
@@ -23,7 +24,7 @@ from playloop.core.kinds import kind
 
 
 @kind("handover")
-@dataclass
+@checked
 class HandoverConfig:
     """Who begins, who finishes, and when they change.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from playloop.agents.base import Agent
 from playloop.agents.dialect import DialectAgent
 from playloop.agents.policy import PolicyAgent
 from playloop.core.annotations import DecoderFields, Name, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import Kernels
@@ -30,7 +31,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 @kind("openvla-agent")
-@dataclass
+@checked
 class OpenVLAAgentConfig:
     """Which checkpoint acts, and how. What is null is as published.
 

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
 from playloop.core.annotations import Fraction, Magnitude, Positive
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -24,7 +25,7 @@ NOTICE = 0.08
 
 
 @kind("panda-expert")
-@dataclass
+@checked
 class PandaExpertConfig:
     """Pick-and-place by a state machine.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from playloop.agents.base import Plan
 from playloop.agents.keymaps import Held, KeyMap, keymap_for
 from playloop.core.annotations import Portion
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -18,7 +19,7 @@ from playloop.core.minecraft import BUTTONS
 
 
 @kind("person")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class PersonConfig:
     """How hands become actions.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from playloop.agents.base import Plan
 from playloop.core.annotations import Count, DecoderFields, Magnitude, Name
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -23,7 +24,7 @@ Carry = tuple[Any, tuple[np.ndarray, ...]]
 
 
 @kind("policy-agent")
-@dataclass
+@checked
 class PolicyAgentConfig:
     """Which policy acts, and how much of each chunk it executes.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from playloop.agents.base import Plan
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 
 
 @kind("random")
-@dataclass
+@checked
 class RandomAgentConfig:
     """Settings of `RandomAgent`.
 
@@ -42,8 +42,8 @@ class RandomAgent:
     reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: RandomAgentConfig):
-        if not config.low < config.high or config.chunk < 1:
-            raise ValueError(f"agent.low must be below agent.high and agent.chunk at least 1, got {config}")
+        if not config.low < config.high:
+            raise ValueError(f"agent.low must be below agent.high, got {config}")
         self.config = config
         self.rows = config.rows
         self._size = 0

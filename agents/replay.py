@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from playloop.agents.base import Plan
 from playloop.core.annotations import Count, Name
+from playloop.core.checked import checked
 from playloop.core.content import content_hash
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
@@ -20,7 +20,7 @@ from playloop.core.kinds import kind
 
 
 @kind("replay")
-@dataclass
+@checked
 class ReplayAgentConfig:
     """Settings of `ReplayAgent`.
 

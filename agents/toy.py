@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -15,7 +15,7 @@ from playloop.envs.toy import SPEED
 
 
 @kind("toy-expert")
-@dataclass
+@checked
 class ToyExpertConfig:
     """Settings of `ToyExpert`: there are none."""
 

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Fraction, Magnitude, Positive
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -29,7 +30,7 @@ ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 37)
 
 
 @kind("widowx-expert")
-@dataclass
+@checked
 class WidowXExpertConfig:
     """Pick-and-place by a state machine.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from playloop.agents.explorer import ExplorerConfig
 from playloop.core.annotations import Count, Natural
+from playloop.core.checked import checked
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.rays import draw
 from playloop.envs.craft.render import view_plane
@@ -21,7 +21,7 @@ ROUNDS = 5
 """The median of so many rounds is reported."""
 
 
-@dataclass
+@checked
 class CraftBenchConfig:
     """What is timed, in processor seconds of one core: other work on the machine does not count.
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from playloop.benchmarks.chromium import chromium, numbers, open_page
 from playloop.core.annotations import Count, Positive
+from playloop.core.checked import checked
 
 BEGINNING = 15.0
 """Seconds after which the beginning is looked at: the page's last 200 frames are ten."""
@@ -26,7 +26,7 @@ SHOWN = {
 """What the page measures, and its words for it."""
 
 
-@dataclass
+@checked
 class PlayBenchConfig:
     """What is played, and how.
 

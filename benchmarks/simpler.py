@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.checked import checked
 from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
 from playloop.envs.simpler.bridge import TASKS
@@ -20,7 +20,7 @@ from playloop.envs.simpler.maniskill import make_maniskill
 WAYS = ("ManiSkill's own step", "a picture every step", "a picture every chunk", "no pictures")
 
 
-@dataclass
+@checked
 class SimplerBenchConfig:
     """What is timed.
 

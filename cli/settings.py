@@ -237,7 +237,7 @@ class PlaySettings:
     seed: int = 0
     horizon: Count | None = 24_000
     fps: Annotated[float, Gt(0), Le(240)] | None = None
-    host: Name = "127.0.0.1"
+    host: str = "127.0.0.1"
     port: Annotated[int, Ge(0), Le(65535)] = 8600
     browser: bool = True
     sessions: Count = 4

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
@@ -52,7 +53,7 @@ class LiberoTask:
 
 
 @kind("libero")
-@dataclass
+@checked
 class LiberoConfig(EnvConfig):
     """A LIBERO suite.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention, altered
 from playloop.core.episode import FRESH, Episode, choose_episodes
@@ -62,7 +62,7 @@ TASKS = (
 
 
 @kind("minerl")
-@dataclass
+@checked
 class MineRLConfig(EnvConfig):
     """MineRL's environments with their own actions.
 

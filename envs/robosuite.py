@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import Any
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import Episode, choose_episodes
@@ -31,7 +31,7 @@ PLACEMENTS = 50
 
 
 @kind("robosuite")
-@dataclass
+@checked
 class RobosuiteConfig(EnvConfig):
     """robosuite's tasks with a Panda arm, OSC_POSE and LIBERO's conventions.
 

@@ -12,6 +12,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from playloop.core.annotations import Count, Magnitude
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
@@ -53,7 +54,7 @@ class ToyFault:
 
 
 @kind("toy")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class ToyReachConfig(EnvConfig):
     """Settings of `ToyReach`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from playloop.agents.craft.player import Move, Player, vector
 from playloop.agents.craft.walk import Walker
 from playloop.agents.explorer import ExplorerConfig, Mood
 from playloop.core.annotations import Count, Fraction
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -32,7 +32,7 @@ NOISE = ("forward", "back", "left", "right", "jump", "sprint", "sneak")
 
 
 @kind("craft-expert")
-@dataclass
+@checked
 class CraftExpertConfig:
     """Settings of `CraftExpert`.
 
@@ -60,9 +60,9 @@ class CraftExpert(RowAgent):
     rows = 16
 
     def __init__(self, config: CraftExpertConfig):
-        if not 1 <= config.chunk <= 8 or not 0 <= config.disturbance <= 1:
+        if config.chunk > 8:
             raise ValueError(
-                f"agent.chunk must be 1 to 8 and agent.disturbance a probability, got {config}; "
+                f"agent.chunk must be 1 to 8, got {config}; "
                 "a block that breaks within a longer chunk would not be noticed"
             )
         self.config, self.explorer = config, ExplorerConfig().make()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from playloop.agents.google_robot.drawers import close_drawer, fill_drawer, open
 from playloop.agents.google_robot.motion import Progress, step_towards
 from playloop.agents.google_robot.picking import pick
 from playloop.core.annotations import Magnitude, Positive
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
@@ -22,7 +23,7 @@ STUCK, TIMID = 0.002, 0.3
 
 
 @kind("google-robot-expert")
-@dataclass
+@checked
 class GoogleRobotExpertConfig:
     """A state machine over Cartesian steps.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
@@ -32,7 +32,7 @@ far it is broken; the goal's bearing from the line of sight in degrees and its d
 
 
 @kind("craft")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class CraftConfig(EnvConfig):
     """Settings of `Craft`.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
@@ -32,7 +32,7 @@ ATTEMPTS = 3
 
 
 @kind("luanti")
-@dataclass
+@checked
 class LuantiConfig(EnvConfig):
     """A tree to chop in a fresh world of Debian's Luanti (Minetest) and its minetest_game.
 

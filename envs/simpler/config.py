@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
@@ -26,7 +27,7 @@ SUITES = ("bridge", *protocol.SUITES)
 
 
 @kind("simpler")
-@dataclass
+@checked
 class SimplerConfig(EnvConfig):
     """A suite of SimplerEnv.
 

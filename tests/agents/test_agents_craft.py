@@ -127,7 +127,7 @@ def test_what_the_expert_cannot_do_is_refused():
     with pytest.raises(ValueError, match="treechop, navigate or build"):
         task_of({**env.observe(images=False), "privileged": env.privileged()})
     for settings in ({"chunk": 0}, {"chunk": 9}, {"disturbance": 1.5}):
-        with pytest.raises(ValueError, match=r"agent\.chunk"):
+        with pytest.raises(ValueError, match=next(iter(settings))):
             CraftExpertConfig(**settings).make()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.files import file_hash
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE
@@ -32,7 +32,7 @@ ReadStarts = Callable[[Path, int], tuple[np.ndarray, np.ndarray]]
 
 
 @kind("mineworld-conversion")
-@dataclass
+@checked
 class ConvertConfig:
     """Settings of `convert`.
 
