@@ -101,11 +101,6 @@ def session_config(config: DictConfig, arguments: Arguments) -> Any:
         raise ValueError("there is nothing to play; give env=… or world=….")
     if not config.host:
         raise ValueError("host= names no address; give host=127.0.0.1, or 0.0.0.0 for all of this machine's.")
-    for name in ("sessions", "upload_megabytes"):
-        if config[name] <= 0:
-            raise ValueError(f"{name}={config[name]} must be positive.")
-    if config.fps is not None and not 0 < config.fps <= 240:
-        raise ValueError(f"fps={config.fps} must lie between 0 and 240.")
     parts = parts_of(config)
     agent, agent_name = None, "agent"
     if config.get("agent") is not None:
