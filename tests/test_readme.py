@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from conformance import check_agent, check_env, check_policy
 
+from playloop.agents.person import PersonConfig
 from playloop.agents.random import RandomAgentConfig
+from playloop.cli.arguments import Arguments
+from playloop.cli.config import configure
 from playloop.cli.main import main
+from playloop.cli.play import alone, session_config
+from playloop.envs.config import check_env_config
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.driver import Driver
 
@@ -47,9 +52,29 @@ def run(env, agent, episodes):
 @pytest.mark.parametrize("example", ["envs/dial.py"], indirect=True)
 def test_the_environment_conforms_and_runs(example):
     config = example.DialConfig()
+    check_env_config(config)
     check_env(config.make)
     results = run(config, RandomAgentConfig().make(), config.episodes(inits=2))
     assert [(result.episode.init, result.error) for result in results] == [(0, None), (1, None)]
+
+
+@pytest.mark.parametrize("example", ["envs/dial.py"], indirect=True)
+def test_every_verb_takes_the_environment(example, tmp_path, capsys):
+    """Evaluated and recorded to an end, and played with keys of its own."""
+    env = f"env._target_={example.__name__}.DialConfig"
+    run = [env, "agent=random", "workers=0"]
+    assert main(["eval", *run, "inits=1", f"out={tmp_path / 'eval'}"]) == 0, capsys.readouterr().err
+    status = main(["record", *run, "task=0", "episodes=1", f"out={tmp_path / 'record'}"])
+    said = capsys.readouterr().err
+    assert status == 0 or "task 0 has 0 of 1 successful episodes after 3 tries" in said, said
+    assert main(["record", env, "agent=expert", "task=0", f"out={tmp_path / 'expert'}"]) == 2
+    assert "there is no expert for dial" in capsys.readouterr().err
+    arguments = Arguments.parse(["play", env, f"out={tmp_path / 'play'}"])
+    session = session_config(configure("play", alone(arguments.words), arguments), arguments)
+    assert [part.label for part in session.parts] == ["dial"]
+    person = PersonConfig().make()
+    person.prepare(example.DialConfig().contract())
+    assert "turn" in str(person.layout())
 
 
 @pytest.mark.parametrize("example", ["policies/seek.py"], indirect=True)
