@@ -18,16 +18,16 @@ from playloop.benchmarks.machine import Cost, name_of, rates, short, timing, wai
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.nn.decoder import Kernels
 from playloop.nn.graphs import Captured
 from playloop.nn.quantize import KINDS, Kind
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
-from playloop.worlds.checkpoint import is_mineworld
+from playloop.worlds.mineworld.clip import clip_schedule
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.players import MineWorldPlayers
-from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.schedule import clip_schedule
+from playloop.worlds.open import opener
+from playloop.worlds.sampler import SamplerConfig
 
 SMALL = MineWorldConfig(width=256, layers=4, heads=8, groups=4, hidden=1024)
 SMALL_VQ = VQConfig(channels=(32, 32, 64, 64, 128))
@@ -36,7 +36,7 @@ MODELS = {"small": SMALL, **PRESETS}
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-@dataclass
+@checked
 class MineWorldBenchConfig:
     """What is timed: frames decoded to pixels, of one player and of several in one batch.
 
@@ -250,8 +250,8 @@ class MineWorldBench:
 
     def _players(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
         """A step of players whose contexts are of several lengths: they fill up one after another."""
-        sampler = world.resolved(MineWorldSampler(window=window))
-        players = MineWorldPlayers(world, sampler, count, self.config.graphs)
+        kernels = world.model.llama.kernels
+        players = world.players(SamplerConfig(window=window), count, kernels, self.config.graphs)
         action, rng, frames = self._action(), np.random.default_rng(0), self._frames()
         for player in range(count):
             for number, frame in enumerate(frames[player % len(frames) :]):
@@ -266,7 +266,7 @@ class MineWorldBench:
 
     def _frames(self) -> Tensor:
         """As many as stay when a context is full, of noise."""
-        return self._noise(min(MineWorldSampler().keep, self.world.seen))
+        return self._noise(min(SamplerConfig().keep, self.world.seen))
 
     def _noise(self, frames: int) -> Tensor:
         sizes, generator = self.world.model.config, torch.Generator().manual_seed(0)
@@ -279,9 +279,7 @@ class MineWorldBench:
     def _queries(self, window: int) -> list[int]:
         """Tokens that each pass of a frame feeds or asks with."""
         sizes = self.world.model.config
-        first, *others = (
-            MineWorldSampler(window=window).schedule(sizes.rows, sizes.columns, sizes.actions.length).steps
-        )
+        first, *others = sizes.schedule(SamplerConfig(window=window)).steps
         assert not first.fed, "the first pass feeds the last token of the frame before, and the action"
         return [1 + sizes.actions.length, *(len(step.fed) + len(step.starts) for step in others)]
 
@@ -302,9 +300,9 @@ class MineWorldBench:
 
     def _changed(self, small: MineWorldPlay) -> dict[str, float]:
         """What eight bits change in the prediction of frames, given the truth before each token."""
-        sizes, sampler = self.world.model.config, self.world.resolved(MineWorldSampler())
+        sizes, sampler = self.world.model.config, self.world.resolved(SamplerConfig())
         frames, actions = self._clip()
-        schedule = sampler.schedule(sizes.rows, sizes.columns, sizes.actions.length)
+        schedule = sizes.schedule(sampler)
         exact, found = (
             world.model(frames, actions, schedule, sampler.source) for world in (self.world, small)
         )
@@ -321,20 +319,20 @@ class MineWorldBench:
         starts = self.world.starts[:1], self.world.start_actions[:1]
         if starts[1].numel():
             return starts
-        count = min(MineWorldSampler().keep, self.world.model.config.context)
+        count = min(SamplerConfig().keep, self.world.model.config.context)
         return self._noise(count)[None], self._action().expand(1, count - 1, -1)
 
     def _check(self) -> None:
         """Refuse what some row could not do, before the first is timed."""
         for window in (*self.config.plain, *self.config.windows):
-            MineWorldSampler(window=window).check_choices(self.world.model.config.columns)
+            SamplerConfig(window=window).check_any_window(self.world.model.config.columns)
         for kernels in (*self.config.kernels, "torch"):  # these stay
             self.world.model.llama.choose_kernels(kernels, self.dtype)
 
     def _world(self) -> MineWorldPlay:
         name = str(self.config.model)
         if name not in MODELS:
-            is_mineworld(name)  # of a published checkpoint it says what to do
+            opener(name)  # of a published checkpoint it says what to do
             return load_mineworld(Path(name), self.device, self.dtype)
         sizes, vq = MODELS[name], SMALL_VQ if name == "small" else VQConfig()
         model = random_model(lambda: MineWorld(sizes), self.device, self.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 from playloop.benchmarks.plain import PlainLlama, draw_sorted
 from playloop.nn.slots import published
 from playloop.worlds.mineworld.model import PREFIX, MineWorld
-from playloop.worlds.mineworld.schedule import FrameSchedule
+from playloop.worlds.sampler import DEMO, SamplerConfig
 
 
 class PlainMineWorld:
@@ -26,7 +26,7 @@ class PlainMineWorld:
         weights = published(model, model.slots())
         self.llama = PlainLlama(weights, config.sizes, f"{PREFIX}model.")
         self.table, self.head = weights[f"{PREFIX}model.embed_tokens.weight"], model.head.weight
-        self.schedule = FrameSchedule(config.rows, config.columns, window, config.actions.length, compat=True)
+        self.schedule = config.schedule(SamplerConfig(window=window, rules=DEMO))
         self.temperature, self.top_p, self.codes = temperature, top_p, config.codes
         self.length = config.positions
         self.cache = self.llama.cache(1, self.length, self.table)
@@ -55,7 +55,7 @@ class PlainMineWorld:
         for step in schedule.steps[1:]:
             ids = [found[token] for token in step.fed]
             slots = [count + token for token in step.fed]
-            ids += [found[(row - 1) * columns + schedule.grid.window - 1] for row in step.starts]
+            ids += [found[(row - 1) * columns + schedule.window - 1] for row in step.starts]
             slots += [count + row * columns - 1 for row in step.starts]
             logits = self._feed(ids, [self.base + slot for slot in slots])
             reading = [*step.predicting, *range(len(step.fed), len(slots))]

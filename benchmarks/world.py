@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +13,19 @@ from rich.table import Table
 
 from playloop.benchmarks.machine import bandwidth
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import World, load_world
-from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
-from playloop.worlds.session import EngineSession, Session, TorchSession
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.session import open_session
 
 WARM_UP = 3
 """Frames that are not timed, after the context is full."""
 
 
-@dataclass
+@checked
 class WorldBenchConfig:
     """What is timed: one session, each frame decoded to pixels.
 
@@ -126,7 +127,7 @@ class WorldBench:
         kernels = backend == "kernels"
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
         world = self._world("cpu", torch.float32) if kernels else self._world(config.device, dtype)
-        session: Session = EngineSession(world, sampler) if kernels else TorchSession(world, sampler)
+        session = open_session(world, sampler, backend)
         sizes, rng = world.model.config, np.random.default_rng(0)
         action = torch.zeros(len(sizes.actions), dtype=torch.int64)
         frame = torch.from_numpy(rng.integers(0, sizes.codes, world.tokenizer.tokens))

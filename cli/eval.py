@@ -32,12 +32,10 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints, make_env
 from playloop.cli.config import configure
 from playloop.cli.settings import settings_name
-from playloop.cli.words import Word, literal
+from playloop.cli.words import literal
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.rollouts.selection import select_episodes
-
-MINEWORLD_SAMPLER = "playloop.worlds.mineworld.sampler.MineWorldSampler"
 
 
 def run(arguments: Arguments) -> int:
@@ -48,7 +46,7 @@ def run(arguments: Arguments) -> int:
     config = configure("eval", arguments.words, arguments)
     if config is None:
         return 0
-    name_order(config.env.get("sampler"), str(config.env.get("checkpoint")))
+    name_order(config.env)
     settings = recorded(plain(config))
     env = make_env(config.env)  # after `plain`: the record keeps the names, alike everywhere
     find_checkpoints(config.agent, env.contract())
@@ -95,39 +93,25 @@ def tell_errors(result: dict[str, Any]) -> int:
     return int(none_judged)
 
 
-def sampler_of(words: list[str]) -> list[str]:
-    """What goes without saying where the words name a MineWorld: its sampler has settings of its own.
+def name_order(env: DictConfig) -> None:
+    """Put into a world model's sampler what null stands for there, so that results say how frames were drawn.
 
     Raises:
         FileNotFoundError: the folder holds a published checkpoint as it came.
     """
-    from playloop.worlds.checkpoint import is_mineworld
-
-    [folder] = [word.value(str) for word in map(Word.parse, words) if word.key == "world"][-1:]
-    return [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}"] if is_mineworld(str(folder)) else []
-
-
-def name_order(sampler: DictConfig | None, folder: str) -> None:
-    """Put into a MineWorld's sampler what null stands for there, so that results say how frames were drawn.
-
-    Raises:
-        FileNotFoundError: the folder holds a published checkpoint as it came.
-    """
-    from playloop.worlds.checkpoint import is_mineworld
-
-    if sampler is None or sampler.get("_target_") != MINEWORLD_SAMPLER or not is_mineworld(folder):
+    if env.get("sampler") is None:
         return
-    from playloop.worlds.mineworld.folder import trained_order
-    from playloop.worlds.mineworld.sampler import DIAGONAL
+    from playloop.worlds.open import outline
 
-    for name, value in vars(trained_order(folder) or DIAGONAL).items():
-        if sampler.get(name) is None:
-            sampler[name] = value
+    world = outline(find_checkpoint(str(env.get("checkpoint"))))
+    for name, value in world.settings(world.resolved(make(env.sampler))).items():
+        if env.sampler.get(name) is None:
+            env.sampler[name] = value
 
 
 def judge_world(arguments: Arguments) -> int:
     """Evaluate a world model; returns the exit status."""
-    config = configure("eval_world", [*sampler_of(arguments.words), *arguments.words], arguments)
+    config = configure("eval_world", arguments.words, arguments)
     if config is None:
         return 0
     if config.evaluation.inverse is not None:

@@ -23,9 +23,8 @@ from playloop.cli.checkpoints import find_checkpoint
 
 FORMATS = (
     "playloop.policies.openvla.describe",
-    "playloop.worlds.mineworld.describe",
-    "playloop.policies.describe",
     "playloop.worlds.describe",
+    "playloop.policies.describe",
     "playloop.demos.open",
 )
 """Modules with `describe(path) -> list[tuple[str, str]] | None`; None: the path is of another format."""

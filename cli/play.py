@@ -148,18 +148,13 @@ def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
         inverse: a folder, the name of a shipped model, None, or "auto": the one for such frames, if there is.
     """
     from playloop.envs.world import WorldEnvConfig
-    from playloop.worlds.checkpoint import is_mineworld, read_contract
-    from playloop.worlds.outline import count_starts
+    from playloop.worlds.open import count_starts, read_contract
 
     contract, _ = read_contract(checkpoint)
     if inverse == FITTING:
         inverse = INVERSES.get(contract.family)
     found, inits = str(find_checkpoint(str(inverse))) if inverse else None, count_starts(checkpoint)
-    if not is_mineworld(checkpoint):
-        return WorldEnvConfig(str(checkpoint), inits=inits, inverse=found)
-    from playloop.worlds.mineworld.sampler import MineWorldSampler
-
-    return WorldEnvConfig(str(checkpoint), MineWorldSampler(), inits, inverse=found)
+    return WorldEnvConfig(str(checkpoint), inits=inits, inverse=found)
 
 
 def person_of(config: DictConfig, env: Any) -> PersonConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import string
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from playloop.core.annotations import Count, Name, Natural
+from playloop.core.checked import checked
 from playloop.core.content import named_files
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
@@ -21,11 +22,10 @@ from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 from playloop.nn.graphs import Captured
-from playloop.nn.quantize import KINDS
-from playloop.worlds.checkpoint import World, check_inverse, load_inverse, load_playable, read_contract
-from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.outline import count_starts, outline
-from playloop.worlds.session import BACKENDS, MINEWORLD_BACKENDS, open_session
+from playloop.worlds.checkpoint import check_inverse, load_inverse
+from playloop.worlds.open import count_starts, load_playable, outline, read_contract
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.session import open_session
 
 SUITE = "world"
 TASK = "do as you like"
@@ -34,7 +34,7 @@ NEEDS = {"kernels": ("cpu", "numba"), "triton": ("cuda", "triton")}
 
 
 @kind("world")
-@dataclass
+@checked
 class WorldEnvConfig(EnvConfig):
     """Settings of `WorldEnv`.
 
@@ -83,13 +83,8 @@ class WorldEnvConfig(EnvConfig):
         if self.inverse:
             check_inverse(self.inverse)
         world = outline(self.checkpoint)
-        kinds: tuple[str, ...] = ()
-        if isinstance(world, World):
-            world.check(self.sampler)
-            backends = BACKENDS
-        else:
-            world.check(world.resolved(self.sampler))
-            backends, kinds = MINEWORLD_BACKENDS, KINDS
+        world.check(self.sampler)
+        backends, kinds = world.backends, world.weight_kinds
         if self.weights is not None and self.weights not in kinds:
             choice = (
                 f"it has {' and '.join(kinds)}" if kinds else "only a MineWorld has weights in eight bits"
@@ -235,7 +230,5 @@ class WorldEnv(PlayEnv):
         self.session.sampler = sampler
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> None:
-        self.session.begin()
-        for number, frame in enumerate(tokens):
-            self.session.write(frame, actions[number - 1] if number else None)
+        self.session.enter(tokens, actions)
         self.tokens = tokens[-1]

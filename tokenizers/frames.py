@@ -63,6 +63,11 @@ class FrameTokenizerConfig:
         """Rows and columns of tokens."""
         return self.height // self.side, self.width // self.side
 
+    @property
+    def codes(self) -> int:
+        """Number of ids."""
+        return math.prod(self.levels)
+
     def check(self) -> None:
         """Refuse sizes that do not fit together, before anything is built of them.
 
@@ -70,7 +75,7 @@ class FrameTokenizerConfig:
             ValueError: with the reason.
         """
         check_types(self)
-        if not self.channels or not self.levels or math.prod(self.levels) > MOST_CODES:
+        if not self.channels or not self.levels or self.codes > MOST_CODES:
             raise ValueError(
                 f"channels={self.channels} and levels={self.levels} are lists of at least one number, and "
                 f"the product of the levels is at most {MOST_CODES:,}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from playloop.core.annotations import Fraction, Natural
 from playloop.core.contract import Contract
@@ -16,6 +17,7 @@ from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.demos.splits import check_steps, held_out
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
 from playloop.training.data import Stacked, named_sets
 from playloop.training.task import Share
 
@@ -117,9 +119,9 @@ class EpisodeData:
         return np.concatenate(pieces).astype(np.int64) if pieces else np.zeros(0, np.int64)
 
     def beginnings(self, length: int) -> np.ndarray:
-        """Rows int64 [STARTS, length] of training clips that play can begin with, spread over the data."""
+        """First rows int64 [STARTS] of training clips that play can begin with, spread over the data."""
         first = self.clips("train", length)
-        return first[np.arange(STARTS) * len(first) // STARTS][:, None] + np.arange(length)
+        return first[np.arange(STARTS) * len(first) // STARTS]
 
     @property
     def identities(self) -> list[str]:
@@ -202,10 +204,40 @@ class EpisodeTask:
         return min(8, -(-len(self.first["validation"]) // size))
 
 
-class FrameTask(EpisodeTask):
-    """An `EpisodeTask` that reads the frames themselves."""
+class ClipTask(EpisodeTask):
+    """An `EpisodeTask` of clips of frame tokens and the actions between them, as every world model learns.
 
-    data: FrameData
+    Args:
+        config: of the task.
+        data: the episodes.
+        length: T, frames of a clip.
+        form: of the model's actions.
+        tokens: of the frames of each data set, int16 [n, N]; they are made once all else is known to fit.
+    """
 
-    def __init__(self, config: FrameTaskConfig, data: FrameData, length: int):
+    def __init__(
+        self,
+        config: FrameTaskConfig,
+        data: EpisodeData,
+        length: int,
+        form: CompactActions | MineWorldActions,
+        tokens: Iterable[np.ndarray],
+    ):
         super().__init__(config, data, length)
+        self.length = length
+        self.actions = form.encode(data.actions()).astype(np.int16)
+        self.tokens = Stacked(list(tokens))
+
+    def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
+        """Keys: "tokens" int64 [B, T, N], "actions" int64 [B, T - 1, A]."""
+        tokens, actions = self._clips(self.choose(split, step, generator, share), self.length)
+        return {"tokens": tokens, "actions": actions}
+
+    def beginnings(self, length: int) -> tuple[Tensor, Tensor]:
+        """Clips of training data to begin play with: tokens [S, length, N], actions [S, length - 1, A]."""
+        return self._clips(self.data.beginnings(length), length)
+
+    def _clips(self, first: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        rows = first[:, None] + np.arange(length)  # [B, T]
+        tokens = self.tokens.gather(rows.flatten()).reshape(*rows.shape, -1)
+        return torch.from_numpy(tokens).long(), torch.from_numpy(self.actions[rows[:, :-1]]).long()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from playloop.core.kinds import kind
 from playloop.nn.record import to_record
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
 from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_inverse, save_inverse
@@ -42,10 +42,11 @@ class InverseTaskConfig(FrameTaskConfig):
         return InverseTask(self)
 
 
-class InverseTask(FrameTask):
+class InverseTask(EpisodeTask):
     """A `TrainingTask`: an `InverseModel`, and every step of the data with the frames around it."""
 
     model: InverseModel
+    data: FrameData
 
     def __init__(self, config: InverseTaskConfig):
         self.config = config

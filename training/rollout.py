@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
+from playloop.worlds.decode import decode_frame
 from playloop.worlds.model import WorldModel
+from playloop.worlds.ring import RingCache, write_frame
+from playloop.worlds.sampler import SamplerConfig
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def imagine(
         dtype: to compute in.
     """
     b, t, n = tokens.shape
-    seen, cache = tokens.clone(), RingCache.empty(model, b, dtype)
+    seen, cache = tokens.clone(), RingCache.for_model(model, b, dtype)
     first = torch.zeros_like(actions[:, 0])
     with torch.inference_mode():
         for number in range(known):

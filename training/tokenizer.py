@@ -16,13 +16,13 @@ from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
 from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
-from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.metrics.reconstruction import reconstruction
+from playloop.worlds.sampler import SamplerConfig
 
 JUDGED = 1024
 """Held-out frames that a tokenizer is judged by at the end, at most."""
@@ -59,10 +59,11 @@ class TokenizerTaskConfig(FrameTaskConfig):
         return TokenizerTask(self)
 
 
-class TokenizerTask(FrameTask):
+class TokenizerTask(EpisodeTask):
     """A `TrainingTask`: a `FrameTokenizer` and single frames."""
 
     model: FrameTokenizer
+    data: FrameData
 
     def __init__(self, config: TokenizerTaskConfig):
         if config.generated and config.start:
@@ -131,7 +132,7 @@ class Guesser:
         assert config.generated is not None
         world = load_world(config.generated)
         self.data, self.world, self.name, self.sampler = data, world.model, world.name, config.sampler
-        self.sampler.check(self.world.config)
+        self.sampler.check_trained(self.world.config.windows, len(self.world.config.corruption))
         self.length = self.world.config.context
         self.known = self.length - config.foresight
         if not 0 < self.known < self.length:

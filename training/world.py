@@ -16,14 +16,13 @@ from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import FrameData, FrameTask, FrameTaskConfig
+from playloop.training.frames import ClipTask, FrameData, FrameTaskConfig
 from playloop.training.rollout import imagine
 from playloop.training.start import take_over
-from playloop.training.task import Share
 from playloop.training.token_cache import PIECE, cached_tokens, token_cache_path
 from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
-from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.model import WorldConfig, WorldModel
+from playloop.worlds.sampler import SamplerConfig
 
 
 @kind("train-world")
@@ -62,7 +61,7 @@ class WorldTaskConfig(FrameTaskConfig):
         return WorldTask(self)
 
 
-class WorldTask(FrameTask):
+class WorldTask(ClipTask):
     """A `TrainingTask`: a `WorldModel`, tokens [N, h * w] and compact actions [N, 9] of whole episodes."""
 
     model: WorldModel
@@ -80,20 +79,13 @@ class WorldTask(FrameTask):
                     f"give tokenizer={config.start}, its own"
                 )
             take_over(self.model, begun.model, config.start)
-        size = tokenizer.config.height, tokenizer.config.width
-        super().__init__(config, FrameData(config, size), config.clip)
-        self.actions = CompactActions().encode(self.data.actions()).astype(np.int16)
+        data = FrameData(config, (tokenizer.config.height, tokenizer.config.width))
         folder = Path(config.cache) if config.cache else None
-        self.tokens = np.concatenate([tokens_of(cache, tokenizer, folder) for cache in self.data.caches])
+        tokens = (tokens_of(cache, tokenizer, folder) for cache in data.caches)
+        super().__init__(config, data, config.clip, CompactActions(), tokens)
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {"tokenizer": weights_hash(self.config.tokenizer)}
-
-    def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
-        """Keys: "tokens" int64 [B, T, N], "actions" int64 [B, T - 1, 9]."""
-        rows = self.choose(split, step, generator, share)[:, None] + np.arange(self.config.clip)  # [B, T]
-        tokens, actions = self.tokens[rows], self.actions[rows[:, :-1]]
-        return {"tokens": torch.from_numpy(tokens).long(), "actions": torch.from_numpy(actions).long()}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The model's loss, and that of frames behind imagined ones."""
@@ -107,7 +99,7 @@ class WorldTask(FrameTask):
         known = config.clip - 1 - count
         made = imagine(model, tokens[:, :-1], actions[:, :-1], known, config.sampler, generator, self.dtype)
         seen = torch.cat([made, tokens[:, -1:]], 1)
-        window, level = config.sampler.window, config.sampler.level
+        window, level = model.resolved(config.sampler).order().window, config.sampler.level
         after, imagined = model.loss_after(seen, actions, window, level, self.dtype)
         metrics |= {f"imagined_{name}": value for name, value in imagined.items()}
         metrics["imagined_loss"] = after.detach()
@@ -116,12 +108,8 @@ class WorldTask(FrameTask):
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         model, tokenizer = self.config.model, self.config.tokenizer
         contract, training = self.data.contract(), self.data.provenance() | record
-        save_world(folder, model, state, tokenizer, contract, self._starts(), training)
-
-    def _starts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens int16 [S, T, N] and actions [S, T - 1, 9] of clips to begin with, spread over the data."""
-        rows = self.data.beginnings(min(self.config.model.context, self.config.clip))
-        return self.tokens[rows], self.actions[rows[:, :-1]]
+        starts = self.beginnings(min(model.context, self.config.clip))
+        save_world(folder, model, state, tokenizer, contract, starts, training)
 
 
 def tokens_of(cache: FrameCache, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
@@ -140,7 +128,7 @@ def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:
             f"world.rows, columns, codes, actions are {given}; the tokenizer {config.tokenizer} and the "
             f"actions want {wanted}"
         )
-    config.sampler.check(model)
+    config.sampler.check_trained(model.windows, len(model.corruption))
     if config.imagined and config.foresight < 1:
         raise ValueError(f"imagined={config.imagined} needs foresight of 1 or more frames; there are 0")
     if config.clip < 2 or config.foresight > config.clip - 2:

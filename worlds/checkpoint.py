@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import shlex
+import importlib.util
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,12 +27,10 @@ from playloop.nn.folder import (
     write_record,
 )
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
-from playloop.nn.quantize import Kind
 from playloop.nn.record import model_kind, to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.golden import (
     GOLDEN,
     of_inverse,
@@ -46,10 +43,10 @@ from playloop.worlds.golden import (
 from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.playable import Playable
-from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts
-
-if TYPE_CHECKING:
-    from playloop.worlds.mineworld.folder import MineWorldPlay
+from playloop.worlds.players import Backend
+from playloop.worlds.reading import read_sizes, read_surroundings, write_surroundings
+from playloop.worlds.ring import RingBackend
+from playloop.worlds.sampler import SamplerConfig
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 TOKENIZER, WORLD, INVERSE = "fsq-frames", "fsq-world", "inverse-dynamics"
@@ -112,34 +109,54 @@ def load_inverse(
 
 
 class World(Playable[WorldModel, FrameTokenizer]):
-    """A trained world model; its actions are compact."""
+    """A trained world model of Playloop's own; its actions are compact."""
+
+    backends = ("auto", "torch", "kernels")
+    unused = ("rules", "placeholder", "causal", "keep")
 
     @property
     def actions(self) -> CompactActions:
-        """Action vectors ↔ what the model takes."""
         return CompactActions()
 
     @property
     def seen(self) -> int:
-        """Frames that a new one can follow from."""
         return self.model.config.context
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """Of decoding: those that the model was trained with."""
         return self.model.config.windows
 
     def resize(self, image: np.ndarray) -> np.ndarray:
-        """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
         return resize(image, self.size)
 
     def check(self, sampler: SamplerConfig) -> None:
-        """Refuse what cannot be decoded.
+        config = self.model.config
+        self.resolved(sampler).check_trained(config.windows, len(config.corruption))
+
+    def resolved(self, sampler: SamplerConfig) -> SamplerConfig:
+        return self.model.resolved(sampler)
+
+    def together(self, backend: str, count: int) -> int:
+        return 1 if self._choice(backend) == "kernels" else count
+
+    def _choice(self, backend: str) -> str:
+        """The back end that "auto" stands for: compiled kernels on a CPU where numba is installed.
 
         Raises:
-            ValueError: says which setting.
+            ValueError: it is not for this device.
         """
-        sampler.check(self.model.config)
+        on_cpu = self.model.head.weight.device.type == "cpu"
+        compiled = on_cpu and importlib.util.find_spec("numba") is not None
+        if backend == "kernels" and not compiled:
+            raise ValueError("backend=kernels needs a CPU and numba; pip install numba, or use backend=torch")
+        return ("kernels" if compiled else "torch") if backend == "auto" else backend
+
+    def _backend(self, name: str, players: int, graphs: bool) -> Backend:
+        if self._choice(name) == "torch":
+            return RingBackend(self.model, players)
+        from playloop.worlds.engine import KernelBackend
+
+        return KernelBackend(self.model, players)
 
 
 def save_world(
@@ -148,7 +165,7 @@ def save_world(
     state: dict[str, Tensor],
     tokenizer: str | Path,
     contract: Contract,
-    starts: tuple[np.ndarray, np.ndarray],
+    starts: tuple[np.ndarray | Tensor, np.ndarray | Tensor],
     training: dict[str, Any],
 ) -> Path:
     """Write a world model together with its frame tokenizer.
@@ -165,9 +182,7 @@ def save_world(
 
     def more(scratch: Path) -> None:
         shutil.copytree(tokenizer, scratch / "tokenizer")
-        write_record(scratch / "contract.json", contract.to_json())
-        tokens, actions = (part.astype(np.int16) for part in starts)
-        np.savez_compressed(scratch / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+        write_surroundings(scratch, contract, starts)
         model = rounded_network(config.make, state)
         write_golden(scratch, of_world(model, load_tokenizer(scratch / "tokenizer"), CompactActions()))
 
@@ -212,7 +227,7 @@ def load_world(
     folder = Path(folder)
     model = _load(folder, WORLD, WorldConfig)
     tokenizer = load_tokenizer(folder / "tokenizer")
-    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config)
+    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config, compact_form)
     verify_golden(folder, partial(of_world, model, tokenizer, CompactActions()))
     return World(
         model.to(device, dtype),
@@ -224,91 +239,30 @@ def load_world(
     )
 
 
-def read_surroundings(
-    folder: Path, sizes: WorldConfig, frames: FrameTokenizerConfig
-) -> tuple[Contract, Tensor, Tensor]:
-    """What lies beside a world model's weights: contract, and tokens and actions of beginnings.
+def compact_form(sizes: WorldConfig) -> CompactActions:
+    """The actions that a model of such sizes takes.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or model, tokenizer and files do not belong together.
+        ValueError: this version has others.
     """
-    if (sizes.rows, sizes.columns, sizes.codes) != (*frames.grid, math.prod(frames.levels)):
-        raise ValueError(
-            f"{folder / 'config.json'}: frames of {sizes.rows} x {sizes.columns} tokens of {sizes.codes} "
-            f"codes; its tokenizer has {frames.grid[0]} x {frames.grid[1]} of {math.prod(frames.levels)}"
-        )
     form = CompactActions()
     if sizes.actions != form.sizes:
         raise ValueError(
-            f"{folder / 'config.json'}: actions={list(sizes.actions)}, and actions here are "
-            f"{list(form.sizes)}; use the version that trained it"
+            f"actions={list(sizes.actions)}, and actions here are {list(form.sizes)}; use the version that "
+            "trained it"
         )
-    contract = read_conventions(folder)
-    check_camera(contract, (frames.height, frames.width), folder)
-    return contract, *read_starts(folder, sizes.rows * sizes.columns, sizes.codes, form)
+    return form
 
 
-def load_playable(
-    folder: str | Path, device: str | torch.device = "cpu", weights: Kind | None = None
-) -> World | MineWorldPlay:
-    """Read a world model of any kind that can be played, in the precision that its device computes fast in.
-
-    Args:
-        folder: of the model.
-        device: to run on.
-        weights: "int8" or "fp8": of a MineWorld's blocks in eight bits.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else, or a setting is of another kind of model.
-    """
-    if not is_mineworld(folder):
-        if weights is not None:
-            raise ValueError(f"weights={weights} is for a MineWorld; {folder} holds another world model")
-        return load_world(folder, device)
-    from playloop.worlds.mineworld.folder import load_mineworld
-
-    return load_mineworld(folder, device, weights=weights)
-
-
-def is_mineworld(folder: str | Path) -> bool:
-    """Whether a folder says that it holds a MineWorld.
-
-    Raises:
-        FileNotFoundError: it holds a published checkpoint as it came.
-        ValueError: what it says is damaged.
-    """
-    record = Path(folder) / "config.json"
-    if record.is_file():
-        return model_kind(read_record(record)) == "mineworld"
-    from playloop.worlds.mineworld.files import candidates
-
-    if found := [file for files in candidates(Path(folder)) for file in files]:
-        raise FileNotFoundError(
-            f"{folder} holds a published checkpoint; make it playable: "
-            f"playloop convert {shlex.quote(str(found[0]))} out=DIR"
-        )
-    return False
-
-
-def read_contract(folder: str | Path) -> tuple[Contract, str]:
-    """The contract of the environment that a world model imitates, and the name of the model.
+def world_name(folder: Path) -> str:
+    """The name of a folder's world model, whose weights are compared with what `config.json` says of them.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    folder = Path(folder)
-    mineworld = is_mineworld(folder)
-    if not mineworld:
-        read_config(folder, WORLD)
-    contract = read_conventions(folder)
-    if not mineworld:
-        return contract, _name(folder)
-    from playloop.worlds.mineworld.folder import play_name
-
-    return contract, play_name(folder)  # gigabytes are not read for it; loading checks them
+    read_config(folder, WORLD)
+    return _name(folder)
 
 
 def _moved(network: Network, device: str | torch.device, dtype: torch.dtype) -> Network:

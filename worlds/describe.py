@@ -1,4 +1,4 @@
-"""What a folder with one of our own world models, tokenizers or inverse models is: no weights are read."""
+"""What a world model, a frame tokenizer or an inverse-dynamics model is: headers are read, no weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.worlds.checkpoint import INVERSE, TOKENIZER, WORLD
 from playloop.worlds.inverse import InverseConfig
+from playloop.worlds.mineworld.describe import describe_converted, describe_published
+from playloop.worlds.mineworld.folder import MINEWORLD
 from playloop.worlds.model import WorldConfig
 from playloop.worlds.reading import read_conventions, read_sizes
 
@@ -30,16 +32,18 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     """Lines of a label and a value; None for something else.
 
     Args:
-        path: a folder that `playloop train` wrote.
+        path: a folder that `playloop train` or `playloop convert` wrote, a published MineWorld or its folder.
 
     Raises:
         ValueError: it is one, and damaged.
         FileNotFoundError: it is one, and a file is missing.
     """
     if not (path / "config.json").is_file():
-        return None
+        return describe_published(path)
     record = read_record(path / "config.json")
     kind = model_kind(record)
+    if kind == MINEWORLD:
+        return describe_converted(path)
     if kind is None or kind not in CONFIGS:
         return None
     check_format(record, path / "config.json")

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from playloop.nn.kernels import TILE, quantize_rows
 from playloop.nn.llama import LlamaBlock
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import FrameInputs, SamplerConfig
 from playloop.worlds.model import WorldModel
 from playloop.worlds.passes import Frame, Pass, Plan, Scratch, Weights, decode, run
+from playloop.worlds.players import Context
+from playloop.worlds.ring import FrameInputs, RingCache
+from playloop.worlds.sampler import SamplerConfig, share
 from playloop.worlds.schedule import Schedule
 
 
@@ -48,7 +49,8 @@ class Engine:
             tokens: int64 [N].
             action: what led to it, int64 [G]; None if the session begins with it.
         """
-        model, schedule = self.model, self.model.schedules[config.window]
+        model, config = self.model, self.model.resolved(config)
+        schedule = model.schedule(config)
         known = torch.tensor([action is not None])
         given = (
             torch.zeros(1, len(model.config.actions), dtype=torch.int64) if action is None else action[None]
@@ -56,7 +58,6 @@ class Engine:
         inputs = FrameInputs(model, cache.ring, given, known, config)
         slots = torch.arange(schedule.slots)
         x = torch.cat([inputs.opening(), inputs.tokens(tokens[None], slots[:-1])], 1)[0].float().numpy()
-        cache.ring.open()
         frame = cache.frame(schedule, x[:2], inputs, np.zeros(schedule.tokens))
         rows, scratch = schedule.slots, cache.scratch(schedule.slots)
         scratch.x[:rows] = x
@@ -78,22 +79,22 @@ class Engine:
             uniform: float64 [N].
             config: how tokens are drawn.
         """
-        model, schedule = self.model, self.model.schedules[config.window]
+        model, config = self.model, self.model.resolved(config)
+        schedule = model.schedule(config)
         inputs = FrameInputs(model, cache.ring, action[None], torch.tensor([True]), config)
         opening = torch.cat([cache.ring.pending[0], inputs.opening()[0]]).float().numpy()
-        cache.ring.open()
         frame = cache.frame(schedule, opening, inputs, uniform)
         tokens = np.zeros(schedule.tokens, np.int64)
         decode(
             self.weights,
-            self.plans[config.window],
+            self.plans[schedule.window],
             frame,
             *cache.buffers,
             cache.scratch(schedule.rows + TILE),
             model.config.heads,
             model.config.codes,
             config.temperature,
-            config.top_p,
+            share(config),
             config.top_k or 0,
             tokens,
         )
@@ -111,7 +112,7 @@ class EngineCache:
 
     def __init__(self, model: WorldModel):
         config = model.config
-        self.model, self.ring = model, RingCache.empty(model, 1, buffers=False)
+        self.model, self.ring = model, RingCache.for_model(model, 1, buffers=False)
         size = config.width // config.heads
         self.places = up(self.ring.blocks * self.ring.slots)
         shape = config.layers, config.groups
@@ -124,14 +125,14 @@ class EngineCache:
     ) -> Frame:
         """What the passes of the frame that is being written read; `opening` is float32 [2, D]."""
         ring = self.ring
-        times = torch.tensor([ring.clock - 1, ring.clock])
+        times = torch.cat([ring.clock - 1, ring.clock])
         cosines, sines = (t[:, 0].numpy() for t in self.model.positions.of_frames(times, torch.float32))
         seen = np.zeros((schedule.queries + 1, self.places), np.float32)
-        count, base, before = ring.blocks * ring.slots, ring.base(), ring.base(1)
+        count, base, before = ring.blocks * ring.slots, int(ring.block()[0, 0]), int(ring.block(1)[0, 0])
         seen[:-1, :count] = ring.past(0)[0].numpy()
         seen[:-1, base : base + ring.slots] = schedule.visible.numpy()
         seen[-1, :count] = ring.past(1)[0].numpy()
-        seen[-1, before : before + ring.slots] = float(ring.valid[0, (ring.clock - 1) % ring.blocks])
+        seen[-1, before : before + ring.slots] = float(ring.holds(1))
         common, pending = inputs.common[0].float().numpy(), before + ring.slots - 1
         return Frame(opening, common, cosines, sines, seen, pending, base, uniform.astype(np.float64))
 
@@ -156,6 +157,33 @@ class EngineCache:
             arrays |= {name: np.zeros((TILE, size), np.float32) for name, size in tiles.items()}
             self._scratch[rows] = Scratch(**arrays, bits=np.zeros(wide, np.int32))
         return self._scratch[rows]
+
+
+class KernelBackend:
+    """Compiled kernels on one CPU core, one player after the other; see `worlds.players.Backend`."""
+
+    name = "kernels"
+
+    def __init__(self, model: WorldModel, players: int):
+        self.engine = Engine(model)
+        self.caches = [self.engine.start() for _ in range(players)]
+
+    def begin(self, player: int) -> None:
+        self.caches[player] = self.engine.start()
+
+    def prepare(self, player: int, context: Context, sampler: SamplerConfig) -> None:
+        for frame, action in context.unread():
+            self.engine.write_frame(self.caches[player], frame, action, sampler)
+        context.trim(self.engine.model.config.context)
+
+    def step(
+        self, action: Tensor, uniform: np.ndarray, sampler: SamplerConfig, moves: Tensor | None
+    ) -> Tensor:
+        tokens = torch.zeros(uniform.shape, dtype=torch.int64)
+        for player, cache in enumerate(self.caches):
+            if moves is None or moves[player]:
+                tokens[player] = self.engine.decode_frame(cache, action[player], uniform[player], sampler)
+        return tokens
 
 
 def up(count: int) -> int:

@@ -15,7 +15,11 @@ from playloop.nn.checks import check_types
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
 from playloop.worlds.positions import AxialPositions
+from playloop.worlds.sampler import Order, SamplerConfig
 from playloop.worlds.schedule import Schedule, clip_mask
+
+TOP_P = 0.7
+"""Of the mass, what is drawn from when a sampler names no share."""
 
 MOST_POSITIONS = 65_536
 """Of a context, six times the largest published one: no weight tells its length, and memory grows by it."""
@@ -152,6 +156,19 @@ class WorldModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """What the weights are kept in."""
         return self.head.weight.dtype
+
+    @property
+    def action_size(self) -> int:
+        """Numbers of an action, G."""
+        return len(self.config.actions)
+
+    def resolved(self, sampler: SamplerConfig) -> SamplerConfig:
+        """The sampler with the most diagonal window and the share of the mass where it names none."""
+        return sampler.resolved(Order(min(self.config.windows)), TOP_P)
+
+    def schedule(self, sampler: SamplerConfig) -> Schedule:
+        """The steps of a frame that is drawn so."""
+        return self.schedules[sampler.order().window]
 
     # ---------------------------------------------------------------------------------------- embeddings
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizer
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
 from playloop.tokenizers.vq import VQTokenizer
+from playloop.worlds.players import Backend, Players
+from playloop.worlds.sampler import Order, SamplerConfig
 
 Model = TypeVar("Model", bound=nn.Module)
 Frames = TypeVar("Frames", FrameTokenizer, VQTokenizer)
 
 
 @dataclass
-class Playable(Generic[Model, Frames]):
-    """What `worlds.checkpoint.World` and `worlds.mineworld.folder.MineWorldPlay` are made of.
+class Playable(ABC, Generic[Model, Frames]):
+    """What a world model of every kind is made of, and what each kind says for itself.
 
     Args:
         model: frames' tokens and actions → next frame's tokens.
         tokenizer: frames ↔ tokens.
         contract: of the environment that it imitates.
         starts: tokens int64 [S, T, N] of clips that play can begin with.
-        start_actions: actions between their frames as the model takes them, int64 [S, T - 1, G].
+        start_actions: actions between their frames as the model takes them, int64 [S, T - 1, A].
         name: of its weights and its tokenizer's.
+        trained: the order of decoding that it was trained for; None where its folder says nothing of it.
     """
 
     model: Model
@@ -34,8 +41,90 @@ class Playable(Generic[Model, Frames]):
     starts: Tensor
     start_actions: Tensor
     name: str
+    trained: Order | None = None
+
+    backends: ClassVar[tuple[str, ...]] = ("auto", "torch")
+    """What can compute its frames."""
+    weight_kinds: ClassVar[tuple[str, ...]] = ()
+    """Kinds of weights in eight bits that it can have."""
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Settings of a sampler that mean nothing here."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the tokenizer's frames."""
         return self.tokenizer.config.height, self.tokenizer.config.width
+
+    @property
+    @abstractmethod
+    def actions(self) -> CompactActions | MineWorldActions:
+        """Action vectors ↔ what the model takes."""
+
+    @property
+    @abstractmethod
+    def seen(self) -> int:
+        """Frames that a new one can follow from."""
+
+    @property
+    @abstractmethod
+    def windows(self) -> tuple[int, ...]:
+        """Of decoding: those that the model was trained with; none where every window can be had."""
+
+    @abstractmethod
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
+
+    @abstractmethod
+    def check(self, sampler: SamplerConfig) -> None:
+        """Refuse what cannot be decoded, and warn of what the model was not trained for.
+
+        Raises:
+            ValueError: says which setting.
+        """
+
+    @abstractmethod
+    def resolved(self, sampler: SamplerConfig) -> SamplerConfig:
+        """The sampler with everything named that is None: as the model was trained."""
+
+    @abstractmethod
+    def together(self, backend: str, count: int) -> int:
+        """Of so many sessions, those that gain from a common batch."""
+
+    @abstractmethod
+    def _backend(self, name: str, players: int, graphs: bool) -> Backend:
+        """What computes so many players' frames.
+
+        Raises:
+            ValueError: no such backend, or not on this device.
+        """
+
+    def players(
+        self, sampler: SamplerConfig, count: int = 1, backend: str = "auto", graphs: bool = True
+    ) -> Players:
+        """Players of this model.
+
+        Args:
+            sampler: how their tokens are drawn; what is None in it is the model's own.
+            count: how many.
+            backend: one of `backends`; "auto" is the fastest here.
+            graphs: whether a GPU takes a step of all players as one CUDA graph; False launches every kernel
+                by itself, for comparison.
+
+        Raises:
+            ValueError: no such backend, or not on this device; the model cannot draw so; or no player.
+        """
+        if count < 1:
+            raise ValueError(f"players={count}: there must be at least one")
+        if backend not in self.backends:
+            raise ValueError(
+                f"backend={backend!r} is not for this world model; choose from {', '.join(self.backends)}"
+            )
+        made = self._backend(backend, count, graphs)
+        self.check(sampler)
+        model: Any = self.model
+        nothing = torch.zeros(model.action_size, dtype=torch.int64, device=model.head.weight.device)
+        return Players(made, self.resolved(sampler), count, self.tokenizer.tokens, nothing)
+
+    def settings(self, sampler: SamplerConfig) -> dict[str, Any]:
+        """What of a sampler decides on frames here, as a record."""
+        return {name: value for name, value in asdict(sampler).items() if name not in self.unused}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +13,16 @@ from torch import Tensor
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.nn.archives import read_archive
-from playloop.nn.folder import read_record
+from playloop.nn.folder import read_record, write_record
 from playloop.nn.record import read_part
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
+from playloop.worlds.model import MOST_POSITIONS
+from playloop.worlds.sampler import Order, SamplerConfig
 
 MOST_HZ = 1000.0
+
+Form: TypeAlias = CompactActions | MineWorldActions
+"""Action vectors ↔ what a model takes."""
 
 
 class Sizes(Protocol):
@@ -59,6 +65,71 @@ def read_sizes(record: dict[str, Any], folder: Path, kind: type[Config], *classe
     return config
 
 
+def write_surroundings(
+    folder: Path, contract: Contract, starts: tuple[np.ndarray | Tensor, np.ndarray | Tensor]
+) -> None:
+    """Write what lies beside a world model's weights.
+
+    Args:
+        folder: of the model.
+        contract: of the game that it imitates.
+        starts: tokens [S, T, N] and actions [S, T - 1, G] of clips to begin with.
+    """
+    write_record(folder / "contract.json", contract.to_json())
+    tokens, actions = (np.asarray(part).astype(np.int16) for part in starts)
+    np.savez_compressed(folder / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
+
+
+def read_surroundings(
+    folder: Path, sizes: Any, frames: Any, form: Callable[[Any], Form]
+) -> tuple[Contract, Tensor, Tensor]:
+    """What `write_surroundings` wrote: contract, and tokens int64 [S, T, N] and actions int64 [S, T - 1, G].
+
+    Args:
+        folder: of the model.
+        sizes: configuration of the model: `rows`, `columns`, `codes`.
+        frames: configuration of its tokenizer: `grid`, `codes`, `height`, `width`.
+        form: of the model's actions, from its sizes.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or model, tokenizer and files do not belong together.
+    """
+    path = folder / "config.json"
+    if (sizes.rows, sizes.columns, sizes.codes) != (*frames.grid, frames.codes):
+        raise ValueError(
+            f"{path}: frames of {sizes.rows} x {sizes.columns} tokens of {sizes.codes} codes; its tokenizer "
+            f"has {frames.grid[0]} x {frames.grid[1]} of {frames.codes}"
+        )
+    try:
+        actions = form(sizes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    contract = read_conventions(folder)
+    _check_camera(contract, (frames.height, frames.width), folder)
+    return contract, *_read_starts(folder, sizes.rows * sizes.columns, sizes.codes, actions)
+
+
+def read_order(record: dict[str, Any], folder: Path) -> Order | None:
+    """The order of decoding that a model was trained for; None where it is not known, as of a published one.
+
+    Args:
+        record: of the folder's `config.json`.
+        folder: of the model, for the error.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if record.get("trained") is None:
+        return None
+    try:
+        order: Order = read_part(record, "trained", (Order,))
+        SamplerConfig(**vars(order)).check_any_window(MOST_POSITIONS)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
+    return order
+
+
 def read_conventions(folder: Path) -> Contract:
     """The contract of the game that a world model imitates.
 
@@ -76,7 +147,7 @@ def read_conventions(folder: Path) -> Contract:
     return contract
 
 
-def check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> None:
+def _check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> None:
     """Refuse a contract whose pictures are not those of the frame tokenizer.
 
     Raises:
@@ -90,9 +161,7 @@ def check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> Non
         )
 
 
-def read_starts(
-    folder: Path, tokens: int, codes: int, form: CompactActions | MineWorldActions
-) -> tuple[Tensor, Tensor]:
+def _read_starts(folder: Path, tokens: int, codes: int, form: Form) -> tuple[Tensor, Tensor]:
     """The beginnings of a world model: tokens int64 [S, T, N] and actions int64 [S, T - 1, G].
 
     Args:
@@ -124,7 +193,7 @@ def read_starts(
     return torch.from_numpy(frames.astype(np.int64)), torch.from_numpy(actions.astype(np.int64))
 
 
-def _known(actions: np.ndarray, form: CompactActions | MineWorldActions) -> bool:
+def _known(actions: np.ndarray, form: Form) -> bool:
     """Whether actions are what their meaning is written as: both directions are exact."""
     try:
         return bool(np.array_equal(form.encode(form.decode(actions)), actions))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from playloop.core.annotations import Count, Natural
 from playloop.core.kinds import kind
 from playloop.nn.quantize import Kind
-from playloop.worlds.checkpoint import World
-from playloop.worlds.decode import SamplerConfig
-
-if TYPE_CHECKING:
-    from playloop.worlds.mineworld.folder import MineWorldPlay
+from playloop.worlds.playable import Playable
+from playloop.worlds.sampler import SamplerConfig
 
 
 @kind("world-evaluation")
@@ -72,7 +69,7 @@ class WorldEvaluationConfig:
     threads: Natural = 1
     strips: Natural = 6
 
-    def check(self, world: World | MineWorldPlay) -> None:
+    def check(self, world: Playable[Any, Any]) -> None:
         """Refuse what cannot be measured on a world model.
 
         Raises:
@@ -89,11 +86,11 @@ class WorldEvaluationConfig:
         for window in self.compared(world):
             world.check(replace(self.sampler, window=window))
 
-    def seen(self, world: World | MineWorldPlay) -> int:
+    def seen(self, world: Playable[Any, Any]) -> int:
         """True frames before what is imagined."""
         return world.seen if self.context is None else self.context
 
-    def compared(self, world: World | MineWorldPlay) -> list[int]:
+    def compared(self, world: Playable[Any, Any]) -> list[int]:
         """Windows that are compared, that of the sampler first."""
         others = world.windows if self.windows is None else self.windows
-        return list(dict.fromkeys([self.sampler.window, *others]))
+        return list(dict.fromkeys([world.resolved(self.sampler).order().window, *others]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from playloop.worlds.cache import RingCache
-from playloop.worlds.checkpoint import World
-from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
-from playloop.worlds.session import EngineSession, Session, open_session
+from playloop.nn.quantize import Kind
+from playloop.worlds.playable import Playable
+from playloop.worlds.sampler import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -31,62 +31,50 @@ class Start:
 
 
 class Dreamer:
-    """Imagines clips: one by one with compiled kernels on a CPU, in batches with PyTorch.
+    """Imagines clips, several in one batch where that is faster.
 
-    With kernels a clip is the same to the bit whatever else is imagined; PyTorch's sums are grouped by the
-    size of the batch, and where two numbers nearly tie a token may differ.
+    The batch has always as many rows, so that a clip is the same whatever else is imagined. Sums are grouped
+    by the size of the batch: with another one, where two numbers nearly tie, a token may differ.
 
     Args:
         world: the model.
         sampler: how tokens are drawn.
-        backend: "kernels", "torch" or "auto", see `worlds.session`.
-        batch: clips at a time in PyTorch.
+        backend: one of `world.backends`, see `worlds.session`.
+        batch: clips at a time; each takes the memory of a whole context.
+        weights: what the model's are kept in, for the record.
+
+    Raises:
+        ValueError: no such backend, or not on this device; or the model cannot draw so.
     """
 
-    def __init__(self, world: World, sampler: SamplerConfig, backend: str = "auto", batch: int = 16):
-        self.world, self.sampler = world, sampler
-        self.session = open_session(world, sampler, backend)
-        self.compiled = isinstance(self.session, EngineSession)
-        self.batch = 1 if self.compiled else batch
+    def __init__(
+        self,
+        world: Playable[Any, Any],
+        sampler: SamplerConfig,
+        backend: str = "auto",
+        batch: int = 16,
+        weights: Kind | None = None,
+    ):
+        self.sampler, self.weights, self.batch = world.resolved(sampler), weights, batch
+        self.players = world.players(self.sampler, batch, backend)
 
     @property
     def backend(self) -> str:
-        """What is used: "kernels" or "torch"."""
-        return "kernels" if self.compiled else "torch"
+        """What is used, all of it that can change a token."""
+        name = self.players.backend.name
+        return f"{name}, {self.weights}" if self.weights else name
 
     def dream(self, starts: Sequence[Start], window: int) -> list[np.ndarray]:
-        """The tokens of the imagined frames, int64 [F, N] for each start; all starts are of one shape."""
-        sampler = replace(self.sampler, window=window)
-        if self.compiled:
-            return [self._alone(start, self.session, sampler) for start in starts]
-        return list(self._together(starts, sampler))
-
-    def _alone(self, start: Start, session: Session, sampler: SamplerConfig) -> np.ndarray:
-        actions = torch.from_numpy(start.actions)
-        known = len(start.tokens)
-        session.sampler = sampler
-        session.begin()
-        for number, frame in enumerate(torch.from_numpy(start.tokens)):
-            session.write(frame, actions[number - 1] if number else None)
-        found = [
-            session.step(actions[known - 1 + step], start.uniform[step]) for step in range(len(start.uniform))
-        ]
-        return torch.stack(found).numpy()
-
-    def _together(self, starts: Sequence[Start], sampler: SamplerConfig) -> np.ndarray:
-        model = self.world.model
-        device = model.head.weight.device
-        tokens, actions = (
-            torch.from_numpy(np.stack([getattr(start, name) for start in starts])).to(device)
-            for name in ("tokens", "actions")
-        )
-        uniform = torch.from_numpy(np.stack([start.uniform for start in starts])).to(device, torch.float32)
-        cache, known = RingCache.empty(model, len(starts)), tokens.shape[1]
-        for number in range(known):
-            has_action = torch.full((len(starts),), number > 0, device=device)
-            write_frame(model, cache, tokens[:, number], actions[:, max(number - 1, 0)], has_action, sampler)
-        found = [
-            decode_frame(model, cache, actions[:, known - 1 + step], uniform[:, step], sampler)
-            for step in range(uniform.shape[1])
-        ]
-        return torch.stack(found, 1).cpu().numpy()
+        """The tokens of the imagined frames, int64 [F, N] for each of at most `batch` starts of one shape."""
+        players, found = self.players, []
+        players.sampler = replace(self.sampler, window=window)
+        actions = [torch.from_numpy(start.actions) for start in starts]
+        known = len(starts[0].tokens)
+        for player, start in enumerate(starts):
+            players.enter(player, torch.from_numpy(start.tokens), actions[player][: known - 1])
+        for step in range(len(starts[0].uniform)):
+            acted = {player: taken[known - 1 + step] for player, taken in enumerate(actions)}
+            drawn = {player: start.uniform[step] for player, start in enumerate(starts)}
+            moved = players.step(acted, drawn)
+            found.append(torch.stack([moved[player] for player in range(len(starts))]))
+        return list(torch.stack(found, 1).cpu().numpy())

@@ -49,7 +49,7 @@ class Judge:
 
     def __init__(self, material: Material, store: DreamStore, measures: Measures, read: Reader | None):
         self.material, self.store, self.measures, self.read = material, store, measures, read
-        self.window = material.config.sampler.window
+        self.window = material.windows[0]
         self.pictures = Pictures()
 
     def judge(self) -> dict[str, Any]:

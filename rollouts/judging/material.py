@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,7 @@ from playloop.rollouts.judging.clips import Clip, Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Start
 from playloop.rollouts.judging.frames import Frames
-from playloop.worlds.checkpoint import World
-
-if TYPE_CHECKING:
-    from playloop.worlds.mineworld.folder import MineWorldPlay
+from playloop.worlds.playable import Playable
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Material:
     def __init__(
         self,
         config: WorldEvaluationConfig,
-        world: World | MineWorldPlay,
+        world: Playable[Any, Any],
         recordings: Recordings,
         frames: Frames,
     ):
@@ -85,7 +82,7 @@ class Material:
 
     def jobs(self) -> Iterator[Job]:
         """Everything to imagine; jobs of one shape follow one another."""
-        config, window = self.config, self.config.sampler.window
+        config, window = self.config, self.windows[0]
         for each in self.windows:
             for clip in self.clips:
                 yield Job(clip_key(clip, each), each, config.horizon, partial(self.start, clip))

@@ -20,7 +20,6 @@ from playloop.nn.folder import read_record
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Dreamer
-from playloop.rollouts.judging.dream_mineworld import MineWorldDreamer
 from playloop.rollouts.judging.frames import Frames
 from playloop.rollouts.judging.judge import Judge
 from playloop.rollouts.judging.material import Job, Material
@@ -29,8 +28,9 @@ from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.store import DreamStore
 from playloop.rollouts.judging.table import result_tables
 from playloop.rollouts.progress import LiveLine
-from playloop.worlds.checkpoint import World, load_inverse, load_playable, weights_hash
-from playloop.worlds.mineworld.folder import MineWorldPlay
+from playloop.worlds.checkpoint import load_inverse, weights_hash
+from playloop.worlds.open import load_playable
+from playloop.worlds.playable import Playable
 
 
 def evaluate_world(
@@ -62,10 +62,10 @@ def evaluate_world(
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = load_playable(world, config.device, config.weights)
-    if not isinstance(loaded, World):
-        config = replace(config, sampler=loaded.resolved(config.sampler))
+    config = replace(config, sampler=loaded.resolved(config.sampler))
     config.check(loaded)
-    dreamer = open_dreamer(loaded, config)
+    batch = loaded.together(config.backend, config.batch)
+    dreamer = Dreamer(loaded, config.sampler, config.backend, batch, config.weights)
     read = load_inverse(config.inverse, config.device).infer if config.inverse else None
     measures = Measures(config)
     frames = Frames(loaded.tokenizer)
@@ -91,21 +91,8 @@ def evaluate_world(
     return summary
 
 
-def open_dreamer(world: World | MineWorldPlay, config: WorldEvaluationConfig) -> Dreamer | MineWorldDreamer:
-    """Who imagines with a world model.
-
-    Raises:
-        ValueError: no such backend for it here.
-    """
-    if isinstance(world, World):
-        return Dreamer(world, config.sampler, config.backend, config.batch)
-    # a CPU gains nothing by several at a time
-    batch = 1 if world.model.head.weight.device.type == "cpu" else config.batch
-    return MineWorldDreamer(world, config.sampler, config.backend, batch, config.weights)
-
-
 def imagine_missing(
-    material: Material, dreamer: Dreamer | MineWorldDreamer, store: DreamStore, console: Console
+    material: Material, dreamer: Dreamer, store: DreamStore, console: Console
 ) -> dict[str, Any] | None:
     """Imagine what the store lacks; returns how long that took, None if nothing was missing."""
     jobs = list(material.jobs())
@@ -141,12 +128,12 @@ def batches(jobs: list[Job], size: int) -> list[list[Job]]:
 def identity(
     config: WorldEvaluationConfig,
     world: str | Path,
-    loaded: World | MineWorldPlay,
+    loaded: Playable[Any, Any],
     material: Material,
-    dreamer: Dreamer | MineWorldDreamer,
+    dreamer: Dreamer,
 ) -> dict[str, Any]:
     """All that can change an imagined token."""
-    sampler = {name: value for name, value in asdict(config.sampler).items() if name != "window"}
+    sampler = {name: value for name, value in loaded.settings(config.sampler).items() if name != "window"}
     if sampler["top_k"] is None:  # so that frames imagined before there was one count
         del sampler["top_k"]
     recordings = material.recordings
@@ -165,7 +152,7 @@ def identity(
     }
 
 
-def facts(world: World | MineWorldPlay, material: Material) -> dict[str, Any]:
+def facts(world: Playable[Any, Any], material: Material) -> dict[str, Any]:
     """What was judged on what."""
     config, recordings = material.config, material.recordings
     data = [
@@ -185,7 +172,7 @@ def facts(world: World | MineWorldPlay, material: Material) -> dict[str, Any]:
         "clips": len(material.clips),
         "context": material.context,
         "horizon": config.horizon,
-        "sampler": asdict(config.sampler),
+        "sampler": world.settings(config.sampler),
         "windows": material.windows,
         "seed": config.seed,
     }

@@ -22,8 +22,8 @@ from playloop.cli.main import main
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import kind_of
 from playloop.policies.openvla.synthetic import write_synthetic
+from playloop.worlds.mineworld.clip import clip_schedule
 from playloop.worlds.mineworld.model import MineWorld
-from playloop.worlds.mineworld.schedule import clip_schedule
 from playloop.worlds.mineworld.synthetic import TINY
 from playloop.worlds.mineworld.synthetic import write_synthetic as write_mineworld
 

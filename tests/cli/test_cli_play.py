@@ -18,9 +18,8 @@ from playloop.cli.main import main
 from playloop.cli.play import alone, session_config, url
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.world import WorldEnvConfig
-from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.mineworld.synthetic import write_synthetic
+from playloop.worlds.sampler import SamplerConfig
 
 
 def session(*words):
@@ -84,7 +83,7 @@ def test_a_default_inverse_model_reads_only_frames_that_it_was_trained_on(minewo
 def test_a_mineworld_draws_as_released_however_it_is_named(mineworld):
     (world,) = session(f"world={mineworld}").parts
     (env,) = session("env=mineworld", f"checkpoint={mineworld}").parts
-    assert world.config.sampler == env.config.sampler == MineWorldSampler()
+    assert world.config.sampler == env.config.sampler == SamplerConfig()
     assert world.config.sampler.top_p == 0.8 and world.label == env.label == "world model"
 
 
@@ -140,10 +139,10 @@ def test_no_weights_are_read_to_check_settings(mineworld, tmp_path):
         content = file.read_bytes()
         header = 8 + int.from_bytes(content[:8], "little")
         file.write_bytes(content[:header] + b"\xff" * (len(content) - header))
-    WorldEnvConfig(str(tmp_path / "world"), MineWorldSampler()).check()
+    WorldEnvConfig(str(tmp_path / "world"), SamplerConfig()).check()
     (tmp_path / "world/tokenizer/config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"lacks tokenizer/config\.json; copy it again"):
-        WorldEnvConfig(str(tmp_path / "world"), MineWorldSampler()).check()
+        WorldEnvConfig(str(tmp_path / "world"), SamplerConfig()).check()
 
 
 def keys_of(found):

@@ -20,7 +20,7 @@ from playloop.nn.fused.linear import linear_rows
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import quantize, rows_to_int8
 from playloop.nn.sampling import inverse_cdf
-from playloop.worlds.decode import SamplerConfig, kept
+from playloop.worlds.sampler import SamplerConfig, kept
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = LlamaSizes(width=64, layers=2, heads=4, groups=2, hidden=96)

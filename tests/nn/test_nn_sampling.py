@@ -12,7 +12,7 @@ from playloop.nn.sampling import (
     rank_descending,
     restrict,
 )
-from playloop.worlds.decode import SamplerConfig, kept, sample
+from playloop.worlds.sampler import SamplerConfig, kept, sample
 
 
 def test_ties_go_to_the_lowest_index():
@@ -115,7 +115,7 @@ def test_a_sampler_at_the_edges():
 @pytest.mark.parametrize(
     ("choice", "complaint"),
     [
-        ({"top_k": 5}, "top_k=5 and top_p=0.7 exclude each other.*set top_p=1"),
+        ({"top_k": 5, "top_p": 0.7}, "top_k=5 and top_p=0.7 exclude each other.*set top_p=1"),
         ({"top_k": 0, "top_p": 1.0}, "top_k=0 must be 1 or more"),
         ({"top_k": 2.5, "top_p": 1.0}, "top_k=2.5: use a whole number"),
         ({"temperature": float("nan")}, "temperature=nan: use a finite number"),

@@ -18,16 +18,15 @@ from playloop.nn.record import to_record
 from playloop.rollouts.judging.branching import branch_actions
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
-from playloop.rollouts.judging.dream import Start
-from playloop.rollouts.judging.dream_mineworld import MineWorldDreamer
+from playloop.rollouts.judging.dream import Dreamer, Start
 from playloop.rollouts.judging.run import evaluate_world
-from playloop.worlds.checkpoint import load_playable
-from playloop.worlds.decode import SamplerConfig
 from playloop.worlds.metrics import psnr
 from playloop.worlds.mineworld.folder import load_mineworld
 from playloop.worlds.mineworld.images import resize_linear
-from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
+from playloop.worlds.mineworld.model import TOP_P
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, write_synthetic
+from playloop.worlds.open import load_playable
+from playloop.worlds.sampler import Order, SamplerConfig
 from playloop.worlds.session import open_session
 
 SMALL = {"clips": 3, "horizon": 4, "drift_clips": 1, "drift_frames": 7, "branches": 1, "branch_frames": 2}
@@ -78,7 +77,7 @@ def test_the_command_leaves_everything(out, folder):
     result = read(out)["result"]
     assert result["world"] == load_playable(folder).name and result["context"] == SEEN
     assert result["windows"] == [1, 4] and result["sampler"]["rules"] == "clean"
-    assert result["sampler"]["top_p"] == MineWorldSampler().top_p and result["sampler"]["keep"] == 2
+    assert result["sampler"]["top_p"] == TOP_P and result["sampler"]["keep"] == 2
     kinds = result["quality"]["kinds"]
     assert set(kinds) == {"window 1", "window 4", "persistence", "tokenizer"}
     for found in kinds.values():
@@ -100,7 +99,7 @@ def test_what_is_imagined_is_what_a_session_plays(out, folder, data):
             images = torch.from_numpy(recordings.frames(clip)[:SEEN])
             numbers = clip.rng("draws", 0).random((frames, TINY.tokens))
             for window in windows:
-                session = open_session(world, MineWorldSampler(window=window, keep=2))
+                session = open_session(world, SamplerConfig(window=window, keep=2))
                 for number, tokens in enumerate(world.tokenizer.encode(images)):
                     session.write(tokens, actions[number - 1] if number else None)
                 played = [session.step(actions[SEEN - 1 + n], numbers[n]).tolist() for n in range(frames)]
@@ -118,14 +117,14 @@ def test_clips_together_are_clips_alone(folder):
         )
         for _ in range(4)
     ]
-    dreamer = MineWorldDreamer(world, MineWorldSampler(keep=2))
+    dreamer = Dreamer(world, SamplerConfig(keep=2))
     together = dreamer.dream(starts, 1)
     assert len({frames.tobytes() for frames in together}) == 4 and together[0].shape == (5, TINY.tokens)
     for start, wanted in zip(starts, together, strict=True):
         assert np.array_equal(dreamer.dream([start], 1)[0], wanted)
     assert not np.array_equal(dreamer.dream(starts, 4)[0], together[0])
     assert dreamer.backend == "torch, float32"
-    assert MineWorldDreamer(world, SamplerConfig(), weights="int8").backend == "torch, float32, int8"
+    assert Dreamer(world, SamplerConfig(), weights="int8").backend == "torch, float32, int8"
 
 
 def test_other_sizes_are_shrunk_as_the_release_does(folder, vpt, tmp_path):
@@ -183,7 +182,7 @@ def test_a_model_is_judged_in_the_order_that_it_was_trained_for(folder, data, tm
     own = to_record(Order(window=3, causal=True))
     (copied / "config.json").write_text(json.dumps({**record, "trained": own}))
     write_manifest(copied)
-    config = WorldEvaluationConfig(2, 2, sampler=MineWorldSampler(), drift_clips=0, branches=0)
+    config = WorldEvaluationConfig(2, 2, sampler=SamplerConfig(), drift_clips=0, branches=0)
     result = evaluate_world(copied, str(data), config, tmp_path / "run")["result"]
     assert result["windows"] == [3] and result["sampler"]["window"] == 3 and result["sampler"]["causal"]
 

@@ -26,7 +26,7 @@ from playloop.rollouts.judging.quality import CEILING, Measures, Shown
 from playloop.rollouts.judging.store import DreamStore
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import load_world
-from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.sampler import SamplerConfig
 
 CONFIG = WorldEvaluationConfig(clips=5, horizon=4, drift_clips=2, drift_frames=9, branches=3, branch_frames=4)
 

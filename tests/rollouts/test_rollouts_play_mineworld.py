@@ -16,8 +16,8 @@ from playloop.cli.main import main
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnv, WorldEnvConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
 from playloop.worlds.mineworld.synthetic import write_synthetic
+from playloop.worlds.sampler import SamplerConfig
 
 SIZE = (32, 64, 3)
 STEPS = 6
@@ -53,7 +53,7 @@ def env(folder):
     """The same world in this process, to compare with, on as many threads: a picture between two codes is
     taken for the one or the other by rounding."""
     threads = torch.get_num_threads()
-    yield WorldEnvConfig(str(folder), MineWorldSampler(), threads=1).make()
+    yield WorldEnvConfig(str(folder), SamplerConfig(), threads=1).make()
     torch.set_num_threads(threads)
 
 
@@ -80,7 +80,7 @@ def gone_on_from(env: WorldEnv, picture: np.ndarray) -> np.ndarray:
 
 def test_all_that_the_model_sees_of_a_clip_is_seen(folder):
     """The context holds the new frame, too: were it full, all but `keep` frames would be forgotten for it."""
-    env = WorldEnvConfig(str(folder), MineWorldSampler(keep=1), threads=0).make()
+    env = WorldEnvConfig(str(folder), SamplerConfig(keep=1), threads=0).make()
     env.begin(Episode("world", 0, FRESH))
     clip = np.random.default_rng(6).integers(0, 256, (6, *SIZE), np.uint8)
     env.start_from(clip, np.zeros((5, ACTION_SIZE), np.float32))

@@ -29,10 +29,10 @@ from playloop.training.mineworld import frames as mineworld_frames
 from playloop.training.mineworld.task import MineWorldTaskConfig
 from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.task import Share
-from playloop.worlds.checkpoint import load_playable
 from playloop.worlds.mineworld.folder import load_mineworld
 from playloop.worlds.mineworld.images import resize_linear
-from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
+from playloop.worlds.open import load_playable
+from playloop.worlds.sampler import Order, SamplerConfig
 
 
 def train(*settings: str) -> None:
@@ -81,7 +81,7 @@ def test_the_loss_is_that_of_the_export_on_the_recordings(home, tuned):
     """Frames, actions and sums made here, from the recordings' rows."""
     world, data = load_mineworld(tuned, dtype=torch.float32), Demonstrations(home / "data")
     task, losses = settings(home).make(), []
-    schedule = MineWorldSampler().schedule(2, 4, 11)
+    schedule = world.model.config.schedule(SamplerConfig())
     taken = torch.from_numpy(world.actions.encode(data.column("action")))
     kept = [place for place in range(64) if place != 3]  # nobody asks for the first frame's second row
     for number in range(task.validation_batches(8)):
@@ -124,7 +124,7 @@ def test_a_model_keeps_the_order_that_it_was_trained_for(home, tmp_path):
     assert again.sampler.order() == order and again.schedule.causal and again.schedule.window == 2
     assert settings(home).make().sampler.order() == Order()
     with pytest.warns(UserWarning, match="window=1, but the model was trained for window=2;"):
-        other = settings(home, start=str(folder), sampler=MineWorldSampler(window=1)).make()
+        other = settings(home, start=str(folder), sampler=SamplerConfig(window=1)).make()
     assert other.sampler.order() == replace(order, window=1)
 
 
@@ -174,7 +174,7 @@ def test_sizes_are_trained_from_nothing(home, tmp_path):
     assert not config.truncate and load_mineworld(home / "base").model.config.truncate
     stored = load_file(tmp_path / "run/checkpoint/model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
-    WorldEnvConfig(str(tmp_path / "run/checkpoint"), MineWorldSampler(), threads=0).make().warm_up()
+    WorldEnvConfig(str(tmp_path / "run/checkpoint"), SamplerConfig(), threads=0).make().warm_up()
 
 
 def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, monkeypatch):
@@ -225,8 +225,8 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
         ({"tokenizer": "base"}, "brings its own tokenizer"),
         ({"clip": 5}, "clip=5 must be at least 2 frames, and at most the context, 4"),
         ({"clip": 1}, "clip=1 must"),
-        ({"sampler": MineWorldSampler(window=5)}, "window=5 must lie between 1 .* and 4"),
-        ({"sampler": MineWorldSampler(rules="demo")}, "rules=demo only change how .* window=4 for raster"),
+        ({"sampler": SamplerConfig(window=5)}, "window=5 must lie between 1 .* and 4"),
+        ({"sampler": SamplerConfig(rules="demo")}, "rules=demo only change how .* window=4 for raster"),
         ({"dtype": "int8"}, "dtype=int8: there are float16"),
         ({"camera": "front"}, "has no camera 'front'; it has observation.images.pov"),
     ],

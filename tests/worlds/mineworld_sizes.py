@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from playloop.worlds.mineworld.decode import DecodeState, FrameTables, prefill
+from playloop.worlds.mineworld.decode import ContextCache, prefill
 from playloop.worlds.mineworld.model import MineWorldConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.schedule import Schedule
 
 CONFIG = MineWorldConfig(
     rows=3, columns=4, codes=20, vocabulary=90, width=32, layers=2, heads=4, groups=2, hidden=48, context=5
@@ -36,9 +37,14 @@ def draws(batch=2, seed=0):
     return torch.rand(batch, CONFIG.tokens, generator=torch.Generator().manual_seed(100 + seed))
 
 
-def begun(made, tokens, actions, sampler: MineWorldSampler):
-    """A state that holds a clip, and the tables of the sampler's schedule."""
-    schedule = sampler.schedule(made.config.rows, made.config.columns, 11)
-    state = DecodeState.empty(made, len(tokens))
-    prefill(made, state, tokens, actions[:, : tokens.shape[1] - 1], schedule)
-    return state, FrameTables.of(schedule, state)
+def begun(made, tokens, actions, sampler: SamplerConfig):
+    """A cache that holds a clip."""
+    cache = ContextCache.for_model(made, len(tokens))
+    schedule = made.config.schedule(sampler)
+    prefill(made, cache, tokens, actions[:, : tokens.shape[1] - 1], schedule)
+    return cache
+
+
+def unit_of(rows=14, columns=24, window=1, actions=11, **rules):
+    """A MineWorld's schedule; the defaults are the published grid."""
+    return Schedule(rows, columns, window, actions, own_starts=False, **rules)

@@ -11,10 +11,11 @@ from playloop.core.minecraft import ACTION_NAMES
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.splits import held_out
 from playloop.training.metrics import read_metrics
-from playloop.worlds.checkpoint import load_tokenizer, load_world, read_contract, save_tokenizer
-from playloop.worlds.decode import SamplerConfig
+from playloop.worlds.checkpoint import load_tokenizer, load_world, save_tokenizer
 from playloop.worlds.metrics.reconstruction import reconstruction
-from playloop.worlds.session import EngineSession, TorchSession, open_session
+from playloop.worlds.open import read_contract
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.session import open_session
 
 
 def test_recorded_frames_are_the_games_own(chain):
@@ -130,17 +131,17 @@ def test_sizes_that_do_not_fit_are_named(chain, tmp_path):
 def test_both_back_ends_imagine_and_repeat(chain):
     world = load_world(chain["world"])
     sampler, action = SamplerConfig(level=0), torch.tensor([0, 1, 0, 0, 0, 0, 0, 15, 20])
-    for kind in (TorchSession, EngineSession):
+    for backend in ("torch", "kernels"):
         frames = []
         for _ in range(2):
-            session, rng = kind(world, sampler), np.random.default_rng(1)
+            session, rng = open_session(world, sampler, backend), np.random.default_rng(1)
             for number, tokens in enumerate(world.starts[0]):
                 session.write(tokens, world.start_actions[0, number - 1] if number else None)
             frames.append(
                 [session.step(action, rng.random(world.tokenizer.tokens)).tolist() for _ in range(5)]
             )
         assert frames[0] == frames[1]
-    assert type(open_session(world, sampler)) is EngineSession
+    assert open_session(world, sampler).players.backend.name == "kernels"
     with pytest.raises(ValueError, match="not trained"):
         open_session(world, SamplerConfig(window=2))
     with pytest.raises(ValueError, match="choose from auto, torch, kernels"):

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from playloop.worlds import decode
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import SamplerConfig, decode_frame, sample, write_frame
+from playloop.worlds import ring
+from playloop.worlds.decode import decode_frame
 from playloop.worlds.model import WorldConfig
+from playloop.worlds.ring import RingCache, write_frame
+from playloop.worlds.sampler import SamplerConfig, sample
 
 FRAMES, CONTEXT, CODES, TOKENS = 7, 3, 11, 12
 SIZES = {"width": 32, "layers": 3, "heads": 4, "groups": 2, "hidden": 48}
@@ -30,7 +31,7 @@ def play():
 def imagine(model, play, sampler, cache=None):
     """Two given frames, then five imagined ones: more than the ring holds."""
     given, actions, uniform = play
-    cache = cache or RingCache.empty(model, len(given))
+    cache = cache or RingCache.for_model(model, len(given))
     frames = list(given.unbind(1))
     for t, frame in enumerate(frames):
         known = torch.full((len(given),), t > 0)
@@ -42,7 +43,7 @@ def imagine(model, play, sampler, cache=None):
 
 @pytest.mark.parametrize("window", [1, 2, 4])
 def test_decoding_equals_teacher_forcing(model, play, window):
-    sampler = SamplerConfig(window=window, level=1)
+    sampler = SamplerConfig(window=window, level=1, top_p=0.7)
     tokens, cache = imagine(model, play, sampler)
     keep: list = []
     with torch.inference_mode():
@@ -53,14 +54,14 @@ def test_decoding_equals_teacher_forcing(model, play, window):
         count = cache.slots - (t == FRAMES - 1)  # the newest frame's last token is still to be fed
         place = t % cache.blocks * cache.slots
         for layer, (keys, values) in enumerate(keep):
-            for ring, whole in ((cache.keys, keys), (cache.values, values)):
-                mine = ring[layer][:, :, place : place + count]
+            for buffers, whole in ((cache.keys, keys), (cache.values, values)):
+                mine = buffers[layer][:, :, place : place + count]
                 truth = whole[:, :, t * cache.slots : t * cache.slots + count]
                 assert torch.allclose(mine, truth, atol=2e-4, rtol=1e-4)
 
 
 def test_the_widest_window_equals_raster_decoding_without_a_cache(model, play):
-    sampler = SamplerConfig(window=4, level=0)
+    sampler = SamplerConfig(window=4, level=0, top_p=0.7)
     decoded, _ = imagine(model, play, sampler)
     tokens = torch.cat([play[0], torch.zeros(2, FRAMES - 2, TOKENS, dtype=torch.int64)], 1)
     with torch.inference_mode():
@@ -73,7 +74,10 @@ def test_the_widest_window_equals_raster_decoding_without_a_cache(model, play):
 
 @pytest.mark.parametrize("window", [1, 4])
 def test_nobody_reads_what_was_not_written(model, play, window):
-    clean, dirty = imagine(model, play, SamplerConfig(window=window, level=1))[1], RingCache.empty(model, 2)
+    clean, dirty = (
+        imagine(model, play, SamplerConfig(window=window, level=1))[1],
+        RingCache.for_model(model, 2),
+    )
     for buffer in (*dirty.keys, *dirty.values):
         buffer.fill_(1e4)
     _, dirty = imagine(model, play, SamplerConfig(window=window, level=1), dirty)
@@ -85,8 +89,8 @@ def test_nobody_reads_what_was_not_written(model, play, window):
 @pytest.mark.parametrize(("window", "passes"), [(1, 6), (2, 8), (4, 12)])
 def test_passes_a_frame(model, play, window, passes, monkeypatch):
     calls = []
-    run = decode.run_queries
-    monkeypatch.setattr(decode, "run_queries", lambda *a: calls.append(len(a[1][0])) or run(*a))
+    run = ring.run_queries
+    monkeypatch.setattr(ring, "run_queries", lambda *a: calls.append(len(a[1][0])) or run(*a))
     imagine(model, play, SamplerConfig(window=window, level=1))
     assert len(calls) == 2 + passes * (FRAMES - 2)
 
@@ -94,7 +98,7 @@ def test_passes_a_frame(model, play, window, passes, monkeypatch):
 def test_a_session_that_begins_anew_knows_nothing_of_the_old_one(model, play):
     sampler = SamplerConfig(temperature=0)
     _, cache = imagine(model, play, sampler)
-    cache.forget(torch.tensor([True, True]))
+    cache.forget()
     again, _ = imagine(model, play, sampler, cache)
     assert torch.equal(again, imagine(model, play, sampler)[0])
 

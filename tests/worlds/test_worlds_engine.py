@@ -8,10 +8,11 @@ pytest.importorskip("numba", reason="numba is not installed: the kernels are for
 
 from playloop.nn import kernels
 from playloop.nn.sampling import inverse_cdf, nucleus
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
+from playloop.worlds.decode import decode_frame
 from playloop.worlds.engine import Engine
 from playloop.worlds.model import WorldConfig
+from playloop.worlds.ring import RingCache, write_frame
+from playloop.worlds.sampler import SamplerConfig
 
 SIZES = {"width": 32, "layers": 3, "heads": 4, "groups": 2, "hidden": 48}
 CONFIG = WorldConfig(3, 4, 11, (3, 2), context=3, windows=(1, 2, 4), **SIZES)
@@ -45,7 +46,7 @@ def model():
 @pytest.mark.parametrize("window", [1, 2, 4])
 def test_the_same_tokens_as_pytorch_for_longer_than_the_ring(model, window):
     sampler, generator = SamplerConfig(window=window), torch.Generator().manual_seed(4)
-    engine, cache = Engine(model), RingCache.empty(model, 1)
+    engine, cache = Engine(model), RingCache.for_model(model, 1)
     mine = engine.start()
     first = torch.randint(11, (1, 12), generator=generator)
     none = torch.zeros(1, 2, dtype=torch.int64)

@@ -13,11 +13,11 @@ from playloop.cli.main import main
 from playloop.core.contract import CONVENTIONS
 from playloop.nn.manifest import write_manifest
 from playloop.rollouts.play.beginnings import read_starts
-from playloop.worlds.checkpoint import load_inverse, load_playable, load_tokenizer
+from playloop.worlds.checkpoint import load_inverse, load_tokenizer
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import load_vq
 from playloop.worlds.mineworld.synthetic import write_synthetic
-from playloop.worlds.outline import outline
+from playloop.worlds.open import load_playable, outline
 
 WRONG = [None, "x", -1, 10**12, 1e300, [], ["x"], {"a": {"b": []}}, math.nan, True]
 TEXTS = {"kind", "weights_sha256"}

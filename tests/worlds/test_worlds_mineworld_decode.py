@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mineworld_sizes import CONFIG, begun, clip, draws, model
+from mineworld_sizes import CONFIG, begun, clip, draws, model, unit_of
 
 from playloop.nn.decoder import Rotary, StaticCache
-from playloop.worlds.decode import sample
-from playloop.worlds.mineworld.decode import DecodeState, FrameTables, decode_frame, prefill
-from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.schedule import FrameSchedule
+from playloop.worlds.decode import decode_frame
+from playloop.worlds.mineworld.decode import ContextCache, prefill
+from playloop.worlds.sampler import SamplerConfig, sample
 
 N, A, W, H = CONFIG.tokens, 11, CONFIG.columns, CONFIG.rows
 
@@ -18,10 +17,10 @@ N, A, W, H = CONFIG.tokens, 11, CONFIG.columns, CONFIG.rows
 def play(made, sampler, frames=2, batch=2, begin=1):
     """Frames after a clip: the whole clip's tokens [B, T, N], its actions, the state."""
     tokens, actions = clip(begin, batch)
-    state, tables = begun(made, tokens, actions, sampler)
+    state = begun(made, tokens, actions, sampler)
     for number in range(frames):
         action = actions[:, begin - 1 + number]
-        new = decode_frame(made, state, action, draws(batch, number), tables, sampler)
+        new = decode_frame(made, state, action, draws(batch, number), sampler)
         tokens = torch.cat([tokens, new[:, None]], 1)
     return tokens, actions[:, : begin - 1 + frames], state
 
@@ -65,18 +64,18 @@ def raster(made, first, actions, frames, sampler):
 
 
 def test_a_full_window_is_raster_order_bit_for_bit():
-    made, sampler = model(), MineWorldSampler(window=W, top_p=0.9)
+    made, sampler = model(), SamplerConfig(window=W, top_p=0.9)
     tokens, actions, state = play(made, sampler)
     wanted, cache = raster(made, tokens[:, 0], actions, 2, sampler)
     assert torch.equal(tokens, wanted)
-    for ours, theirs in zip(state.cache.keys + state.cache.values, cache.keys + cache.values, strict=True):
+    for ours, theirs in zip(state.keys + state.values, cache.keys + cache.values, strict=True):
         assert torch.equal(ours, theirs)
-    assert not torch.equal(play(made, MineWorldSampler(window=1, top_p=0.9))[0], wanted)
+    assert not torch.equal(play(made, SamplerConfig(window=1, top_p=0.9))[0], wanted)
 
 
 @torch.inference_mode()
 def test_a_full_window_is_raster_order_without_any_cache():
-    made, sampler = model(), MineWorldSampler(window=W, top_p=0.9)
+    made, sampler = model(), SamplerConfig(window=W, top_p=0.9)
     tokens, actions, _ = play(made, sampler, frames=1)
     sequence = torch.cat([tokens[:, 0], actions[:, 0]], 1)
     for k in range(N):
@@ -89,13 +88,13 @@ def test_a_full_window_is_raster_order_without_any_cache():
 @pytest.mark.parametrize("choice", [{}, {"window": 2}, {"window": 3, "causal": True}, {"window": W}])
 @pytest.mark.parametrize("placeholder", ["before", "above"])
 def test_every_place_of_the_cache_holds_what_a_whole_pass_computes(choice, placeholder):
-    made, sampler = model(), MineWorldSampler(**choice, placeholder=placeholder)
+    made, sampler = model(), SamplerConfig(**choice, placeholder=placeholder)
     tokens, actions, state = play(made, sampler, frames=2, begin=2)
-    whole = DecodeState.empty(made, 2)
-    prefill(made, whole, tokens, actions, sampler.schedule(H, W, A))
+    whole = ContextCache.for_model(made, 2)
+    prefill(made, whole, tokens, actions, made.config.schedule(sampler))
     length = 4 * (N + A) - A - 1  # the very last token is fed with the next action
     assert state.base.tolist() == whole.base.tolist() == [length + 1] * 2
-    pairs = zip(state.cache.keys + state.cache.values, whole.cache.keys + whole.cache.values, strict=True)
+    pairs = zip(state.keys + state.values, whole.keys + whole.values, strict=True)
     for stepwise, at_once in pairs:
         assert stepwise[:, :, :length].abs().amin((0, 1, 3)).min() > 0
         torch.testing.assert_close(stepwise[:, :, :length], at_once[:, :, :length], rtol=0, atol=1e-12)
@@ -139,13 +138,13 @@ def released(made, first, actions, window, demo, frames, sampler):
 @pytest.mark.parametrize("window", [1, 2, W])
 @pytest.mark.parametrize("rules", ["offline", "demo"])
 def test_compat_is_the_published_loop(window, rules):
-    made, sampler = model(), MineWorldSampler(window=window, rules=rules, top_p=0.9)
+    made, sampler = model(), SamplerConfig(window=window, rules=rules, top_p=0.9)
     tokens, actions, state = play(made, sampler)
     wanted, cache = released(made, tokens[:, 0], actions, window, rules == "demo", 2, sampler)
     assert torch.equal(tokens, wanted)
-    for ours, theirs in zip(state.cache.keys + state.cache.values, cache.keys + cache.values, strict=True):
+    for ours, theirs in zip(state.keys + state.values, cache.keys + cache.values, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-    raster_order = play(made, MineWorldSampler(window=W, top_p=0.9))[0]
+    raster_order = play(made, SamplerConfig(window=W, top_p=0.9))[0]
     # A whole row as window: the demo's placeholder is then the true token, the offline program's is not.
     assert torch.equal(tokens, raster_order) == (window == W and rules == "demo")
 
@@ -153,74 +152,72 @@ def test_compat_is_the_published_loop(window, rules):
 @pytest.mark.parametrize("rules", ["clean", "offline"])
 def test_only_compat_leaves_wrong_keys(rules):
     """Keys of the first layer follow from token and place alone."""
-    made, sampler = model(), MineWorldSampler(window=1, rules=rules)
+    made, sampler = model(), SamplerConfig(window=1, rules=rules)
     tokens, actions, state = play(made, sampler, frames=1)
     cache, rotary = fresh(made, 2)
     sequence = torch.cat([tokens[:, 0], actions[:, 0], tokens[:, 1]], 1)
     feed(made, cache, rotary, sequence, list(range(sequence.shape[1])))
-    wrong = (state.cache.keys[0] - cache.keys[0]).abs().amax((0, 1, 3)) > 1e-9
+    wrong = (state.keys[0] - cache.keys[0]).abs().amax((0, 1, 3)) > 1e-9
     ends = [N + A + row * W - 1 for row in range(1, H)] if rules == "offline" else []
     assert wrong.nonzero()[:, 0].tolist() == [*ends, N + A + N - 1]
 
 
 def test_a_batch_is_its_rows():
-    made, sampler = model(), MineWorldSampler(window=1)
+    made, sampler = model(), SamplerConfig(window=1)
     tokens, actions = clip(1, 3)
-    state, tables = begun(made, tokens, actions, sampler)
-    together = decode_frame(made, state, actions[:, 0], draws(3), tables, sampler)
+    state = begun(made, tokens, actions, sampler)
+    together = decode_frame(made, state, actions[:, 0], draws(3), sampler)
     assert len(together.unique(dim=0)) == 3
     for row in range(3):
-        state, tables = begun(made, tokens[row : row + 1], actions[row : row + 1], sampler)
+        state = begun(made, tokens[row : row + 1], actions[row : row + 1], sampler)
         one = slice(row, row + 1)
-        alone = decode_frame(made, state, actions[one, 0], draws(3)[one], tables, sampler)
+        alone = decode_frame(made, state, actions[one, 0], draws(3)[one], sampler)
         assert torch.equal(alone, together[one])
 
 
 @pytest.mark.parametrize("choice", [{}, {"rules": "demo"}, {"placeholder": "above", "top_p": 1.0}])
 def test_no_pass_waits_for_a_value(choice):
     """On the meta device there are no values: whatever read one would fail."""
-    made, sampler = model(), MineWorldSampler(**choice)
-    schedule = sampler.schedule(H, W, A)
-    state = DecodeState.empty(made)
-    state = DecodeState(
-        StaticCache([k.to("meta") for k in state.cache.keys], [v.to("meta") for v in state.cache.values]),
+    made, sampler = model(), SamplerConfig(**choice)
+    state = ContextCache.for_model(made)
+    state = ContextCache(
+        *([buffer.to("meta") for buffer in half] for half in (state.keys, state.values)),
         state.rotary,
         *(tensor.to("meta") for tensor in (state.base, state.frame, state.first)),
     )
     state.rotary.cosines, state.rotary.sines = (
         t.to("meta") for t in (state.rotary.cosines, state.rotary.sines)
     )
-    tables = FrameTables.of(schedule, state)
     action, numbers = (
         torch.zeros(1, n, dtype=d, device="meta") for n, d in ((A, torch.int64), (N, torch.float32))
     )
-    assert decode_frame(made.to("meta"), state, action, numbers, tables, sampler).shape == (1, N)
+    assert decode_frame(made.to("meta"), state, action, numbers, sampler).shape == (1, N)
 
 
 def test_what_is_drawn_are_ids_of_frames_and_actions_matter():
-    made, sampler = model(), MineWorldSampler(top_p=1.0)
+    made, sampler = model(), SamplerConfig(top_p=1.0)
     tokens, actions = clip(1)
-    state, tables = begun(made, tokens, actions, sampler)
-    one = decode_frame(made, state, actions[:, 0], draws(), tables, sampler)
+    state = begun(made, tokens, actions, sampler)
+    one = decode_frame(made, state, actions[:, 0], draws(), sampler)
     assert one.max() < CONFIG.codes
-    state, tables = begun(made, tokens, actions, sampler)
-    other = decode_frame(made, state, actions[:, 1], draws(), tables, sampler)
+    state = begun(made, tokens, actions, sampler)
+    other = decode_frame(made, state, actions[:, 1], draws(), sampler)
     assert not torch.equal(one, other)
 
 
 def test_trained_start_queries_take_the_place_of_placeholders():
     made = model(start_queries=True)
-    one = play(made, MineWorldSampler(placeholder="before"))[0]
-    assert torch.equal(one, play(made, MineWorldSampler(placeholder="above"))[0])
-    plain = play(model(), MineWorldSampler(placeholder="before"))[0]
+    one = play(made, SamplerConfig(placeholder="before"))[0]
+    assert torch.equal(one, play(made, SamplerConfig(placeholder="above"))[0])
+    plain = play(model(), SamplerConfig(placeholder="before"))[0]
     assert not torch.equal(one, plain)
-    assert not torch.equal(plain, play(model(), MineWorldSampler(placeholder="above"))[0])
+    assert not torch.equal(plain, play(model(), SamplerConfig(placeholder="above"))[0])
 
 
 def test_a_full_context_is_refused_before_anything_is_written():
     tokens, actions = clip(5)
     made = model()
-    state = DecodeState.empty(made, 2)
+    state = ContextCache.for_model(made, 2)
     with pytest.raises(ValueError, match="5 frames leave no room"):
-        prefill(made, state, tokens, actions[:, :4], FrameSchedule(H, W, 1))
-    assert not state.cache.keys[0].any()
+        prefill(made, state, tokens, actions[:, :4], unit_of(H, W, 1))
+    assert not state.keys[0].any()

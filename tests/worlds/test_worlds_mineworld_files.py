@@ -22,13 +22,13 @@ from playloop.nn.pickles import read_pickle
 from playloop.nn.slots import fill_slots, published
 from playloop.rollouts.play.beginnings import read_starts
 from playloop.tokenizers.vq import VQTokenizer
-from playloop.worlds.checkpoint import is_mineworld
+from playloop.worlds.describe import describe
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
-from playloop.worlds.mineworld.describe import describe
 from playloop.worlds.mineworld.files import GridMismatch, SeveralSizes, read_published
 from playloop.worlds.mineworld.folder import load_mineworld
 from playloop.worlds.mineworld.model import PRESETS, MineWorld
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, vq_record, write_synthetic
+from playloop.worlds.open import opener
 
 GRID = {"rows": 2, "columns": 4}
 SETTINGS = ConvertConfig(**GRID, frames=2)
@@ -107,7 +107,7 @@ def test_a_bare_dictionary_and_the_old_format_are_read(copied):
     for folder in (copied.parents[1], copied.parent):
         assert dict(describe(folder))["file"] == str(found.path)
         with pytest.raises(FileNotFoundError, match=rf"playloop convert {found.path} out=DIR"):
-            is_mineworld(folder)
+            opener(folder)
     assert dict(describe(found.path))["file"] == str(found.path)
 
 

@@ -6,14 +6,15 @@ import math
 
 import pytest
 import torch
-from mineworld_sizes import CONFIG, begun, clip, draws, model
+from mineworld_sizes import CONFIG, begun, clip, draws, model, unit_of
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from playloop.nn.slots import check_shapes, fill_slots
-from playloop.worlds.mineworld.decode import decode_frame
+from playloop.worlds.decode import decode_frame
+from playloop.worlds.mineworld.clip import ClipSchedule, clip_schedule
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.schedule import step_indices
 
 CHOICES = [
     {"window": 1},
@@ -67,7 +68,7 @@ def test_raster_order_is_transformers_llama(window):
     tokens, actions = clip(3)
     ids = torch.cat([tokens[:, 0], actions[:, 0], tokens[:, 1], actions[:, 1], tokens[:, 2]], 1)
     with torch.no_grad():
-        found = ours(tokens, actions[:, :2], FrameSchedule(3, 4, window))
+        found = ours(tokens, actions[:, :2], unit_of(3, 4, window))
         wanted = theirs(ids).logits[:, :-1]
     assert wanted.std() > 0.3
     assert torch.allclose(found, wanted, atol=1e-5) == (window == 4)
@@ -77,19 +78,20 @@ def test_raster_order_is_transformers_llama(window):
 @pytest.mark.parametrize("starts", [False, True])
 def test_training_sees_what_decoding_sees(choice, starts, monkeypatch):
     """Logits of every token of two decoded frames, computed at once and step by step."""
-    made, sampler = model(start_queries=starts), MineWorldSampler(**choice)
+    made, sampler = model(start_queries=starts), SamplerConfig(**choice)
     tokens, actions = clip(1)
-    state, tables = begun(made, tokens, actions, sampler)
+    state = begun(made, tokens, actions, sampler)
     stepwise, visual = [], made.visual
     monkeypatch.setattr(made, "visual", lambda hidden: stepwise.append(visual(hidden)) or stepwise[-1])
-    decoded = [decode_frame(made, state, actions[:, k], draws(seed=k), tables, sampler) for k in range(2)]
+    decoded = [decode_frame(made, state, actions[:, k], draws(seed=k), sampler) for k in range(2)]
     whole = torch.cat([tokens, torch.stack(decoded, 1)], 1)
-    schedule = sampler.schedule(3, 4, 11)
+    schedule = made.config.schedule(sampler)
     with torch.no_grad():
         at_once = made(whole, actions[:, :2], schedule, sampler.source)
-    passes = [step.targets for step in tables.steps] * 2
+    steps = step_indices(schedule, torch.device("cpu"))
+    passes = [step.targets for step in steps] * 2
     for number, (targets, logits) in enumerate(zip(passes, stepwise, strict=True)):
-        unit = 1 + number // len(tables.steps)
+        unit = 1 + number // len(steps)
         found = at_once[:, unit * 23 + targets - 1, : CONFIG.codes]
         torch.testing.assert_close(logits, found, rtol=0, atol=1e-9)
     assert torch.cat(stepwise, 1).std() > 0.3
@@ -97,8 +99,8 @@ def test_training_sees_what_decoding_sees(choice, starts, monkeypatch):
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_no_counted_prediction_sees_its_target(choice):
-    made, sampler = model(), MineWorldSampler(**choice)
-    schedule, (tokens, actions) = sampler.schedule(3, 4, 11), clip(2, batch=1)
+    made, sampler = model(), SamplerConfig(**choice)
+    schedule, (tokens, actions) = made.config.schedule(sampler), clip(2, batch=1)
     counted = ClipSchedule(schedule, 2, asks=True).counted
     with torch.no_grad():
         before = made(tokens, actions[:, :1], schedule, sampler.source)
@@ -114,7 +116,7 @@ def test_the_loss_counts_frames_and_actions():
     made = model(start_queries=True).train()
     tokens, actions = clip(3)
     batch = {"tokens": tokens, "actions": actions[:, :2]}
-    schedule = FrameSchedule(3, 4, 1)
+    schedule = unit_of(3, 4, 1)
     clip_schedule.cache_clear()
     with torch.inference_mode():  # what it leaves in memory must serve training too
         made(tokens, actions[:, :2], schedule)
@@ -138,4 +140,4 @@ def test_sizes_that_do_not_fit():
         MineWorldConfig(context=1).make()
     with pytest.raises(ValueError, match="placeholder=x"):
         tokens, actions = clip(2)
-        model()(tokens, actions[:, :1], FrameSchedule(3, 4, 1), "x")
+        model()(tokens, actions[:, :1], unit_of(3, 4, 1), "x")

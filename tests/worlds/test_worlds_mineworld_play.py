@@ -26,10 +26,11 @@ from playloop.nn.record import to_record
 from playloop.rollouts.play.environments import Environments, Part
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
-from playloop.worlds.checkpoint import is_mineworld, load_playable, load_world, read_contract
-from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.mineworld.sampler import MineWorldSampler, Order
+from playloop.worlds.checkpoint import WORLD, load_world
+from playloop.worlds.mineworld.model import TOP_P
 from playloop.worlds.mineworld.synthetic import TINY, write_synthetic
+from playloop.worlds.open import OPENERS, load_playable, opener, read_contract
+from playloop.worlds.sampler import Order, SamplerConfig
 from playloop.worlds.session import open_session
 
 AHEAD, STILL = action_vector({"forward": 1, "camera": [0.0, 10.0]}), np.zeros(ACTION_SIZE, np.float32)
@@ -65,7 +66,7 @@ def test_it_keeps_the_contract_of_an_environment(folder):
     check_env(WorldEnvConfig(str(folder), inits=1, threads=0).make, steps=8, act=keys)
 
 
-@pytest.mark.parametrize("sampler", [SamplerConfig(), MineWorldSampler(rules="demo", window=2)])
+@pytest.mark.parametrize("sampler", [SamplerConfig(), SamplerConfig(rules="demo", window=2)])
 def test_held_keys_change_the_frames(folder, sampler):
     env = WorldEnvConfig(str(folder), sampler=sampler, threads=0).make()
     one = play(env, AHEAD, 1)
@@ -104,7 +105,7 @@ def draws(seed, world):
 
 @pytest.mark.parametrize("rules", ["clean", "demo"])
 def test_when_the_context_is_full_the_latest_frames_are_read_in_again(world, rules):
-    sampler = MineWorldSampler(keep=2, rules=rules)
+    sampler = SamplerConfig(keep=2, rules=rules)
     session = open_session(world, sampler)
     actions = [torch.from_numpy(world.actions.encode(vector)) for vector in (AHEAD, STILL)]
     frames = [world.starts[0, 0]]
@@ -127,7 +128,7 @@ def test_when_the_context_is_full_the_latest_frames_are_read_in_again(world, rul
 
 
 def test_a_session_begins_anew(world):
-    session = open_session(world, MineWorldSampler(rules="demo"))
+    session = open_session(world, SamplerConfig(rules="demo"))
     action = torch.from_numpy(world.actions.encode(AHEAD))
     first = []
     for _ in range(2):
@@ -161,7 +162,7 @@ def test_a_session_refuses_what_has_no_meaning(world):
 )
 def test_settings_are_checked_before_the_first_step(world, choice, complaint):
     with pytest.raises(ValueError, match=complaint):
-        open_session(world, MineWorldSampler(**choice))
+        open_session(world, SamplerConfig(**choice))
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +175,12 @@ def trained(folder, tmp_path_factory):
 
 
 def test_a_model_is_played_in_the_order_that_it_was_trained_for(folder, trained, world):
-    own, named = MineWorldSampler(), MineWorldSampler(window=2, placeholder="above", causal=True)
-    diagonal = MineWorldSampler(window=1, placeholder="before", causal=False)
+    own, named = SamplerConfig(), SamplerConfig(window=2, placeholder="above", causal=True)
+    diagonal = SamplerConfig(window=1, placeholder="before", causal=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = WorldEnvConfig(str(trained), own, threads=0).make()
-        assert env.session.sampler == named
+        assert env.session.sampler == replace(named, top_p=TOP_P)
         env.sampling(1.0, 0.8)
         wanted = play(WorldEnvConfig(str(folder), named, threads=0).make(), AHEAD, 1)
         plain = play(WorldEnvConfig(str(folder), own, threads=0).make(), AHEAD, 1)
@@ -190,7 +191,7 @@ def test_a_model_is_played_in_the_order_that_it_was_trained_for(folder, trained,
     assert all(str(line.message).startswith(message) for line in told)
     assert np.array_equal(play(other, AHEAD, 1), plain)
     with pytest.warns(UserWarning, match="rules=demo, but the model was trained for rules=clean;"):
-        open_session(env.world, MineWorldSampler(rules="demo"))
+        open_session(env.world, SamplerConfig(rules="demo"))
     assert env.world.name != world.name  # what is imagined without a word about the order is another thing
 
 
@@ -211,7 +212,7 @@ def find(record, name):
 
 
 def test_folders_say_what_they_are(folder, tmp_path):
-    assert is_mineworld(folder) and not is_mineworld(tmp_path)
+    assert opener(folder) is OPENERS["mineworld"] and opener(tmp_path) is OPENERS[WORLD]
     contract, name = read_contract(folder)
     assert contract.family == "minerl" and name == load_playable(folder).name
     with pytest.raises(ValueError, match="holds a MineWorld, and a world model is wanted"):

@@ -12,13 +12,13 @@ from mineworld_sizes import CONFIG, begun, clip, draws, model
 from no_host import without_host
 
 from playloop.nn.graphs import WARM_UPS, Captured
-from playloop.worlds.mineworld import players as module
-from playloop.worlds.mineworld.decode import DecodeState, FrameTables, decode_frame, prefill
+from playloop.worlds.decode import decode_frame
+from playloop.worlds.mineworld import decode as module
+from playloop.worlds.mineworld.decode import ContextCache, prefill
 from playloop.worlds.mineworld.folder import MineWorldPlay, minecraft_contract
-from playloop.worlds.mineworld.players import MineWorldPlayers
-from playloop.worlds.mineworld.sampler import MineWorldSampler
-from playloop.worlds.mineworld.session import MineWorldSession
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, enliven
+from playloop.worlds.sampler import SamplerConfig
+from playloop.worlds.session import open_session
 
 N, A, W, H = CONFIG.tokens, 11, CONFIG.columns, CONFIG.rows
 SAMPLERS = [{}, {"window": 2, "placeholder": "above"}, {"window": 3, "causal": True}]
@@ -49,7 +49,7 @@ class Solo:
     """What one player does and sees, in a session of its own."""
 
     def __init__(self, sampler):
-        self.session = MineWorldSession(world(), sampler)
+        self.session = open_session(world(), sampler)
 
     def enter(self, frames):
         self.session.begin()
@@ -59,8 +59,8 @@ class Solo:
 
 @pytest.mark.parametrize("choice", SAMPLERS)
 def test_a_batch_is_its_players(choice):
-    sampler, rng = MineWorldSampler(**choice, keep=2, top_p=0.9), np.random.default_rng(5)
-    players, alone = MineWorldPlayers(world(), sampler, 4), [Solo(sampler) for _ in range(4)]
+    sampler, rng = SamplerConfig(**choice, keep=2, top_p=0.9), np.random.default_rng(5)
+    players, alone = world().players(sampler, 4), [Solo(sampler) for _ in range(4)]
     seen, events = set(), Counter()
     for tick in range(26):
         chosen = {}
@@ -96,9 +96,9 @@ def test_a_batch_is_its_players(choice):
 
 def compare_rows(players, player, solo):
     """All that later frames can see of a row is what lies in the player's own cache."""
-    base = int(solo.state.base)
-    assert int(players.state.base[player]) == base
-    ours, theirs = (one.state.cache.keys + one.state.cache.values for one in (players, solo))
+    base = int(solo.backend.cache.base)
+    assert int(players.backend.cache.base[player]) == base
+    ours, theirs = (one.backend.cache.keys + one.backend.cache.values for one in (players, solo))
     for many, single in zip(ours, theirs, strict=True):
         torch.testing.assert_close(many[player, :, : base - 1], single[0, :, : base - 1], rtol=0, atol=1e-4)
 
@@ -106,69 +106,68 @@ def compare_rows(players, player, solo):
 @pytest.mark.parametrize("choice", SAMPLERS)
 def test_rows_stand_where_they_like(choice):
     """Rows of one, two and three frames, and one that holds none and does not move."""
-    made, sampler = model(), MineWorldSampler(**choice)
-    schedule, state = sampler.schedule(H, W, A), DecodeState.empty(model(), 4)
+    made, sampler = model(), SamplerConfig(**choice)
+    schedule, state = made.config.schedule(sampler), ContextCache.for_model(model(), 4)
     for row, frames in enumerate((3, 1, 2)):
         tokens, actions = clip(frames, 1, seed=row)
         prefill(made, state.rows(slice(row, row + 1)), tokens, actions[:, : frames - 1], schedule)
-    tables, action = FrameTables.of(schedule, state), clip(1, 4, seed=9)[1]
+    action = clip(1, 4, seed=9)[1]
     moves = torch.tensor([True, True, True, False])
     for number in range(2):
-        found = decode_frame(made, state, action[:, number], draws(4, number), tables, sampler, moves)
+        found = decode_frame(made, state, action[:, number], draws(4, number), sampler, moves)
         assert state.base.tolist() == [(f + number + 1) * (N + A) - A for f in (3, 1, 2)] + [0]
         assert not state.frame[3].any()
         for row, frames in enumerate((3, 1, 2)):
             tokens, actions = clip(frames, 1, seed=row)
-            alone, own = begun(made, tokens, actions, sampler)
+            alone = begun(made, tokens, actions, sampler)
             for step in range(number + 1):
                 one = action[row : row + 1, step], draws(4, step)[row : row + 1]
-                wanted = decode_frame(made, alone, *one, own, sampler)
+                wanted = decode_frame(made, alone, *one, sampler)
             assert torch.equal(found[row], wanted[0])
 
 
 @pytest.mark.parametrize("choice", SAMPLERS)
 def test_runs_before_a_capture_leave_no_trace(choice):
     """`Captured` puts back where the rows stand and what their last frame was, nothing else."""
-    made, sampler = model(), MineWorldSampler(**choice)
+    made, sampler = model(), SamplerConfig(**choice)
     tokens, actions = clip(1, 2)
-    fresh, tables = begun(made, tokens, actions, sampler)
-    wanted = decode_frame(made, fresh, actions[:, 0], draws(), tables, sampler)
-    state, tables = begun(made, tokens, actions, sampler)
+    fresh = begun(made, tokens, actions, sampler)
+    wanted = decode_frame(made, fresh, actions[:, 0], draws(), sampler)
+    state = begun(made, tokens, actions, sampler)
     for number in range(WARM_UPS):
         before = state.base.clone(), state.frame.clone()
-        decode_frame(made, state, actions[:, 1], draws(2, number + 1), tables, sampler)
+        decode_frame(made, state, actions[:, 1], draws(2, number + 1), sampler)
         state.base.copy_(before[0])
         state.frame.copy_(before[1])
-    assert torch.equal(decode_frame(made, state, actions[:, 0], draws(), tables, sampler), wanted)
-    for ours, theirs in zip(state.cache.keys, fresh.cache.keys, strict=True):
+    assert torch.equal(decode_frame(made, state, actions[:, 0], draws(), sampler), wanted)
+    for ours, theirs in zip(state.keys, fresh.keys, strict=True):
         assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("choice", SAMPLERS)
 def test_a_step_of_several_could_be_captured(choice, rows=3):
     """On the meta device draws go a GPU's way, and there are no values that could be read."""
-    made, sampler = model(), MineWorldSampler(**choice, top_p=0.9)
+    made, sampler = model(), SamplerConfig(**choice, top_p=0.9)
     made = made.to("meta")
-    state = DecodeState.empty(made, rows)
-    tables = FrameTables.of(sampler.schedule(H, W, A), state)
+    state = ContextCache.for_model(made, rows)
     action = torch.zeros(rows, A, dtype=torch.int64, device="meta")
     numbers, moves = torch.zeros(rows, N, device="meta"), torch.ones(rows, dtype=torch.bool, device="meta")
 
     def decode(action, numbers, moves):
-        assert decode_frame(made, state, action, numbers, tables, sampler, moves).shape == (rows, N)
+        assert decode_frame(made, state, action, numbers, sampler, moves).shape == (rows, N)
 
     assert without_host(decode, action, numbers, moves) > 100
 
 
 def test_one_function_takes_every_step_of_all_players(monkeypatch):
     """One graph is enough: who plays, and how long, are inputs of one function with one shape."""
-    sampler, rng = MineWorldSampler(keep=2), np.random.default_rng(0)
-    players, functions, shapes, places = MineWorldPlayers(world(), sampler, 3), set(), set(), set()
+    sampler, rng = SamplerConfig(keep=2), np.random.default_rng(0)
+    players, functions, shapes, places = world().players(sampler, 3), set(), set(), set()
 
     def spy(captured, *tensors):
         functions.add(captured)
         shapes.add(tuple(tuple(tensor.shape) for tensor in tensors))
-        buffers = (*players.state.cache.keys, players.state.base, players.state.frame)
+        buffers = (*players.backend.cache.keys, players.backend.cache.base, players.backend.cache.frame)
         places.add(tuple(buffer.data_ptr() for buffer in buffers))
         return captured.function(*tensors)
 
@@ -183,14 +182,14 @@ def test_one_function_takes_every_step_of_all_players(monkeypatch):
 
 
 def test_a_full_context_is_read_in_again_alone(monkeypatch):
-    sampler, rng, read = MineWorldSampler(keep=2), np.random.default_rng(1), []
+    sampler, rng, read = SamplerConfig(keep=2), np.random.default_rng(1), []
 
     def spy(made, state, tokens, *rest):
         read.append(tuple(tokens.shape))
         prefill(made, state, tokens, *rest)
 
     monkeypatch.setattr(module, "prefill", spy)
-    players = MineWorldPlayers(world(), sampler, 2)
+    players = world().players(sampler, 2)
     players.write(0, noise(rng)[0], None)
     for number in range(5):
         if number == 2:
@@ -202,7 +201,7 @@ def test_a_full_context_is_read_in_again_alone(monkeypatch):
 
 def test_what_has_no_meaning_is_refused_and_nobody_moves():
     rng = np.random.default_rng(2)
-    players = MineWorldPlayers(world(), MineWorldSampler(), 2)
+    players = world().players(SamplerConfig(), 2)
     tokens, action, numbers = noise(rng)
     players.write(0, tokens, None)
     for moves, complaint in (
@@ -219,4 +218,4 @@ def test_what_has_no_meaning_is_refused_and_nobody_moves():
     with pytest.raises(ValueError, match="player -1"):
         players.begin(-1)
     with pytest.raises(ValueError, match="players=0"):
-        MineWorldPlayers(world(), MineWorldSampler(), 0)
+        world().players(SamplerConfig(), 0)

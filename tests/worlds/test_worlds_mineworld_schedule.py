@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 import torch
+from mineworld_sizes import unit_of
 
-from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
+from playloop.worlds.mineworld.clip import ClipSchedule, clip_schedule, mask_on
 
 GRIDS = [(3, 4, w, causal) for w in (1, 2, 3, 4) for causal in (False, True)]
 
@@ -15,7 +16,7 @@ GRIDS = [(3, 4, w, causal) for w in (1, 2, 3, 4) for causal in (False, True)]
 @pytest.mark.parametrize(("window", "forwards"), [(1, 37), (2, 50), (4, 76), (24, 336)])
 @pytest.mark.parametrize("compat", [False, True])
 def test_passes_of_the_published_grid(window, forwards, compat):
-    schedule = FrameSchedule(window=window, compat=compat)
+    schedule = unit_of(window=window, released=compat)
     assert schedule.forwards == len(schedule.steps) == forwards
     widths = [len(step.targets) for step in schedule.steps]
     if window == 1:
@@ -27,7 +28,7 @@ def test_passes_of_the_published_grid(window, forwards, compat):
 
 @pytest.mark.parametrize(("rows", "columns", "window", "causal"), GRIDS)
 def test_a_clean_query_sees_what_was_fed(rows, columns, window, causal):
-    schedule, actions = FrameSchedule(rows, columns, window, actions=3, causal=causal), 3
+    schedule, actions = unit_of(rows, columns, window, actions=3, causal=causal), 3
     fed_at = {}  # token → step at which it is fed: the one after its own
     for row, column in itertools.product(range(rows), range(columns)):
         fed_at[row * columns + column] = column + window * row + 1
@@ -51,7 +52,7 @@ def test_a_clean_query_sees_what_was_fed(rows, columns, window, causal):
 
 @pytest.mark.parametrize(("rows", "columns", "window", "causal"), GRIDS)
 def test_clean_passes_never_see_what_is_not_written_and_feed_only_true_tokens(rows, columns, window, causal):
-    schedule = FrameSchedule(rows, columns, window, causal=causal)
+    schedule = unit_of(rows, columns, window, causal=causal)
     written, known = set(range(schedule.actions)), set()
     for step in schedule.steps:
         assert set(step.fed) <= known, "a token is fed before it exists"
@@ -65,16 +66,14 @@ def test_clean_passes_never_see_what_is_not_written_and_feed_only_true_tokens(ro
 
 
 def test_raster_order_needs_no_start_queries():
-    schedule = FrameSchedule(3, 4, 4)
+    schedule = unit_of(3, 4, 4)
     assert torch.equal(schedule.visible, torch.ones(23, 23).tril().bool()) and not schedule.starting
     assert [step.fed for step in schedule.steps] == [(), *((token,) for token in range(11))]
-    wide = FrameSchedule(3, 4, 99)
-    assert wide.steps == schedule.steps and torch.equal(wide.visible, schedule.visible)
 
 
 @pytest.mark.parametrize(("window", "mean", "most"), [(1, 47.8, 208), (2, 30.1, 121), (4, 14.8, 55)])
 def test_the_release_sees_places_that_nobody_wrote(window, mean, most):
-    schedule = FrameSchedule(window=window, compat=True)
+    schedule = unit_of(window=window, released=True)
     written = torch.zeros(schedule.slots, dtype=torch.bool)
     written[:11] = True
     counts = []
@@ -90,7 +89,7 @@ def test_the_release_sees_places_that_nobody_wrote(window, mean, most):
 
 @pytest.mark.parametrize("window", [1, 2, 24])
 def test_the_release_never_feeds_the_ends_of_rows(window):
-    schedule = FrameSchedule(window=window, compat=True)
+    schedule = unit_of(window=window, released=True)
     fed = set(itertools.chain(*(step.fed for step in schedule.steps)))
     assert set(range(335)) - fed == {24 * row + 23 for row in range(13)}
     assert [row for step in schedule.steps for row in step.starts] == list(range(1, 14))
@@ -99,7 +98,7 @@ def test_the_release_never_feeds_the_ends_of_rows(window):
 @pytest.mark.parametrize("window", [1, 2, 4])
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_clip_is_its_units_one_after_another(window, causal):
-    unit = FrameSchedule(3, 4, window, actions=2, causal=causal)
+    unit = unit_of(3, 4, window, actions=2, causal=causal)
     clip = ClipSchedule(unit, 3, asks=True)
     assert clip.length == 3 * 12 + 2 * 2
     where = [(0, 2 + k) for k in range(12)] + [(u, s) for u in (1, 2) for s in range(14)]
@@ -127,11 +126,11 @@ def test_a_clip_is_its_units_one_after_another(window, causal):
 def test_sizes_that_do_not_fit():
     for wrong in ({"rows": 0}, {"window": 0}, {"actions": 0}):
         with pytest.raises(ValueError, match=r"at least|must be"):
-            FrameSchedule(**wrong)
+            unit_of(**wrong)
 
 
 def test_a_mask_goes_to_a_device_once():
-    schedule = FrameSchedule(3, 4)
+    schedule = unit_of(3, 4)
     here = mask_on(clip_schedule(schedule, 3), torch.device("cpu"))
     assert here is clip_schedule(schedule, 3).mask and not here.is_inference()
     with torch.inference_mode():

@@ -1,8 +1,9 @@
 import torch
 
-from playloop.worlds.cache import RingCache
-from playloop.worlds.decode import SamplerConfig, decode_frame, write_frame
+from playloop.worlds.decode import decode_frame
 from playloop.worlds.model import WorldConfig
+from playloop.worlds.ring import RingCache, write_frame
+from playloop.worlds.sampler import SamplerConfig
 
 SIDE, STEPS = 3, 500
 
@@ -38,7 +39,7 @@ def test_a_small_model_learns_to_follow_actions():
 
 def follows(model, tokens, actions, sampler):
     """Share of imagined frames in which the dot is where its actions lead."""
-    cache = RingCache.empty(model, len(tokens))
+    cache = RingCache.for_model(model, len(tokens))
     write_frame(
         model, cache, tokens[:, 0], actions[:, 0], torch.zeros(len(tokens), dtype=torch.bool), sampler
     )

@@ -7,29 +7,34 @@ is predicted from what diagonal decoding will have fed before it, so that what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from playloop.core.annotations import Count
 from playloop.core.kinds import kind
 from playloop.nn.folder import read_record
 from playloop.nn.record import to_record
+from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQTokenizer
-from playloop.training.data import Stacked
-from playloop.training.frames import EpisodeData, EpisodeTask, FrameTaskConfig
+from playloop.training.frames import ClipTask, EpisodeData, FrameTaskConfig
 from playloop.training.mineworld.frames import resized_pieces
-from playloop.training.mineworld.start import begin
-from playloop.training.task import Share
 from playloop.training.token_cache import cached_tokens, token_cache_path
 from playloop.worlds.mineworld.convert import DTYPES
-from playloop.worlds.mineworld.folder import save_mineworld
-from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.sampler import CLEAN, DIAGONAL, MineWorldSampler
+from playloop.worlds.mineworld.folder import load_mineworld, load_vq, save_mineworld
+from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
+from playloop.worlds.open import opener
+from playloop.worlds.sampler import CLEAN, DIAGONAL, Order, SamplerConfig
+
+UNUSED = 2
+"""Ids behind those of the actions that the published models leave unused."""
+
+Begun = tuple[MineWorld, VQTokenizer, Path, Order | None]
 
 
 @kind("train-mineworld")
@@ -57,7 +62,7 @@ class MineWorldTaskConfig(FrameTaskConfig):
     model: dict[str, Any] = field(default_factory=dict)
     start_queries: bool = False
     clip: Count | None = None
-    sampler: MineWorldSampler = field(default_factory=MineWorldSampler)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
     dtype: str = "float16"
     device: str = "auto"
 
@@ -71,7 +76,7 @@ class MineWorldTaskConfig(FrameTaskConfig):
         return MineWorldTask(self)
 
 
-class MineWorldTask(EpisodeTask):
+class MineWorldTask(ClipTask):
     """A `TrainingTask`: a `MineWorld`, and frame tokens [N, h * w], action tokens [N, 11] of episodes."""
 
     model: MineWorld
@@ -83,28 +88,21 @@ class MineWorldTask(EpisodeTask):
         self.model, tokenizer, self.folder, before = begin(
             config.start, config.tokenizer, config.model, config.start_queries, config.seed
         )
-        self.sampler = MineWorldSampler.of(config.sampler).resolved(before or DIAGONAL)
+        self.sampler = self.model.resolved(config.sampler, before or DIAGONAL)
         sizes = self.model.config
-        self.clip = sizes.context if config.clip is None else config.clip
-        _check_settings(self.sampler, sizes, self.clip)
+        clip = sizes.context if config.clip is None else config.clip
+        _check_settings(self.sampler, sizes, clip)
         self.sampler.compare(before)
         data = EpisodeData(config, (tokenizer.config.height, tokenizer.config.width))
-        super().__init__(config, data, self.clip)
-        self.actions = sizes.actions.encode(data.actions()).astype(np.int16)
-        self.tokens = _tokens(data, tokenizer, config)
-        self.schedule = self.sampler.schedule(sizes.rows, sizes.columns, sizes.actions.length)
+        super().__init__(config, data, clip, sizes.actions, _tokens(data, tokenizer, config))
+        self.schedule = sizes.schedule(self.sampler)
 
     def describe(self) -> dict[str, Any]:
-        made = {"clip": self.clip, "model": to_record(self.model.config)}
+        made = {"clip": self.length, "model": to_record(self.model.config)}
         made |= {"schedule": to_record(self.schedule), "placeholder": self.sampler.source}
         folders = {"tokenizer": self.folder, "mineworld": Path(str(self.config.start))}
         made |= {name: _weights_name(folder) for name, folder in folders.items()}
         return super().describe() | made
-
-    def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
-        """Keys: "tokens" int64 [B, T, N], "actions" int64 [B, T - 1, 11]."""
-        tokens, actions = self._clips(self.choose(split, step, generator, share), self.clip)
-        return {"tokens": tokens, "actions": actions}
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self.model.loss(batch, self.schedule, self.sampler.source, self.dtype)
@@ -114,29 +112,22 @@ class MineWorldTask(EpisodeTask):
         config, sizes = self.config, self.model.config
         training = {"source": Path(str(config.start)).name, "sampler": to_record(self.sampler)}
         training |= self.data.provenance() | record
-        length = min(self.clip, self.sampler.keep, sizes.context - 1)
-        starts = self._clips(self.data.beginnings(length)[:, 0], length)
+        length = min(self.length, self.sampler.keep, sizes.context - 1)
+        starts = self.beginnings(length)
         contract, dtype, order = self.data.contract(), DTYPES[config.dtype], self.sampler.order()
         save_mineworld(folder, sizes, state, self.folder, dtype, contract, starts, training, order)
 
-    def _clips(self, first: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
-        """Clips that begin at the rows [B]: tokens int64 [B, T, N], actions between them [B, T - 1, 11]."""
-        rows = first[:, None] + np.arange(length)
-        tokens = self.tokens.gather(rows.flatten()).reshape(*rows.shape, -1)
-        return torch.from_numpy(tokens).long(), torch.from_numpy(self.actions[rows[:, :-1]]).long()
 
-
-def _tokens(data: EpisodeData, tokenizer: VQTokenizer, config: MineWorldTaskConfig) -> Stacked:
-    """The tokens of all frames, int16 [N, h * w], in float32 as those that play begins with."""
+def _tokens(data: EpisodeData, tokenizer: VQTokenizer, config: MineWorldTaskConfig) -> Iterator[np.ndarray]:
+    """The tokens of each data set's frames, int16 [n, h * w], in float32 as those that play begins with."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     device = device if config.device == "auto" else config.device
-    tokenizer, encoding, found = tokenizer.to(device), tokenizer.encoding(), []
+    tokenizer, encoding = tokenizer.to(device), tokenizer.encoding()
     for dataset, camera in zip(data.datasets, data.cameras, strict=True):
         folder = Path(config.cache) if config.cache else dataset.root / "cache"
         path = token_cache_path(folder, encoding, f"{camera}-{dataset.identity}")
         pieces = resized_pieces(dataset, camera, data.size, config.processes)
-        found.append(cached_tokens(path, dataset.length, pieces, tokenizer, device))
-    return Stacked(found)
+        yield cached_tokens(path, dataset.length, pieces, tokenizer, device)
 
 
 def _weights_name(folder: Path) -> str | None:
@@ -145,8 +136,8 @@ def _weights_name(folder: Path) -> str | None:
     return read_record(record)["weights_sha256"] if record.is_file() else None
 
 
-def _check_settings(sampler: MineWorldSampler, sizes: MineWorldConfig, clip: int) -> None:
-    sampler.check_choices(sizes.columns)
+def _check_settings(sampler: SamplerConfig, sizes: MineWorldConfig, clip: int) -> None:
+    sampler.check_any_window(sizes.columns)
     if sampler.rules != CLEAN:
         raise ValueError(
             f"rules={sampler.rules} only change how a model is decoded; train with clean ones, and with "
@@ -156,3 +147,90 @@ def _check_settings(sampler: MineWorldSampler, sizes: MineWorldConfig, clip: int
         raise ValueError(f"clip={clip} must be at least 2 frames, and at most the context, {sizes.context}")
     if sizes.vocabulary > np.iinfo(np.int16).max:
         raise ValueError(f"vocabulary={sizes.vocabulary} does not fit into the cache's 16 bits")
+
+
+def begin(
+    start: str | None, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool, seed: int
+) -> Begun:
+    """A float32 model to train, its frozen tokenizer in float32, the tokenizer's folder, and the order that
+    the model was trained for, None if that is not known.
+
+    Args:
+        start: folder of a MineWorld, or a name in `PRESETS` for new weights.
+        tokenizer: folder of a VQ tokenizer, or of a MineWorld that has one; for new weights only.
+        changes: settings of `MineWorldConfig` that are not those of `start`.
+        start_queries: add trained ones if there are none.
+        seed: of new weights.
+
+    Raises:
+        FileNotFoundError: a folder or a part of it is missing.
+        ValueError: something is damaged or does not fit; says what to do.
+    """
+    if start is not None and Path(start).is_dir():
+        return _trained(Path(start), tokenizer, changes, start_queries)
+    if start is not None and start in PRESETS:
+        return _new(start, tokenizer, changes, start_queries, seed)
+    raise ValueError(
+        f"{start} is neither the folder of a MineWorld nor the name of published sizes: {', '.join(PRESETS)}"
+    )
+
+
+def _trained(folder: Path, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool) -> Begun:
+    if opener(folder).sizes is not MineWorldConfig:
+        raise ValueError(f"{folder} holds no MineWorld; give a folder that `playloop convert` wrote")
+    if tokenizer is not None:
+        raise ValueError(f"{folder} brings its own tokenizer, whose tokens it knows; leave tokenizer out")
+    world = load_mineworld(folder, "cpu", torch.float32)
+    model, found = world.model.requires_grad_(True), world.model.config
+    wanted = _changed(found, changes)
+    for name in changes:
+        if name != "context" and (here := getattr(found, name)) != (asked := getattr(wanted, name)):
+            raise ValueError(
+                f"{folder} has {name}={here}, not {asked}; leave model.{name} out, or train that size from "
+                f"nothing with one of {', '.join(PRESETS)}"
+            )
+    wanted.check()
+    if start_queries and model.start is None:
+        wanted = replace(wanted, start_queries=True)
+        # A query stands where a frame's token would: it begins as the mean of what can stand there.
+        mean = model.token.weight.detach()[: found.codes].mean(0)
+        model.start = nn.Parameter(mean.repeat(found.rows - 1, 1))
+    model.config = wanted
+    return model, world.tokenizer, folder / "tokenizer", world.trained
+
+
+def _new(
+    name: str, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool, seed: int
+) -> Begun:
+    if tokenizer is None:
+        raise ValueError(
+            f"{name} begins from nothing; give tokenizer=DIR, the folder of a VQ tokenizer or of a MineWorld"
+        )
+    folder = Path(tokenizer)
+    folder = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
+    vq = load_vq(folder)
+    fixed: dict[str, Any] = {"rows": vq.rows, "columns": vq.columns, "codes": vq.codes}
+    vocabulary = MineWorldActions(vq.codes).ids.stop + UNUSED
+    sizes = replace(PRESETS[name], **fixed, vocabulary=vocabulary, start_queries=start_queries)
+    sizes = _changed(sizes, changes)
+    wrong = [key for key, value in fixed.items() if getattr(sizes, key) != value]
+    if wrong:
+        raise ValueError(
+            f"model.{wrong[0]}={getattr(sizes, wrong[0])}, but the tokenizer {folder} has {fixed[wrong[0]]}; "
+            f"leave model.{wrong[0]} out"
+        )
+    return sizes.make(seed), vq, folder, None
+
+
+def _changed(sizes: MineWorldConfig, changes: Mapping[str, Any]) -> MineWorldConfig:
+    """The sizes with some of them replaced."""
+    known = [field.name for field in fields(sizes) if field.name != "start_queries"]
+    for name, value in changes.items():
+        if name not in known:
+            raise ValueError(f"model.{name}: there is no such size; there are {', '.join(known)}")
+        kind = type(getattr(sizes, name))
+        if kind is bool and type(value) is not bool:
+            raise ValueError(f"model.{name}={value} must be true or false")
+        if kind is not bool and (type(value) not in (int, kind) or value <= 0):
+            raise ValueError(f"model.{name}={value} must be a {kind.__name__} above 0")
+    return replace(sizes, **changes)

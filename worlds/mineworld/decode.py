@@ -1,4 +1,4 @@
-"""A frame of MineWorld in `FrameSchedule.forwards` passes over a static cache.
+"""A frame of MineWorld over a static cache of the whole context.
 
 Every pass has the same shapes in every frame, and where each row of the batch stands is a number on the
 device: no pass waits for the host, so that a frame can be captured as one CUDA graph and replayed, whatever
@@ -7,157 +7,104 @@ the rows are busy with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache as kept_for_good
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from playloop.nn.decoder import Rotary, StaticCache, put
-from playloop.worlds.decode import sample
-from playloop.worlds.mineworld.model import MineWorld, placeholder_places
-from playloop.worlds.mineworld.sampler import CLEAN, MineWorldSampler
-from playloop.worlds.mineworld.schedule import FrameSchedule, clip_schedule
+from playloop.nn.graphs import Captured
+from playloop.worlds.decode import decode_frame
+from playloop.worlds.mineworld.clip import clip_schedule
+from playloop.worlds.mineworld.model import MineWorld
+from playloop.worlds.players import Context
+from playloop.worlds.sampler import CLEAN, SamplerConfig
+from playloop.worlds.schedule import Schedule, StepIndex, placeholder_tokens
 
 
 @dataclass
-class DecodeState:
-    """What sessions keep, one a row: tensors of one size that are written in place.
+class ContextCache(StaticCache):
+    """Sessions' memory, one a row: slots for the model's whole context, written in place.
 
     Args:
-        cache: keys and values of the whole context.
+        keys: [B, K, positions, E] for each layer, positions applied.
+        values: likewise.
         rotary: of its positions.
-        base: place of the next unit's first token, int64 [B]; the last frame's last token is just before it.
+        base: slot of the next unit's first token, int64 [B]; the last frame's last token is just before it.
             0 where a row holds no frame.
         frame: tokens of the last frame, int64 [B, N].
         first: of the first frame that the context began with, likewise.
     """
 
-    cache: StaticCache
     rotary: Rotary
     base: Tensor
     frame: Tensor
     first: Tensor
 
     @classmethod
-    def empty(cls, model: MineWorld, batch: int = 1, dtype: torch.dtype | None = None) -> DecodeState:
+    def for_model(cls, model: MineWorld, batch: int = 1, dtype: torch.dtype | None = None) -> ContextCache:
         """Room for the model's context, on its device."""
         config, device = model.config, model.head.weight.device
         dtype = dtype or model.dtype
+        store = StaticCache.empty(config.sizes, batch, config.positions, dtype, device)
+        rotary = Rotary(config.sizes, config.positions, dtype, device)
+        base = torch.zeros(batch, dtype=torch.int64, device=device)
         frames = [torch.zeros(batch, config.tokens, dtype=torch.int64, device=device) for _ in range(2)]
-        return cls(
-            StaticCache.empty(config.sizes, batch, config.positions, dtype, device),
-            Rotary(config.sizes, config.positions, dtype, device),
-            torch.zeros(batch, dtype=torch.int64, device=device),
-            *frames,
-        )
+        return cls(store.keys, store.values, rotary, base, *frames)
 
-    def rows(self, chosen: slice) -> DecodeState:
+    def rows(self, chosen: slice) -> ContextCache:
         """Some rows, as views: what is done to them is done here."""
+        keys, values = ([buffer[chosen] for buffer in half] for half in (self.keys, self.values))
         parts = (part[chosen] for part in (self.base, self.frame, self.first))
-        return DecodeState(self.cache.rows(chosen), self.rotary, *parts)
+        return ContextCache(keys, values, self.rotary, *parts)
 
     @property
     def length(self) -> int:
-        """Places of the cache."""
-        return self.cache.keys[0].shape[2]
+        """Slots."""
+        return self.keys[0].shape[2]
 
     @property
     def dtype(self) -> torch.dtype:
         """What is computed in."""
-        return self.cache.keys[0].dtype
+        return self.keys[0].dtype
+
+    def clear(self, slots: Tensor) -> None:
+        """Make the slots zeros: the release's rules see them before they are written, and a row that stood
+        still or a run before a capture may have left something there."""
+        for buffer in (*self.keys, *self.values):
+            batch, groups, _, size = buffer.shape
+            put(buffer, slots, buffer.new_zeros(1).expand(batch, groups, slots.shape[-1], size))
+
+    def passes(
+        self, model: MineWorld, action: Tensor, sampler: SamplerConfig, moves: Tensor | None = None
+    ) -> ContextPasses:
+        """See `worlds.decode.FrameCache`."""
+        return ContextPasses(model, self, action, sampler, moves)
 
 
-@dataclass(frozen=True)
-class StepTables:
-    """One pass; everything but `written` is an index tensor on the device.
-
-    Args:
-        fed: tokens of the frame that are fed, [m].
-        rows: that start queries open, [r]; they stand behind the fed ones.
-        ends: the frame's tokens that they stand at, [r].
-        opened: the token that let each begin, [r].
-        slots: of all queries in their unit, [m + r]; -1 is the last token of the frame before.
-        masks: rows of the unit's bias, [m + r].
-        reading: queries that predict.
-        targets: the frame's tokens that they predict, as many.
-        written: of the queries, the first, whose keys and values stay.
-    """
-
-    fed: Tensor
-    rows: Tensor
-    ends: Tensor
-    opened: Tensor
-    slots: Tensor
-    masks: Tensor
-    reading: Tensor
-    targets: Tensor
-    written: int
+@kept_for_good  # recorded graphs read it
+def own_bias(schedule: Schedule, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The bias of every query against its own unit, [queries + 1, slots]; the last row is that of the last
+    token of the frame before, which sees none of it."""
+    visible = torch.cat([schedule.visible, torch.zeros(1, schedule.slots, dtype=torch.bool)])
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, float("-inf")).to(device)
 
 
-@dataclass(frozen=True)
-class FrameTables:
-    """A schedule as tensors on one device, made once.
-
-    Args:
-        steps: the passes.
-        own: bias of every query against its own unit, [queries + 1, slots]; the last row is that of the last
-            token of the frame before, which sees none of it.
-        slots: 0, 1, … of the unit.
-        places: 0, 1, … of the cache.
-    """
-
-    steps: tuple[StepTables, ...]
-    own: Tensor
-    slots: Tensor
-    places: Tensor
-
-    @classmethod
-    def of(cls, schedule: FrameSchedule, state: DecodeState) -> FrameTables:
-        """The tables for a state's device, type and length."""
-        device = state.base.device
-        visible = torch.cat([schedule.visible, torch.zeros(1, schedule.slots, dtype=torch.bool)])
-        own = torch.zeros(visible.shape, dtype=state.dtype).masked_fill_(~visible, float("-inf")).to(device)
-        steps = tuple(_tables(schedule, number, device) for number in range(schedule.forwards))
-        slots = torch.arange(schedule.slots, device=device)
-        return cls(steps, own, slots, torch.arange(state.length, device=device))
-
-    def bias(self, base: Tensor) -> Tensor:
-        """Of every query against the whole cache, [B, queries + 1, places]; each row's unit begins at its
-        `base` [B]."""
-        past = torch.zeros(len(base), len(self.places), dtype=self.own.dtype, device=base.device)
-        past.masked_fill_(self.places >= base[:, None], float("-inf"))
-        whole = past[:, None].repeat(1, len(self.own), 1)
-        put(whole, _shared(base[:, None] + self.slots), self.own.expand(len(base), -1, -1))
-        return whole
-
-
-def _tables(schedule: FrameSchedule, number: int, device: torch.device) -> StepTables:
-    step, queries = schedule.steps[number], len(schedule.places)
-
-    def index(values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=device)
-
-    fed, rows = index(step.fed), index(step.starts)
-    ends, opened = placeholder_places(schedule, rows)
-    if number:
-        masks = torch.cat([schedule.actions + fed, schedule.slots + rows - 1])
-        slots, written = schedule.places.to(device)[masks], len(masks) if schedule.compat else len(fed)
-        reading = index([*step.predicting, *range(len(fed), len(masks))])
-    else:
-        actions = torch.arange(schedule.actions, device=device)
-        slots, masks = (torch.cat([index([first]), actions]) for first in (-1, queries))
-        reading, written = index([schedule.actions]), len(slots)
-    return StepTables(fed, rows, ends, opened, slots, masks, reading, index(step.targets), written)
+def _shared(slots: Tensor) -> Tensor:
+    """Slots [B, n] as `put` copies them fastest: one row's are those of all rows, [n]."""
+    return slots[0] if len(slots) == 1 else slots
 
 
 @torch.inference_mode()
 def prefill(
-    model: MineWorld, state: DecodeState, tokens: Tensor, actions: Tensor, schedule: FrameSchedule
+    model: MineWorld, cache: ContextCache, tokens: Tensor, actions: Tensor, schedule: Schedule
 ) -> None:
-    """Begin anew with frames that exist, in one pass; `state.rows` begins with some rows alone.
+    """Begin anew with frames that exist, in one pass; `cache.rows` begins with some rows alone.
 
-    What was in the cache is zero afterwards: under compat rules places are seen before they are written.
+    What was in the cache is zero afterwards: the release's rules see slots before they are written.
 
     Args:
         tokens: int64 [B, T, N], T less than the context.
@@ -165,97 +112,140 @@ def prefill(
         schedule: whose masks the frames see each other through, as decoded ones do.
     """
     clip = clip_schedule(schedule, tokens.shape[1])
-    if clip.length + schedule.slots > state.length:
-        raise ValueError(f"{clip.frames} frames leave no room for another one in {state.length} places")
-    for buffer in (*state.cache.keys, *state.cache.values):
+    if clip.length + schedule.slots > cache.length:
+        raise ValueError(f"{clip.frames} frames leave no room for another one in {cache.length} slots")
+    for buffer in (*cache.keys, *cache.values):
         buffer.zero_()
-    x = model.token(model.sequence(tokens, actions)).to(state.dtype)
-    model.encode(x, clip, state.cache, state.rotary)
-    state.base.fill_(clip.length)
-    state.frame.copy_(tokens[:, -1])
-    state.first.copy_(tokens[:, 0])
+    x = model.token(model.sequence(tokens, actions)).to(cache.dtype)
+    model.encode(x, clip, cache, cache.rotary)
+    cache.base.fill_(clip.length)
+    cache.frame.copy_(tokens[:, -1])
+    cache.first.copy_(tokens[:, 0])
 
 
-@torch.inference_mode()
-def decode_frame(
-    model: MineWorld,
-    state: DecodeState,
-    action: Tensor,
-    uniform: Tensor,
-    tables: FrameTables,
-    sampler: MineWorldSampler,
-    moves: Tensor | None = None,
-) -> Tensor:
-    """The next frame's tokens, int64 [B, N]; `state` moves on by one unit.
+class ContextPasses:
+    """See `worlds.decode.FramePasses`."""
+
+    def __init__(
+        self,
+        model: MineWorld,
+        cache: ContextCache,
+        action: Tensor,
+        sampler: SamplerConfig,
+        moves: Tensor | None,
+    ):
+        self.model, self.cache, self.action, self.sampler = model, cache, action, model.resolved(sampler)
+        self.schedule, self.fused = model.config.schedule(self.sampler), model.llama.kernels == "triton"
+        self.base, slots = cache.base, self.schedule.slots
+        if moves is not None:
+            self.base = cache.base.clamp(1, cache.length - slots)
+        unit = _shared(self.base[:, None] + torch.arange(slots, device=self.base.device))
+        self.bias = self._bias(unit)
+        if self.sampler.rules != CLEAN:
+            cache.clear(unit)
+
+    def _bias(self, unit: Tensor) -> Tensor:
+        """Of every query against the whole cache, [B, queries + 1, slots]; each row's unit lies at `unit`."""
+        cache, count = self.cache, len(self.base)
+        own = own_bias(self.schedule, cache.dtype, self.base.device)
+        past = torch.zeros(count, cache.length, dtype=own.dtype, device=own.device)
+        past.masked_fill_(torch.arange(cache.length, device=own.device) >= self.base[:, None], float("-inf"))
+        whole = past[:, None].repeat(1, len(own), 1)
+        put(whole, unit, own.expand(count, -1, -1))
+        return whole
+
+    def logits(self, step: StepIndex, tokens: Tensor) -> Tensor:
+        """See `worlds.decode.FramePasses`."""
+        queries, slots = step.queries, step.positions
+        if len(step.fed) or len(step.rows):
+            x = self._inputs(step, tokens)
+        else:  # the last token of the frame before stands in front of the action
+            x = self.model.token(torch.cat([self.cache.frame[:, -1:], self.action], 1))
+            queries = F.pad(queries, (1, 0), value=self.schedule.queries)
+            slots = F.pad(slots, (1, 0), value=-1)
+        positions = self.base[:, None] + slots  # [B, n]
+        hidden = self.model.llama(
+            x.to(self.cache.dtype),
+            self.cache.rotary.at(positions),
+            self.bias.index_select(1, queries)[:, None],
+            self.cache,
+            _shared(positions[:, : step.written]),
+        )
+        return self.model.visual(hidden[:, step.reading])
+
+    def _inputs(self, step: StepIndex, tokens: Tensor) -> Tensor:
+        """A pass's queries behind the first as vectors, [B, n, D]."""
+        fed = self.model.token(tokens[:, step.fed])
+        if not len(step.rows):
+            return fed
+        ends, opened = placeholder_tokens(self.schedule, step.rows)
+        before = {"before": self.cache.frame, "first": self.cache.first}.get(self.sampler.source)
+        ids = tokens[:, opened] if before is None else before[:, ends]
+        clean = self.sampler.rules == CLEAN
+        starts = self.model.ask(step.rows, ids) if clean else self.model.token(ids)
+        return torch.cat([fed, starts], 1)
+
+    def close(self, tokens: Tensor, moves: Tensor | None) -> None:
+        """See `worlds.decode.FramePasses`."""
+        cache, slots = self.cache, self.schedule.slots
+        if moves is None:
+            cache.frame.copy_(tokens)
+            cache.base += slots
+        else:
+            cache.frame.copy_(torch.where(moves[:, None], tokens, cache.frame))
+            cache.base += moves * slots
+
+
+class ContextBackend:
+    """PyTorch, on a GPU one CUDA graph a frame, or kernels for a GPU; see `worlds.players.Backend`.
+
+    A context holds the model's 16 or 32 frames, the new one included. When a player's is full, the latest
+    `keep` frames are read in again from position 0, as in the release's demo: that player's alone.
 
     Args:
         model: the weights.
-        state: every row that moves holds at least one frame and room for this one: the caller counts, this
-            function cannot.
-        action: int64 [B, A], taken at the last frame.
-        uniform: one number in [0, 1) for every token, float32 [B, N]: all the randomness there is.
-        tables: of the sampler's schedule.
-        sampler: how tokens are drawn, and which placeholders are fed.
-        moves: rows that take this step, bool [B]; None for all. The others are computed, too, for nothing:
-            they stay where they are, and their tokens mean nothing. They may hold no frame, or have no room;
-            one without room must be read in again before it moves.
+        players: rows, each with room for a whole context.
+        graphs: False launches every kernel by itself, for comparison.
     """
-    base = state.base
-    if moves is not None:
-        base = base.clamp(1, state.length - len(tables.slots))
-    tokens, bias = torch.zeros_like(state.frame), tables.bias(base)
-    if sampler.rules != CLEAN:
-        _clear(state, _shared(base[:, None] + tables.slots))
-    for number, step in enumerate(tables.steps):
-        x = _inputs(model, state, step, tokens, action if number == 0 else None, sampler)
-        positions = base[:, None] + step.slots  # [B, n]
-        hidden = model.llama(
-            x.to(state.dtype),
-            state.rotary.at(positions),
-            bias.index_select(1, step.masks)[:, None],
-            state.cache,
-            _shared(positions[:, : step.written]),
-        )
-        logits = model.visual(hidden[:, step.reading])
-        drawn = sample(logits, uniform[:, step.targets], sampler, model.llama.kernels == "triton")
-        tokens.index_copy_(1, step.targets, drawn)
-    if moves is None:
-        state.frame.copy_(tokens)
-        state.base += len(tables.slots)
-    else:
-        state.frame.copy_(torch.where(moves[:, None], tokens, state.frame))
-        state.base += moves * len(tables.slots)
-    return tokens
 
+    def __init__(self, model: MineWorld, players: int, graphs: bool = True):
+        self.model, self.graphs = model, graphs
+        self.cache = ContextCache.for_model(model, players)
+        self._frame: tuple[SamplerConfig, Captured] | None = None
 
-def _shared(places: Tensor) -> Tensor:
-    """Places [B, n] as `put` copies them fastest: one row's are those of all rows, [n]."""
-    return places[0] if len(places) == 1 else places
+    @property
+    def name(self) -> str:
+        """Kernels and precision."""
+        return f"{self.model.llama.kernels}, {str(self.model.dtype).removeprefix('torch.')}"
 
+    def begin(self, player: int) -> None:
+        """The row is read in whole before the next frame."""
 
-def _clear(state: DecodeState, places: Tensor) -> None:
-    """Make the unit's places zeros: compat rules see them before they are written, and a row that stood still
-    or a run before a capture may have left something there."""
-    for buffer in (*state.cache.keys, *state.cache.values):
-        batch, groups, _, size = buffer.shape
-        put(buffer, places, buffer.new_zeros(1).expand(batch, groups, places.shape[-1], size))
+    def prepare(self, player: int, context: Context, sampler: SamplerConfig) -> None:
+        most = self.model.config.context
+        if len(context.frames) >= most:
+            context.trim(min(sampler.keep, most - 1))
+            context.held = 0
+        if not context.current:
+            row = self.cache.rows(slice(player, player + 1))
+            prefill(self.model, row, *context.clip(), self.model.config.schedule(sampler))
+            context.held = len(context.frames)
 
+    def step(
+        self, action: Tensor, uniform: np.ndarray, sampler: SamplerConfig, moves: Tensor | None
+    ) -> Tensor:
+        draws = torch.from_numpy(uniform).to(action.device, torch.float32)
+        inputs = (action, draws) if moves is None else (action, draws, moves)
+        tokens: Tensor = self._decoder(sampler)(*inputs)
+        return tokens
 
-def _inputs(
-    model: MineWorld,
-    state: DecodeState,
-    step: StepTables,
-    tokens: Tensor,
-    action: Tensor | None,
-    sampler: MineWorldSampler,
-) -> Tensor:
-    """One pass's queries as vectors, [B, n, D]; `action` in the first pass alone."""
-    if action is not None:
-        return model.token(torch.cat([state.frame[:, -1:], action], 1))
-    fed = model.token(tokens[:, step.fed])
-    if not len(step.rows):
-        return fed
-    before = {"before": state.frame, "first": state.first}.get(sampler.source)
-    ids = tokens[:, step.opened] if before is None else before[:, step.ends]
-    starts = model.ask(step.rows, ids) if sampler.rules == CLEAN else model.token(ids)
-    return torch.cat([fed, starts], 1)
+    def _decoder(self, sampler: SamplerConfig) -> Captured:
+        """A frame of all rows as one function, on a GPU one CUDA graph; another sampler's is another."""
+        if self._frame is None or self._frame[0] != sampler:
+            model, cache = self.model, self.cache
+
+            def decode(action: Tensor, uniform: Tensor, moves: Tensor | None = None) -> Tensor:
+                return decode_frame(model, cache, action, uniform, sampler, moves)
+
+            self._frame = sampler, Captured(decode, self.graphs, (cache.base, cache.frame))
+        return self._frame[1]

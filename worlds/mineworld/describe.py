@@ -1,16 +1,16 @@
-"""What a MineWorld's file or folder is, told from its headers: no weights are read."""
+"""What a MineWorld's file or folder is, from its headers: no weights are read."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from torch import Tensor
 
 from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.pickles import read_pickle
-from playloop.nn.record import model_kind
 from playloop.nn.shards import read_header
 from playloop.tokenizers.vq import VQConfig
 from playloop.worlds.mineworld.files import (
@@ -22,35 +22,20 @@ from playloop.worlds.mineworld.files import (
     read_halves,
     read_published,
 )
-from playloop.worlds.mineworld.folder import MINEWORLD, read_surroundings, trained_order
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorldConfig
-from playloop.worlds.reading import read_sizes
+from playloop.worlds.reading import read_order, read_sizes, read_surroundings
 
 
-def describe(path: Path) -> list[tuple[str, str]] | None:
-    """Lines of a label and a value; None for something else than a MineWorld.
-
-    Args:
-        path: a published file, its folder, or a folder that `playloop convert` made.
+def describe_published(path: Path) -> list[tuple[str, str]] | None:
+    """Lines of a label and a value of a published file or its folder; None for something else.
 
     Raises:
         ValueError: it is one, and damaged.
         FileNotFoundError: it is one, and lacks a part.
     """
-    record = path / "config.json"
-    if record.is_file():
-        return _converted(path) if model_kind(read_record(record)) == MINEWORLD else None
     files = [path] if path.is_file() else [file for found in candidates(path) for file in found]
     if not any(file.suffix in ENDINGS and _holds_one(file) for file in files):
         return None
-    return _published(path)
-
-
-def _holds_one(file: Path) -> bool:
-    return any(name.startswith(PREFIX) for name in read_pickle(file, shapes=True))
-
-
-def _published(path: Path) -> list[tuple[str, str]]:
     try:
         found = read_published(path, shapes=True)
     except GridMismatch as error:
@@ -64,6 +49,10 @@ def _published(path: Path) -> list[tuple[str, str]]:
         *_sizes(found.config, found.tokenizer, counts, kinds),
         ("to play", f"playloop convert {shlex.quote(str(found.path))} out=DIR"),
     ]
+
+
+def _holds_one(file: Path) -> bool:
+    return any(name.startswith(PREFIX) for name in read_pickle(file, shapes=True))
 
 
 def _in_part(path: Path, which: str, label: str, error: ValueError, missing: str) -> list[tuple[str, str]]:
@@ -89,16 +78,23 @@ def _kinds(weights: dict[str, Tensor]) -> list[str]:
     return sorted({str(value.dtype).removeprefix("torch.") for value in weights.values()})
 
 
-def _converted(path: Path) -> list[tuple[str, str]]:
+def describe_converted(path: Path) -> list[tuple[str, str]]:
+    """Lines of a label and a value of a MineWorld's folder.
+
+    Raises:
+        ValueError: it is damaged.
+        FileNotFoundError: it lacks a part.
+    """
     inner = path / "tokenizer"
-    config = read_sizes(read_record(path / "config.json"), path, MineWorldConfig)
+    record = read_record(path / "config.json")
+    config = read_sizes(record, path, MineWorldConfig)
     vq = read_sizes(read_record(inner / "config.json"), inner, VQConfig)
     headers = [read_header(folder / WEIGHTS) for folder in (path, path / "tokenizer")]
     counts = [sum(entry.elements for entry in header.values()) for header in headers]
     kinds = sorted({entry.dtype for entry in headers[0].values()})
-    _, starts, _ = read_surroundings(path, config, vq)
+    _, starts, _ = read_surroundings(path, config, vq, attrgetter("actions"))
     clips, frames = starts.shape[:2]
-    training, order = read_record(path / "training.json"), trained_order(path)
+    training, order = read_record(path / "training.json"), read_order(record, path)
     return [
         ("kind", "MineWorld, ready to play"),
         ("made of", str(training.get("source", "unknown"))),

@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,68 +26,62 @@ from playloop.nn.building import build_outline
 from playloop.nn.folder import WEIGHTS, read_config, read_record, write_record
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.precision import native
-from playloop.nn.quantize import Kind, quantize
-from playloop.nn.record import read_part, to_record
+from playloop.nn.quantize import KINDS, Kind, quantize
+from playloop.nn.record import to_record
 from playloop.nn.shards import Entry, read_header, read_tensors
 from playloop.nn.slots import Slot, check_shapes, fill_slots
 from playloop.nn.slots import published as weights_by_name
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
-from playloop.worlds.decode import SamplerConfig
-from playloop.worlds.golden import GOLDEN, of_mineworld, of_vq, verify_golden, write_golden
+from playloop.worlds.golden import GOLDEN, verify_golden, write_golden
+from playloop.worlds.mineworld.decode import ContextBackend
 from playloop.worlds.mineworld.files import Published
+from playloop.worlds.mineworld.golden import of_mineworld, of_vq
 from playloop.worlds.mineworld.images import resize_linear
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
-from playloop.worlds.mineworld.sampler import DIAGONAL, MineWorldSampler, Order
-from playloop.worlds.model import MOST_POSITIONS
 from playloop.worlds.playable import Playable
-from playloop.worlds.reading import check_camera, read_conventions, read_sizes, read_starts, require
+from playloop.worlds.players import Backend
+from playloop.worlds.reading import read_order, read_sizes, read_surroundings, require, write_surroundings
+from playloop.worlds.sampler import DIAGONAL, Order, SamplerConfig
 
 MINEWORLD, TOKENIZER = "mineworld", "vq"
 """Kinds of models that folders hold."""
 
 
-@dataclass
 class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
-    """A MineWorld, as `worlds.checkpoint.World`; its actions are tokens, int64 [S, T - 1, A].
+    """A MineWorld with its VQ tokenizer; its actions are tokens, int64 [S, T - 1, A]."""
 
-    Args:
-        trained: the order that it was trained for; None where it is not known, as of a published one.
-    """
-
-    trained: Order | None = None
+    backends = ("auto", "torch", "triton")
+    weight_kinds = KINDS
 
     @property
     def actions(self) -> MineWorldActions:
-        """Action vectors ↔ tokens."""
         return self.model.config.actions
 
     @property
     def seen(self) -> int:
-        """Frames that a new one can follow from: the context holds the new one, too."""
-        return self.model.config.context - 1
+        return self.model.config.context - 1  # it holds the new one, too
 
     @property
     def windows(self) -> tuple[int, ...]:
-        """Of decoding: none stands out, every window can be asked for."""
         return ()
 
     def resize(self, image: np.ndarray) -> np.ndarray:
-        """A picture of any size, uint8 [H, W, 3], as the tokenizer wants it."""
         return resize_linear(image, self.size)
 
     def check(self, sampler: SamplerConfig) -> None:
-        """Refuse what cannot be decoded, and warn of what the model was not trained for.
+        self.resolved(sampler).check_any_window(self.model.config.columns)
+        sampler.compare(self.trained)
 
-        Raises:
-            ValueError: says which setting.
-        """
-        MineWorldSampler.of(sampler).check_choices(self.model.config.columns)
-        MineWorldSampler.of(sampler).compare(self.trained)
+    def resolved(self, sampler: SamplerConfig) -> SamplerConfig:
+        return self.model.resolved(sampler, self.trained or DIAGONAL)
 
-    def resolved(self, sampler: SamplerConfig) -> MineWorldSampler:
-        """The sampler with the order that the model was trained for wherever it names none."""
-        return MineWorldSampler.of(sampler).resolved(self.trained or DIAGONAL)
+    def together(self, backend: str, count: int) -> int:
+        return 1 if self.model.head.weight.device.type == "cpu" else count
+
+    def _backend(self, name: str, players: int, graphs: bool) -> Backend:
+        self.model.llama.choose_kernels("triton" if name == "triton" else "torch", self.model.dtype)
+        return ContextBackend(self.model, players, graphs)
 
 
 def minecraft_contract(config: VQConfig) -> Contract:
@@ -129,7 +123,8 @@ def save_published(
     with staged(folder) as scratch:
         _save_half(scratch / "tokenizer", published.tokenizer, published.tokenizer_weights, dtype)
         _save_half(scratch, published.config, published.weights, dtype)
-        _save_rest(scratch, minecraft_contract(published.tokenizer), starts, training)
+        write_record(scratch / "training.json", training)
+        write_surroundings(scratch, minecraft_contract(published.tokenizer), starts)
         _bind(scratch)
     return folder
 
@@ -167,7 +162,8 @@ def save_mineworld(
     with staged(folder) as scratch:
         shutil.copytree(tokenizer, scratch / "tokenizer")
         _save_half(scratch, config, weights_by_name(model, model.slots()), dtype, trained)
-        _save_rest(scratch, contract, starts, training)
+        write_record(scratch / "training.json", training)
+        write_surroundings(scratch, contract, starts)
         _bind(scratch)
     return folder
 
@@ -189,15 +185,6 @@ def _save_half(
     record = {"format": FORMAT, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
     told = {} if trained is None else {"trained": to_record(trained)}
     write_record(folder / "config.json", record | told | {BOUND: True})
-
-
-def _save_rest(
-    folder: Path, contract: Contract, starts: tuple[Tensor, Tensor], training: dict[str, Any]
-) -> None:
-    write_record(folder / "training.json", training)
-    write_record(folder / "contract.json", contract.to_json())
-    tokens, actions = (part.cpu().numpy().astype(np.int16) for part in starts)
-    np.savez_compressed(folder / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
 
 
 def _bind(folder: Path) -> None:
@@ -234,52 +221,18 @@ def load_mineworld(
     """
     folder, device = Path(folder), torch.device(device)
     dtype = dtype or (native(device) if device.type == "cpu" else torch.float16)
-    model = _model(folder, read_config(folder, MINEWORLD), device, dtype)
+    record = read_config(folder, MINEWORLD)
+    model = _model(folder, record, device, dtype)
     require(folder, "tokenizer")
     tokenizer = load_vq(folder / "tokenizer", device, dtype)
-    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config)
-    name, trained = play_name(folder), trained_order(folder)
+    contract, starts, actions = read_surroundings(
+        folder, model.config, tokenizer.config, attrgetter("actions")
+    )
+    name, trained = play_name(folder), read_order(record, folder)
     verify_golden(folder, partial(of_mineworld, model, model.config.actions), dtype)
     if weights is not None:
         quantize(model.llama, weights)
     return MineWorldPlay(model, tokenizer, contract, starts.to(device), actions.to(device), name, trained)
-
-
-def read_surroundings(
-    folder: Path, sizes: MineWorldConfig, frames: VQConfig
-) -> tuple[Contract, Tensor, Tensor]:
-    """What lies beside a MineWorld's weights: contract, and tokens and actions of beginnings.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or model, tokenizer and files do not belong together.
-    """
-    if (sizes.rows, sizes.columns, sizes.codes) != (*frames.grid, frames.codes):
-        raise ValueError(
-            f"{folder / 'config.json'}: frames of {sizes.rows} x {sizes.columns} tokens of {sizes.codes} "
-            f"codes; its tokenizer has {frames.grid[0]} x {frames.grid[1]} of {frames.codes}"
-        )
-    contract = read_conventions(folder)
-    check_camera(contract, (frames.height, frames.width), folder)
-    return contract, *read_starts(folder, sizes.tokens, sizes.codes, sizes.actions)
-
-
-def trained_order(folder: str | Path) -> Order | None:
-    """The order that a folder's model was trained for; None where it is not known, as of a published one.
-
-    Raises:
-        ValueError: its record is damaged.
-    """
-    path = Path(folder) / "config.json"
-    record = read_record(path)
-    if record.get("trained") is None:
-        return None
-    try:
-        order: Order = read_part(record, "trained", (Order,))
-        MineWorldSampler().resolved(order).check_choices(MOST_POSITIONS)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return order
 
 
 def load_vq(

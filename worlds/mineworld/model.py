@@ -19,11 +19,15 @@ from playloop.nn.llama import LlamaSizes
 from playloop.nn.slots import Slot, llama_slots
 from playloop.tokenizers.camera import MINEWORLD, MINEWORLD_COMPAT
 from playloop.tokenizers.minecraft import MineWorldActions
-from playloop.worlds.mineworld.schedule import ClipSchedule, FrameSchedule, clip_schedule, mask_on
+from playloop.worlds.mineworld.clip import ClipSchedule, clip_schedule, mask_on
 from playloop.worlds.model import check_positions
+from playloop.worlds.sampler import CLEAN, DIAGONAL, Order, SamplerConfig
+from playloop.worlds.schedule import Schedule, placeholder_tokens
 
 PREFIX = "transformer."
 """Of the transformer's published names."""
+TOP_P = 0.8
+"""Of the mass, what is drawn from when a sampler names no share: as released."""
 
 
 @kind("mineworld")
@@ -44,7 +48,7 @@ class MineWorldConfig:
         context: frames that positions were trained for, the new one included.
         eps: of the norms.
         theta: base of the rotary positions.
-        start_queries: whether trained ones exist, see `FrameSchedule`; published models have none.
+        start_queries: whether trained ones exist, see `Schedule`; published models have none.
         truncate: whether turns of the camera lose their fractions of a degree, and those under two degrees
             all, see `CameraBins`. Published models were trained so: they never saw another id for such turns.
     """
@@ -83,6 +87,19 @@ class MineWorldConfig:
     def sizes(self) -> LlamaSizes:
         """Of the stack."""
         return LlamaSizes(self.width, self.layers, self.heads, self.groups, self.hidden, self.eps, self.theta)
+
+    def schedule(self, sampler: SamplerConfig) -> Schedule:
+        """The steps of a frame that is drawn so."""
+        released, order = sampler.rules != CLEAN, sampler.order()
+        return Schedule(
+            self.rows,
+            self.columns,
+            order.window,
+            MineWorldActions.length,
+            own_starts=False,
+            released=released,
+            causal=order.causal and not released,
+        )
 
     def check(self) -> None:
         """Refuse sizes that do not fit together.
@@ -159,6 +176,16 @@ class MineWorld(nn.Module):
         """What the weights are kept in, and what is computed in."""
         return self.head.weight.dtype
 
+    @property
+    def action_size(self) -> int:
+        """Tokens of an action, A."""
+        return MineWorldActions.length
+
+    def resolved(self, sampler: SamplerConfig, trained: Order = DIAGONAL) -> SamplerConfig:
+        """The sampler with the order that the model was trained for, and the released share of the mass,
+        where it names none."""
+        return sampler.resolved(trained, TOP_P)
+
     def slots(self) -> dict[str, Slot]:
         """The published names of all weights → their places here."""
         own = {f"{PREFIX}model.embed_tokens.weight": Slot("token.weight")}
@@ -209,7 +236,7 @@ class MineWorld(nn.Module):
         self,
         tokens: Tensor,
         actions: Tensor,
-        schedule: FrameSchedule,
+        schedule: Schedule,
         placeholder: str = "before",
         dtype: torch.dtype | None = None,
     ) -> Tensor:
@@ -221,7 +248,7 @@ class MineWorld(nn.Module):
             tokens: int64 [B, T, N].
             actions: int64 [B, T - 1, A]; actions[:, t] was taken at frame t and leads to frame t + 1.
             schedule: of every frame.
-            placeholder: what start queries hold where none are trained, see `MineWorldSampler`.
+            placeholder: what start queries hold where none are trained, see `SamplerConfig`.
             dtype: to compute in, if not the weights' own type.
 
         Returns:
@@ -237,7 +264,7 @@ class MineWorld(nn.Module):
     def loss(
         self,
         batch: dict[str, Tensor],
-        schedule: FrameSchedule,
+        schedule: Schedule,
         placeholder: str = "before",
         dtype: torch.dtype = torch.float32,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -268,11 +295,6 @@ class MineWorld(nn.Module):
         if placeholder not in ("before", "above"):
             raise ValueError(f"placeholder={placeholder} must be before or above")
         rows = torch.tensor(clip.starting, device=tokens.device)
-        ends, opened = placeholder_places(clip.unit, rows)
+        ends, opened = placeholder_tokens(clip.unit, rows)
         ids = tokens[:, :-1, ends] if placeholder == "before" else tokens[:, 1:, opened]
         return self.ask(rows.repeat(clip.frames - 1), ids.flatten(1))
-
-
-def placeholder_places(schedule: FrameSchedule, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """For the rows [n]: the token at which the row above ends, and the one there that lets the row begin."""
-    return rows * schedule.columns - 1, (rows - 1) * schedule.columns + schedule.grid.window - 1
