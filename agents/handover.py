@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from playloop.agents.base import Plan, RowAgent
+from playloop.agents.base import Agent, Plan, RowAgent
 from playloop.agents.expert import ExpertConfig, expert_of
-from playloop.agents.policy import PolicyAgent, PolicyAgentConfig
+from playloop.agents.policy import PolicyAgentConfig
 from playloop.core.annotations import Natural
 from playloop.core.checked import checked
 from playloop.core.content import provenance_of
@@ -86,7 +86,7 @@ class Handover(RowAgent):
 
     expert: TakesOver
 
-    def __init__(self, policy: PolicyAgent, settings: dict[str, Any], earliest: int, latest: int):
+    def __init__(self, policy: Agent, settings: dict[str, Any], earliest: int, latest: int):
         if not 0 <= earliest <= latest:
             raise ValueError(f"agent.earliest={earliest} must be 0 … agent.latest={latest}")
         self.policy, self.settings, self.earliest, self.latest = policy, settings, earliest, latest

@@ -26,10 +26,27 @@ OWN = {
     "fsq-frames": "a frame tokenizer of Playloop, a part of a world model: give the world model",
     "vq": "MineWorld's frame tokenizer: give the folder that contains it",
     "inverse-dynamics": "an inverse-dynamics model: playloop play env=world env.inverse={0}",
+    "openvla": "a checkpoint of OpenVLA's family: agent=policy agent.checkpoint={0}",
 }
 """Kind of a folder's model → what to do with it."""
 OLDER = "a model of an older Playloop: make it again, or use the version that wrote it"
-PUBLISHED = "a checkpoint of OpenVLA's family: agent=openvla agent.checkpoint={0}"
+
+
+def kind_in(folder: str | Path) -> str | None:
+    """The kind of the model that a folder holds, by its `config.json`.
+
+    Returns:
+        Playloop's name of it, as in `OWN`; of a published model its `model_type`; None for anything else.
+    """
+    try:
+        return _kind(read_json(Path(folder) / "config.json"))
+    except (OSError, ValueError):
+        return None
+
+
+def _kind(record: Any) -> str | None:
+    published = record.get("model_type") if isinstance(record, dict) else None
+    return model_kind(record) or (published if isinstance(published, str) else None)
 
 
 def contents(folder: str | Path) -> str:
@@ -49,14 +66,12 @@ def _model(folder: Path) -> str | None:
         record: dict[str, Any] = read_json(folder / "config.json")
     except (OSError, ValueError):
         return None
-    if (own := str(model_kind(record))) in OWN:
-        return OWN[own]
+    kind = _kind(record)
+    if kind in OWN:
+        return OWN[kind]
     if isinstance(record.get("model"), dict) and "_target_" in record["model"]:
         return OLDER
-    kind = record.get("model_type")
-    if kind == "openvla":
-        return PUBLISHED
-    if isinstance(kind, str):
+    if isinstance(record.get("model_type"), str):
         return f"a model of the type {kind}, which is not built here".replace("{", "{{").replace("}", "}}")
     if isinstance(record.get("type"), str) and "input_features" in record:
         return "a policy of LeRobot, which is not built here"

@@ -12,8 +12,7 @@ import pytest
 from openvla_tiny import TOWERS
 
 from playloop.agents.dialect import DialectAgent
-from playloop.agents.openvla import OpenVLAAgentConfig
-from playloop.agents.policy import PolicyAgent
+from playloop.agents.policy import OpenVLAAgentConfig, PolicyAgent, PolicyAgentConfig
 from playloop.cli.main import main
 from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
@@ -104,19 +103,35 @@ def test_simpler_env_s_pictures_and_prompts_are_its_runner_s_unless_told_otherwi
         agent.prepare(contract)
         policy, shown = agent.inner.policy, []
         read = policy.inputs
-        policy.inputs = lambda rows, ids, read=read, shown=shown: shown.append((rows, ids)) or read(rows, ids)
+        policy.inputs = lambda rows, read=read, shown=shown: shown.append(rows) or read(rows)
         agent.act([agent.begin(Episode("bridge", 0, 0))], [seen], [np.random.default_rng(0)])
-        [(rows, [ids])] = shown
+        [rows] = shown
         (small,) = rows[0]["images"].values()
         wanted = area(picture, (224, 224)) if name == "runner" else lanczos(picture, (224, 224))
         full = policy.images.changed({"size": 224})  # of the released checkpoints
         assert np.array_equal(small, wanted) and np.array_equal(full.pixels(small), wanted)
-        told[name], sizes[name] = agent.provenance(), len(ids)
+        told[name], sizes[name] = agent.provenance(), policy.form(seen)
     assert sizes["runner"] < sizes["before"]
     assert told["runner"]["resize"] == "area" and told["runner"]["prompt"] == "{instruction}"
     assert "INTER_AREA" in told["runner"]["image"]
     assert "Lanczos3" in told["before"]["image"]
     assert told["before"]["resize"] == "lanczos" and "What action" in told["before"]["prompt"]
+
+
+def test_agent_policy_opens_a_published_checkpoint_as_agent_openvla_does(tmp_path):
+    folder = str(written(tmp_path / "bridge", "openvla", key="bridge_orig"))
+    contract = SimplerConfig("bridge", shading="fast").contract()
+    plans = []
+    for config in (PolicyAgentConfig(folder, execute=1), OpenVLAAgentConfig(folder, execute=1)):
+        agent = config.make()
+        agent.prepare(contract)
+        begun, rng = agent.begin(Episode("bridge", 0, 0)), np.random.default_rng(0)
+        _, (plan,) = agent.act([begun], [simpler_scene(contract)], [rng])
+        plans.append((agent.provenance(), plan.actions.tolist()))
+    assert plans[0] == plans[1] and plans[0][0]["dialect"] == "bridge_dataset"
+    for name, value in {"ensemble": 0.5, "instructions": folder}.items():
+        with pytest.raises(ValueError, match=rf"agent\.{name} is a setting of Playloop's own policies"):
+            PolicyAgentConfig(folder, **{name: value}).make()
 
 
 @LIBERO
@@ -153,14 +168,17 @@ def test_bad_settings_are_named(tmp_path_factory, changes, wanted):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"execute": 0}, "agent.execute=0: use 1 or more"),
-        ({"execute": 2.5}, "agent.execute=2.5: use a whole number or null"),
-        ({"batch": "two"}, "agent.batch='two': use a whole number"),
-        ({"threads": 0}, "agent.threads=0: use 1 or more"),
-        ({"unnorm_key": 7}, "agent.unnorm_key=7: use text or null"),
-        ({"verify": "maybe"}, "agent.verify='maybe': choose from strict, warn, off"),
-        ({"reuse": "x"}, "agent.reuse='x': use a whole number"),
-        ({"reuse": 1.5}, "agent.reuse=1.5"),
+        ({"execute": 0}, "execute: Input should be greater than or equal to 1, not 0"),
+        ({"execute": 2.5}, "execute: Input should be a valid integer"),
+        ({"batch": "two"}, "batch: Input should be a valid integer"),
+        ({"threads": 0}, "threads: Input should be greater than or equal to 1, not 0"),
+        ({"unnorm_key": 7}, "unnorm_key: Input should be a valid string, not 7"),
+        ({"verify": "maybe"}, "verify: Input should be 'strict', 'warn' or 'off', not 'maybe'"),
+        ({"reuse": "x"}, "reuse: Input should be a valid integer"),
+        (
+            {"reuse": 1.5},
+            "reuse: Input should be a valid integer, got a number with a fractional part, not 1.5",
+        ),
         ({"diffusion": {"rounds": "abc"}}, "decoder.rounds='abc': use a whole number"),
         ({"diffusion": {"rounds": 12.5}}, "decoder.rounds=12.5"),
         ({"diffusion": {"temperature": None}}, "decoder.temperature=None: use a finite number"),
@@ -177,7 +195,7 @@ def test_impossible_settings_are_refused_before_the_weights_are_read(
 ):
     home = tmp_path_factory.getbasetemp() / "bad_settings"
     folder = home if home.exists() else written(home)
-    monkeypatch.setattr("playloop.policies.openvla.open.read_openvla", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("playloop.policies.openvla.open.read_weights", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(ValueError, match=re.escape(wanted)):
         OpenVLAAgentConfig(str(folder), **changes).make()
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playloop.nn.contents import contents
+from playloop.nn.contents import contents, kind_in
 from playloop.policies.checkpoint import load
 from playloop.policies.openvla.open import open_policy
 
@@ -45,7 +45,7 @@ def test_a_folder_of_another_kind_says_what_it_is(tmp_path, kind):
         assert said.format(folder) in str(caught.value) and "copy it again" not in str(caught.value)
 
 
-def test_our_policies_and_published_ones_name_each_other_s_agent(tmp_path):
+def test_our_policies_and_published_ones_say_what_opens_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="it is not there: check the path"):
         load(tmp_path / "nowhere")
     almost = {name: {} for name in ("contract.json", "training.json", "model.safetensors", "golden.npz")}
@@ -53,10 +53,14 @@ def test_our_policies_and_published_ones_name_each_other_s_agent(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing; it is a world model of Playloop"):
         load(world)
     published = lay(tmp_path / "published", {"config.json": {"model_type": "openvla"}})
-    with pytest.raises(FileNotFoundError, match=r"agent=openvla agent\.checkpoint="):
+    with pytest.raises(FileNotFoundError, match=r"OpenVLA.s family: agent=policy agent\.checkpoint="):
         load(published)
     own = lay(tmp_path / "own", {"config.json": OWN})
-    with pytest.raises(ValueError, match=r"agent=policy agent\.checkpoint="):
+    with pytest.raises(ValueError, match=r"policy of Playloop: agent=policy agent\.checkpoint="):
         open_policy(own)
+    assert [kind_in(folder) for folder in (published, own, world)] == ["openvla", "vla", "fsq-world"]
+    assert (
+        kind_in(tmp_path / "nowhere") is None and kind_in(lay(tmp_path / "none", {"config.json": {}})) is None
+    )
     assert contents(lay(tmp_path / "unknown", {"config.json": {}})) == ""
     assert contents(lay(tmp_path / "pointer", {"config.json": "version https://git-lfs"})) == ""

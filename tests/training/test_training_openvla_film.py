@@ -14,7 +14,7 @@ from openvla_demos import CONTRACT, disturb, seeded, settings, task_of, write_ba
 from safetensors.torch import load_file, save_file
 from test_training_trainer import lines
 
-from playloop.agents.openvla import OpenVLAAgentConfig
+from playloop.agents.policy import OpenVLAAgentConfig
 from playloop.cli.arguments import Arguments
 from playloop.cli.train import run
 from playloop.core.episode import Episode
