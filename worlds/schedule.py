@@ -22,6 +22,8 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
+from playloop.core.kinds import kind
+
 
 @dataclass(frozen=True)
 class Step:
@@ -40,6 +42,7 @@ class Step:
     targets: tuple[int, ...]
 
 
+@kind("frame-schedule")
 @dataclass(frozen=True)
 class Schedule:
     """The steps of one unit.
@@ -190,6 +193,11 @@ class StepIndex:
     reading: Tensor
     targets: Tensor
     written: int
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is the frame's first."""
+        return not len(self.fed) and not len(self.rows)
 
 
 @cache

@@ -357,7 +357,7 @@ def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypat
     assert "rows= and columns=" in lines["grid"] and lines["transformer"] == "width 32"
     assert lines["grid"].endswith(f"playloop convert {source} rows=… columns=… out=DIR")
     assert lines["model"] == f"{count:,} in float32" and lines["file"] == str(source)
-    (tmp_path / "config.json").write_text('{"model": {"kind": "fsq-world"}}')
+    (tmp_path / "config.json").write_text('{"model": {"kind": "vla"}}')
     assert describe(tmp_path) is None and describe(tmp_path / "config.json") is None
     torch.save({"state_dict": {"x": torch.zeros(1)}}, tmp_path / "x.ckpt")
     assert describe(tmp_path / "x.ckpt") is None
