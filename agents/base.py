@@ -1,4 +1,4 @@
-"""Who acts: a network, a scripted expert, a person. All are asked in the same way."""
+"""Who acts: a network, a scripted expert, a person. All decide in the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Plan:
     """The next actions of one agent in one episode.
 
     Args:
-        actions: float32 [H, A], executed in order before the agent is asked again.
+        actions: float32 [H, A], executed in order before the agent decides again.
         info: small facts about the decision (rounds, whether the actions are noise, …); arrays or numbers.
         reads: what the next observation must hold, where that is less than the agent's own `reads`.
     """

@@ -1,4 +1,4 @@
-"""The scripted expert of whatever environment is asked for: `agent=expert`.
+"""The scripted expert of whatever environment is chosen: `agent=expert`.
 
 Experts read the true state, so they record demonstrations and are no contestants.
 """

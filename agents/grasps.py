@@ -1,4 +1,4 @@
-"""Where a parallel gripper can hold an object from above, and which of these places is free."""
+"""Where a parallel gripper can hold an object from above, and which of these grasps is free."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From keys and mouse to an action vector: one map for Minecraft, one for arms, one for anything else.
 
-Keys are named by their place on the keyboard (`KeyboardEvent.code`: "KeyW", "Space", …), so that W A S D lie
-together on every layout.
+Keys are named by their position on the keyboard (`KeyboardEvent.code`: "KeyW", "Space", …), so that W A S D
+lie together on every layout.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Layout:
+class KeyLayout:
     """How a page offers a map.
 
     Args:
@@ -79,7 +79,7 @@ class KeyMap(Protocol):
     """Hands → action; what must be remembered (a gripper, a slot) is in a carry of its own."""
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> KeyLayout:
         """What a page shows of it."""
 
     def begin(self) -> Any:
@@ -140,14 +140,14 @@ class MinecraftKeys:
         return {name: keys for name, keys in _MINECRAFT.items() if name not in self.without}
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> KeyLayout:
         bindings = [
             Binding(("Mouse",), "look"),
             *(Binding(keys, _WORDS.get(name, name)) for name, keys in self.keys.items()),
             Binding((*(f"Digit{slot}" for slot in range(1, _SLOTS + 1)), "Wheel"), "hotbar"),
         ]
         buttons = ("Space", "ShiftLeft", "KeyR", "KeyE", "KeyQ", "KeyF", "Mouse2", "Mouse0")
-        return Layout(tuple(bindings), True, ("KeyA", "KeyD", "KeyW", "KeyS"), buttons)
+        return KeyLayout(tuple(bindings), True, ("KeyA", "KeyD", "KeyW", "KeyS"), buttons)
 
     def begin(self) -> int:
         return 0
@@ -192,12 +192,12 @@ class ArmKeys:
     speed: float = 0.5
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> KeyLayout:
         bindings = [Binding(keys, does) for keys, does in _ARM]
         bindings += [Binding(("Space",), "gripper: close, open"), Binding(("ShiftLeft",), "full speed")]
         stick = ("KeyA", "KeyD", "KeyW", "KeyS")
         buttons = ("Space", "KeyF", "KeyJ", "KeyR", "KeyU", "KeyO", "KeyI", "KeyK")
-        return Layout(tuple(bindings), False, stick, buttons)
+        return KeyLayout(tuple(bindings), False, stick, buttons)
 
     def begin(self) -> tuple[float, bool]:
         """The gripper is open (-1); its key is not held."""
@@ -236,13 +236,13 @@ class AxisKeys:
     names: tuple[str, ...]
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> KeyLayout:
         bindings = tuple(
             Binding((*keys, *(_ALSO[key] for key in keys if key in _ALSO)), f"{name} −, +")
             for name, keys in zip(self.names, _AXES, strict=False)
         )
         stick = ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown")
-        return Layout(bindings, False, stick)
+        return KeyLayout(bindings, False, stick)
 
     def begin(self) -> None:
         return None
@@ -252,8 +252,8 @@ class AxisKeys:
 
     def act(self, carry: None, held: Held) -> tuple[None, np.ndarray]:
         action = np.zeros(len(self.names), np.float32)
-        for place, keys in enumerate(_AXES[: len(self.names)]):
-            action[place] = _direction(held, *keys)
+        for index, keys in enumerate(_AXES[: len(self.names)]):
+            action[index] = _direction(held, *keys)
         return None, action
 
 

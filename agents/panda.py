@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
+from playloop.agents.phases import FREE, Phase, disturb
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -52,22 +53,16 @@ class PandaExpertConfig:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where an episode's expert is.
+class PandaPhase(Phase):
+    """What is remembered of an episode.
 
     Args:
-        phase: of reach, descend, close, lift, carry, lower, release, retreat.
-        age: steps in this phase.
-        tries: grasps that have failed.
         upright: the hand's rotation at the start (w, x, y, z).
         grasp: the chosen grasp, relative to the middle of the object's box.
         height: how high the hand travels with the object, metres in the world.
         missing: this grasp is meant to miss.
     """
 
-    phase: str = "reach"
-    age: int = 0
-    tries: int = 0
     upright: np.ndarray | None = None
     grasp: Grasp | None = None
     height: float = 0.0
@@ -89,20 +84,20 @@ class PandaExpert(RowAgent):
                 f"the expert drives a 7-dimensional arm with a gripper, not {contract.action_names}"
             )
 
-    def begin(self, episode: Episode) -> Progress:
-        return Progress()
+    def begin(self, episode: Episode) -> PandaPhase:
+        return PandaPhase()
 
-    def watch(self, truth: dict[str, np.ndarray]) -> Progress:
+    def watch(self, truth: dict[str, np.ndarray]) -> PandaPhase:
         """The carry of an episode that somebody else begins."""
-        return Progress(upright=truth["eef"][3:].copy())
+        return PandaPhase(upright=truth["eef"][3:].copy())
 
-    def resume(self, truth: dict[str, np.ndarray], before: Progress) -> Progress:
+    def resume(self, truth: dict[str, np.ndarray], before: PandaPhase) -> PandaPhase:
         """The carry with which to take over; see `resume`."""
         return resume(truth, before)
 
     def decide(
-        self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[Progress, Plan]:
+        self, carry: PandaPhase, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[PandaPhase, Plan]:
         truth = observation.get("privileged", {})
         if "pick" not in truth:
             raise ValueError("the expert knows only tasks with an object to pick and a place to put it")
@@ -117,8 +112,8 @@ class PandaExpert(RowAgent):
         blind = carry.missing and rng.random() > NOTICE
         carry = advance_phase(carry, truth, self.config, blind)
         target, gripper = waypoint(carry, truth, self.config)
-        if carry.phase in ("reach", "descend", "lift", "carry") and rng.random() < self.config.disturbance:
-            return carry, _disturb(rng, gripper)
+        if carry.phase in FREE and rng.random() < self.config.disturbance:
+            return carry, disturb(rng, gripper, [1.0] * 3, (3, 6))
         turned = carry.grasp is not None and carry.grasp.turned
         action = _move(truth["eef"], target, _yawed(upright) if turned else upright, self.config.gain)
         carry = replace(carry, age=carry.age + 1)
@@ -128,8 +123,8 @@ class PandaExpert(RowAgent):
 
 
 def advance_phase(
-    carry: Progress, truth: dict[str, np.ndarray], config: PandaExpertConfig, blind: bool = False
-) -> Progress:
+    carry: PandaPhase, truth: dict[str, np.ndarray], config: PandaExpertConfig, blind: bool = False
+) -> PandaPhase:
     """The phase that the present state calls for; at most one change a step. Blind, a loss goes unseen."""
     grasp = carry.grasp
     assert grasp is not None  # chosen before the first phase
@@ -148,20 +143,18 @@ def advance_phase(
     }[carry.phase]
     if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and not blind:
         if _lost(grasp, truth):
-            return Progress("retreat", 15, carry.tries + (not carry.missing), carry.upright)
+            return PandaPhase("retreat", 15, carry.tries + (not carry.missing), carry.upright)
         carry = replace(carry, missing=False)  # held after all
-    if change is None:
-        return carry
-    if change == "lift":  # from here on the object is expected to keep its place in the hand
+    if change == "lift":  # from here on the object is expected to stay as it is in the hand
         held = replace(grasp, offset=truth["eef"][:3] - truth["pick"].mean(0))
-        return replace(carry, phase=change, age=0, grasp=held, height=travel_height(held, truth))
+        carry = replace(carry, grasp=held, height=travel_height(held, truth))
     if change == "reach" and carry.phase == "retreat":
-        return Progress("reach", 0, carry.tries, carry.upright)
-    return replace(carry, phase=change, age=0)
+        return PandaPhase("reach", 0, carry.tries, carry.upright)
+    return carry.enter(change)
 
 
 def waypoint(
-    carry: Progress, truth: dict[str, np.ndarray], config: PandaExpertConfig
+    carry: PandaPhase, truth: dict[str, np.ndarray], config: PandaExpertConfig
 ) -> tuple[np.ndarray, float]:
     """Where the hand should be, world frame [3], and the gripper's command, in this phase."""
     hand = truth["eef"][:3]
@@ -180,7 +173,7 @@ def waypoint(
 
 
 def release_point(grasp: Grasp, truth: dict[str, np.ndarray]) -> np.ndarray:
-    """Where the hand lets go: the held object centred over its place, just above the ground or the rim."""
+    """Where the hand lets go: the held object centred over its goal, just above the ground or the rim."""
     low, high = truth["place"]
     tall = float(truth["pick"][1, 2] - truth["pick"][0, 2])
     deep = high[2] - low[2] > 0.08  # into a basket an object is let fall, on a plate it is set down
@@ -190,7 +183,7 @@ def release_point(grasp: Grasp, truth: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def travel_height(grasp: Grasp, truth: dict[str, np.ndarray]) -> float:
-    """How high the hand carries the object: above the place's rim and the walls around where it stood."""
+    """How high the hand carries the object: above the goal's rim and the walls around where it stood."""
     low, high = truth["pick"]
     beside = truth["obstacles"][
         (truth["obstacles"][:, 0, :2] < high[:2] + WALLS).all(1)
@@ -219,21 +212,21 @@ def _lost(grasp: Grasp, truth: dict[str, np.ndarray]) -> bool:
     return bool(slipped or np.abs(truth["fingers"]).sum() < 0.003)
 
 
-def resume(truth: dict[str, np.ndarray], before: Progress) -> Progress:
+def resume(truth: dict[str, np.ndarray], before: PandaPhase) -> PandaPhase:
     """Where the expert begins when it takes over from somebody else: with what the hand holds, if anything.
 
-    Whether something is held follows from fingers that are neither open nor shut around the object's place;
+    Whether something is held follows from fingers that are neither open nor shut where the object is;
     when it was not, the expert notices a step later.
     """
     hand, (low, high) = truth["eef"][:3], truth["pick"]
     gap = float(np.abs(truth["fingers"]).sum())
     around = bool((hand > low - 0.02).all() and (hand < high + np.array([0.02, 0.02, 0.04])).all())
     if not (around and 0.003 < gap < WIDEST_GRASP) or before.upright is None:
-        return Progress(upright=before.upright)
+        return PandaPhase(upright=before.upright)
     turned = float(np.linalg.norm(_rotation_between(truth["eef"][3:], before.upright))) > np.pi / 4
     held = Grasp(hand - truth["pick"].mean(0), turned)
     height = max(float(release_point(held, truth)[2]) + 0.09, float(hand[2]))
-    return Progress("lift", upright=before.upright, grasp=held, height=height)
+    return PandaPhase("lift", upright=before.upright, grasp=held, height=height)
 
 
 def _move(eef: np.ndarray, target: np.ndarray, upright: np.ndarray, gain: float) -> np.ndarray:
@@ -255,11 +248,3 @@ def _yawed(quaternion: np.ndarray) -> np.ndarray:
     """A rotation (w, x, y, z) followed by a quarter turn about the vertical."""
     w, x, y, z = quaternion
     return np.array([w - z, x - y, y + x, z + w]) / np.sqrt(2.0)
-
-
-def _disturb(rng: np.random.Generator, gripper: float) -> Plan:
-    """Three to six steps in one random direction, not to be imitated."""
-    action = np.zeros(7, np.float32)
-    action[:3] = rng.uniform(-1.0, 1.0, 3)
-    action[6] = gripper
-    return Plan(np.repeat(action[None], int(rng.integers(3, 7)), axis=0), {"expert": 0})

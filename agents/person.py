@@ -61,7 +61,7 @@ class Person:
         self._keys = keymap_for(contract, config.degrees_per_pixel, config.arm_speed, config.without)
 
     def layout(self) -> dict[str, Any]:
-        """The map of the keys, JSON-able; see `Layout`."""
+        """The map of the keys, JSON-able; see `KeyLayout`."""
         return asdict(self._keys.layout)
 
     def update(self, held: Held) -> None:

@@ -40,7 +40,7 @@ class ReplayAgentConfig:
 
 
 class ActionFolder(Mapping[str, np.ndarray]):
-    """Recorded actions by episode key, read when they are asked for."""
+    """Recorded actions by episode key, read when they are needed."""
 
     def __init__(self, folder: Path):
         if not folder.is_dir():

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
+from playloop.agents.phases import FREE, Phase, disturb, rotation_of
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -25,7 +26,7 @@ SLICE = 0.012
 BETWEEN = (0.0165, 0.035)
 """Metres of each finger from the middle that mean neither shut nor open."""
 SINK = 0.05
-"""Places higher than this above the arm's foot, metres, are the sink's basket, which has a rim."""
+"""Goals higher than this above the arm's foot, metres, are the sink's basket, which has a rim."""
 ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 37)
 
 
@@ -53,34 +54,15 @@ class WidowXExpertConfig:
 
 
 @dataclass(frozen=True)
-class Grasp:
-    """One way to hold an object from above.
+class WidowXPhase(Phase):
+    """What is remembered of an episode.
 
     Args:
-        point: the point between the fingers, base frame [3].
-        yaw: turn of the hand about the vertical, from its rotation at the start, radians.
-    """
-
-    point: np.ndarray
-    yaw: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an episode's expert is.
-
-    Args:
-        phase: of reach, descend, close, lift, carry, lower, release, retreat, rest.
-        age: steps in this phase.
-        tries: grasps that have failed.
         upright: the hand's rotation at the start.
         yaw: the grasp's, once it is chosen for good.
         held: the point between the fingers minus the middle of the object's box, when it was closed.
     """
 
-    phase: str = "reach"
-    age: int = 0
-    tries: int = 0
     upright: Rotation | None = None
     yaw: float | None = None
     held: np.ndarray | None = None
@@ -101,70 +83,78 @@ class WidowXExpert(RowAgent):
                 f"this expert drives SimplerEnv's WidowX, not {contract.family}; use env=simpler"
             )
 
-    def begin(self, episode: Episode) -> Progress:
-        return Progress()
+    def begin(self, episode: Episode) -> WidowXPhase:
+        return WidowXPhase()
 
-    def watch(self, truth: dict[str, np.ndarray]) -> Progress:
+    def watch(self, truth: dict[str, np.ndarray]) -> WidowXPhase:
         """The carry of an episode that somebody else begins."""
-        return Progress(upright=_rotation(truth["eef"]))
+        return WidowXPhase(upright=rotation_of(truth["eef"]))
 
-    def resume(self, truth: dict[str, np.ndarray], before: Progress) -> Progress:
+    def resume(self, truth: dict[str, np.ndarray], before: WidowXPhase) -> WidowXPhase:
         """The carry with which to take over, with what the hand holds, if anything.
 
-        Something is held where the fingers are neither open nor shut around the object's place; when it was
+        Something is held where the fingers are neither open nor shut where the object is; when it was
         not, the expert notices a step later.
         """
         middle, hand = truth["pick"].mean(0), truth["eef"][:3]
         near = bool((np.abs(hand - middle) < (truth["pick"][1] - truth["pick"][0]) / 2 + 0.02).all())
         if not (near and BETWEEN[0] < truth["fingers"].mean() < BETWEEN[1]) or before.upright is None:
-            return Progress(upright=before.upright)
-        turned = (_rotation(truth["eef"]) * before.upright.inv()).as_rotvec()
-        return Progress("lift", upright=before.upright, yaw=float(turned[2]), held=hand - middle)
+            return WidowXPhase(upright=before.upright)
+        turned = (rotation_of(truth["eef"]) * before.upright.inv()).as_rotvec()
+        return WidowXPhase("lift", upright=before.upright, yaw=float(turned[2]), held=hand - middle)
 
     def decide(
-        self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[Progress, Plan]:
+        self, carry: WidowXPhase, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[WidowXPhase, Plan]:
         truth = observation["privileged"]
         if carry.upright is None:
-            carry = replace(carry, upright=_rotation(truth["eef"]))
+            carry = replace(carry, upright=rotation_of(truth["eef"]))
         if carry.yaw is None:
-            carry = replace(carry, yaw=choose_grasp(truth, carry.tries).yaw)
+            carry = replace(carry, yaw=choose_grasp(truth, carry.tries)[1])
         carry = advance_phase(carry, truth, self.config)
         target, gripper = waypoint(carry, truth, self.config)
-        if carry.phase in ("reach", "descend", "lift", "carry") and rng.random() < self.config.disturbance:
-            return carry, _disturb(rng, gripper)
+        if carry.phase in FREE and rng.random() < self.config.disturbance:
+            return carry, disturb(rng, gripper, [0.03] * 3 + [0.15] * 3, (2, 4))
         action = _move(carry, truth, target, self.config.gain)
         carry = replace(carry, age=carry.age + 1)
         return carry, Plan(np.append(action, gripper).astype(np.float32)[None], {"expert": 1})
 
 
-def choose_grasp(truth: dict[str, np.ndarray], tries: int = 0, yaw: float | None = None) -> Grasp:
+def choose_grasp(
+    truth: dict[str, np.ndarray], tries: int = 0, yaw: float | None = None
+) -> tuple[np.ndarray, float]:
     """Where the object is narrowest across the fingers; of like ones the least turn of the hand.
 
     Args:
         truth: see `BridgeEnv.privileged`.
         tries: grasps that failed before: the next ones are taken elsewhere along the object.
         yaw: keep this turn of the hand.
+
+    Returns:
+        The point between the fingers, base frame [3], and the turn of the hand about the vertical from its
+        rotation at the start, radians.
     """
     corners = truth["pick_corners"]
     middle = corners[:, :2].min(0) / 2 + corners[:, :2].max(0) / 2
-    best: tuple[float, Grasp] | None = None
+    best: tuple[float, np.ndarray, float] | None = None
     for angle in ANGLES if yaw is None else [yaw]:
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-        places = (corners[:, :2] - middle) @ np.stack([along, across], axis=1)  # [N, 2]
-        shift = (0.0, 0.015, -0.015)[tries % 3] * (np.ptp(places[:, 0]) > 0.06)
-        touched = places[np.abs(places[:, 0] - shift) < max(SLICE, np.abs(places[:, 0] - shift).min() + 1e-6)]
-        width, offset = np.ptp(places[:, 1]), float(touched[:, 1].min() / 2 + touched[:, 1].max() / 2)
+        points = (corners[:, :2] - middle) @ np.stack([along, across], axis=1)  # [N, 2]
+        shift = (0.0, 0.015, -0.015)[tries % 3] * (np.ptp(points[:, 0]) > 0.06)
+        touched = points[np.abs(points[:, 0] - shift) < max(SLICE, np.abs(points[:, 0] - shift).min() + 1e-6)]
+        width, offset = np.ptp(points[:, 1]), float(touched[:, 1].min() / 2 + touched[:, 1].max() / 2)
         height = corners[:, 2].min() + TIPS + 0.004
         point = np.append(middle + shift * along + offset * across, height)
         cost = float(width) + 0.004 * abs(float(angle))
         if best is None or cost < best[0]:
-            best = cost, Grasp(point, float(angle))
+            best = cost, point, float(angle)
     assert best is not None  # there is at least one angle
-    return best[1]
+    return best[1:]
 
 
-def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: WidowXExpertConfig) -> Progress:
+def advance_phase(
+    carry: WidowXPhase, truth: dict[str, np.ndarray], config: WidowXExpertConfig
+) -> WidowXPhase:
     """The phase that the present state calls for; at most one change a step."""
     away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
     aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
@@ -181,16 +171,14 @@ def advance_phase(carry: Progress, truth: dict[str, np.ndarray], config: WidowXE
         "rest": None,
     }[carry.phase]
     if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(carry, truth):
-        return Progress("reach", 0, carry.tries + 1, carry.upright)
-    if change is None:
-        return carry
+        return WidowXPhase("reach", 0, carry.tries + 1, carry.upright)
     if change == "close":
-        return replace(carry, phase=change, age=0, held=truth["eef"][:3] - truth["pick"].mean(0))
-    return replace(carry, phase=change, age=0)
+        carry = replace(carry, held=truth["eef"][:3] - truth["pick"].mean(0))
+    return carry.enter(change)
 
 
 def waypoint(
-    carry: Progress, truth: dict[str, np.ndarray], config: WidowXExpertConfig
+    carry: WidowXPhase, truth: dict[str, np.ndarray], config: WidowXExpertConfig
 ) -> tuple[np.ndarray, float]:
     """Where the point between the fingers should be, base frame [3], and the gripper's command."""
     hand = truth["eef"][:3]
@@ -199,7 +187,7 @@ def waypoint(
     if carry.phase == "retreat":
         return hand + np.array([0.0, 0.0, 0.03]), OPEN
     if carry.held is None:
-        point = choose_grasp(truth, carry.tries, carry.yaw).point
+        point = choose_grasp(truth, carry.tries, carry.yaw)[0]
         return (point + np.array([0.0, 0.0, config.hover]), OPEN) if carry.phase == "reach" else (point, OPEN)
     if carry.phase == "close":
         return hand, CLOSE
@@ -212,8 +200,8 @@ def waypoint(
     }[carry.phase]
 
 
-def release_point(carry: Progress, truth: dict[str, np.ndarray]) -> np.ndarray:
-    """Where the hand lets go: the held object's middle over the place's, its foot just above."""
+def release_point(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Where the hand lets go: the held object's middle over the goal's, its foot just above."""
     low, high = truth["place"]
     assert carry.held is not None  # chosen when the hand closed
     point = (low + high) / 2 + carry.held
@@ -222,13 +210,13 @@ def release_point(carry: Progress, truth: dict[str, np.ndarray]) -> np.ndarray:
     return point
 
 
-def _lost(carry: Progress, truth: dict[str, np.ndarray]) -> bool:
+def _lost(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> bool:
     assert carry.held is not None  # chosen when the hand closed
     slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - carry.held) > 0.04
     return bool(slipped)
 
 
-def _move(carry: Progress, truth: dict[str, np.ndarray], target: np.ndarray, gain: float) -> np.ndarray:
+def _move(carry: WidowXPhase, truth: dict[str, np.ndarray], target: np.ndarray, gain: float) -> np.ndarray:
     """An action [6] towards a point and the grasp's rotation, in the base's frame."""
     step = gain * (target - truth["eef"][:3])
     step *= min(1.0, FARTHEST / max(float(np.linalg.norm(step)), 1e-9))
@@ -237,22 +225,8 @@ def _move(carry: Progress, truth: dict[str, np.ndarray], target: np.ndarray, gai
     return np.concatenate([step, turn])
 
 
-def _turn(carry: Progress, truth: dict[str, np.ndarray]) -> np.ndarray:
+def _turn(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> np.ndarray:
     """The rotation vector [3], base frame, that takes the hand to where the grasp wants it."""
     assert carry.upright is not None  # taken at the first decision
     wanted = Rotation.from_euler("z", carry.yaw or 0.0) * carry.upright
-    return (wanted * _rotation(truth["eef"]).inv()).as_rotvec()
-
-
-def _rotation(pose: np.ndarray) -> Rotation:
-    """Of a pose [7], quaternion (w, x, y, z)."""
-    return Rotation.from_quat(pose[3:], scalar_first=True)
-
-
-def _disturb(rng: np.random.Generator, gripper: float) -> Plan:
-    """Two to four steps in one random direction, not to be imitated."""
-    action = np.zeros(7, np.float32)
-    action[:3] = rng.uniform(-0.03, 0.03, 3)
-    action[3:6] = rng.uniform(-0.15, 0.15, 3)
-    action[6] = gripper
-    return Plan(np.repeat(action[None], int(rng.integers(2, 5)), axis=0), {"expert": 0})
+    return (wanted * rotation_of(truth["eef"]).inv()).as_rotvec()

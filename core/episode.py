@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class Episode:
     def rng(self, *purpose: object) -> np.random.Generator:
         """A NumPy generator seeded by `derive`."""
         return np.random.default_rng(self.derive(*purpose))
+
+    def unseeded(self) -> Episode:
+        """What its initial state is drawn from: a numbered one is the same for every seed."""
+        return self if self.init == FRESH else replace(self, seed=0)
 
     def to_json(self) -> dict:
         """The identity as JSON-able types."""

@@ -72,7 +72,7 @@ class ArmEnv(PlayEnv):
 
     @abstractmethod
     def _instruction(self, episode: Episode) -> str:
-        """What the agent is told."""
+        """What the agent is to do."""
 
     def _after_reset(self, episode: Episode) -> None:
         """Bring the freshly reset simulation into the episode's initial state."""
@@ -204,7 +204,7 @@ class ArmEnv(PlayEnv):
             gripper.current_action = np.zeros(gripper.actuators.__len__())
             try:
                 self._simulation.reset()
-            except RandomizationError:  # no free place was found: LIBERO's own wrapper draws again
+            except RandomizationError:  # no free position was found: LIBERO's own wrapper draws again
                 continue
             self._sense()
             return

@@ -68,7 +68,7 @@ def checked_observation(seen: Any, contract: Contract, images: bool) -> dict[str
     Args:
         seen: what `observe` returned.
         contract: of the environment.
-        images: whether they were asked for.
+        images: whether they were requested.
 
     Raises:
         BadOutcome: names the part that is not as declared.

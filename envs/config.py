@@ -1,4 +1,4 @@
-"""What the settings of an environment promise: everything that is asked before, and without, building it."""
+"""What the settings of an environment promise: everything that is known before, and without, building it."""
 
 from __future__ import annotations
 

@@ -49,21 +49,21 @@ def check_versions() -> list[Finding]:
 
 def check_gl() -> list[Finding]:
     """The first back end that opens a context, each in a process of its own: a bad driver may crash it."""
-    asked = os.environ.get("MUJOCO_GL")
-    for backend in [asked] if asked else ["egl", "osmesa"]:
+    chosen = os.environ.get("MUJOCO_GL")
+    for backend in [chosen] if chosen else ["egl", "osmesa"]:
         environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
         probe = [sys.executable, "-c", "import mujoco; mujoco.GLContext(64, 64).free()"]
         if (
             subprocess.run(probe, env=environment, capture_output=True, timeout=120, check=False).returncode
             == 0
         ):
-            fix = "" if asked or backend == "egl" else "export MUJOCO_GL=osmesa"
+            fix = "" if chosen or backend == "egl" else "export MUJOCO_GL=osmesa"
             return [
                 Finding(
                     "GL back end", f"{backend} works" if not fix else "egl does not work, osmesa does", fix
                 )
             ]
-    return [Finding("GL back end", f"{asked or 'egl and osmesa'}: no context", MISSING_GL)]
+    return [Finding("GL back end", f"{chosen or 'egl and osmesa'}: no context", MISSING_GL)]
 
 
 def check_assets() -> list[Finding]:

@@ -15,9 +15,9 @@ POSITION_TOLERANCE = 0.001
 ROTATION_TOLERANCE = 0.01
 """Largest difference of a quaternion entry."""
 BRIGHTNESS_TOLERANCE = 2.0
-"""Of the mean pixel, 0 to 255. A wrong mujoco darkens libero_object by 36."""
+"""Difference of the mean pixel, 0 to 255. A wrong mujoco darkens libero_object by 36."""
 PIXEL_TOLERANCE = 3.0
-"""Of the mean absolute difference; a single edge pixel may differ by any amount between drivers."""
+"""Mean absolute difference; a single edge pixel may differ by any amount between drivers."""
 
 
 @dataclass(frozen=True)

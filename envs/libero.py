@@ -44,7 +44,7 @@ ARM_NOISE = 0.02
 
 @dataclass(frozen=True)
 class LiberoTask:
-    """One task: its name, what the agent is told, its scene and its stored initial states."""
+    """One task: its name, its instruction, its scene and its stored initial states."""
 
     name: str
     instruction: str
@@ -270,7 +270,7 @@ def count_states(task: LiberoTask) -> int:
 
 
 def _language(suite: str, name: str, scenes: Path) -> str:
-    """The file's name in words, as the five standard suites are told; the scene's own sentence elsewhere.
+    """The file's name in words, as the five standard suites put it; the scene's own sentence elsewhere.
 
     LIBERO-PRO's language variants keep the file name and change the sentence inside.
     """

@@ -10,7 +10,7 @@ from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention, altered
-from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.episode import Episode, choose_episodes
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
@@ -30,12 +30,12 @@ INSTALL = (
 NOT_BEGUN = "no episode has begun; call begin or reset first"
 
 
-class Task(NamedTuple):
+class MineRLTask(NamedTuple):
     """One of MineRL's environments.
 
     Args:
         name: its Gym id.
-        instruction: what an agent is told; the sentence is ours.
+        instruction: what the agent is to do; the sentence is ours.
         horizon: MineRL's own limit of actions; HumanSurvival has none and gets ours.
         goal: return from which on the episode is a success; None where people are to judge.
     """
@@ -47,17 +47,21 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("MineRLBasaltFindCave-v0", "find a cave and press escape inside it", 3600),
-    Task("MineRLBasaltMakeWaterfall-v0", "make a beautiful waterfall, look at it and press escape", 6000),
-    Task(
+    MineRLTask("MineRLBasaltFindCave-v0", "find a cave and press escape inside it", 3600),
+    MineRLTask(
+        "MineRLBasaltMakeWaterfall-v0", "make a beautiful waterfall, look at it and press escape", 6000
+    ),
+    MineRLTask(
         "MineRLBasaltCreateVillageAnimalPen-v0",
         "pen two animals of a kind next to a house of the village",
         6000,
     ),
-    Task("MineRLBasaltBuildVillageHouse-v0", "build a house in the style of the village and show it", 14400),
+    MineRLTask(
+        "MineRLBasaltBuildVillageHouse-v0", "build a house in the style of the village and show it", 14400
+    ),
     # the shovel alone is worth more than all that comes before it
-    Task("MineRLObtainDiamondShovel-v0", "obtain a diamond shovel", 18000, 2048.0),
-    Task("MineRLHumanSurvival-v0", "survive", 6000),
+    MineRLTask("MineRLObtainDiamondShovel-v0", "obtain a diamond shovel", 18000, 2048.0),
+    MineRLTask("MineRLHumanSurvival-v0", "survive", 6000),
 )
 
 
@@ -134,7 +138,7 @@ class MineRLEnv(PlayEnv):
         super().__init__(self.config.contract(), self.config.horizon or longest, render_mode, action_space())
         # Made here for what may be wrong with it; Minecraft itself starts when an episode begins.
         self._game: Any = self._load(TASKS[0])
-        self._loaded: Task | None = TASKS[0]
+        self._loaded: MineRLTask | None = TASKS[0]
         self._pov: np.ndarray | None = None
 
     def episodes(self) -> list[Episode]:
@@ -146,11 +150,9 @@ class MineRLEnv(PlayEnv):
             self.close()
             self._game, self._loaded = self._load(task), task
         self.horizon = self.config.horizon or task.horizon
-        # A numbered world is the same for every seed.
-        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
         # Above 0, which MineRL has taken for no seed, and within Java's int. The spaces stay unseeded: with a
         # newer NumPy, Gym cannot copy them afterwards, which it does when the same task is made again.
-        self._game.unwrapped.seed(1 + placed.derive("world") % (2**31 - 1), seed_spaces=False)
+        self._game.unwrapped.seed(1 + episode.unseeded().derive("world") % (2**31 - 1), seed_spaces=False)
         self._pov = _pov(self._game.reset())
         restart_counters(self._game)
         self._steps, self._return = 0, 0.0
@@ -189,7 +191,7 @@ class MineRLEnv(PlayEnv):
         if game is not None:
             game.close()
 
-    def _load(self, task: Task) -> Any:
+    def _load(self, task: MineRLTask) -> Any:
         from hydra.utils import get_method
 
         game = get_method(self.config.factory)(task.name)
@@ -236,7 +238,7 @@ def _pov(seen: Any) -> np.ndarray:
     return np.asarray(seen["pov"], np.uint8)
 
 
-def _task(episode: Episode) -> Task:
+def _task(episode: Episode) -> MineRLTask:
     if episode.suite != SUITE or not 0 <= episode.task < len(TASKS):
         raise ValueError(f"no {episode.suite} task {episode.task}: {SUITE} has tasks 0 to {len(TASKS) - 1}")
     return TASKS[episode.task]

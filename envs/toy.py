@@ -15,7 +15,7 @@ from playloop.core.annotations import Count, Magnitude
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
-from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
@@ -24,7 +24,7 @@ from playloop.envs.outcome import Outcome
 COLORS = {"red": (214, 64, 69), "green": (67, 150, 90), "blue": (58, 104, 196), "yellow": (228, 178, 50)}
 SUITE = "toy_reach"
 SPEED = 0.05
-"""Of a whole action, in widths of the table a step."""
+"""Length of a whole action, in widths of the table a step."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,7 @@ class ToyReach(PlayEnv):
     def begin(self, episode: Episode) -> None:
         self.episode, self.steps, self.renders = episode, 0, 0
         self.instruction = self.config.task_names()[episode.task]
-        # A stored initial state is the same for every seed; only the wind belongs to the run.
-        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
-        rng = placed.rng("placement")
+        rng = episode.unseeded().rng("placement")  # of the run is only the wind
         corners = np.array([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]])
         self.squares = rng.permutation(corners) + rng.uniform(-0.1, 0.1, (4, 2))
         self.position = rng.uniform(0.4, 0.6, 2)

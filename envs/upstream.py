@@ -23,14 +23,14 @@ NO_CONFIG = Path(__file__).parent / "reference"
 
 
 def load_robosuite() -> ModuleType:
-    """Import robosuite: pictures need no display, its compiled code has a place, and it writes no log.
+    """Import robosuite: pictures need no display, its compiled code has a folder, and it writes no log.
 
     The log is one file for all users of a machine, /tmp/robosuite.log, opened at import: for everybody but
     the first of them the import fails.
 
     Raises:
         ModuleNotFoundError: it is not installed, with the command that installs it.
-        OSError: its compiled code has no place.
+        OSError: its compiled code has no folder.
     """
     if (loaded := sys.modules.get("robosuite")) is not None:
         return loaded
@@ -74,7 +74,7 @@ def other_libero(package: ModuleType) -> str:
     Args:
         package: LIBERO's, as imported.
     """
-    # asked once, by `load_libero`, before the variable is set
+    # read once, by `load_libero`, before the variable is set
     file = Path(os.environ.get(LIBERO_CONFIG) or package.libero_config_path).expanduser() / "config.yaml"
     if not file.is_file():
         return ""

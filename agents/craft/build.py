@@ -21,7 +21,7 @@ PICKAXE = ITEM["iron_pickaxe"]
 HOP = 1.05
 """How high the eye is near the top of a jump, above its height on the ground."""
 AROUND = 4
-"""Cells around a block among which a place to stand is looked for."""
+"""Cells around a block among which a cell to stand in is looked for."""
 NEAREST = 1.2
 """Blocks between the body and a cell that is filled, from middle to middle."""
 CENTRED = 0.16
@@ -65,11 +65,11 @@ def _choose(walker: Walker, wanted: dict[Cell, int]) -> tuple[Cell, Stand] | Non
     """The lowest block that is missing or wrong and can be reached, nearest first, and from where."""
     player = walker.player
     missing = [cell for cell, kind in wanted.items() if player.grid[cell] != kind]
-    place = player.body.position
-    missing.sort(key=lambda cell: (cell[1], math.dist(place, cell)))
+    position = player.body.position
+    missing.sort(key=lambda cell: (cell[1], math.dist(position, cell)))
     for cell in missing:
         for jump in (False, True):
-            stands = _spots(walker.ground, cell, place)
+            stands = _spots(walker.ground, cell, position)
             for spot in stands:
                 stand = Stand(spot, jump)
                 if (cell, stand) not in walker.memory.avoid and _works(player, cell, stand):
@@ -77,7 +77,7 @@ def _choose(walker: Walker, wanted: dict[Cell, int]) -> tuple[Cell, Stand] | Non
     return None
 
 
-def _spots(ground: Ground, cell: Cell, place: np.ndarray) -> list[Cell]:
+def _spots(ground: Ground, cell: Cell, position: np.ndarray) -> list[Cell]:
     """Where one can stand around a cell, nearest to the body first."""
     x, y, z = cell
     found = [
@@ -87,11 +87,11 @@ def _spots(ground: Ground, cell: Cell, place: np.ndarray) -> list[Cell]:
         for level in range(y - 3, y + 2)
         if math.hypot(a - x, c - z) >= NEAREST and ground.room(a, level, c)
     ]
-    return sorted(found, key=lambda spot: math.dist(place, (spot[0] + 0.5, spot[1], spot[2] + 0.5)))
+    return sorted(found, key=lambda spot: math.dist(position, (spot[0] + 0.5, spot[1], spot[2] + 0.5)))
 
 
 def _works(player: Player, cell: Cell, stand: Stand) -> bool:
-    """Whether a cell can be filled, or what is in it be hit, from a place."""
+    """Whether a cell can be filled, or what is in it be hit, from a position."""
     x, y, z = stand.spot
     eye = np.array([x + 0.5, y + EYE_HEIGHT + (HOP if stand.jump else 0.0), z + 0.5])
     if np.linalg.norm(np.array(cell) + 0.5 - eye) > REACH + 0.8:
@@ -111,7 +111,7 @@ def _view(player: Player, eye: np.ndarray, cell: Cell) -> tuple[float, float] | 
 
 
 def _go(walker: Walker, stand: Stand) -> Move | None:
-    """Walk to a place and to its middle; None when there."""
+    """Walk to a cell and to its middle; None when there."""
     player, memory, spot = walker.player, walker.memory, stand.spot
     x, _, z = player.body.position
     aside = np.array([spot[0] + 0.5 - x, spot[2] + 0.5 - z])

@@ -65,12 +65,12 @@ def _visible(walker: Walker, leafy: bool = False) -> Cell | None:
 
 def _collect(walker: Walker, drops: np.ndarray) -> Move | None:
     """Go to the nearest log that lies about and out of reach; None if there is none."""
-    memory, place = walker.memory, walker.player.body.position
+    memory, position = walker.memory, walker.player.body.position
     logs = [drop[1:] for drop in drops if drop[0] == LOG]
     logs = [log for log in logs if ("drop", *np.floor(log).astype(int).tolist()) not in memory.avoid]
     if not logs:
         return None
-    log = min(logs, key=lambda log: float(np.linalg.norm(log - place)))
+    log = min(logs, key=lambda log: float(np.linalg.norm(log - position)))
     purpose = ("drop", *np.floor(log).astype(int).tolist())
 
     def arrived(cell: Cell) -> bool:
@@ -92,7 +92,7 @@ def _collect(walker: Walker, drops: np.ndarray) -> Move | None:
 
 
 def _approach(walker: Walker) -> Move:
-    """Go to the nearest place from which a log can be hit."""
+    """Go to the nearest cell from which a log can be hit."""
     memory = walker.memory
     spots = cache(lambda: _spots(walker))  # only a new way needs them
     move = walker.walk(("tree", len(memory.avoid)), lambda cell: cell in spots())

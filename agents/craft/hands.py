@@ -15,7 +15,7 @@ LEAVES = ID["leaves"]
 FACES = ((0, 1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1), (0, -1, 0))
 """Outward; the top comes first because it is the easiest to hit."""
 ASIDE = ((0.0, 0.0), (0.3, 0.0), (-0.3, 0.0), (0.0, 0.3), (0.0, -0.3), (0.3, 0.3), (-0.3, -0.3))
-"""Places on a face, from its middle."""
+"""Points on a face, from its middle."""
 STEADY = 0.5
 """Degrees a tick: a slower view may begin to hit."""
 
@@ -87,4 +87,4 @@ def near_cells(grid: np.ndarray, kind: int, eye: np.ndarray) -> list[Cell]:
     cells = np.argwhere(part == kind) + low
     distances = np.linalg.norm(cells + 0.5 - eye, axis=1)
     order = np.argsort(distances, kind="stable")
-    return [tuple(cells[place].tolist()) for place in order if distances[place] < REACH + 0.8]
+    return [tuple(cells[index].tolist()) for index in order if distances[index] < REACH + 0.8]

@@ -50,7 +50,7 @@ class Memory:
         route: being walked.
         target: block being broken or to be placed.
         stand: from where.
-        settled: the place in whose middle the body came to rest.
+        settled: the cell in whose middle the body came to rest.
         idle: ticks in which nothing got nearer.
         waited: ticks beside something that was not picked up.
         shake: keys that are held to come free, and for how many ticks.

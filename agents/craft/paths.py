@@ -13,10 +13,10 @@ from playloop.envs.craft.blocks import BLOCKS, ID, SOLID
 from playloop.envs.craft.items import ticks_to_break
 
 Cell = tuple[int, int, int]
-"""Of the feet: x, y, z."""
+"""Position of the feet: x, y, z."""
 
 TICKS_A_BLOCK = 5.0
-"""Of walking; what digging costs is counted in blocks of way."""
+"""Cost of walking; what digging costs is counted in blocks of way."""
 DEEPEST_FALL = 4
 SWIM, RISE, FALL = 2.0, 1.0, 0.3
 """Blocks of way that a block in water, a jump and each block of a fall cost more."""

@@ -100,13 +100,13 @@ class Walker:
             return x, y, z
         if not self.player.body.on_ground and not self.player.swims:
             return None
-        place = self.player.body.position
+        position = self.player.body.position
         around = [(x + dx, y, z + dz) for dx in (-1, 0, 1) for dz in (-1, 0, 1)]
         around = [cell for cell in around if self.ground.room(*cell)]
-        return min(around, key=lambda cell: _distance(place, cell), default=(x, y, z))
+        return min(around, key=lambda cell: _distance(position, cell), default=(x, y, z))
 
     def _progress(self, purpose: Hashable) -> Route | None:
-        """The route with the place where the body is now; None if it leads elsewhere or was left."""
+        """The route with the index where the body is now; None if it leads elsewhere or was left."""
         route, memory = self.memory.route, self.memory
         if route is None or route.purpose != purpose:
             return None
@@ -127,19 +127,19 @@ class Walker:
     def _follow(self, route: Route) -> Move:
         cell, following = route.path[route.index : route.index + 2]
         player, swims = self.player, self.player.swims
-        blocked = [place for place in passage(cell, following) if self.ground.solid(*place)]
+        blocked = [other for other in passage(cell, following) if self.ground.solid(*other)]
         if blocked:
             return self._dig(blocked[0], swims)
         goal = self._farthest(route)
         point = np.array([goal[0] + 0.5, 0.0, goal[2] + 0.5])
-        place = player.body.position
-        yaw = view_to(place * [1, 0, 1], point)[1]
+        position = player.body.position
+        yaw = view_to(position * [1, 0, 1], point)[1]
         off = abs((yaw - player.body.yaw + 180.0) % 360.0 - 180.0)
         keys = {"forward"} if off < FACING else set()
-        climbs = following[1] > max(cell[1], player.cell[1]) and _distance(place, following) < 1.3
+        climbs = following[1] > max(cell[1], player.cell[1]) and _distance(position, following) < 1.3
         if swims or (off < 30.0 and (climbs or self._rises(yaw))):
             keys.add("jump")
-        if self.sprints and _distance(place, goal) > 3.0 and not swims and off < SPRINTING:
+        if self.sprints and _distance(position, goal) > 3.0 and not swims and off < SPRINTING:
             keys.add("sprint")
         return Move(frozenset(keys), (LOOK_DOWN, yaw))
 
@@ -201,6 +201,6 @@ class Walker:
         return any(levels is not None and max(levels) > level for levels in steps)
 
 
-def _distance(place: np.ndarray, cell: Cell) -> float:
+def _distance(position: np.ndarray, cell: Cell) -> float:
     """Over the ground, to a cell's middle."""
-    return math.hypot(cell[0] + 0.5 - place[0], cell[2] + 0.5 - place[2])
+    return math.hypot(cell[0] + 0.5 - position[0], cell[2] + 0.5 - position[2])

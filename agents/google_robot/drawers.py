@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from playloop.agents.google_robot.motion import CLOSE, DOWN, OPEN, STAY, Aim, Progress, angle_between, frame
+from playloop.agents.google_robot.motion import (
+    CLOSE,
+    DOWN,
+    OPEN,
+    STAY,
+    Aim,
+    GooglePhase,
+    angle_between,
+    frame,
+)
 from playloop.agents.google_robot.picking import grasp_rotation, pick
 
 TILT = np.radians(40.0)
@@ -23,7 +32,7 @@ def drawer_frame(truth: dict[str, np.ndarray], tilt: float) -> np.ndarray:
     return frame(approach, across)
 
 
-def open_drawer(carry: Progress, truth: dict[str, np.ndarray]) -> tuple[Progress, Aim]:
+def open_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[GooglePhase, Aim]:
     """Come from the front, put one finger over the front's upper edge and one before it, pinch, pull."""
     rotation = drawer_frame(truth, TILT)
     approach, out = rotation[:, 2], truth["handle_axis"]
@@ -43,8 +52,8 @@ def open_drawer(carry: Progress, truth: dict[str, np.ndarray]) -> tuple[Progress
 
 
 def _next_open_phase(
-    carry: Progress, truth: dict[str, np.ndarray], grip: np.ndarray, rotation: np.ndarray
-) -> Progress:
+    carry: GooglePhase, truth: dict[str, np.ndarray], grip: np.ndarray, rotation: np.ndarray
+) -> GooglePhase:
     hand = truth["eef"][:3]
     far = truth["edge"] - 0.14 * rotation[:, 2]
     aligned = angle_between(truth, rotation) < 0.12
@@ -61,28 +70,28 @@ def _next_open_phase(
         if truth["drawer"][0] > 0.18:
             change = "rest"
         elif np.linalg.norm(hand - grip) > 0.08:
-            return Progress("start", tries=carry.tries + 1)
-    return carry if change is None else replace(carry, phase=change, age=0)
+            return GooglePhase("start", tries=carry.tries + 1)
+    return carry.enter(change)
 
 
-def fill_drawer(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> tuple[Progress, Aim]:
+def fill_drawer(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
     """Open the drawer, let go of it, then pick the object and drop it inside."""
     if carry.goal is not None or carry.phase in ("reach", "descend", "close", "retreat"):
         return pick(carry, truth, hover)
     if carry.phase not in ("let go", "back"):
         carry, aim = open_drawer(carry, truth)
-        return (Progress("let go", last=carry.last) if carry.phase == "rest" else carry), aim
+        return (GooglePhase("let go", last=carry.last) if carry.phase == "rest" else carry), aim
     rotation, hand = drawer_frame(truth, TILT), truth["eef"][:3]
     if carry.phase == "let go":
         phase = "back" if carry.age >= 6 else "let go"
         return replace(carry, phase=phase, age=carry.age % 6), Aim(hand, rotation, OPEN)
     if carry.age >= 12:
-        carry = Progress("reach", rotation=grasp_rotation(truth), last=carry.last)
+        carry = GooglePhase("reach", rotation=grasp_rotation(truth), last=carry.last)
     away = truth["edge"] + 0.20 * truth["handle_axis"] + np.array([0.0, 0.0, 0.30])
     return carry, Aim(away, rotation, OPEN)
 
 
-def close_drawer(carry: Progress, truth: dict[str, np.ndarray]) -> tuple[Progress, Aim]:
+def close_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[GooglePhase, Aim]:
     """Make a fist, sink before the front and push its upper half."""
     out, edge, hand = truth["handle_axis"], truth["edge"], truth["eef"][:3]
     approach = np.cos(0.2) * DOWN - np.sin(0.2) * out
@@ -101,7 +110,6 @@ def close_drawer(carry: Progress, truth: dict[str, np.ndarray]) -> tuple[Progres
         change = "push"
     elif carry.phase == "push" and truth["drawer"][0] < 0.01:
         change = "rest"
-    if change is not None:
-        carry = replace(carry, phase=change, age=0)
+    carry = carry.enter(change)
     where = {"start": over, "sink": ready, "push": push, "rest": hand}[carry.phase]
     return carry, Aim(where, rotation, CLOSE)

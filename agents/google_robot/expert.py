@@ -9,7 +9,7 @@ import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.google_robot.drawers import close_drawer, fill_drawer, open_drawer
-from playloop.agents.google_robot.motion import Progress, step_towards
+from playloop.agents.google_robot.motion import GooglePhase, step_towards
 from playloop.agents.google_robot.picking import pick
 from playloop.core.annotations import Magnitude, Positive
 from playloop.core.checked import checked
@@ -19,7 +19,7 @@ from playloop.core.kinds import kind
 
 FAMILY = "simpler_google_robot"
 STUCK, TIMID = 0.002, 0.3
-"""A hand that moved less than this in an action, metres, is asked for so much of the next one."""
+"""A hand that moved less than this in an action, metres, is sent so much of the next one."""
 
 
 @kind("google-robot-expert")
@@ -57,12 +57,12 @@ class GoogleRobotExpert(RowAgent):
         if contract.family != FAMILY:
             raise ValueError(f"this expert drives {FAMILY}, not {contract.family}; use agent=expert")
 
-    def begin(self, episode: Episode) -> Progress:
-        return Progress()
+    def begin(self, episode: Episode) -> GooglePhase:
+        return GooglePhase()
 
     def decide(
-        self, carry: Progress, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[Progress, Plan]:
+        self, carry: GooglePhase, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[GooglePhase, Plan]:
         config, truth, text = self.config, observation["privileged"], observation["instruction"]
         if "handle" in truth and "pick" in truth:
             carry, aim = fill_drawer(carry, truth, config.hover)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from playloop.agents.phases import Phase, rotation_of
+
 OPEN, CLOSE, STAY = -1.0, 1.0, 0.0
 DOWN = np.array([0.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where an episode's expert is.
+class GooglePhase(Phase):
+    """What is remembered of an episode.
 
     Args:
-        phase: name of what it does now.
-        age: actions in this phase.
-        tries: attempts that have failed.
         rotation: how the hand is held, world frame, rows of a 3x3 matrix.
         offset: from the object's middle to the hand while it is held, metres.
         goal: where the object goes, or the drawer's edge is pulled, metres.
@@ -27,8 +26,6 @@ class Progress:
     """
 
     phase: str = "start"
-    age: int = 0
-    tries: int = 0
     rotation: np.ndarray | None = None
     offset: np.ndarray | None = None
     goal: np.ndarray | None = None
@@ -60,7 +57,7 @@ def step_towards(
     base = Rotation.from_euler("z", truth["base_yaw"][0]).inv()
     way = base.apply(aim.point - truth["eef"][:3]) * gain
     way /= max(1.0, float(np.linalg.norm(way)) / reach)
-    now = Rotation.from_quat(truth["eef"][[4, 5, 6, 3]])
+    now = rotation_of(truth["eef"])
     turn = base.apply((Rotation.from_matrix(aim.rotation) * now.inv()).as_rotvec()) * gain
     turn /= max(1.0, float(np.linalg.norm(turn)) / widest)
     return np.concatenate([way, turn])
@@ -73,5 +70,5 @@ def frame(approach: np.ndarray, across: np.ndarray) -> np.ndarray:
 
 def angle_between(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> float:
     """Between how the hand is held and how it should be, radians."""
-    now = Rotation.from_quat(truth["eef"][[4, 5, 6, 3]])
+    now = rotation_of(truth["eef"])
     return float((Rotation.from_matrix(np.asarray(rotation)) * now.inv()).magnitude())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from playloop.agents.google_robot.motion import CLOSE, DOWN, OPEN, Aim, Progress, angle_between, frame
+from playloop.agents.google_robot.motion import CLOSE, DOWN, OPEN, Aim, GooglePhase, angle_between, frame
+from playloop.agents.phases import rotation_of
 
 PALM = 0.065
 """How far below the top of a tall object the fingers' tips may go before the palm touches it, metres."""
@@ -19,8 +19,8 @@ IN_THE_WAY = 0.12
 """An object this close to where another is carried must be cleared, metres."""
 
 
-def pick(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> tuple[Progress, Aim]:
-    """Reach, descend, close, lift; with a place to go to also carry, lower, release, retreat.
+def pick(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
+    """Reach, descend, close, lift; with a goal also carry, lower, release, retreat.
 
     Args:
         carry: where the episode's expert is.
@@ -28,7 +28,7 @@ def pick(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> tuple[P
         hover: metres above the object from which the hand descends.
     """
     if carry.phase == "start":
-        carry = Progress("reach", tries=carry.tries, rotation=grasp_rotation(truth), last=carry.last)
+        carry = GooglePhase("reach", tries=carry.tries, rotation=grasp_rotation(truth), last=carry.last)
     carry = _next_pick_phase(carry, truth, hover)
     assert carry.rotation is not None  # chosen before the first phase
     hand, point = truth["eef"][:3], grasp_point(truth)
@@ -49,7 +49,7 @@ def pick(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> tuple[P
     return carry, Aim(where, carry.rotation, gripper)
 
 
-def _next_pick_phase(carry: Progress, truth: dict[str, np.ndarray], hover: float) -> Progress:
+def _next_pick_phase(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> GooglePhase:
     hand, point = truth["eef"][:3], grasp_point(truth)
     away = hand - point
     aside, up = float(np.linalg.norm(away[:2])), float(away[2])
@@ -61,24 +61,24 @@ def _next_pick_phase(carry: Progress, truth: dict[str, np.ndarray], hover: float
     elif carry.phase == "descend" and (abs(up) < 0.008 or carry.age > 12):
         change = "close"
     elif carry.phase == "close" and carry.age >= 6:
-        goal = resting_place(truth, carry.rotation) if "place" in truth else None
+        goal = resting_point(truth, carry.rotation) if "place" in truth else None
         height = travel_height(truth, goal) + hand[2] - truth["pick"][0, 2]
         return replace(carry, phase="lift", age=0, offset=hand - middle, height=height, goal=goal)
     elif carry.phase in ("lift", "carry", "lower") and carry.age > 1:
         assert carry.offset is not None  # set when the grasp closed
         if np.linalg.norm(hand - middle - carry.offset) > 0.06:
-            return Progress("retreat", tries=carry.tries + 1, rotation=carry.rotation)
+            return GooglePhase("retreat", tries=carry.tries + 1, rotation=carry.rotation)
         change = _next_carry_phase(carry, hand)
     elif carry.phase == "release" and carry.age >= 5:
         change = "retreat"
     elif carry.phase == "retreat" and carry.age >= 4:
         if carry.goal is None:
-            return Progress("reach", tries=carry.tries, rotation=grasp_rotation(truth))
+            return GooglePhase("reach", tries=carry.tries, rotation=grasp_rotation(truth))
         change = "rest"
-    return carry if change is None else replace(carry, phase=change, age=0)
+    return carry.enter(change)
 
 
-def _next_carry_phase(carry: Progress, hand: np.ndarray) -> str | None:
+def _next_carry_phase(carry: GooglePhase, hand: np.ndarray) -> str | None:
     if carry.phase == "lift" and (abs(hand[2] - carry.height) < 0.02 or carry.age > 15):
         return "rest" if carry.goal is None else "carry"
     if carry.goal is None or carry.offset is None:
@@ -133,7 +133,7 @@ def grasp_rotation(truth: dict[str, np.ndarray]) -> np.ndarray:
         ]
         across = axes[int(np.argmin(costs))]
     across = across - (across @ approach) * approach
-    now = Rotation.from_quat(truth["eef"][[4, 5, 6, 3]]).apply([0.0, 1.0, 0.0])
+    now = rotation_of(truth["eef"]).apply([0.0, 1.0, 0.0])
     across *= np.sign(across @ now) / np.linalg.norm(across)
     return frame(approach, across)
 
@@ -152,7 +152,7 @@ def travel_height(truth: dict[str, np.ndarray], goal: np.ndarray | None) -> floa
     return max(heights)
 
 
-def resting_place(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> np.ndarray:
+def resting_point(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> np.ndarray:
     """The object's middle beside the target [3]: away from others, and not where the fingers would open."""
     low, high = truth["pick"]
     if "handle" in truth:  # over the open drawer, clear of the table's edge
@@ -161,7 +161,7 @@ def resting_place(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> 
     sizes = [float(np.linalg.norm((box[1] - box[0])[:2])) / 2 for box in (truth["pick"], truth["place"])]
     across, start = np.asarray(rotation)[:2, 1], (low + high)[:2] / 2
     others = [box.mean(0)[:2] for box in _others(truth).values()]
-    best, place = -np.inf, start
+    best, chosen = -np.inf, start
     for angle in np.linspace(0.0, 2 * np.pi, 24, endpoint=False):
         way = np.array([np.cos(angle), np.sin(angle)])
         spot = target[:2] + way * (sum(sizes) + 0.045)
@@ -171,8 +171,8 @@ def resting_place(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> 
         score -= 10 * max(0.0, 0.13 - free)
         score -= 5 * max(0.0, float(np.linalg.norm(spot - truth["base"][:2])) - 0.66)
         if score > best:
-            best, place = score, spot
-    return np.append(place, (low + high)[2] / 2 + 0.005)
+            best, chosen = score, spot
+    return np.append(chosen, (low + high)[2] / 2 + 0.005)
 
 
 def _others(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

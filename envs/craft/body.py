@@ -12,7 +12,7 @@ from playloop.envs.craft.angles import heading
 from playloop.envs.craft.blocks import ID, SOLID
 
 WIDTH, HEIGHT = 0.6, 1.8
-"""Of the body's box, in blocks; its position is the middle of the underside."""
+"""Size of the body's box, in blocks; its position is the middle of the underside."""
 EYE_HEIGHT, SNEAKING_EYE_HEIGHT = 1.62, 1.27
 GRAVITY, FALL_DRAG = 0.08, 0.98
 JUMP, SWIM = 0.42, 0.04
@@ -152,7 +152,7 @@ class Body:
 
 
 def grid_at(grid: np.ndarray, x: float, y: float, z: float) -> int:
-    """The block at a place; stone beside and under the world, air above it."""
+    """The block in a cell; stone beside and under the world, air above it."""
     cell = math.floor(x), math.floor(y), math.floor(z)
     if cell[1] >= grid.shape[1]:
         return ID["air"]

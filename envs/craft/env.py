@@ -9,14 +9,14 @@ import numpy as np
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
-from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
-from playloop.envs.craft.tasks import TASKS, Task, new_game
+from playloop.envs.craft.tasks import TASKS, CraftTask, new_game
 from playloop.envs.craft.view import draw_view
 from playloop.envs.outcome import Outcome
 
@@ -101,17 +101,16 @@ class Craft(PlayEnv):
         longest = max(task.horizon for task in TASKS)
         super().__init__(self.config.contract(), self.config.horizon or longest, render_mode, action_space())
         self.game: Game
-        self.task: Task
+        self.task: CraftTask
 
     def episodes(self) -> list[Episode]:
         return self.config.episodes()
 
     def begin(self, episode: Episode) -> None:
-        # A stored world is the same for every seed.
-        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
+        world = episode.unseeded()
         self.episode, self.task = episode, TASKS[episode.task](self.config.horizon or 0)
-        self.game = new_game(placed.derive("world"), placed.rng("start"))
-        self.task.prepare(self.game, placed.rng("task"))
+        self.game = new_game(world.derive("world"), world.rng("start"))
+        self.task.prepare(self.game, world.rng("task"))
         self.horizon = self.task.limit
 
     def advance(self, action: np.ndarray) -> Outcome:

@@ -28,7 +28,7 @@ class Verdict:
 
 
 @dataclass
-class Task(ABC):
+class CraftTask(ABC):
     """A goal in a world; an instance lives as long as an episode.
 
     Args:
@@ -61,7 +61,7 @@ class Task(ABC):
 
 
 @dataclass
-class Explore(Task):
+class Explore(CraftTask):
     """Free play with full pockets; whoever reaches the end has succeeded."""
 
     name = "explore"
@@ -78,7 +78,7 @@ class Explore(Task):
 
 
 @dataclass
-class Treechop(Task):
+class Treechop(CraftTask):
     """Four logs, with bare hands; a point for each that is picked up."""
 
     name = "treechop"
@@ -93,7 +93,7 @@ class Treechop(Task):
 
 
 @dataclass
-class Navigate(Task):
+class Navigate(CraftTask):
     """A tower of yellow wool, 24 to 40 blocks away; a point for each block nearer than ever before."""
 
     name = "navigate"
@@ -138,7 +138,7 @@ COLORS = ("red", "blue", "yellow")
 
 
 @dataclass
-class Build(Task):
+class Build(CraftTask):
     """A small plan in wool over marked ground; a point for each cell more than ever before."""
 
     name = "build"
@@ -180,7 +180,7 @@ class Build(Task):
         return Verdict(float(gained), filled == len(self.plan))
 
 
-TASKS: tuple[type[Task], ...] = (Explore, Treechop, Navigate, Build)
+TASKS: tuple[type[CraftTask], ...] = (Explore, Treechop, Navigate, Build)
 """By number."""
 
 

@@ -11,12 +11,12 @@ from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
-from playloop.core.episode import FRESH, Episode, choose_episodes
+from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_NAMES, action_space
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
-from playloop.envs.luanti.process import Display, Game, missing
+from playloop.envs.luanti.process import Display, LuantiGame, missing
 from playloop.envs.luanti.settings import game_settings
 from playloop.envs.outcome import Outcome
 
@@ -104,7 +104,7 @@ class LuantiEnv(PlayEnv):
         super().__init__(self.config.contract(), self.config.horizon, render_mode, action_space())
         self._display: Display | None = None
         self._keyboard: Any = None
-        self._game: Game | None = None
+        self._game: LuantiGame | None = None
 
     def episodes(self) -> list[Episode]:
         return self.config.episodes()
@@ -117,7 +117,7 @@ class LuantiEnv(PlayEnv):
         self._instruction = TASKS[episode.task]
         self._start(self._settings(episode))
         self._settle()
-        self._told = self._game_now().state()
+        self._report = self._game_now().state()
         self._steps = self._late = 0
         self._due = time.monotonic()
 
@@ -145,7 +145,7 @@ class LuantiEnv(PlayEnv):
     def privileged(self) -> dict[str, np.ndarray]:
         """The position of the lowest trunk node, "tree" [3], in the coordinates of the state."""
         self._game_now()
-        return {"tree": _vector(self._told["tree"])}
+        return {"tree": _vector(self._report["tree"])}
 
     def close(self) -> None:
         """End the game and the display, and remove their folder."""
@@ -160,11 +160,10 @@ class LuantiEnv(PlayEnv):
     # -- starting --------------------------------------------------------------------------------------
 
     def _settings(self, episode: Episode) -> dict[str, Any]:
-        # A numbered world is the same for every seed, as a stored initial state is.
-        placed = episode if episode.init == FRESH else Episode(SUITE, episode.task, episode.init)
-        rng = placed.rng("placement")
+        world = episode.unseeded()
+        rng = world.rng("placement")
         return {
-            **game_settings(self.config.height, self.config.width, placed.derive("map")),
+            **game_settings(self.config.height, self.config.width, world.derive("map")),
             "playloop_tree_distance": round(rng.uniform(4.0, 8.0), 3),
             "playloop_tree_bearing": round(rng.uniform(-35.0, 35.0), 3),
         }
@@ -180,7 +179,7 @@ class LuantiEnv(PlayEnv):
             self._keyboard = Keyboard(self._display.number, (self.config.height, self.config.width))
         self._keyboard.release()
         for attempt in range(ATTEMPTS):
-            self._game = Game(self._display, settings)
+            self._game = LuantiGame(self._display, settings)
             try:
                 self._game.wait()
                 return self._keyboard.focus(10.0)
@@ -206,17 +205,17 @@ class LuantiEnv(PlayEnv):
 
     # -- what the game tells ---------------------------------------------------------------------------
 
-    def _game_now(self) -> Game:
+    def _game_now(self) -> LuantiGame:
         if self._game is None:
             raise RuntimeError("no episode has begun; call begin or reset first")
         return self._game
 
-    def _outcome(self, game: Game) -> Outcome:
-        before, self._told = self._told, game.state()
-        success = self._told["logs"] >= self.config.logs
-        terminated = success or self._told["health"] <= 0
+    def _outcome(self, game: LuantiGame) -> Outcome:
+        before, self._report = self._report, game.state()
+        success = self._report["logs"] >= self.config.logs
+        terminated = success or self._report["health"] <= 0
         return Outcome(
-            reward=float(self._told["logs"] - before["logs"]),
+            reward=float(self._report["logs"] - before["logs"]),
             success=success,
             terminated=terminated,
             truncated=not terminated and self._steps >= self.horizon,
@@ -224,10 +223,11 @@ class LuantiEnv(PlayEnv):
         )
 
     def _state(self) -> np.ndarray:
-        told = self._told
-        rest = [(told["yaw"] + 180) % 360 - 180, told["pitch"], told["health"], told["logs"]]
-        return np.concatenate([_vector(told["position"]), _vector(told["velocity"]), rest]).astype(np.float32)
+        report = self._report
+        rest = [(report["yaw"] + 180) % 360 - 180, report["pitch"], report["health"], report["logs"]]
+        body = [_vector(report["position"]), _vector(report["velocity"])]
+        return np.concatenate([*body, rest]).astype(np.float32)
 
 
-def _vector(told: dict[str, float]) -> np.ndarray:
-    return np.array([told["x"], told["y"], told["z"]], np.float64)
+def _vector(report: dict[str, float]) -> np.ndarray:
+    return np.array([report["x"], report["y"], report["z"]], np.float64)

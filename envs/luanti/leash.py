@@ -1,6 +1,6 @@
 """Runs a program that must not outlive its parent: python leash.py PARENT_PID GRACE FOLDER COMMAND…
 
-The program ends when the parent ends, however that happens (kill -9 too), or when this process is told to;
+The program ends when the parent ends, however that happens (kill -9 too), or when this process is stopped;
 it gets GRACE seconds to do so by itself. FOLDER is removed afterwards; an empty name removes nothing.
 Imports nothing but the standard library: it starts in milliseconds and is run as a file.
 """

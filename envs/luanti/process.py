@@ -89,7 +89,7 @@ class Display:
         return line
 
 
-class Game:
+class LuantiGame:
     """Luanti with a fresh world on a display.
 
     Args:
@@ -118,7 +118,7 @@ class Game:
         self._process = _leashed(command, self._log, environment=self._environment())
 
     def state(self) -> dict[str, Any]:
-        """What the mod told last; empty before it has told anything.
+        """What the mod reported last; empty before its first report.
 
         Raises:
             RuntimeError: the game has ended.

@@ -40,7 +40,7 @@ class Grip:
     """What the Google robot's gripper remembers.
 
     Args:
-        opening: that the policy asked for last, None before its first action.
+        opening: that the policy chose last, None before its first action.
         command: that goes on.
         left: steps for which it does.
     """
@@ -51,10 +51,10 @@ class Grip:
 
 
 def relative_gripper(grip: Grip, opening: float, repeats: int = STICKY) -> tuple[Grip, float]:
-    """Google robot: what is asked for → how much more closed than before, +1 closes, -1 opens.
+    """Google robot: what is commanded → how much more closed than before, +1 closes, -1 opens.
 
     One step of a change is too short for the gripper to get there. A change of more than a half is therefore
-    given again for `repeats` steps in all, during which whatever else is asked for does not count.
+    given again for `repeats` steps in all, during which whatever else is commanded does not count.
     """
     change = 0.0 if grip.opening is None else grip.opening - opening
     command, left = (grip.command, grip.left) if grip.left else (change, 0)

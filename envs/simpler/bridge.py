@@ -16,7 +16,7 @@ from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
 from playloop.envs.simpler.overlay import composite
 from playloop.envs.simpler.rules import Terms
-from playloop.envs.simpler.shapes import box_around, corners_of, moved
+from playloop.envs.simpler.shapes import box_around, corners_of, moved, pose_vector
 
 LAYOUTS = 24
 FINGERS_SHUT, FINGERS_OPEN = 0.015, 0.037
@@ -32,7 +32,7 @@ COLLECT = 50
 
 @dataclass(frozen=True)
 class BridgeTask:
-    """One task: its environment in ManiSkill, what the agent is told, and its limit of steps."""
+    """One task: its environment in ManiSkill, its instruction, and its limit of steps."""
 
     environment: str
     instruction: str
@@ -130,9 +130,9 @@ class BridgeEnv(PlayEnv):
         simulation = self._simulation
         foot = simulation.agent.robot.pose.sp.inv()
         fingers = simulation.agent.robot.get_qpos()[0, -2:].numpy().astype(np.float64)
-        truth = {"eef": _pose(foot * self._arm.ee_link.pose.sp), "fingers": fingers}
+        truth = {"eef": pose_vector(foot * self._arm.ee_link.pose.sp), "fingers": fingers}
         for name, thing in simulation.objs.items():
-            truth[f"object/{name}"] = _pose(foot * thing.pose.sp)
+            truth[f"object/{name}"] = pose_vector(foot * thing.pose.sp)
         pick, place = (
             moved(self._corners[name], foot * simulation.objs[name].pose.sp)
             for name in (simulation.source_obj_name, simulation.target_obj_name)
@@ -220,7 +220,3 @@ class BridgeEnv(PlayEnv):
         pictures = camera.get_obs(rgb=True, depth=False, position=False, segmentation=True)
         drawn, segments = (pictures[name][0].cpu().numpy() for name in ("rgb", "segmentation"))
         return composite(drawn, segments[..., 0], self._keep, self._photo)
-
-
-def _pose(pose: Any) -> np.ndarray:
-    return np.concatenate([pose.p, pose.q]).astype(np.float64)

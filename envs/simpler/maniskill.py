@@ -47,7 +47,7 @@ def rebuild(simulation: Any, layout: int, collect: bool = True) -> None:
     """Build the scene from nothing and let a layout's objects come to rest in it.
 
     In a scene that has run before the same layout is another episode. Its objects come to rest while the arm
-    still stands, and still drives, where the last episode left it, and may touch it: places differ by up to
+    still stands, and still drives, where the last episode left it, and may touch it: poses differ by up to
     decimetres. And with the arm put back first PhysX goes on from its old contacts and articulations, which
     SAPIEN cannot clear, not even by taking the objects out of the scene and back: the last bit of a start
     differs, and after 25 steps of touching so do decimetres. A new scene has no past. As shapes stay in
@@ -60,7 +60,7 @@ def rebuild(simulation: Any, layout: int, collect: bool = True) -> None:
     """
     import torch
 
-    unused: dict[str, Callable] = {"get_obs": _nothing}  # a picture that nobody asked for
+    unused: dict[str, Callable] = {"get_obs": _nothing}  # a picture that nobody reads
     if not collect:
         unused["_clear"] = _nothing
     with _instead(simulation, unused):

@@ -19,7 +19,7 @@ class Room:
     """Where a task's objects may be put.
 
     Args:
-        spread: metres of the source's and the target's place to either side of the middle, [2, 2] as x, y.
+        spread: metres of the source and the target to either side of the middle, [2, 2] as x, y.
         gap: least distance between the two, metres.
         turn: the source's and the target's yaw may differ by so much, radians, from a published one.
     """
@@ -36,24 +36,24 @@ ROOMS = {
     "baked_green_cube_3cm": Room(((0.115, 0.115), (0.115, 0.115)), 0.08, (np.pi / 4, np.pi / 4)),
     "eggplant": Room(((0.015, 0.025), (0.0, 0.0)), 0.0, (np.pi / 2, 0.0)),
 }
-"""Source object → its room; around the middle of the published places."""
+"""Source object → its room; around the middle of the published positions."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Places [2, 3] in metres and rotations [2, 4] (w, x, y, z) of source and target."""
+class BridgeLayout:
+    """Positions [2, 3] in metres and rotations [2, 4] (w, x, y, z) of source and target."""
 
-    places: np.ndarray
+    positions: np.ndarray
     turns: np.ndarray
 
 
-def published(simulation: Any) -> list[Layout]:
+def published(simulation: Any) -> list[BridgeLayout]:
     """The layouts of a ManiSkill environment in the order of their numbers."""
-    places, turns = (np.asarray(x, float) for x in (simulation.xyz_configs, simulation.quat_configs))
-    return [Layout(place, turn) for place in places for turn in turns]
+    positions, turns = (np.asarray(x, float) for x in (simulation.xyz_configs, simulation.quat_configs))
+    return [BridgeLayout(position, turn) for position in positions for turn in turns]
 
 
-def draw(source: str, known: list[Layout], rng: np.random.Generator) -> Layout:
+def draw(source: str, known: list[BridgeLayout], rng: np.random.Generator) -> BridgeLayout:
     """A placement of its own, between and around the published ones.
 
     Args:
@@ -62,30 +62,30 @@ def draw(source: str, known: list[Layout], rng: np.random.Generator) -> Layout:
         rng: all of the randomness.
     """
     room = ROOMS[source]
-    places = np.stack([layout.places for layout in known])  # [N, 2, 3]
-    low, high = places.min((0, 1)), places.max((0, 1))
-    middles = [(low + high) / 2] * 2 if room.gap else list(places.mean(0))
+    positions = np.stack([layout.positions for layout in known])  # [N, 2, 3]
+    low, high = positions.min((0, 1)), positions.max((0, 1))
+    middles = [(low + high) / 2] * 2 if room.gap else list(positions.mean(0))
     while True:
         like = known[int(rng.integers(len(known)))]
-        drawn = like.places.copy()
+        drawn = like.positions.copy()
         for index in range(2):
             spread = np.array(room.spread[index])
             drawn[index, :2] = middles[index][:2] + rng.uniform(-spread, spread)
         yaws = rng.uniform(-1.0, 1.0, 2) * room.turn
         turns = np.stack([_turned(q, yaw) for q, yaw in zip(like.turns, yaws, strict=True)])
         apart = np.linalg.norm(drawn[0, :2] - drawn[1, :2])
-        nearest = np.abs(places - drawn)[..., :2].max((1, 2)).min()
+        nearest = np.abs(positions - drawn)[..., :2].max((1, 2)).min()
         if apart >= room.gap and nearest > TOO_NEAR:
-            return Layout(drawn, turns)
+            return BridgeLayout(drawn, turns)
 
 
 @contextmanager
-def replaced(simulation: Any, layout: Layout) -> Iterator[None]:
+def replaced(simulation: Any, layout: BridgeLayout) -> Iterator[None]:
     """While it lasts, the environment knows one layout, number 0."""
     import torch
 
     before = simulation.xyz_configs, simulation.quat_configs
-    simulation.xyz_configs = torch.from_numpy(layout.places.astype(np.float32))[None]
+    simulation.xyz_configs = torch.from_numpy(layout.positions.astype(np.float32))[None]
     simulation.quat_configs = torch.from_numpy(layout.turns.astype(np.float32))[None]
     try:
         yield

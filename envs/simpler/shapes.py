@@ -1,4 +1,4 @@
-"""Where things are in a SAPIEN scene: the corners of their collision shapes."""
+"""Where things are in a SAPIEN scene: their poses and the corners of their collision shapes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def corners_of(body: Any) -> np.ndarray:
         corners = np.asarray(shape.vertices) * np.asarray(shape.scale)
         found.append(corners @ matrix_of(shape.local_pose)[:3, :3].T + shape.local_pose.p)
     return np.concatenate(found)
+
+
+def pose_vector(pose: Any) -> np.ndarray:
+    """`sapien.Pose` → position and quaternion (w, x, y, z), float64 [7]."""
+    return np.concatenate([pose.p, pose.q]).astype(np.float64)
 
 
 def matrix_of(pose: Any) -> np.ndarray:

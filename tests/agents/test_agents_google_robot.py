@@ -6,7 +6,7 @@ from conformance import check_agent
 from simpler_assets import why_skip
 
 from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
-from playloop.agents.google_robot.picking import grasp_point, grasp_rotation, lean, resting_place
+from playloop.agents.google_robot.picking import grasp_point, grasp_rotation, lean, resting_point
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK
@@ -58,8 +58,8 @@ def test_tips_keep_clear_of_table_and_palm():
 def test_rests_beside_the_target_and_away_from_the_third():
     target, third = box((-0.33, 0.34, 0.95), (0.06, 0.06, 0.12)), box((-0.13, 0.19, 0.92), (0.07, 0.07, 0.07))
     truth = scene((0.06, 0.06, 0.12), (-0.33, 0.04), target=target, third=third) | {"place": target}
-    place = resting_place(truth, grasp_rotation(truth))
-    distances = [np.linalg.norm(place[:2] - other.mean(0)[:2]) for other in (target, third)]
+    point = resting_point(truth, grasp_rotation(truth))
+    distances = [np.linalg.norm(point[:2] - other.mean(0)[:2]) for other in (target, third)]
     assert 0.1 < distances[0] < 0.16 and distances[1] > distances[0]
 
 

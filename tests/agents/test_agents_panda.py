@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
-from playloop.agents.panda import PandaExpertConfig, Progress, release_point, resume, travel_height
+from playloop.agents.panda import PandaExpertConfig, PandaPhase, release_point, resume, travel_height
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig
@@ -101,24 +101,24 @@ def observation(truth):
 def test_disturbances_are_marked_and_only_they():
     truth = scene()
     calm, wild = PandaExpertConfig().make(), PandaExpertConfig(disturbance=1.0).make()
-    _, (plan,) = calm.act([Progress()], [observation(truth)], [np.random.default_rng(0)])
+    _, (plan,) = calm.act([PandaPhase()], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 1 and plan.actions.shape == (1, 7)
-    _, (plan,) = wild.act([Progress()], [observation(truth)], [np.random.default_rng(0)])
+    _, (plan,) = wild.act([PandaPhase()], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 0 and 3 <= len(plan.actions) <= 6 and plan.actions.shape[1] == 7
     assert np.abs(plan.actions).max() <= 1 and (plan.actions[:, 6] == -1).all()
-    grasping = Progress("close", 3, 0, UPRIGHT, Grasp(np.zeros(3)))
+    grasping = PandaPhase("close", 3, 0, UPRIGHT, Grasp(np.zeros(3)))
     _, (plan,) = wild.act([grasping], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 1 and plan.actions[0, 6] == 1, "a closing hand is left in peace"
 
 
 def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
     agent = PandaExpertConfig(misses=1.0).make()
-    (carry,), (plan,) = agent.act([Progress()], [observation(scene())], [np.random.default_rng(0)])
+    (carry,), (plan,) = agent.act([PandaPhase()], [observation(scene())], [np.random.default_rng(0)])
     best = rank_grasps(scene())[0]
     assert 0.025 <= np.linalg.norm((carry.grasp.offset - best.offset)[:2]) <= 0.06
     assert carry.missing and plan.info["expert"] == 0
     empty = scene() | {"fingers": np.zeros(2)}  # the fingers closed on nothing
-    lifting = Progress("lift", 5, 0, UPRIGHT, carry.grasp, 0.3, missing=True)
+    lifting = PandaPhase("lift", 5, 0, UPRIGHT, carry.grasp, 0.3, missing=True)
     for seed in range(200):  # a while later it notices, opens and tries the best grasp
         (lifting,), (plan,) = agent.act([lifting], [observation(empty)], [np.random.default_rng(seed)])
         if lifting.phase == "retreat":
@@ -128,7 +128,7 @@ def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
 
 
 def test_taking_over_continues_with_what_the_hand_holds():
-    start = Progress(upright=UPRIGHT)
+    start = PandaPhase(upright=UPRIGHT)
     away = resume(scene(), start)
     assert away.phase == "reach" and away.grasp is None and away.upright is UPRIGHT
     hand = np.concatenate([[0.0, 0.01, 0.05], UPRIGHT])
@@ -144,9 +144,9 @@ def test_a_row_does_not_mind_its_neighbours():
     agent = PandaExpertConfig(disturbance=0.5).make()
     scenes = [scene(), scene((0.12, 0.12, 0.06)), scene((0.18, 0.05, 0.06))]
     rngs = [np.random.default_rng(row) for row in range(3)]
-    _, together = agent.act([Progress()] * 3, list(map(observation, scenes)), rngs)
+    _, together = agent.act([PandaPhase()] * 3, list(map(observation, scenes)), rngs)
     for row, truth in enumerate(scenes):
-        _, (plan,) = agent.act([Progress()], [observation(truth)], [np.random.default_rng(row)])
+        _, (plan,) = agent.act([PandaPhase()], [observation(truth)], [np.random.default_rng(row)])
         assert np.array_equal(plan.actions, together[row].actions)
 
 
@@ -156,7 +156,7 @@ def test_what_the_expert_cannot_do_is_refused_before_the_first_step():
     PandaExpertConfig().make().prepare(LiberoConfig().contract())
     assert isinstance(LiberoConfig().contract(), Contract)
     with pytest.raises(ValueError, match="object to pick"):
-        PandaExpertConfig().make().act([Progress()], [{"state": np.zeros(8)}], [np.random.default_rng(0)])
+        PandaExpertConfig().make().act([PandaPhase()], [{"state": np.zeros(8)}], [np.random.default_rng(0)])
 
 
 def play(env, agent, episode):

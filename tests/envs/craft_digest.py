@@ -9,7 +9,7 @@ STEPS = 200
 
 
 def digest():
-    """Of states and frames after each of 200 actions, as 16 hexadecimal digits."""
+    """The digest of states and frames after each of 200 actions, as 16 hexadecimal digits."""
     env, agent = CraftConfig().make(), ExplorerConfig(chunk=STEPS).make()
     episode = CraftConfig().episodes([0], [3])[0]
     env.begin(episode)

@@ -94,7 +94,7 @@ def test_a_missing_photograph_is_named(tmp_path):
 def test_fresh_layouts_keep_apart_and_off_the_published_ones():
     corners = [(-0.235, -0.075), (-0.235, 0.075), (-0.085, -0.075), (-0.085, 0.075)]
     known = [
-        placements.Layout(np.array([[*a, 0.88], [*b, 0.87]]), np.tile([1.0, 0, 0, 0], (2, 1)))
+        placements.BridgeLayout(np.array([[*a, 0.88], [*b, 0.87]]), np.tile([1.0, 0, 0, 0], (2, 1)))
         for a in corners
         for b in corners
         if a != b
@@ -102,8 +102,8 @@ def test_fresh_layouts_keep_apart_and_off_the_published_ones():
     source = "bridge_carrot_generated_modified"
     rng = np.random.default_rng(0)
     drawn = [placements.draw(source, known, rng) for _ in range(200)]
-    gaps = [np.linalg.norm(layout.places[0, :2] - layout.places[1, :2]) for layout in drawn]
+    gaps = [np.linalg.norm(layout.positions[0, :2] - layout.positions[1, :2]) for layout in drawn]
     assert min(gaps) >= placements.ROOMS[source].gap
-    reach = np.abs(np.stack([layout.places[:, :2] for layout in drawn]) - [-0.16, 0.0])
+    reach = np.abs(np.stack([layout.positions[:, :2] for layout in drawn]) - [-0.16, 0.0])
     assert reach.max() <= 0.1 and reach.max() > 0.09
     assert all(np.linalg.norm(layout.turns, axis=1) == pytest.approx(1.0) for layout in drawn)

@@ -16,7 +16,7 @@ WIDEST = 80.0
 
 
 def impulse(contact: Any) -> np.ndarray:
-    """Of all points of a contact, on its first body [3]."""
+    """The sum over all points of a contact, on its first body [3]."""
     return np.sum([point.impulse for point in contact.points], axis=0) if contact.points else np.zeros(3)
 
 

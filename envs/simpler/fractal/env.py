@@ -13,20 +13,14 @@ from playloop.envs.arm import axis_angle
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets
-from playloop.envs.simpler.fractal import looks, protocol, snapshots
-from playloop.envs.simpler.fractal.apple import PlaceApple
+from playloop.envs.simpler.fractal import looks, protocol
 from playloop.envs.simpler.fractal.camera import Camera
-from playloop.envs.simpler.fractal.coke import PickCokeCan
 from playloop.envs.simpler.fractal.controller import SUBSTEPS, Controller
-from playloop.envs.simpler.fractal.drawer import Drawer
-from playloop.envs.simpler.fractal.near import MoveNear
 from playloop.envs.simpler.fractal.scene import Kitchen
-from playloop.envs.simpler.fractal.tasks import Task
-from playloop.envs.simpler.fractal.truth import ground_truth
+from playloop.envs.simpler.fractal.tasks import TASKS
 from playloop.envs.simpler.rules import Terms
 from playloop.envs.simpler.vulkan import choose_driver, render_device
 
-TASKS: tuple[type[Task], ...] = (PickCokeCan, MoveNear, Drawer, Drawer, PlaceApple)
 SHADINGS = ("auto", "fast", "traced")
 REACH, TURN = 0.1, np.pi / 2
 """Bounds of the action space, metres and radians a step: what is sensible, nothing is clipped to them."""
@@ -115,18 +109,18 @@ class FractalEnv(PlayEnv):
         front's upper edge) and "handle_axis" (the direction of opening) [3] and "drawer" [1], the opening in
         metres.
         """
-        return {**ground_truth(self._begun()), **self._task.truth()}
+        return {**self._begun().truth(), **self._task.truth()}
 
     def snapshot(self) -> np.ndarray:
         """Number of actions, `state`, then positions and velocities of everything that moves; float64."""
         robot = self._begun().robot
         hand = robot.hand()
         seen = [[self._steps], hand.p, axis_angle(hand.q), [robot.opening()]]
-        return np.concatenate([*seen, snapshots.take(self._begun())])
+        return np.concatenate([*seen, self._begun().state()])
 
     def restore(self, snapshot: np.ndarray) -> None:
         """Show a snapshot of the episode that has begun; the episode itself stays where it is."""
-        snapshots.check(self._begun(), snapshot[1 + len(STATE_NAMES) :])
+        self._begun().check_state(snapshot[1 + len(STATE_NAMES) :])
         self._shown = np.asarray(snapshot, np.float64).copy()
 
     def close(self) -> None:
@@ -152,5 +146,5 @@ class FractalEnv(PlayEnv):
             look = self._setup.look
             photo = looks.photo_file(self._setup.layout) if look.photo else None
             self._camera = Camera(self._begun().twin(), photo, look.traced and self.terms.traced)
-        snapshots.put(self._camera.kitchen, shown[1 + len(STATE_NAMES) :])
+        self._camera.kitchen.set_state(shown[1 + len(STATE_NAMES) :])
         return self._camera.draw()

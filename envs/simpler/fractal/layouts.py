@@ -81,7 +81,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FractalLayout:
     """The start of an episode, apart from how things look.
 
     Args:
@@ -106,7 +106,7 @@ class Layout:
 
 
 @cache
-def layouts(task: int, suite: str = "fractal") -> tuple[Layout, ...]:
+def layouts(task: int, suite: str = "fractal") -> tuple[FractalLayout, ...]:
     """The published layouts of a task, in the published order.
 
     The two suites differ only where the robot stands before the drawers: "fractal" where the photographs were
@@ -129,12 +129,12 @@ def layouts(task: int, suite: str = "fractal") -> tuple[Layout, ...]:
     return tuple(_drawer_layouts(suite, DRAWERS, False))
 
 
-def fresh(task: int, rng: np.random.Generator) -> Layout:
+def fresh(task: int, rng: np.random.Generator) -> FractalLayout:
     """A layout between and beside the published ones, for demonstrations."""
     if task == PICK:
         label = str(rng.choice(list(ORIENTATIONS)))
-        place = rng.uniform((CAN_XS[0], CAN_YS[0]), (CAN_XS[-1], CAN_YS[-1]))
-        return can_layout(label, (float(place[0]), float(place[1])))
+        x, y = rng.uniform((CAN_XS[0], CAN_YS[0]), (CAN_XS[-1], CAN_YS[-1]))
+        return can_layout(label, (float(x), float(y)))
     layout = layouts(task)[int(rng.integers(len(layouts(task))))]
     if task == NEAR:
         return replace(layout, objects=tuple(_moved(placed, rng) for placed in layout.objects))
@@ -145,39 +145,41 @@ def fresh(task: int, rng: np.random.Generator) -> Layout:
         yaw=layout.yaw + float(rng.uniform(-0.03, 0.03)),
     )
     if task == APPLE:
-        place = rng.uniform((-0.10, 0.0), (-0.05, 0.1))
-        layout = replace(layout, objects=(Placed("apple", (float(place[0]), float(place[1]))),))
+        x, y = rng.uniform((-0.10, 0.0), (-0.05, 0.1))
+        layout = replace(layout, objects=(Placed("apple", (float(x), float(y))),))
     return layout
 
 
-def can_layout(orientation: str, xy: tuple[float, float]) -> Layout:
+def can_layout(orientation: str, xy: tuple[float, float]) -> FractalLayout:
     """A can before the robot."""
     can = Placed("coke can", xy, ORIENTATIONS[orientation])
-    return Layout((0.35, 0.20), 0.0, orientation, "google_coke_can_real_eval_1", (can,))
+    return FractalLayout((0.35, 0.20), 0.0, orientation, "google_coke_can_real_eval_1", (can,))
 
 
-def near_layout(triplet: int, places: tuple, pair: tuple[int, int]) -> Layout:
+def near_layout(triplet: int, spots: tuple, pair: tuple[int, int]) -> FractalLayout:
     """Three objects on the table, of which the first of the pair goes near the second."""
     names = TRIPLETS[triplet]
     objects = tuple(
-        Placed(name, xy, POSES.get(name, (QUARTER, 0.0, 0.0))) for name, xy in zip(names, places, strict=True)
+        Placed(name, xy, POSES.get(name, (QUARTER, 0.0, 0.0))) for name, xy in zip(names, spots, strict=True)
     )
     label, photo = f"triplet {triplet}", "google_move_near_real_eval_1"
-    return Layout((0.35, 0.21), -0.09, label, photo, objects, pair[0], pair[1])
+    return FractalLayout((0.35, 0.21), -0.09, label, photo, objects, pair[0], pair[1])
 
 
-def _drawer_layouts(suite: str, drawers: tuple[str, ...], front: bool) -> list[Layout]:
-    """Drawer by drawer, the places of the robot; with `front` only the three closest to the cabinet."""
+def _drawer_layouts(suite: str, drawers: tuple[str, ...], front: bool) -> list[FractalLayout]:
+    """Drawer by drawer, the positions of the robot; with `front` only the three closest to the cabinet."""
     if suite == "fractal":
         bases = {name: base for name, base in PHOTO_BASES.items() if not front or name.endswith("0")}
         return [
-            Layout((x, y), yaw, f"{drawer} {name}", f"open_drawer_{name}", drawer=drawer)
+            FractalLayout((x, y), yaw, f"{drawer} {name}", f"open_drawer_{name}", drawer=drawer)
             for drawer in drawers
             for name, (x, y, yaw) in bases.items()
         ]
     xs = (0.65,) if front else (0.65, 0.75, 0.85)
-    places = product(drawers, xs, (-0.2, 0.0, 0.2))
-    return [Layout((x, y), 0.0, f"{drawer} {x} {y}", drawer=drawer) for drawer, x, y in places]
+    return [
+        FractalLayout((x, y), 0.0, f"{drawer} {x} {y}", drawer=drawer)
+        for drawer, x, y in product(drawers, xs, (-0.2, 0.0, 0.2))
+    ]
 
 
 def _moved(placed: Placed, rng: np.random.Generator) -> Placed:

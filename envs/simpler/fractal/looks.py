@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from playloop.envs.simpler.assets import asset_root
-from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, Layout
+from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, FractalLayout
 
 RECOLOURS = {
     "original": "",
@@ -155,7 +155,7 @@ def station_file(look: Look) -> Path:
     return fractal_root() / "data" / "custom" / f"{look.station}.urdf"
 
 
-def photo_file(layout: Layout) -> Path:
+def photo_file(layout: FractalLayout) -> Path:
     """The photograph that replaces the background."""
     return fractal_root() / "data" / "real_inpainting" / f"{layout.photo}.png"
 
@@ -174,7 +174,7 @@ def meshes(file: Path) -> tuple[Path, ...]:
     return tuple(file.parent / name for shape in tree.iter("mesh") if (name := shape.get("filename")))
 
 
-def lacking(look: Look, layout: Layout) -> Path | None:
+def lacking(look: Look, layout: FractalLayout) -> Path | None:
     """The first file that an episode needs and that is not there."""
     needed = [robot_file(look)]
     if look.stage:
@@ -192,7 +192,7 @@ def lacking(look: Look, layout: Layout) -> Path | None:
     return next((path for path in shapes if not path.exists()), None)
 
 
-def require_files(look: Look, layout: Layout) -> None:
+def require_files(look: Look, layout: FractalLayout) -> None:
     """Refuse what cannot be built, before anything is.
 
     Raises:

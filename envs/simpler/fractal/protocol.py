@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from playloop.core.episode import FRESH, Episode
-from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, Layout, fresh, layouts
+from playloop.envs.simpler.fractal.layouts import (
+    APPLE,
+    CLOSE,
+    NEAR,
+    OPEN,
+    PICK,
+    FractalLayout,
+    fresh,
+    layouts,
+)
 from playloop.envs.simpler.fractal.looks import Look, looks
 
 SUITES = ("fractal", "fractal_variants")
@@ -26,7 +35,7 @@ class Setup:
     """An episode in full."""
 
     task: int
-    layout: Layout
+    layout: FractalLayout
     look: Look
 
 
@@ -68,7 +77,7 @@ def setup(episode: Episode) -> Setup:
 
 
 def instruction(chosen: Setup, steps: int = 0) -> str:
-    """What the robot is told after so many actions; only the apple's sentence changes, half-way."""
+    """The instruction after so many actions; only the apple's sentence changes, half-way."""
     layout = chosen.layout
     names = [placed.name for placed in layout.objects]
     if chosen.task == PICK:

@@ -1,4 +1,4 @@
-"""The Google robot: loaded, posed, and asked where its hand and fingers are.
+"""The Google robot: loaded, posed, and where its hand and fingers are.
 
 Numbers: ManiSkill2_real2sim, `agents/configs/google_robot/defaults.py` and `envs/custom_scenes/base_env.py`.
 """
@@ -27,7 +27,7 @@ START = {
 }
 """Joint → position at the start, radians."""
 HEIGHT = 0.06205 + 0.017
-"""Of the base above the floor, metres: its own, and the floor's thickness."""
+"""Height of the base above the floor, metres: its own, and the floor's thickness."""
 STIFFNESS = (
     1700.0,
     1737.0471680861954,
@@ -110,11 +110,11 @@ class Robot:
         self.body.set_pose(sapien.Pose([*xy, HEIGHT], [np.cos(half), 0.0, 0.0, np.sin(half)]))
 
     def positions(self) -> np.ndarray:
-        """Of all joints, the engine's order, float64 [11]."""
+        """Positions of all joints, the engine's order, float64 [11]."""
         return np.asarray(self.body.get_qpos(), np.float64)
 
     def velocities(self) -> np.ndarray:
-        """Of all joints, float64 [11]."""
+        """Velocities of all joints, float64 [11]."""
         return np.asarray(self.body.get_qvel(), np.float64)
 
     def drive(self, indices: np.ndarray, targets: np.ndarray, velocities: np.ndarray | None = None) -> None:

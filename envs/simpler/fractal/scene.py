@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from playloop.envs.simpler.fractal import looks
 from playloop.envs.simpler.fractal.controller import SIMULATION_HZ, TIMESTEP
 from playloop.envs.simpler.fractal.layouts import Angles, Placed
-from playloop.envs.simpler.fractal.robot import Robot
+from playloop.envs.simpler.fractal.robot import HAND, Robot
+from playloop.envs.simpler.shapes import pose_vector
 
 OFFSET = (1.6616, 3.0337, 0.0)
 """Where the stages' origin lies, metres."""
@@ -36,6 +37,8 @@ DENSITIES = {"baked_apple_v2": 200.0, "apple": 200.0, "orange": 200.0}
 """kg/m³ of the toy fruit of "move near", less than in the list of models."""
 SPEED, SPIN = 1e-3, 1e-2
 """An object that is faster than this (m/s, rad/s) after a second is given more time to come to rest."""
+RIGID = 13
+"""Numbers of a rigid body: position, quaternion, velocity, spin."""
 
 Light = tuple[tuple[float, float, float], float, bool]
 _ABOVE, _LEFT, _RIGHT = (0.0, 0.0, -1.0), (-1.0, -0.5, -1.0), (1.0, 1.0, -1.0)
@@ -78,7 +81,7 @@ class Kitchen:
         self._light()
 
     def add_object(self, placed: Placed, density: float | None = None) -> None:
-        """Hang an object above its place on the table; `density` in kg/m³ overrides the list of models."""
+        """Hang an object above the table; `density` in kg/m³ overrides the list of models."""
         import sapien
 
         self.placed.append((placed, density))
@@ -158,7 +161,7 @@ class Kitchen:
         spin = sum(float(np.linalg.norm(self.bodies[name].angular_velocity)) for name in names)
         return speed > SPEED or spin > SPIN
 
-    def place(self, name: str) -> np.ndarray:
+    def position(self, name: str) -> np.ndarray:
         """An object's position, float64 [3]."""
         return np.asarray(self.objects[name].pose.p, np.float64)
 
@@ -167,9 +170,65 @@ class Kitchen:
         pose = self.objects[name].pose * self.bodies[name].cmass_local_pose
         return np.asarray(pose.p, np.float64)
 
+    def box(self, name: str) -> np.ndarray:
+        """Lower and upper corner around an object's collision shapes, float64 [2, 3]."""
+        return np.asarray(self.bodies[name].compute_global_aabb_tight(), np.float64)
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """What every task knows of poses and boxes; see `FractalEnv.privileged`."""
+        robot = self.robot
+        found = {
+            "eef": pose_vector(robot.links[HAND].entity.pose),
+            "fingers": robot.positions()[robot.fingers],
+            "base": np.asarray(robot.body.pose.p, np.float64),
+            "base_yaw": np.array([robot.stand[1] + np.pi]),
+        }
+        for name, entity in self.objects.items():
+            found[f"object/{name}"] = pose_vector(entity.pose)
+            found[f"box/{name}"] = self.box(name)
+        return found
+
+    def state(self) -> np.ndarray:
+        """Joint positions and velocities of robot and cabinet, then the state of every object, float64."""
+        parts: list[Any] = [part for body in self._jointed() for part in (body.get_qpos(), body.get_qvel())]
+        for name, entity in self.objects.items():
+            body = self.bodies[name]
+            parts += [entity.pose.p, entity.pose.q, body.linear_velocity, body.angular_velocity]
+        return np.concatenate(parts).astype(np.float64)
+
+    def set_state(self, state: np.ndarray) -> None:
+        """The inverse of `state`, also for the state of a twin."""
+        import sapien
+
+        self.check_state(state)
+        start = 0
+        for body in self._jointed():
+            middle, end = start + body.dof, start + 2 * body.dof
+            body.set_qpos(state[start:middle])
+            body.set_qvel(state[middle:end])
+            start = end
+        for name, entity in self.objects.items():
+            values, start = state[start : start + RIGID], start + RIGID
+            entity.set_pose(sapien.Pose(values[:3], values[3:7]))
+            self.bodies[name].set_linear_velocity(values[7:10])
+            self.bodies[name].set_angular_velocity(values[10:])
+
+    def check_state(self, state: np.ndarray) -> None:
+        """Refuse the state of a kitchen with other things in it.
+
+        Raises:
+            ValueError: the state has another length.
+        """
+        wanted = sum(2 * body.dof for body in self._jointed()) + RIGID * len(self.objects)
+        if state.shape != (wanted,):
+            raise ValueError(f"a snapshot of another scene: {state.shape} numbers, not {wanted}")
+
     def close(self) -> None:
         """Free everything."""
         self.scene.clear()
+
+    def _jointed(self) -> list[Any]:
+        return [self.robot.body] + ([self.cabinet] if self.cabinet is not None else [])
 
     def _stage(self, solid: bool) -> None:
         import sapien
