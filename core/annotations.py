@@ -14,6 +14,8 @@ Natural = Annotated[int, Ge(0)]
 """A whole number, 0 or more."""
 Count = Annotated[int, Ge(1)]
 """A whole number, 1 or more."""
+Counts = Annotated[tuple[Count, ...], MinLen(1)]
+"""Such numbers, at least one of them."""
 Magnitude = Annotated[float, Ge(0)]
 """A finite number, 0 or more."""
 Positive = Annotated[float, Gt(0)]

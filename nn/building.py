@@ -44,6 +44,13 @@ def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
     return network.eval()
 
 
+def make_seeded(make: Callable[[], Network], seed: int) -> Network:
+    """A network with new weights from a seed; the global generator, of which modules draw, is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
 def _check_sizes(outline: nn.Module, entries: Mapping[str, Entry], folder: Path) -> None:
     """Refuse weights that are not a network's; name the first of them."""
     wanted = {name: tuple(value.shape) for name, value in outline.state_dict().items()}

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count, Fraction
+from playloop.core.annotations import Counts, Fraction
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
+from playloop.nn.building import make_seeded
+from playloop.nn.checks import check_squares, check_types
 from playloop.nn.fsq import FSQ
 from playloop.nn.layers import Conv2d, Residual
 
 Side = Annotated[int, Ge(1), Le(4096)]
 """Pixels of a frame: no weight of a convolution tells how many there are, and memory grows with them."""
 Levels = Annotated[int, Ge(2), Le(4096)]
-"""Of a number that a quantiser rounds."""
+"""Values that a quantiser rounds a number to."""
 Blocks = Annotated[int, Ge(0), Le(1024)]
-"""Of one resolution."""
+"""Residual blocks of one resolution."""
 MOST_CODES = 2**20
 
 PATCH = 4
@@ -47,9 +48,9 @@ class FrameTokenizerConfig:
 
     height: Side = 64
     width: Side = 64
-    channels: tuple[Count, ...] = (48, 128)
+    channels: Counts = (48, 128)
     blocks: tuple[Blocks, ...] = (1, 3)
-    levels: tuple[Levels, ...] = (8, 5, 5, 5)
+    levels: Annotated[tuple[Levels, ...], MinLen(1)] = (8, 5, 5, 5)
     perturbed: Fraction = 0.2
     disturbance: Fraction = 0.25
 
@@ -75,16 +76,11 @@ class FrameTokenizerConfig:
             ValueError: with the reason.
         """
         check_types(self)
-        if not self.channels or not self.levels or self.codes > MOST_CODES:
-            raise ValueError(
-                f"channels={self.channels} and levels={self.levels} are lists of at least one number, and "
-                f"the product of the levels is at most {MOST_CODES:,}"
-            )
-        if self.height % self.side or self.width % self.side or len(self.blocks) != len(self.channels):
-            raise ValueError(
-                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}, or "
-                f"channels={self.channels} and blocks={self.blocks} differ in length"
-            )
+        check_squares(self.height, self.width, self.side)
+        if self.codes > MOST_CODES:
+            raise ValueError(f"the product of levels={self.levels} must be at most {MOST_CODES:,}")
+        if len(self.blocks) != len(self.channels):
+            raise ValueError(f"channels={self.channels} and blocks={self.blocks} differ in length")
 
     def make(self, seed: int = 0) -> FrameTokenizer:
         """The network with new weights.
@@ -93,9 +89,7 @@ class FrameTokenizerConfig:
             ValueError: the sizes do not fit together.
         """
         self.check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return FrameTokenizer(self)
+        return make_seeded(lambda: FrameTokenizer(self), seed)
 
 
 class FrameTokenizer(nn.Module):
@@ -111,14 +105,14 @@ class FrameTokenizer(nn.Module):
         channels, blocks = config.channels, config.blocks
         down: list[nn.Module] = [Conv2d(3 * PATCH**2, channels[0], 1)]
         up: list[nn.Module] = [Conv2d(self.fsq.size, channels[-1], 3, padding=1)]
-        for place, (width, count) in enumerate(zip(channels, blocks, strict=True)):
-            if place:
-                down.append(Conv2d(channels[place - 1], width, 2, stride=2))
+        for depth, (width, count) in enumerate(zip(channels, blocks, strict=True)):
+            if depth:
+                down.append(Conv2d(channels[depth - 1], width, 2, stride=2))
             down += [Residual(width) for _ in range(count)]
-        for place in reversed(range(len(channels))):
-            up += [Residual(channels[place]) for _ in range(blocks[place])]
-            if place:
-                up += [Conv2d(channels[place], 4 * channels[place - 1], 1), nn.PixelShuffle(2)]
+        for depth in reversed(range(len(channels))):
+            up += [Residual(channels[depth]) for _ in range(blocks[depth])]
+            if depth:
+                up += [Conv2d(channels[depth], 4 * channels[depth - 1], 1), nn.PixelShuffle(2)]
         self.encoder = nn.Sequential(*down, Conv2d(channels[-1], self.fsq.size, 1))
         self.decoder = nn.Sequential(*up, Conv2d(channels[0], 3 * PATCH**2, 1), nn.PixelShuffle(PATCH))
 

@@ -41,9 +41,9 @@ def clean_conflicts(vectors: np.ndarray) -> np.ndarray:
     """
     cleaned = vectors.copy()
     for pair in CONFLICTS:
-        places = [place_of(name) for name in pair]
-        both = (vectors[..., places] > 0.5).all(-1, keepdims=True)
-        cleaned[..., places] = np.where(both, 0, cleaned[..., places])
+        indices = [place_of(name) for name in pair]
+        both = (vectors[..., indices] > 0.5).all(-1, keepdims=True)
+        cleaned[..., indices] = np.where(both, 0, cleaned[..., indices])
     return cleaned
 
 
@@ -97,7 +97,7 @@ class CompactActions:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of classes in every place."""
+        """Number of classes in every slot."""
         return (*(len(group) + 1 for group in GROUPS), self.camera.count, self.camera.count)
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
@@ -109,8 +109,8 @@ class CompactActions:
     def decode(self, classes: np.ndarray) -> np.ndarray:
         """int64 [..., 9] → action vectors, float32 [..., 25]."""
         vectors = np.zeros((*classes.shape[:-1], ACTION_SIZE), np.float32)
-        for place, group in enumerate(GROUPS):
-            press(vectors, group, classes[..., place])
+        for slot, group in enumerate(GROUPS):
+            press(vectors, group, classes[..., slot])
         vectors[..., -2:] = self.camera.decode(classes[..., -2:])
         return vectors
 
@@ -171,17 +171,17 @@ class MineWorldActions:
         """int64 [..., 11] → action vectors, float32 [..., 25].
 
         Raises:
-            ValueError: a place holds an id that is not its own.
+            ValueError: a slot holds an id that is not its own.
         """
         bins = ids[..., 1:3] - np.array(self.cameras)
         if ids.shape[-1] != self.length or (bins < 0).any() or (bins >= self.camera.count).any():
-            raise ValueError(f"expected [..., {self.length}] with camera ids in places 1 and 2")
+            raise ValueError(f"expected [..., {self.length}] with camera ids in slots 1 and 2")
         vectors = np.zeros((*ids.shape[:-1], ACTION_SIZE), np.float32)
         vectors[..., -2:] = self.camera.decode(bins)
-        for place, group in enumerate(GROUPS, 3):
-            match = ids[..., place, None] == self._group_ids(group)
+        for slot, group in enumerate(GROUPS, 3):
+            match = ids[..., slot, None] == self._group_ids(group)
             if not match.any(-1).all():
-                raise ValueError(f"place {place} holds an id that names none of {group} and not null")
+                raise ValueError(f"slot {slot} holds an id that names none of {group} and not null")
             press(vectors, group, match.argmax(-1))
         return vectors
 

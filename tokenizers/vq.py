@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count
+from playloop.core.annotations import Count, Counts
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
+from playloop.nn.building import make_seeded
+from playloop.nn.checks import check_squares, check_types
 from playloop.nn.layers import Conv2d
 from playloop.tokenizers.frames import Blocks, Side
 
@@ -42,7 +43,7 @@ class VQConfig:
 
     height: Side = 224
     width: Side = 384
-    channels: tuple[Count, ...] = (128, 256, 256, 512, 768)
+    channels: Counts = (128, 256, 256, 512, 768)
     blocks: Blocks = 2
     latent: Count = 64
     codes: Count = 8192
@@ -65,10 +66,7 @@ class VQConfig:
             ValueError: with the reason.
         """
         check_types(self)
-        if not self.channels or self.height % self.side or self.width % self.side:
-            raise ValueError(
-                f"{self.height} x {self.width} pixels cannot be divided into squares of {self.side}"
-            )
+        check_squares(self.height, self.width, self.side)
         if any(width % self.groups for width in self.channels):
             raise ValueError(f"channels={self.channels} must be multiples of groups={self.groups}")
 
@@ -78,9 +76,7 @@ class VQConfig:
         Raises:
             ValueError: the sizes do not fit together.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return VQTokenizer(self)
+        return make_seeded(lambda: VQTokenizer(self), seed)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -163,8 +159,8 @@ class Half(nn.Module):
         self.decodes = decodes
         self.conv_in = Conv2d(ends[0], channels[0], 3, padding=1)
         levels = (
-            Level([before, *[width] * count], config.groups, change if place < last else None, name)
-            for place, (before, width) in enumerate(zip((channels[0], *channels), channels, strict=False))
+            Level([before, *[width] * count], config.groups, change if depth < last else None, name)
+            for depth, (before, width) in enumerate(zip((channels[0], *channels), channels, strict=False))
         )
         self.add_module("up_blocks" if decodes else "down_blocks", nn.ModuleList(levels))
         self.mid_block = Level([config.channels[-1]] * 3, config.groups)

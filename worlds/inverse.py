@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.annotations import Count, Counts, Fraction, Natural
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import MAX_TURN
-from playloop.nn.checks import check_types
+from playloop.nn.building import make_seeded
+from playloop.nn.checks import check_squares, check_types
 from playloop.nn.correlation import correlate
 from playloop.nn.layers import Conv2d, Linear, Residual
 from playloop.tokenizers.camera import FINE, CameraBins
@@ -33,7 +34,7 @@ class InverseConfig:
         before: frames that are seen before the step's first.
         after: frames that are seen behind the step's second.
         features: of a frame at a quarter of the resolution, which are compared with the next frame's.
-        reach: how far they are compared, in places of four pixels.
+        reach: how far they are compared, in steps of four pixels.
         channels: behind that, at an eighth of the resolution, a sixteenth, ….
         hidden: width behind the convolutions.
         dropout: share of what the last two layers read that training hides from them.
@@ -46,7 +47,7 @@ class InverseConfig:
     after: Natural = 1
     features: Count = 16
     reach: Natural = 4
-    channels: tuple[Count, ...] = (96, 128)
+    channels: Counts = (96, 128)
     hidden: Count = 256
     dropout: Fraction = 0.0
     camera: CameraBins = field(default_factory=lambda: FINE)
@@ -57,10 +58,14 @@ class InverseConfig:
         return self.before + 2 + self.after
 
     @property
-    def places(self) -> int:
-        """Places of the last convolution's output."""
-        scale = 2 ** (len(self.channels) + 2)
-        return self.height // scale * (self.width // scale)
+    def side(self) -> int:
+        """Pixels that a cell of the last convolution covers, in each direction."""
+        return 2 ** (len(self.channels) + 2)
+
+    @property
+    def cells(self) -> int:
+        """Cells of the last convolution's output."""
+        return self.height // self.side * (self.width // self.side)
 
     def check(self) -> None:
         """Refuse sizes that do not fit together, before anything is built of them.
@@ -69,12 +74,7 @@ class InverseConfig:
             ValueError: with the reason.
         """
         check_types(self)
-        scale = 2 ** (len(self.channels) + 2)
-        if not self.channels or self.height % scale or self.width % scale:
-            raise ValueError(
-                f"{self.height} x {self.width} pixels are no multiples of {scale}, as "
-                f"{len(self.channels)} channels want"
-            )
+        check_squares(self.height, self.width, self.side)
 
     def make(self, seed: int = 0) -> InverseModel:
         """The network with new weights.
@@ -83,15 +83,13 @@ class InverseConfig:
             ValueError: a size is out of range.
         """
         self.check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return InverseModel(self)
+        return make_seeded(lambda: InverseModel(self), seed)
 
 
 class InverseModel(nn.Module):
     """Frames t - before … t + 1 + after → the action that led from frame t to frame t + 1.
 
-    Features of every frame are correlated with the next frame's around the same place: how a picture moved is
+    Features of every frame are correlated with the next frame's around the same point: how a picture moved is
     given to the network, not left for it to discover. The keys are classes (`CompactActions`). An angle is a
     distribution over the camera's bins whose mean, in degrees, is the answer: it is trained on the two bins
     around the truth, and so is finer than they are.
@@ -116,7 +114,7 @@ class InverseModel(nn.Module):
                 Residual(size_out, _normalise),
             ]
         self.tower = nn.Sequential(*layers, nn.ReLU())
-        self.inner = Linear(config.channels[-1] * config.places, config.hidden)
+        self.inner = Linear(config.channels[-1] * config.cells, config.hidden)
         self.outer = Linear(config.hidden, sum(self.actions.sizes))
 
     def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -171,9 +169,9 @@ class InverseModel(nn.Module):
         """
         logits = self(batch["frames"], dtype, generator)
         keys, turn = batch["keys"], batch["turn"]
-        losses = [F.cross_entropy(part, keys[:, place]) for place, part in enumerate(logits[:-2])]
+        losses = [F.cross_entropy(part, keys[:, index]) for index, part in enumerate(logits[:-2])]
         losses += [
-            F.cross_entropy(part, self.around(turn[:, place])) for place, part in enumerate(logits[-2:])
+            F.cross_entropy(part, self.around(turn[:, index])) for index, part in enumerate(logits[-2:])
         ]
         right = torch.stack([part.argmax(-1) for part in logits[:-2]], -1) == keys
         error = (self.degrees(logits) - turn).abs()
@@ -228,12 +226,12 @@ def windows(config: InverseConfig, rows: np.ndarray, first: np.ndarray, end: np.
         first: first frames of their episodes, [n] or [].
         end: one past their last frames.
     """
-    places = rows[:, None] + np.arange(-config.before, 2 + config.after)
-    return np.clip(places, np.asarray(first)[..., None], np.asarray(end)[..., None] - 1)
+    wanted = rows[:, None] + np.arange(-config.before, 2 + config.after)
+    return np.clip(wanted, np.asarray(first)[..., None], np.asarray(end)[..., None] - 1)
 
 
 def _normalise(x: Tensor) -> Tensor:
-    """Features [B, C, H, W] with mean 0 and variance 1 at every place."""
+    """Features [B, C, H, W] with mean 0 and variance 1 at every point."""
     return F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
 
 

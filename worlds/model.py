@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import MinLen
 from torch import Tensor, nn
 
-from playloop.core.annotations import Count, Fraction, Magnitude
+from playloop.core.annotations import Count, Counts, Fraction, Magnitude
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
+from playloop.nn.building import make_seeded
+from playloop.nn.checks import check_heads, check_types
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
 from playloop.worlds.positions import AxialPositions
@@ -19,21 +21,21 @@ from playloop.worlds.sampler import Order, SamplerConfig
 from playloop.worlds.schedule import Schedule, clip_mask
 
 TOP_P = 0.7
-"""Of the mass, what is drawn from when a sampler names no share."""
+"""The share of the mass that is drawn from when a sampler names no share."""
 
 MOST_POSITIONS = 65_536
-"""Of a context, six times the largest published one: no weight tells its length, and memory grows by it."""
+"""The longest context, six times the largest published one: memory grows by it, and no weight bounds it."""
 
 
 def check_positions(context: int, unit: int) -> None:
-    """Refuse a context of so many frames, each a unit of so many places, that memory would not hold it.
+    """Refuse a context of so many frames, each of so many tokens, that memory would not hold it.
 
     Raises:
         ValueError: says how many frames are possible.
     """
     if context * unit > MOST_POSITIONS:
         raise ValueError(
-            f"context={context} frames of {unit} places are more than {MOST_POSITIONS:,} positions; at most "
+            f"context={context} frames of {unit} tokens are more than {MOST_POSITIONS:,} positions; at most "
             f"{MOST_POSITIONS // unit} frames"
         )
 
@@ -56,23 +58,23 @@ class WorldConfig:
         context: frames that a frame sees, itself included; older ones leave the cache.
         windows: decoding windows that are trained, a random one a step; 1 is diagonal, `columns` is raster.
         shares: of the steps that each window gets; () for equal ones.
-        corruption: shares of the input's tokens that are replaced, a random one a clip. The model is told
+        corruption: shares of the input's tokens that are replaced, a random one a clip. The model knows
             which, so that it can be asked to distrust its own frames: `level` when decoding.
     """
 
     rows: Count = 8
     columns: Count = 8
     codes: Count = 1000
-    actions: tuple[Count, ...] = (2,)
+    actions: Counts = (2,)
     width: Count = 384
     layers: Count = 8
     heads: Count = 6
     groups: Count = 2
     hidden: Count = 1024
     context: Count = 12
-    windows: tuple[Count, ...] = (1, 8)
+    windows: Counts = (1, 8)
     shares: tuple[Magnitude, ...] = ()
-    corruption: tuple[Fraction, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
+    corruption: Annotated[tuple[Fraction, ...], MinLen(1)] = (0.0, 0.05, 0.1, 0.2, 0.3)
 
     def check(self) -> None:
         """Refuse sizes that do not fit together, before anything is built of them.
@@ -82,17 +84,11 @@ class WorldConfig:
         """
         check_types(self)
         check_positions(self.context, 1 + self.rows * self.columns)
-        if not self.windows or not self.corruption or not self.actions:
-            raise ValueError("windows, corruption and actions are lists of at least one number")
         if self.shares and (len(self.shares) != len(self.windows) or not sum(self.shares)):
             raise ValueError(
                 f"world.shares={self.shares} wants one number for each of windows={self.windows}, not all 0"
             )
-        if self.width % self.heads or self.heads % self.groups:
-            raise ValueError(
-                f"width={self.width} must be a multiple of heads={self.heads}, and they a multiple of "
-                f"groups={self.groups}"
-            )
+        check_heads(self.width, self.heads, self.groups)
 
     def make(self, seed: int = 0) -> WorldModel:
         """The network with new weights.
@@ -101,9 +97,7 @@ class WorldConfig:
             ValueError: the sizes do not fit together.
         """
         self.check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return WorldModel(self)
+        return make_seeded(lambda: WorldModel(self), seed)
 
 
 class WorldModel(nn.Module):
@@ -111,7 +105,7 @@ class WorldModel(nn.Module):
 
     A frame takes 1 + h * w slots, the action that led to it and its tokens, and h - 1 start queries (see
     `Schedule`). An action is one vector, the sum of an embedding for each of its groups. It also enters every
-    query of its frame, and so does the token that the frame before has at the place that the query predicts:
+    query of its frame, and so does the token that the frame before has at the slot that the query predicts:
     what a small model would spend its first layers on to find.
     """
 
@@ -278,7 +272,7 @@ class WorldModel(nn.Module):
             seen: the context and the true last frame, int64 [B, T, N].
             actions: int64 [B, T - 1, G].
             window: of decoding.
-            level: what the model is told of the context.
+            level: number of the corruption that the model should expect of the context.
             dtype: to compute in.
         """
         levels = torch.full((len(seen),), level, device=seen.device)

@@ -132,5 +132,5 @@ def test_a_wrong_shape_is_named(tokenizer):
 def test_an_id_in_the_wrong_place_is_named():
     ids = MineWorldActions().encode(action_vector({"jump": 1}))
     ids[3] = 8198
-    with pytest.raises(ValueError, match="place 3"):
+    with pytest.raises(ValueError, match="slot 3"):
         MineWorldActions().decode(ids)

@@ -112,8 +112,8 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"height": 40}, "no multiples of 16"),
-        ({"channels": ()}, "no multiples of 4, as 0 channels"),
+        ({"height": 40}, "into squares of 16"),
+        ({"channels": ()}, "a list that is not empty"),
         ({"after": -1}, "a whole number of at least 0"),
     ],
 )

@@ -24,7 +24,7 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch
 """Names of the types that weights can be kept in."""
 GREY = 127
 FRAMES = 8
-"""Of a beginning, where nothing else is stated and the context holds more."""
+"""The length of a beginning where nothing else is stated and the context holds more."""
 
 ReadStarts = Callable[[Path, int], tuple[np.ndarray, np.ndarray]]
 """A file, and frames of a beginning where the actions between them are known (else one) → uint8

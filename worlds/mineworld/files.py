@@ -27,12 +27,12 @@ from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorld, MineWorldConfig
 
 ENDINGS = (".ckpt", ".bin")
-"""Of a transformer's file in a folder."""
+"""Endings of a transformer's file in a folder."""
 INNER, OUTER = "tokenizer.model.", "model."
 """Prefixes of the tokenizer's names, in the transformer's file and in its own."""
 TRAINING_ALONE = ("loss", "discriminator", "perceptual", "lpips")
 """Beginnings of names that only the tokenizer's training needs."""
-YAML_PLACE = "model.params.transformer_config.params"
+YAML_PATH = "model.params.transformer_config.params"
 YAML_NAMES = {
     "width": "hidden_size",
     "hidden": "intermediate_size",
@@ -108,14 +108,14 @@ def read_published(
         ValueError: a file is damaged, foreign, or of other sizes; says what to do.
     """
     path = find_file(Path(source))
-    weights, found, place = read_halves(path, shapes)
+    weights, found, holder = read_halves(path, shapes)
     vq = replace(_vq_config(path), height=rows, width=columns)  # in tokens so far
     vq = replace(vq, height=rows * vq.side, width=columns * vq.side)
     sizes = replace(_sizes(path, config, weights, vq, (rows, columns)), truncate=True)
     model = _outline(lambda: MineWorld(sizes), weights, path)
-    tokenizer = _outline(lambda: VQTokenizer(vq), found, place)
+    tokenizer = _outline(lambda: VQTokenizer(vq), found, holder)
     _check(model, model.slots(), weights, path)
-    _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, place)
+    _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, holder)
     return Published(path, sizes, vq, weights, found)
 
 
@@ -159,8 +159,8 @@ def find_file(source: Path) -> Path:
 
 def candidates(folder: Path) -> list[list[Path]]:
     """Files that may be a transformer's: those in the folder, and those in its "checkpoints"."""
-    places = folder, folder / "checkpoints"
-    return [sorted(p for p in place.glob("*") if p.suffix in ENDINGS and p.is_file()) for place in places]
+    folders = folder, folder / "checkpoints"
+    return [sorted(p for p in parent.glob("*") if p.suffix in ENDINGS and p.is_file()) for parent in folders]
 
 
 def _chosen(tensors: Mapping[str, Tensor], prefix: str, put: str = "") -> dict[str, Tensor]:
@@ -175,13 +175,13 @@ def _chosen(tensors: Mapping[str, Tensor], prefix: str, put: str = "") -> dict[s
 
 def _outer(path: Path, shapes: bool) -> tuple[dict[str, Tensor], Path]:
     """The tokenizer from a file of its own."""
-    place = path.parent / "vae" / "vae.ckpt"
-    if not place.is_file():
-        raise FileNotFoundError(f"{path} holds no tokenizer ({INNER}…), and {place} is not there; add it")
-    found = _chosen(read_pickle(place, shapes), OUTER)
+    file = path.parent / "vae" / "vae.ckpt"
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} holds no tokenizer ({INNER}…), and {file} is not there; add it")
+    found = _chosen(read_pickle(file, shapes), OUTER)
     if not found:
-        raise ValueError(f"{place} holds no tensor called {OUTER}…; it is not MineWorld's tokenizer")
-    return found, place
+        raise ValueError(f"{file} holds no tensor called {OUTER}…; it is not MineWorld's tokenizer")
+    return found, file
 
 
 def _outline(make: Callable[[], Network], tensors: Mapping[str, Tensor], path: Path) -> Network:
@@ -213,29 +213,29 @@ def _check(
 
 def _vq_config(path: Path) -> VQConfig:
     """The tokenizer's sizes as vae/config.json has them; MineWorld's own without such a file."""
-    place = path.parent / "vae" / "config.json"
-    if not place.is_file():
+    file = path.parent / "vae" / "config.json"
+    if not file.is_file():
         return VQConfig()
     try:
-        record = read_json(place)
+        record = read_json(file)
         channels, latent = tuple(map(int, record["block_out_channels"])), int(record["latent_channels"])
         sizes = [int(record[name]) for name in ("layers_per_block", "num_vq_embeddings", "norm_num_groups")]
         vq = VQConfig(channels=channels, latent=latent, blocks=sizes[0], codes=sizes[1], groups=sizes[2])
         vq = replace(vq, height=vq.side, width=vq.side)
         vq.check()
     except (KeyError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{place} is no VQModel's configuration ({error!r}); copy it again") from error
+        raise ValueError(f"{file} is no VQModel's configuration ({error!r}); copy it again") from error
     except ValueError as error:
-        if str(place) in str(error):
+        if str(file) in str(error):
             raise
-        raise ValueError(f"{place}: {error}; copy it again") from error
+        raise ValueError(f"{file}: {error}; copy it again") from error
     strange = {
         name: record[name] for name, value in VQ_FIXED.items() if _differs(record.get(name, value), value)
     }
     if (record.get("vq_embed_dim") or latent) != latent:
         strange["vq_embed_dim"] = record["vq_embed_dim"]
     if strange:
-        raise ValueError(f"{place} describes another network than MineWorld's tokenizer: {strange}")
+        raise ValueError(f"{file} describes another network than MineWorld's tokenizer: {strange}")
     return vq
 
 
@@ -282,7 +282,7 @@ def _from_yaml(path: Path, vq: VQConfig, grid: tuple[int, int]) -> MineWorldConf
         raise FileNotFoundError(f"{path} is not there; give config=FILE.yaml")
     check_pointer(path)
     try:
-        found = OmegaConf.select(OmegaConf.load(path), YAML_PLACE)
+        found = OmegaConf.select(OmegaConf.load(path), YAML_PATH)
         numbers = {
             ours: (float if ours in ("theta", "eps") else _whole)(found[theirs])
             for ours, theirs in YAML_NAMES.items()
@@ -293,7 +293,7 @@ def _from_yaml(path: Path, vq: VQConfig, grid: tuple[int, int]) -> MineWorldConf
     except Exception as error:  # a YAML parser's errors have no common class
         reason = (str(error) or "damaged").splitlines()[0]
         raise ValueError(
-            f"{path} lacks a part of {YAML_PLACE}, or it is damaged ({type(error).__name__}: {reason}); give "
+            f"{path} lacks a part of {YAML_PATH}, or it is damaged ({type(error).__name__}: {reason}); give "
             "config=FILE.yaml of this very model"
         ) from error
     unit = config.tokens + config.actions.length

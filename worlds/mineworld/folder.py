@@ -183,8 +183,8 @@ def _save_half(
     save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
     record = {"format": FORMAT, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
-    told = {} if trained is None else {"trained": to_record(trained)}
-    write_record(folder / "config.json", record | told | {BOUND: True})
+    order = {} if trained is None else {"trained": to_record(trained)}
+    write_record(folder / "config.json", record | order | {BOUND: True})
 
 
 def _bind(folder: Path) -> None:
@@ -296,7 +296,7 @@ def play_name(folder: Path) -> str:
     if not isinstance(model, dict) or not all(isinstance(value, str) for value in hashes):
         raise ValueError(f"{folder / 'config.json'} lacks weights_sha256 or model; copy the folder again")
     both = "".join(value[:12] for value in hashes)
-    told = {"trained": records[0].get("trained"), "truncate": model.get("truncate")}
-    if any(told.values()):  # folders that say nothing of it keep their names
-        both += json.dumps(told, sort_keys=True)
+    more = {"trained": records[0].get("trained"), "truncate": model.get("truncate")}
+    if any(more.values()):  # folders that say nothing of it keep their names
+        both += json.dumps(more, sort_keys=True)
     return hashlib.sha256(both.encode()).hexdigest()[:12]

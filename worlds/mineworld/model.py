@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Count
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
+from playloop.nn.building import make_seeded
+from playloop.nn.checks import check_heads, check_types
 from playloop.nn.decoder import Cache, Llama, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaSizes
@@ -25,9 +26,9 @@ from playloop.worlds.sampler import CLEAN, DIAGONAL, Order, SamplerConfig
 from playloop.worlds.schedule import Schedule, placeholder_tokens
 
 PREFIX = "transformer."
-"""Of the transformer's published names."""
+"""The beginning of the transformer's published names."""
 TOP_P = 0.8
-"""Of the mass, what is drawn from when a sampler names no share: as released."""
+"""The share of the mass that is drawn from when a sampler names no share: as released."""
 
 
 @kind("mineworld")
@@ -62,7 +63,7 @@ class MineWorldConfig:
     heads: Count = 16
     groups: Count = 4
     hidden: Count = 4096
-    context: Count = 16
+    context: Annotated[int, Ge(2)] = 16
     eps: Annotated[float, Gt(0), Lt(1)] = 1e-5
     theta: Annotated[float, Ge(1), Le(1e10)] = 10000.0
     start_queries: bool = False
@@ -85,7 +86,7 @@ class MineWorldConfig:
 
     @property
     def sizes(self) -> LlamaSizes:
-        """Of the stack."""
+        """Sizes of the stack."""
         return LlamaSizes(self.width, self.layers, self.heads, self.groups, self.hidden, self.eps, self.theta)
 
     def schedule(self, sampler: SamplerConfig) -> Schedule:
@@ -114,13 +115,7 @@ class MineWorldConfig:
             raise ValueError(
                 f"vocabulary={self.vocabulary} does not hold {self.codes} codes and the actions: {needed}"
             )
-        if self.context < 2:
-            raise ValueError(f"context={self.context} frames: a new one needs one before it")
-        if self.width % (2 * self.heads) or self.heads % self.groups:
-            raise ValueError(
-                f"width={self.width} must be an even multiple of heads={self.heads}, and they a multiple of "
-                f"groups={self.groups}"
-            )
+        check_heads(self.width, self.heads, self.groups, even=True)
 
     def make(self, seed: int = 0) -> MineWorld:
         """The network with new weights.
@@ -128,11 +123,7 @@ class MineWorldConfig:
         Raises:
             ValueError: the sizes do not fit together.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = MineWorld(self)
-            model.initialise()
-            return model
+        return make_seeded(lambda: MineWorld(self).initialise(), seed)
 
 
 PRESETS = {
@@ -165,11 +156,12 @@ class MineWorld(nn.Module):
             nn.Parameter(torch.zeros(config.rows - 1, config.width)) if config.start_queries else None
         )
 
-    def initialise(self) -> None:
-        """New weights as LLaMA's."""
+    def initialise(self) -> MineWorld:
+        """Draw new weights as LLaMA's; returns the model itself."""
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
+        return self
 
     @property
     def dtype(self) -> torch.dtype:
@@ -187,7 +179,7 @@ class MineWorld(nn.Module):
         return sampler.resolved(trained, TOP_P)
 
     def slots(self) -> dict[str, Slot]:
-        """The published names of all weights → their places here."""
+        """The published names of all weights → their slots here."""
         own = {f"{PREFIX}model.embed_tokens.weight": Slot("token.weight")}
         own[f"{PREFIX}lm_head.weight"] = Slot("head.weight")
         own |= {"start_queries": Slot("start")} if self.start is not None else {}
@@ -220,7 +212,7 @@ class MineWorld(nn.Module):
         Args:
             x: the sequence as vectors, then the start queries.
             clip: who sees whom.
-            cache: takes the sequence's keys and values, from place 0; what else it holds is not seen.
+            cache: takes the sequence's keys and values, from slot 0; what else it holds is not seen.
             rotary: if there is one already.
         """
         table = rotary or Rotary(self.config.sizes, clip.length, x.dtype, x.device)

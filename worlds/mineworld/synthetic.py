@@ -17,7 +17,7 @@ from playloop.nn.folder import write_record
 from playloop.nn.slots import published
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
-from playloop.worlds.mineworld.files import INNER, OUTER, YAML_NAMES, YAML_PLACE
+from playloop.worlds.mineworld.files import INNER, OUTER, YAML_NAMES, YAML_PATH
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 
 TINY_VQ = VQConfig(height=32, width=64, channels=(8, 8, 16, 16, 24), blocks=1, latent=6, codes=48, groups=4)
@@ -121,7 +121,7 @@ def yaml_record(config: MineWorldConfig) -> dict[str, object]:
     values = {theirs: getattr(config, ours) for ours, theirs in YAML_NAMES.items()}
     values |= {"max_position_embeddings": config.positions, "torch_dtype": "bfloat16"}
     record: dict[str, object] = values
-    for key in reversed(YAML_PLACE.split(".")):
+    for key in reversed(YAML_PATH.split(".")):
         record = {key: record}
     return record
 
