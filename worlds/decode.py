@@ -78,3 +78,8 @@ def decode_frame(
         tokens.index_copy_(1, step.targets, drawn)
     passes.close(tokens, moves)
     return tokens
+
+
+def shared(slots: Tensor) -> Tensor:
+    """Slots [B, n] as `nn.decoder.put` copies them fastest: one row's are those of all rows, [n]."""
+    return slots[0] if len(slots) == 1 else slots

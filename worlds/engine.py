@@ -20,7 +20,7 @@ from playloop.worlds.passes import Frame, Pass, Plan, Scratch, Weights, decode, 
 from playloop.worlds.players import Context
 from playloop.worlds.ring import FrameInputs, RingCache
 from playloop.worlds.sampler import SamplerConfig, share
-from playloop.worlds.schedule import Schedule
+from playloop.worlds.schedule import Schedule, step_indices
 
 
 class Engine:
@@ -55,15 +55,14 @@ class Engine:
         given = (
             torch.zeros(1, len(model.config.actions), dtype=torch.int64) if action is None else action[None]
         )
-        inputs = FrameInputs(model, cache.ring, given, known, config)
-        slots = torch.arange(schedule.slots)
-        x = torch.cat([inputs.opening(), inputs.tokens(tokens[None], slots[:-1])], 1)[0].float().numpy()
+        inputs = FrameInputs(model, cache.ring, given, config, known)
+        x = inputs.whole(tokens[None])[0].float().numpy()
         frame = cache.frame(schedule, x[:2], inputs, np.zeros(schedule.tokens))
         rows, scratch = schedule.slots, cache.scratch(schedule.slots)
         scratch.x[:rows] = x
-        queries = slots.numpy()
-        places, angles = queries + frame.base, queries + schedule.queries
-        fed = Pass(rows, rows, places, angles, queries)
+        queries = np.arange(schedule.slots)
+        slots, angles = queries + frame.base, queries + schedule.queries
+        fed = Pass(rows, rows, slots, angles, queries)
         run(self.weights, fed, frame, *cache.buffers, scratch, model.config.heads)
         cache.ring.close(tokens[None], torch.from_numpy(x[None, -1:]))
 
@@ -81,7 +80,7 @@ class Engine:
         """
         model, config = self.model, self.model.resolved(config)
         schedule = model.schedule(config)
-        inputs = FrameInputs(model, cache.ring, action[None], torch.tensor([True]), config)
+        inputs = FrameInputs(model, cache.ring, action[None], config)
         opening = torch.cat([cache.ring.pending[0], inputs.opening()[0]]).float().numpy()
         frame = cache.frame(schedule, opening, inputs, uniform)
         tokens = np.zeros(schedule.tokens, np.int64)
@@ -114,10 +113,10 @@ class EngineCache:
         config = model.config
         self.model, self.ring = model, RingCache.for_model(model, 1, buffers=False)
         size = config.width // config.heads
-        self.places = up(self.ring.blocks * self.ring.slots)
+        self.slots = up(self.ring.blocks * self.ring.slots)
         shape = config.layers, config.groups
-        keys = np.zeros((*shape, size, self.places), np.float32)
-        self.buffers = keys, np.zeros((*shape, self.places, size), np.float32)
+        keys = np.zeros((*shape, size, self.slots), np.float32)
+        self.buffers = keys, np.zeros((*shape, self.slots, size), np.float32)
         self._scratch: dict[int, Scratch] = {}
 
     def frame(
@@ -127,7 +126,7 @@ class EngineCache:
         ring = self.ring
         times = torch.cat([ring.clock - 1, ring.clock])
         cosines, sines = (t[:, 0].numpy() for t in self.model.positions.of_frames(times, torch.float32))
-        seen = np.zeros((schedule.queries + 1, self.places), np.float32)
+        seen = np.zeros((schedule.queries + 1, self.slots), np.float32)
         count, base, before = ring.blocks * ring.slots, int(ring.block()[0, 0]), int(ring.block(1)[0, 0])
         seen[:-1, :count] = ring.past(0)[0].numpy()
         seen[:-1, base : base + ring.slots] = schedule.visible.numpy()
@@ -141,7 +140,7 @@ class EngineCache:
         rows = up(rows)
         if rows not in self._scratch:
             config = self.model.config
-            wide = max(self.places, 2 * config.hidden, up(config.codes))
+            wide = max(self.slots, 2 * config.hidden, up(config.codes))
             columns = {
                 "x": config.width,
                 "normed": config.width,
@@ -153,7 +152,7 @@ class EngineCache:
             }
             arrays = {name: np.zeros((rows, size), np.float32) for name, size in columns.items()}
             size = config.width // config.heads
-            tiles = {"asked": size, "found": size, "seen": self.places, "scores": self.places}
+            tiles = {"wanted": size, "found": size, "seen": self.slots, "scores": self.slots}
             arrays |= {name: np.zeros((TILE, size), np.float32) for name, size in tiles.items()}
             self._scratch[rows] = Scratch(**arrays, bits=np.zeros(wide, np.int32))
         return self._scratch[rows]
@@ -220,19 +219,12 @@ def pack(model: WorldModel) -> Weights:
 
 def plan_of(schedule: Schedule) -> Plan:
     """A schedule's passes as arrays; the first has the pending token and the action."""
-    most = schedule.rows + 1
-    count, fed = np.zeros(schedule.forwards, np.int64), np.zeros(schedule.forwards, np.int64)
-    query = np.zeros((schedule.forwards, most), np.int64)
-    target = np.full((schedule.forwards, most), -1, np.int64)
-    for number, step in enumerate(schedule.steps):
-        if number == 0:
-            rows, fed[0] = [(0, -1), (0, 0)], 2
-        else:
-            fed[number] = len(step.fed)
-            right = [token + 1 if (token + 1) % schedule.columns else -1 for token in step.fed]
-            rows = list(zip((token + 1 for token in step.fed), right, strict=True))
-            rows += [(schedule.slots + row - 1, row * schedule.columns) for row in step.starts]
-        count[number] = len(rows)
-        for place, (asked, given) in enumerate(rows):
-            query[number, place], target[number, place] = asked, given
+    shape = schedule.forwards, schedule.rows + 1
+    count, fed = (np.zeros(schedule.forwards, np.int64) for _ in range(2))
+    query, target = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
+    for number, step in enumerate(step_indices(schedule, torch.device("cpu"))):
+        first = 0 if number else 1  # behind the pending token
+        count[number], fed[number] = first + len(step.queries), step.written
+        query[number, first : count[number]] = step.queries
+        target[number, step.reading] = step.targets
     return Plan(count, fed, query, target)

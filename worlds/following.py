@@ -24,11 +24,11 @@ TASKS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Scores:
-    """How well classes were told apart.
+    """How well classes were recognised.
 
     Args:
-        precision: share of the told that are right, the mean over the classes.
-        recall: share of the true that are told.
+        precision: share of the predicted that are right, the mean over the classes.
+        recall: share of the targets that are predicted.
         f1: the harmonic mean of the two in each class, the mean over the classes.
     """
 
@@ -56,36 +56,36 @@ class Following:
     actions: int
 
 
-def compare(asked: np.ndarray, told: np.ndarray) -> Following:
-    """Scores of action vectors [n, 25] against those asked for; both keys of a pair held count as none."""
+def compare(targets: np.ndarray, predicted: np.ndarray) -> Following:
+    """Scores of action vectors [n, 25] against their targets; both keys of a pair held count as none."""
     tasks = {
-        "-".join(keys): macro(confusion(choose(asked, keys), choose(told, keys), len(keys) + 1))
+        "-".join(keys): macro(confusion(choose(targets, keys), choose(predicted, keys), len(keys) + 1))
         for keys in TASKS
     }
     names = ("precision", "recall", "f1")
     mean = Scores(*(float(np.mean([getattr(task, name) for task in tasks.values()])) for name in names))
-    degrees, bins = camera_errors(asked[:, -2:], told[:, -2:])
-    return Following(tasks, mean, degrees, bins, len(asked))
+    degrees, bins = camera_errors(targets[:, -2:], predicted[:, -2:])
+    return Following(tasks, mean, degrees, bins, len(targets))
 
 
-def confusion(asked: np.ndarray, told: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class [n] was asked for (row) and told (column), int64 [classes, classes]."""
-    return np.bincount(asked * classes + told, minlength=classes**2).reshape(classes, classes)
+def confusion(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class [n] was the target (row) and was predicted (column), int64 [classes, classes]."""
+    return np.bincount(targets * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def macro(counts: np.ndarray) -> Scores:
-    """Means over the classes that were asked for or told; a class of which one is missing scores 0."""
-    right, asked, told = np.diag(counts), counts.sum(1), counts.sum(0)
-    precision, recall = right / np.maximum(told, 1), right / np.maximum(asked, 1)
-    f1 = 2 * right / np.maximum(asked + told, 1)
-    there = asked + told > 0
+    """Means over the classes that were targets or predicted; a class of which one is missing scores 0."""
+    right, targets, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    precision, recall = right / np.maximum(predicted, 1), right / np.maximum(targets, 1)
+    f1 = 2 * right / np.maximum(targets + predicted, 1)
+    there = targets + predicted > 0
     return Scores(*(float(values[there].mean()) for values in (precision, recall, f1)))
 
 
-def camera_errors(asked: np.ndarray, told: np.ndarray) -> tuple[float, float]:
+def camera_errors(targets: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
     """Mean absolute error of angles in degrees [n, 2], in degrees and in the bins of VPT's camera."""
-    bins = np.abs(VPT.encode(asked) - VPT.encode(told))
-    return float(np.abs(asked - told).mean()), float(bins.mean())
+    bins = np.abs(VPT.encode(targets) - VPT.encode(predicted))
+    return float(np.abs(targets - predicted).mean()), float(bins.mean())
 
 
 def share_of_ceiling(found: Following, ceiling: Following) -> dict[str, float]:
@@ -99,12 +99,12 @@ def share_of_ceiling(found: Following, ceiling: Following) -> dict[str, float]:
     return {name: score.f1 / limits[name].f1 if limits[name].f1 else np.nan for name, score in scores.items()}
 
 
-def shifted(asked: Sequence[np.ndarray], told: Sequence[np.ndarray], by: int) -> Following:
-    """Scores of clips' actions, [T, 25] each, against those asked for `by` steps later.
+def shifted(targets: Sequence[np.ndarray], predicted: Sequence[np.ndarray], by: int) -> Following:
+    """Scores of clips' actions, [T, 25] each, against the targets `by` steps later.
 
     Where an alignment is right, 0 scores best: a data set or a world model that is off by one shows here.
     """
     first, last = max(by, 0), min(by, 0)
-    wanted = [vectors[first : len(vectors) + last] for vectors in asked]
-    found = [vectors[-last : len(vectors) - first] for vectors in told]
+    wanted = [vectors[first : len(vectors) + last] for vectors in targets]
+    found = [vectors[-last : len(vectors) - first] for vectors in predicted]
     return compare(np.concatenate(wanted), np.concatenate(found))

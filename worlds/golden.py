@@ -106,8 +106,8 @@ def of_inverse(model: InverseModel, given: Mapping[str, np.ndarray] | None = Non
     config = model.config
     frames = pictures(config.frames, config.height, config.width) if given is None else given["frames"]
     logits = model(torch.from_numpy(frames)[None])
-    told = {"logits": torch.cat(logits, -1).numpy(), "action": model.vectors(logits)}
-    return {"frames": frames, **told}
+    made = {"logits": torch.cat(logits, -1).numpy(), "action": model.vectors(logits)}
+    return {"frames": frames, **made}
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ class Weights(NamedTuple):
         outer: int8 [L, D, M] and scales.
         head: int8 [V, D], padded, and scales.
         token: embeddings float32 [codes, D].
-        place: float32 [queries, D].
+        position: float32 [queries, D].
     """
 
     project: np.ndarray
@@ -35,7 +35,7 @@ class Weights(NamedTuple):
     head: np.ndarray
     head_scale: np.ndarray
     token: np.ndarray
-    place: np.ndarray
+    position: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -62,9 +62,9 @@ class Frame(NamedTuple):
         common: added to every query, float32 [queries, D].
         cosines: of the frame before and of this one, float32 [2 · queries, E / 2].
         sines: likewise.
-        seen: places that each query sees, float32 [queries + 1, P]; the last row is the pending token's.
-        pending: place of the pending token.
-        base: first place of this frame.
+        seen: slots that each query sees, float32 [queries + 1, P]; the last row is the pending token's.
+        pending: slot of the pending token.
+        base: first slot of this frame.
         uniform: float64 [N].
     """
 
@@ -87,7 +87,7 @@ class Scratch(NamedTuple):
         wide: float32 [R, 2 M].
         hidden: float32 [R, M].
         logits: float32 [R, V].
-        asked: of a tile of queries, float32 [4, E], as is `found`.
+        wanted: queries of a tile, float32 [4, E], as is `found`.
         seen: float32 [4, P], as is `scores`.
         bits: int32, as long as the longest of these rows.
     """
@@ -99,7 +99,7 @@ class Scratch(NamedTuple):
     wide: np.ndarray
     hidden: np.ndarray
     logits: np.ndarray
-    asked: np.ndarray
+    wanted: np.ndarray
     found: np.ndarray
     seen: np.ndarray
     scores: np.ndarray
@@ -112,21 +112,21 @@ class Pass(NamedTuple):
     Args:
         rows: how many.
         fed: how many of them, the first, feed tokens; their keys and values are kept.
-        places: in the cache, of each row, int64 [R].
+        slots: in the cache, of each row, int64 [R].
         angles: rows of `Frame.cosines`.
         masks: rows of `Frame.seen`.
     """
 
     rows: int
     fed: int
-    places: np.ndarray
+    slots: np.ndarray
     angles: np.ndarray
     masks: np.ndarray
 
 
 @fast
 def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
-    """Rotary positions, in place: vector float32 [E], halves paired."""
+    """Rotary positions, written over: vector float32 [E], halves paired."""
     half = len(cosines)
     for e in range(half):
         a, b = vector[e], vector[e + half]
@@ -160,24 +160,24 @@ def mix(
             for group in range(groups):
                 start = (heads + group) * size
                 for e in range(size):
-                    keys[layer, group, e, p.places[row]] = s.heads[row, start + e]
-                    values[layer, group, p.places[row], e] = s.heads[row, start + groups * size + e]
+                    keys[layer, group, e, p.slots[row]] = s.heads[row, start + e]
+                    values[layer, group, p.slots[row], e] = s.heads[row, start + groups * size + e]
     together = heads // groups  # heads that read the same keys
     for group in range(groups):
         for first in range(0, p.rows * together, TILE):
-            for place in range(TILE):
+            for lane in range(TILE):
                 # The last tile is filled up with repetitions of its last query.
-                row, head = divmod(min(first + place, p.rows * together - 1), together)
+                row, head = divmod(min(first + lane, p.rows * together - 1), together)
                 start = (group * together + head) * size
-                s.seen[place] = frame.seen[p.masks[row]]
+                s.seen[lane] = frame.seen[p.masks[row]]
                 for e in range(size):
-                    s.asked[place, e] = s.heads[row, start + e] * scale
-            attend(s.asked, keys[layer, group], values[layer, group], s.seen, s.scores, s.bits, s.found)
-            for place in range(min(TILE, p.rows * together - first)):
-                row, head = divmod(first + place, together)
+                    s.wanted[lane, e] = s.heads[row, start + e] * scale
+            attend(s.wanted, keys[layer, group], values[layer, group], s.seen, s.scores, s.bits, s.found)
+            for lane in range(min(TILE, p.rows * together - first)):
+                row, head = divmod(first + lane, together)
                 start = (group * together + head) * size
                 for e in range(size):
-                    s.mixed[row, start + e] = s.found[place, e]
+                    s.mixed[row, start + e] = s.found[lane, e]
 
 
 @fast
@@ -221,21 +221,21 @@ def decode(
 ) -> None:
     """Fill `tokens` int64 [N] with the next frame, pass by pass; keys and values are written on the way."""
     queries, most = len(frame.common), plan.query.shape[1]
-    places, angles, masks = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    slots, angles, masks = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
     for step in range(len(plan.rows)):
         rows = plan.rows[step]
         for row in range(rows):
             query = plan.query[step, row]
-            places[row], angles[row], masks[row] = frame.base + query, queries + query, query
+            slots[row], angles[row], masks[row] = frame.base + query, queries + query, query
             if step == 0:
                 s.x[row] = frame.opening[row]
             elif row < plan.fed[step]:
-                s.x[row] = w.token[tokens[query - 1]] + w.place[query] + frame.common[query]
+                s.x[row] = w.token[tokens[query - 1]] + w.position[query] + frame.common[query]
             else:
-                s.x[row] = w.place[query] + frame.common[query]
+                s.x[row] = w.position[query] + frame.common[query]
         if step == 0:
-            places[0], angles[0], masks[0] = frame.pending, len(tokens), queries
-        run(w, Pass(rows, plan.fed[step], places, angles, masks), frame, keys, values, s, heads)
+            slots[0], angles[0], masks[0] = frame.pending, len(tokens), queries
+        run(w, Pass(rows, plan.fed[step], slots, angles, masks), frame, keys, values, s, heads)
         linear(s.normed, w.head, w.head_scale, s.logits, rows)
         for row in range(rows):
             target = plan.target[step, row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,11 @@ from torch import Tensor
 
 from playloop.nn.decoder import StaticCache, put
 from playloop.nn.llama import attend_grouped
-from playloop.worlds.decode import decode_frame
+from playloop.worlds.decode import decode_frame, shared
 from playloop.worlds.model import WorldModel
 from playloop.worlds.players import Context
 from playloop.worlds.sampler import SamplerConfig
-from playloop.worlds.schedule import Schedule, StepIndex
+from playloop.worlds.schedule import StepIndex
 
 
 @dataclass
@@ -124,80 +125,88 @@ class RingCache(StaticCache):
         return RingPasses(model, self, action, sampler)
 
 
-@dataclass
-class Turn:
-    """Where the queries of one pass stand.
+class RingPasses:
+    """Inputs, positions and masks of one frame, made once a frame; see `worlds.decode.FramePasses`.
 
     Args:
-        slots: in the cache, of the queries that are written, int64 [written] or each row's own [B, written].
-        cosines: [B, n, 1, E / 2].
-        sines: likewise.
-        bias: [B, 1, n, slots of the cache].
+        model: the weights.
+        cache: that takes the frame.
+        action: what leads to it, int64 [B, G].
+        sampler: how it is drawn.
+        known: whether there is an action, and a frame before it, bool [B]; None where there always is.
     """
 
-    slots: Tensor
-    cosines: Tensor
-    sines: Tensor
-    bias: Tensor
+    fused = False
 
-
-def run_queries(model: WorldModel, x: Tensor, turn: Turn, cache: RingCache) -> Tensor:
-    """One pass: x [B, n, D] through all layers; the first queries leave keys and values in the cache."""
-    written = turn.slots.shape[-1]
-    for layer, block in enumerate(model.layers()):
-        queries, keys, values = block.attention.split(block.norm_attention(x), turn.cosines, turn.sines)
-        keys, values = cache.write(layer, turn.slots, keys[:, :, :written], values[:, :, :written])
-        x = block.finish(x, attend_grouped(queries, keys, values, turn.bias))
-    return model.norm(x)
-
-
-def _shared(slots: Tensor) -> Tensor:
-    """Slots [B, n] as `put` copies them fastest: one row's are those of all rows, [n]."""
-    return slots[0] if len(slots) == 1 else slots
-
-
-class FrameTurns:
-    """Positions and masks of one frame, made once a frame and cut by pass."""
-
-    def __init__(self, model: WorldModel, schedule: Schedule, cache: RingCache):
-        self.cache, self.dtype, device = cache, cache.dtype, cache.valid.device
+    def __init__(
+        self,
+        model: WorldModel,
+        cache: RingCache,
+        action: Tensor,
+        sampler: SamplerConfig,
+        known: Tensor | None = None,
+    ):
+        self.model, self.cache, self.sampler = model, cache, model.resolved(sampler)
+        self.schedule = model.schedule(self.sampler)
+        self.inputs = FrameInputs(model, cache, action, self.sampler, known)
         times = torch.stack([cache.clock - 1, cache.clock], 1)  # [B, 2]
-        tables = model.positions.of_frames(times.flatten(), self.dtype)
-        self.rotary = [
-            table.unflatten(0, (*times.shape, -1)) for table in tables
-        ]  # [B, 2, queries, 1, E / 2]
+        tables = model.positions.of_frames(times.flatten(), cache.dtype)
+        # [B, 2, queries, 1, E / 2]
+        self.rotary = [table.unflatten(0, (*times.shape, -1)) for table in tables]
         self.own = cache.block()
-        seen = cache.past(0)[:, None].repeat(1, schedule.queries, 1)  # [B, queries, slots]
-        put(seen, _shared(self.own), schedule.visible.to(device).expand(len(seen), -1, -1))
-        self.bias = self._bias(seen)[:, None]
+        seen = cache.past(0)[:, None].repeat(1, self.schedule.queries, 1)  # [B, queries, slots]
+        put(seen, shared(self.own), self.schedule.visible.to(seen.device).expand(len(seen), -1, -1))
+        self.bias = self._bias(seen)  # [B, 1, queries, slots]
 
-    def _bias(self, seen: Tensor) -> Tensor:
-        zeros = torch.zeros(seen.shape, dtype=self.dtype, device=seen.device)
-        return zeros.masked_fill_(~seen, float("-inf"))
+    def logits(self, step: StepIndex, tokens: Tensor) -> Tensor:
+        if step.opens:
+            hidden = self._open()
+        else:
+            starts = self.inputs.starts(step.queries[len(step.fed) :])
+            x = torch.cat([self.inputs.tokens(tokens[:, step.fed], step.fed), starts], 1)
+            hidden = self.run(x, step.queries, step.written)
+        logits: Tensor = self.model.head(hidden[:, step.reading])
+        return logits
 
-    def at(self, queries: Tensor, written: int) -> Turn:
-        """The turn of these queries [n] of the new frame, of which the first `written` are written."""
-        cosines, sines = (table[:, 1, queries] for table in self.rotary)
-        slots = self.own[:, queries[:written]]
-        return Turn(_shared(slots), cosines, sines, self.bias[:, :, queries])
+    def close(self, tokens: Tensor, moves: Tensor | None) -> None:
+        end = torch.tensor([self.schedule.tokens - 1], device=tokens.device)
+        self.cache.close(tokens, self.inputs.tokens(tokens[:, end], end), moves)
 
-    def opening(self) -> Turn:
+    def run(self, x: Tensor, queries: Tensor, written: int) -> Tensor:
+        """A pass of queries [n] of the frame as vectors [B, n, D], of which the first `written` stay."""
+        rotary = [table[:, 1, queries] for table in self.rotary]
+        return run_queries(
+            self.model, x, self.own[:, queries[:written]], rotary, self.bias[:, :, queries], self.cache
+        )
+
+    def _open(self) -> Tensor:
         """The first pass: the last token of the frame before, then this frame's action."""
         cache, last = self.cache, self.cache.slots - 1
         seen, before = cache.past(1)[:, None], cache.block(1)  # [B, 1, slots]
-        put(seen, _shared(before), cache.holds(1)[:, None].expand(-1, -1, cache.slots))
-        bias = torch.cat([self._bias(seen)[:, None], self.bias[:, :, :1]], 2)
+        put(seen, shared(before), cache.holds(1)[:, None].expand(-1, -1, cache.slots))
+        bias = torch.cat([self._bias(seen), self.bias[:, :, :1]], 2)
         slots = torch.stack([before[:, last], self.own[:, 0]], 1)
-        cosines, sines = (torch.stack([table[:, 0, last], table[:, 1, 0]], 1) for table in self.rotary)
-        return Turn(_shared(slots), cosines, sines, bias)
+        rotary = [torch.stack([table[:, 0, last], table[:, 1, 0]], 1) for table in self.rotary]
+        x = torch.cat([cache.pending, self.inputs.opening()], 1)
+        return run_queries(self.model, x, slots, rotary, bias, cache)
+
+    def _bias(self, seen: Tensor) -> Tensor:
+        zeros = torch.zeros(seen.shape, dtype=self.cache.dtype, device=seen.device)
+        return zeros.masked_fill_(~seen, float("-inf"))[:, None]
 
 
 class FrameInputs:
     """What enters every query of one frame besides its own token, and the queries' embeddings made of it."""
 
     def __init__(
-        self, model: WorldModel, cache: RingCache, action: Tensor, known: Tensor, sampler: SamplerConfig
+        self,
+        model: WorldModel,
+        cache: RingCache,
+        action: Tensor,
+        sampler: SamplerConfig,
+        known: Tensor | None = None,
     ):
+        known = torch.ones_like(action[:, 0], dtype=torch.bool) if known is None else known
         level = torch.full((len(action),), sampler.level, device=action.device)
         self.model, self.action = model, model.embed_action(action, known)
         everywhere = (self.action + model.condition(sampler.order().window, level))[:, None]
@@ -215,35 +224,28 @@ class FrameInputs:
         """The start queries [n] → [B, n, D]."""
         return self.model.place[queries] + self.common[:, queries]
 
+    def whole(self, tokens: Tensor) -> Tensor:
+        """A frame that exists, int64 [B, N], behind its action → [B, 1 + N, D]."""
+        return torch.cat([self.opening(), self.tokens(tokens, torch.arange(tokens.shape[1]).to(tokens))], 1)
 
-class RingPasses:
-    """See `worlds.decode.FramePasses`."""
 
-    fused = False
+def run_queries(
+    model: WorldModel, x: Tensor, slots: Tensor, rotary: Sequence[Tensor], bias: Tensor, cache: RingCache
+) -> Tensor:
+    """One pass: x [B, n, D] through all layers; the first queries leave keys and values in the cache.
 
-    def __init__(self, model: WorldModel, cache: RingCache, action: Tensor, sampler: SamplerConfig):
-        self.model, self.cache, self.sampler = model, cache, model.resolved(sampler)
-        self.schedule, known = model.schedule(self.sampler), torch.ones_like(action[:, 0], dtype=torch.bool)
-        self.inputs = FrameInputs(model, cache, action, known, self.sampler)
-        self.turns = FrameTurns(model, self.schedule, cache)
-
-    def logits(self, step: StepIndex, tokens: Tensor) -> Tensor:
-        """See `worlds.decode.FramePasses`."""
-        count = len(step.fed)
-        if count or len(step.rows):
-            turn = self.turns.at(step.queries, step.written)
-            starts = self.inputs.starts(step.queries[count:])
-            x = torch.cat([self.inputs.tokens(tokens[:, step.fed], step.fed), starts], 1)
-        else:
-            turn, x = self.turns.opening(), torch.cat([self.cache.pending, self.inputs.opening()], 1)
-        hidden = run_queries(self.model, x.to(self.cache.dtype), turn, self.cache)
-        logits: Tensor = self.model.head(hidden[:, step.reading])
-        return logits
-
-    def close(self, tokens: Tensor, moves: Tensor | None) -> None:
-        """See `worlds.decode.FramePasses`."""
-        end = torch.tensor([self.schedule.tokens - 1], device=tokens.device)
-        self.cache.close(tokens, self.inputs.tokens(tokens[:, end], end), moves)
+    Args:
+        x: the queries as vectors.
+        slots: in the cache, of the queries that are written, [B, written].
+        rotary: cosines and sines, [B, n, 1, E / 2].
+        bias: [B, 1, n, slots of the cache].
+    """
+    written, slots, x = slots.shape[1], shared(slots), x.to(cache.dtype)
+    for layer, block in enumerate(model.layers()):
+        queries, keys, values = block.attention.split(block.norm_attention(x), *rotary)
+        keys, values = cache.write(layer, slots, keys[:, :, :written], values[:, :, :written])
+        x = block.finish(x, attend_grouped(queries, keys, values, bias))
+    return model.norm(x)
 
 
 @torch.inference_mode()
@@ -257,12 +259,9 @@ def write_frame(
         action: what led to it, int64 [B, G].
         known: whether there was one, and a frame before it, bool [B].
     """
-    sampler = model.resolved(sampler)
-    schedule = model.schedule(sampler)
-    slots = torch.arange(schedule.slots, device=tokens.device)
-    inputs = FrameInputs(model, cache, action, known, sampler)
-    x = torch.cat([inputs.opening(), inputs.tokens(tokens, slots[:-1])], 1)
-    run_queries(model, x.to(cache.dtype), FrameTurns(model, schedule, cache).at(slots, len(slots)), cache)
+    passes = RingPasses(model, cache, action, sampler, known)
+    x = passes.inputs.whole(tokens)
+    passes.run(x, torch.arange(cache.slots, device=tokens.device), cache.slots)
     cache.close(tokens, x[:, -1:])
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from playloop.rollouts.judging import control, drift, follow, quality
 from playloop.rollouts.judging.branching import BRANCHES
 from playloop.rollouts.judging.clips import Clip
-from playloop.rollouts.judging.material import Material, branch_key, clip_key, drift_key
 from playloop.rollouts.judging.quality import PERSISTENCE, TOKENIZER, Measures, Scores, Shown, window_name
 from playloop.rollouts.judging.store import DreamStore
+from playloop.rollouts.judging.workload import Workload, branch_key, clip_key, drift_key
 
 
 @dataclass
@@ -41,15 +41,15 @@ class Judge:
     """Compares what a store holds with the recordings and the true game.
 
     Args:
-        material: what was imagined.
+        workload: what was imagined.
         store: the imagined tokens.
         measures: how frames are compared.
         read: an inverse-dynamics model; None leaves out action following.
     """
 
-    def __init__(self, material: Material, store: DreamStore, measures: Measures, read: Reader | None):
-        self.material, self.store, self.measures, self.read = material, store, measures, read
-        self.window = material.windows[0]
+    def __init__(self, workload: Workload, store: DreamStore, measures: Measures, read: Reader | None):
+        self.workload, self.store, self.measures, self.read = workload, store, measures, read
+        self.window = workload.windows[0]
         self.pictures = Pictures()
 
     def judge(self) -> dict[str, Any]:
@@ -59,18 +59,18 @@ class Judge:
     # ------------------------------------------------------------------------------------------- clips
 
     def _clips(self) -> dict[str, Any]:
-        material = self.material
+        workload = self.workload
         scores: list[Scores] = []
         targets: list[np.ndarray] = []
         predicted: dict[str, list[np.ndarray]] = {}
-        for clip in material.clips:
+        for clip in workload.clips:
             shown, last = self._shown(clip)
             scores.append(quality.score(shown, self.measures.by_frame))
             self.measures.watch(shown)
-            if len(self.pictures.clips) < material.config.strips:
+            if len(self.pictures.clips) < workload.config.strips:
                 self.pictures.clips[clip.label] = {"true": shown.true, **shown.frames}
             if self.read is not None:
-                targets.append(material.recordings.actions(clip)[material.context - 1 :])
+                targets.append(workload.recordings.actions(clip)[workload.context - 1 :])
                 for kind, frames in {"true": shown.true, **shown.frames}.items():
                     predicted.setdefault(kind, []).append(
                         self.read(np.concatenate([last[kind][None], frames]))
@@ -84,15 +84,15 @@ class Judge:
 
     def _shown(self, clip: Clip) -> tuple[Shown, dict[str, np.ndarray]]:
         """The clip behind its context, and the context's last frame as every kind shows it."""
-        material, context = self.material, self.material.context
-        images = material.recordings.frames(clip)
-        tokens = material.frames.encode(images[context - 1 :])
+        workload, context = self.workload, self.workload.context
+        images = workload.recordings.frames(clip)
+        tokens = workload.frames.encode(images[context - 1 :])
         true = images[context:]
-        decoded = material.frames.decode(tokens)
+        decoded = workload.frames.decode(tokens)
         frames, guesses = {}, {}
-        for window in material.windows:
+        for window in workload.windows:
             guess = self.store[clip_key(clip, window)]
-            frames[window_name(window)], guesses[window_name(window)] = material.frames.decode(guess), guess
+            frames[window_name(window)], guesses[window_name(window)] = workload.frames.decode(guess), guess
         frames[PERSISTENCE] = np.repeat(images[context - 1 : context], len(true), 0)
         guesses[PERSISTENCE] = np.repeat(tokens[:1], len(true), 0)
         frames[TOKENIZER] = decoded[1:]
@@ -100,7 +100,7 @@ class Judge:
         return Shown(true, tokens[1:], frames, guesses), last
 
     def _quality(self, scores: list[Scores]) -> dict[str, Any]:
-        own, others = window_name(self.window), self.material.windows[1:]
+        own, others = window_name(self.window), self.workload.windows[1:]
         return {
             "kinds": quality.summarize(scores),
             "over_persistence": quality.difference(scores, own, PERSISTENCE),
@@ -113,24 +113,24 @@ class Judge:
     # ------------------------------------------------------------------------------------ long dreams
 
     def _drifts(self) -> dict[str, Any]:
-        material = self.material
-        if not material.drifts:
+        workload = self.workload
+        if not workload.drifts:
             return {"left_out": "drift_clips=0, or no episode is longer than the context"}
-        found = [self._drift(clip) for clip in material.drifts]
+        found = [self._drift(clip) for clip in workload.drifts]
         self.pictures.curves = {
             group: {name: np.mean([one[group][name] for one in found], 0) for name in found[0][group]}
             for group in found[0]
         }
-        return {"clips": len(found), "frames": material.drift_frames, "curves": drift.summarize(found)}
+        return {"clips": len(found), "frames": workload.drift_frames, "curves": drift.summarize(found)}
 
     def _drift(self, clip: Clip) -> dict[str, dict[str, np.ndarray]]:
         """Curves of one long dream: group → name → [F]."""
-        material, context = self.material, self.material.context
-        images = material.recordings.frames(clip)
+        workload, context = self.workload, self.workload.context
+        images = workload.recordings.frames(clip)
         true, last = images[context:], images[context - 1]
-        tokens, guess = material.frames.encode(true), self.store[drift_key(clip, self.window)]
-        imagined, decoded = material.frames.decode(guess), material.frames.decode(tokens)
-        if len(self.pictures.drifts) < material.config.strips:
+        tokens, guess = workload.frames.encode(true), self.store[drift_key(clip, self.window)]
+        imagined, decoded = workload.frames.decode(guess), workload.frames.decode(tokens)
+        if len(self.pictures.drifts) < workload.config.strips:
             self.pictures.drifts[clip.label] = {"true": true, "imagined": imagined}
         shown = {"true": (true, tokens), "imagined": (imagined, guess), TOKENIZER: (decoded, tokens)}
         seen = {kind: drift.signs(*pair) for kind, pair in shown.items()}
@@ -141,16 +141,16 @@ class Judge:
     # --------------------------------------------------------------------------------------- branches
 
     def _branches(self) -> dict[str, Any]:
-        material = self.material
-        if material.no_branches:
-            return {"left_out": material.no_branches}
+        workload = self.workload
+        if workload.no_branches:
+            return {"left_out": workload.no_branches}
         imagined, reconstructed = [], []
-        for clip, point in material.points.items():
+        for clip, point in workload.points.items():
             tokens = [self.store[branch_key(clip, name, self.window)] for name in BRANCHES]
-            imagined.append(np.stack([material.frames.decode(branch) for branch in tokens]))
-            again = [material.frames.decode(material.frames.encode(branch)) for branch in point.branches]
+            imagined.append(np.stack([workload.frames.decode(branch) for branch in tokens]))
+            again = [workload.frames.decode(workload.frames.encode(branch)) for branch in point.branches]
             reconstructed.append(np.stack(again))
-            if len(self.pictures.branches) < material.config.strips // 2:
+            if len(self.pictures.branches) < workload.config.strips // 2:
                 ends = {"true": point.branches[:, -1], "imagined": imagined[-1][:, -1]}
                 self.pictures.branches[clip.label] = ends
-        return control.judge(list(material.points.values()), imagined, reconstructed)
+        return control.judge(list(workload.points.values()), imagined, reconstructed)

@@ -22,11 +22,11 @@ from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Dreamer
 from playloop.rollouts.judging.frames import Frames
 from playloop.rollouts.judging.judge import Judge
-from playloop.rollouts.judging.material import Job, Material
 from playloop.rollouts.judging.quality import Measures
 from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.store import DreamStore
 from playloop.rollouts.judging.table import result_tables
+from playloop.rollouts.judging.workload import Job, Workload
 from playloop.rollouts.progress import LiveLine
 from playloop.worlds.checkpoint import load_inverse, weights_hash
 from playloop.worlds.open import load_playable
@@ -73,13 +73,13 @@ def evaluate_world(
     recordings = Recordings(
         paths, frames.size, config.camera, config.on_corrupt, trained, resized=loaded.resize
     )
-    material = Material(config, loaded, recordings, frames)
-    store = DreamStore(out, identity(config, world, loaded, material, dreamer))
+    workload = Workload(config, loaded, recordings, frames)
+    store = DreamStore(out, identity(config, world, loaded, workload, dreamer))
     try:
         before = earlier_run(out / "summary.json", store.path.name)
-        session = imagine_missing(material, dreamer, store, console)
-        judge = Judge(material, store, measures, read)
-        result = tidy({**facts(loaded, material), **judge.judge()})
+        session = imagine_missing(workload, dreamer, store, console)
+        judge = Judge(workload, store, measures, read)
+        result = tidy({**facts(loaded, workload), **judge.judge()})
         run = {"config": {"data": paths, **asdict(config)}, **this_run(command, before, session)}
         summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / "summary.json", summary)
@@ -92,10 +92,10 @@ def evaluate_world(
 
 
 def imagine_missing(
-    material: Material, dreamer: Dreamer, store: DreamStore, console: Console
+    workload: Workload, dreamer: Dreamer, store: DreamStore, console: Console
 ) -> dict[str, Any] | None:
     """Imagine what the store lacks; returns how long that took, None if nothing was missing."""
-    jobs = list(material.jobs())
+    jobs = list(workload.jobs())
     missing = [job for job in jobs if job.key not in store]
     if not missing:
         return None
@@ -129,22 +129,22 @@ def identity(
     config: WorldEvaluationConfig,
     world: str | Path,
     loaded: Playable[Any, Any],
-    material: Material,
+    workload: Workload,
     dreamer: Dreamer,
 ) -> dict[str, Any]:
     """All that can change an imagined token."""
     sampler = {name: value for name, value in loaded.settings(config.sampler).items() if name != "window"}
     if sampler["top_k"] is None:  # so that frames imagined before there was one count
         del sampler["top_k"]
-    recordings = material.recordings
+    recordings = workload.recordings
     return {
         "world": loaded.name,
         "tokenizer": weights_hash(Path(world) / "tokenizer"),
         "data": list(recordings.datasets),
         "camera": config.camera,
-        "context": material.context,
+        "context": workload.context,
         "horizon": config.horizon,
-        "drift_frames": material.drift_frames,
+        "drift_frames": workload.drift_frames,
         "branch_frames": config.branch_frames,
         "sampler": sampler,
         "seed": config.seed,
@@ -152,9 +152,9 @@ def identity(
     }
 
 
-def facts(world: Playable[Any, Any], material: Material) -> dict[str, Any]:
+def facts(world: Playable[Any, Any], workload: Workload) -> dict[str, Any]:
     """What was judged on what."""
-    config, recordings = material.config, material.recordings
+    config, recordings = workload.config, workload.recordings
     data = [
         {
             "name": Path(dataset.root).name,
@@ -169,11 +169,11 @@ def facts(world: Playable[Any, Any], material: Material) -> dict[str, Any]:
         "world": world.name,
         "contract": recordings.contract.to_json(),
         "data": data,
-        "clips": len(material.clips),
-        "context": material.context,
+        "clips": len(workload.clips),
+        "context": workload.context,
         "horizon": config.horizon,
         "sampler": world.settings(config.sampler),
-        "windows": material.windows,
+        "windows": workload.windows,
         "seed": config.seed,
     }
 

@@ -20,10 +20,10 @@ from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Dreamer
 from playloop.rollouts.judging.drift import entropy, signs
 from playloop.rollouts.judging.frames import Frames
-from playloop.rollouts.judging.material import Material
 from playloop.rollouts.judging.plots import line_plot, nice_ticks
 from playloop.rollouts.judging.quality import CEILING, Measures, Shown
 from playloop.rollouts.judging.store import DreamStore
+from playloop.rollouts.judging.workload import Workload
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import load_world
 from playloop.worlds.sampler import SamplerConfig
@@ -42,8 +42,8 @@ def world(chain):
 
 
 @pytest.fixture(scope="module")
-def material(world, recordings):
-    return Material(CONFIG, world, recordings, Frames(world.tokenizer))
+def workload(world, recordings):
+    return Workload(CONFIG, world, recordings, Frames(world.tokenizer))
 
 
 # ------------------------------------------------------------------------------------------------- clips
@@ -60,12 +60,12 @@ def test_clips_are_spread_and_never_overlap(recordings):
         assert recordings.actions(clip).shape == (4, ACTION_SIZE)
 
 
-def test_draws_follow_from_the_clip_and_a_shorter_one_is_its_beginning(material):
-    clip = material.clips[0]
-    draws = [material._draws(clip, count) for count in (3, 5)]
+def test_draws_follow_from_the_clip_and_a_shorter_one_is_its_beginning(workload):
+    clip = workload.clips[0]
+    draws = [workload._draws(clip, count) for count in (3, 5)]
     assert np.array_equal(draws[0], draws[1][:3])
-    assert not np.array_equal(draws[0], material._draws(material.clips[1], 3))
-    assert not np.array_equal(draws[0], material._draws(clip, 3, "branch", 0))
+    assert not np.array_equal(draws[0], workload._draws(workload.clips[1], 3))
+    assert not np.array_equal(draws[0], workload._draws(clip, 3, "branch", 0))
 
 
 def test_episodes_that_were_trained_on_are_left_out(chain, recordings):
@@ -88,13 +88,13 @@ def test_recordings_with_other_episodes_left_out_than_in_training_are_refused(ch
         Recordings([str(chain["data"])], SIZE, trained=trained)
 
 
-def test_an_action_leads_from_its_frame_to_the_next(recordings, material):
+def test_an_action_leads_from_its_frame_to_the_next(recordings, workload):
     """The game, told what a start tells the model, shows the clip's frames; told one step late, others."""
     dataset = next(iter(recordings.datasets.values()))
     env = CraftConfig(size=SIZE).make()
     errors = {by: [] for by in (-1, 0, 1)}
     for clip in recordings.choose(12, 8):  # all that there are
-        start, true = material.start(clip), recordings.frames(clip)
+        start, true = workload.start(clip), recordings.frames(clip)
         actions = CompactActions().decode(start.actions)
         before = dataset.column("action")[dataset.starts[clip.episode] :][: clip.start + WORLD.context - 1]
         for by in errors:
@@ -113,11 +113,11 @@ def test_an_action_leads_from_its_frame_to_the_next(recordings, material):
 
 
 @pytest.mark.parametrize("backend", ["kernels", "torch"])
-def test_a_dream_does_not_depend_on_its_neighbours(chain, material, backend):
+def test_a_dream_does_not_depend_on_its_neighbours(chain, workload, backend):
     if backend == "kernels":
         pytest.importorskip("numba", reason="numba is not installed: the kernels are for it")
     world = load_world(chain["world"], dtype=torch.float64 if backend == "torch" else torch.float32)
-    starts = [material.start(clip) for clip in material.clips[:4]]
+    starts = [workload.start(clip) for clip in workload.clips[:4]]
     dreamers = [Dreamer(world, SamplerConfig(), backend, batch) for batch in (1, 4)]
     together = dreamers[1].dream(starts, 1)
     alone = [dreamers[0].dream([start], 1)[0] for start in reversed(starts)][::-1]
@@ -244,9 +244,9 @@ def test_following_of_the_truth_is_all_and_a_shift_shows():
 # --------------------------------------------------------------------------------------- controllability
 
 
-def test_the_true_game_controls_itself_and_one_step_late_does_not(material):
-    assert material.no_branches == ""
-    points = list(material.points.values())
+def test_the_true_game_controls_itself_and_one_step_late_does_not(workload):
+    assert workload.no_branches == ""
+    points = list(workload.points.values())
     true = [point.branches for point in points]
     exact = control.judge(points, true, true)
     assert exact["all"]["rate"] == exact["all"]["ceiling"]["rate"] == 1
@@ -265,8 +265,8 @@ def test_the_true_game_controls_itself_and_one_step_late_does_not(material):
     assert control.judge(points, noise, true)["all"]["wilson95"][0] < exact["chance"]
 
 
-def test_actions_that_lead_to_the_same_frames_are_not_counted(material):
-    point = next(iter(material.points.values()))
+def test_actions_that_lead_to_the_same_frames_are_not_counted(workload):
+    point = next(iter(workload.points.values()))
     branches = point.branches.copy()
     branches[2] = branches[1]
     assert not control.distinct(branches)[[1, 2]].any()
@@ -276,15 +276,15 @@ def test_actions_that_lead_to_the_same_frames_are_not_counted(material):
     assert found["actions"]["forward"]["rate"] is None and found["all"]["rate"] == 1
 
 
-def test_branches_begin_with_the_recordings_last_frames_and_hold_one_action(material):
-    clip, point = next(iter(material.points.items()))
-    recorded = material.recordings.frames(clip)
+def test_branches_begin_with_the_recordings_last_frames_and_hold_one_action(workload):
+    clip, point = next(iter(workload.points.items()))
+    recorded = workload.recordings.frames(clip)
     assert np.abs(recorded.astype(float) - point.frames).mean() < 3  # a lossy codec
-    start = material.branch(clip, list(BRANCHES).index("turn right"))
-    held = CompactActions().decode(start.actions[material.context - 1 :])
+    start = workload.branch(clip, list(BRANCHES).index("turn right"))
+    held = CompactActions().decode(start.actions[workload.context - 1 :])
     assert len(held) == CONFIG.branch_frames and (held == held[0]).all() and held[0, -1] > 4
-    recorded_actions = CompactActions().encode(material.recordings.actions(clip))
-    assert np.array_equal(start.actions[: material.context - 1], recorded_actions)
+    recorded_actions = CompactActions().encode(workload.recordings.actions(clip))
+    assert np.array_equal(start.actions[: workload.context - 1], recorded_actions)
 
 
 def test_a_recording_of_another_game_is_told(recordings, monkeypatch):

@@ -115,10 +115,10 @@ def test_a_broken_run_ends_as_an_unbroken_one(out, chain, fresh, inverse, tmp_pa
 
 def test_a_perfect_world_reaches_every_ceiling(chain, fresh, tmp_path, monkeypatch):
     """A model that imagines what truly happens scores as the frame tokenizer itself."""
-    from playloop.rollouts.judging import material
+    from playloop.rollouts.judging import workload
 
     truth: dict[int, np.ndarray] = {}
-    plain, branch = material.Material.start, material.Material.branch
+    plain, branch = workload.Workload.start, workload.Workload.branch
 
     def start(self, clip):
         made = plain(self, clip)
@@ -130,8 +130,8 @@ def test_a_perfect_world_reaches_every_ceiling(chain, fresh, tmp_path, monkeypat
         truth[id(made)] = self.frames.encode(self.points[clip].branches[number])
         return made
 
-    monkeypatch.setattr(material.Material, "start", start)
-    monkeypatch.setattr(material.Material, "branch", start_branch)
+    monkeypatch.setattr(workload.Workload, "start", start)
+    monkeypatch.setattr(workload.Workload, "branch", start_branch)
     monkeypatch.setattr(Dreamer, "dream", lambda self, starts, window: [truth[id(one)] for one in starts])
     config = WorldEvaluationConfig(**SMALL)
     result = evaluate_world(chain["world"], str(fresh), config, tmp_path / "run")["result"]

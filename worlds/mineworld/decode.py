@@ -17,7 +17,7 @@ from torch import Tensor
 
 from playloop.nn.decoder import Rotary, StaticCache, put
 from playloop.nn.graphs import Captured
-from playloop.worlds.decode import decode_frame
+from playloop.worlds.decode import decode_frame, shared
 from playloop.worlds.mineworld.clip import clip_schedule
 from playloop.worlds.mineworld.model import MineWorld
 from playloop.worlds.players import Context
@@ -93,11 +93,6 @@ def own_bias(schedule: Schedule, dtype: torch.dtype, device: torch.device) -> Te
     return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, float("-inf")).to(device)
 
 
-def _shared(slots: Tensor) -> Tensor:
-    """Slots [B, n] as `put` copies them fastest: one row's are those of all rows, [n]."""
-    return slots[0] if len(slots) == 1 else slots
-
-
 @torch.inference_mode()
 def prefill(
     model: MineWorld, cache: ContextCache, tokens: Tensor, actions: Tensor, schedule: Schedule
@@ -139,7 +134,7 @@ class ContextPasses:
         self.base, slots = cache.base, self.schedule.slots
         if moves is not None:
             self.base = cache.base.clamp(1, cache.length - slots)
-        unit = _shared(self.base[:, None] + torch.arange(slots, device=self.base.device))
+        unit = shared(self.base[:, None] + torch.arange(slots, device=self.base.device))
         self.bias = self._bias(unit)
         if self.sampler.rules != CLEAN:
             cache.clear(unit)
@@ -155,9 +150,8 @@ class ContextPasses:
         return whole
 
     def logits(self, step: StepIndex, tokens: Tensor) -> Tensor:
-        """See `worlds.decode.FramePasses`."""
         queries, slots = step.queries, step.positions
-        if len(step.fed) or len(step.rows):
+        if not step.opens:
             x = self._inputs(step, tokens)
         else:  # the last token of the frame before stands in front of the action
             x = self.model.token(torch.cat([self.cache.frame[:, -1:], self.action], 1))
@@ -169,7 +163,7 @@ class ContextPasses:
             self.cache.rotary.at(positions),
             self.bias.index_select(1, queries)[:, None],
             self.cache,
-            _shared(positions[:, : step.written]),
+            shared(positions[:, : step.written]),
         )
         return self.model.visual(hidden[:, step.reading])
 
@@ -186,7 +180,6 @@ class ContextPasses:
         return torch.cat([fed, starts], 1)
 
     def close(self, tokens: Tensor, moves: Tensor | None) -> None:
-        """See `worlds.decode.FramePasses`."""
         cache, slots = self.cache, self.schedule.slots
         if moves is None:
             cache.frame.copy_(tokens)

@@ -34,7 +34,7 @@ class Job:
     start: Callable[[], Start]
 
 
-class Material:
+class Workload:
     """Clips of recordings, and jobs made of them.
 
     Args:
