@@ -76,9 +76,14 @@ def unread(monkeypatch) -> None:
             {"key": "bridge_x"},
             "key=bridge_x: names of libero's data sets begin with libero",
         ),
-        ("base", "diffusion", {"film": "maybe"}, "film='maybe': use true, false or null"),
-        ("base", "diffusion", {"state": "yes please"}, "state='yes please': use true, false or null"),
-        ("base", "diffusion", {"images": 0}, "images=0: give a number of pictures"),
+        ("base", "diffusion", {"film": "maybe"}, r"film: Input should be a valid boolean.* not 'maybe'"),
+        (
+            "base",
+            "diffusion",
+            {"state": "yes please"},
+            r"state: Input should be a valid .* not 'yes please'",
+        ),
+        ("base", "diffusion", {"images": 0}, "images: Input should be greater than or equal to 1, not 0"),
     ],
 )
 def test_it_is_told_before_anything_large_is_read(home, unread, base, name, changes, sentence):

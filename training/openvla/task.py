@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.lerobot.dataset import Demonstrations
@@ -43,7 +44,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @kind("train-openvla")
-@dataclass
+@checked
 class OpenVLATaskConfig:
     """What is fine-tuned, on what, and how.
 
@@ -257,7 +258,7 @@ class OpenVLATask:
 
     def _provenance(self) -> dict[str, Any]:
         counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        asked = {
+        settings = {
             "command": self.config.command,
             "seed": self.config.seed,
             "data": describe_data(self.datasets),
@@ -266,17 +267,10 @@ class OpenVLATask:
             "base": self.made_of["openvla"],
             "images": self.images.describe(),
         }
-        return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
+        return settings | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def _check_settings(config: OpenVLATaskConfig) -> None:
     named_sets(config.data)
-    if config.frozen not in DTYPES:
-        raise ValueError(f"frozen={config.frozen!r}: use bf16 or fp32.")
-    for name in ("state", "film"):
-        if getattr(config, name) not in (None, True, False):
-            raise ValueError(f"{name}={getattr(config, name)!r}: use true, false or null.")
-    if config.images is not None and not (isinstance(config.images, int) and config.images > 0):
-        raise ValueError(f"images={config.images!r}: give a number of pictures, or null.")
     if config.teacher is not None and config.objective.name != "distill":
         raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
