@@ -31,7 +31,7 @@ from playloop.policies.diffusion import RELEASED
 from playloop.policies.golden import Verify
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES
-from playloop.policies.openvla.hashes import hash_of, read_hashes
+from playloop.policies.openvla.files import hash_of, read_hashes
 from playloop.policies.openvla.images import SIZE
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.policy import OpenVLAPolicy

@@ -55,19 +55,22 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
         ("decoder", ", ".join(f"{name}={value}" for name, value in vars(decoder).items())),
         ("environment", contract.family),
         *contract.described(),
-        *_statistics(read_statistics(path / "statistics.json")),
+        *scale_lines(read_statistics(path / "statistics.json"), ("action", "state")),
         ("trained with", str(read_record(path / "training.json").get("command", "unknown"))),
     ]
 
 
-def _statistics(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def scale_lines(record: Mapping[str, Any], parts: Sequence[str], indent: str = "") -> list[tuple[str, str]]:
+    """The ends of the scales in a data set's statistics.
+
+    Args:
+        record: statistics by part.
+        parts: that are listed, where there are any.
+        indent: before each label.
+    """
     return [
-        (f"{part} {name}", _numbers(found[name]))
-        for part, found in record.items()
-        if part in ("action", "state")
+        (f"{indent}{part} {name}", " ".join(f"{value:.4g}" for value in record[part][name]))
+        for part in parts
+        if record.get(part)
         for name in ("q01", "q99")
     ]
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)

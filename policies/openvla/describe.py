@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from playloop.nn.folder import read_record
 from playloop.nn.shards import tensor_bytes
 from playloop.nn.vit import ViTConfig
+from playloop.policies.describe import scale_lines
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, Unstated, open_checkpoint
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
@@ -28,7 +29,7 @@ NAMES: dict[tuple[Decoder, ...], str] = {
     ("diffusion",): "Discrete Diffusion VLA",
 }
 
-UNTOLD = "the files do not tell: give images, chunk and proprio when it is opened"
+UNSTATED = "the files do not tell: give images, chunk and proprio when it is opened"
 EITHER = "OpenVLA or OpenVLA-OFT with tokens: the files do not tell; give decoders when it is opened"
 
 SEEN = {
@@ -52,7 +53,7 @@ def describe(path: Path) -> Lines | None:
         return None
     if read_record(path / CONFIG).get("model_type") != "openvla":
         return None
-    checkpoint, told, kind = _open(path)
+    checkpoint, stated, kind = _open(path)
     outline(checkpoint)
     config = checkpoint.config
     known = read_statistics(path)
@@ -60,7 +61,7 @@ def describe(path: Path) -> Lines | None:
         ("kind", kind),
         *_files(checkpoint),
         *_sizes(config),
-        *_inputs(config, told),
+        *_inputs(config, stated),
         *_tokens(path, config),
         *(line for key in sorted(known) for line in _statistics(path, key, known[key], config)),
     ]
@@ -123,14 +124,14 @@ def _tower(tower: ViTConfig) -> str:
     )
 
 
-def _inputs(config: OpenVLAConfig, told: bool) -> Lines:
+def _inputs(config: OpenVLAConfig, stated: bool) -> Lines:
     side = config.image
     return [
-        ("pictures", f"{config.images} of {side} x {side}, {config.patches} tokens" if told else UNTOLD),
+        ("pictures", f"{config.images} of {side} x {side}, {config.patches} tokens" if stated else UNSTATED),
         ("state", "not read" if config.proprio is None else f"{config.proprio} numbers, one token"),
         ("instruction", "prompt and FiLM" if config.film else "prompt"),
         ("attention", SEEN[config.attention]),
-        ("actions", f"chunks of {config.chunk} with {config.action} numbers" if told else UNTOLD),
+        ("actions", f"chunks of {config.chunk} with {config.action} numbers" if stated else UNSTATED),
     ]
 
 
@@ -155,9 +156,7 @@ def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLA
         statistics_of({key: record}, key, epsilon=True)
     except ValueError as error:
         return [*lines, ("  not usable", str(error))]
-    for part in ("action", "proprio"):
-        if found := record.get(part):
-            lines += [(f"  {part} {name}", _numbers(found[name])) for name in ("q01", "q99")]
+    lines += scale_lines(record, ("action", "proprio"), "  ")
     try:
         family = family_of(key)
     except ValueError:
@@ -168,10 +167,6 @@ def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLA
         ("  environment", family.name),
         ("  action means", str(contract.action)),
         ("  gripper", GRIPPERS[family.gripper].meaning),
-        ("  is told", PROMPTS[family.prompt_of(config)][0]),
+        ("  prompt", PROMPTS[family.prompt_of(config)][0]),
         ("  picture", f"{contract.image}; then {images.describe(*contract.cameras.values())}"),
     ]
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)

@@ -1,11 +1,13 @@
 """Weights of an OpenVLA checkpoint in its published layout: a Hugging Face folder, and OFT's further files.
 
 Reading is strict: everything is checked by name, shape and length before the first weight is read, and
-weights are filled in one at a time into a model that has no memory before.
+weights are filled in one at a time into a model that has no memory before. One hash stands for the files that
+decide what a policy does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +18,13 @@ import torch
 from torch import Tensor
 
 from playloop.core.scratch import staged
+from playloop.nn.adapter import CONFIG as ADAPTER_CONFIG
 from playloop.nn.building import build_outline
 from playloop.nn.folder import write_record
+from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, file_hashes, files_of
 from playloop.nn.shards import FLOATS, Entry, read_tensors, write_shards
 from playloop.nn.slots import Slot, check_shapes, fill_slots, published
+from playloop.policies.golden import is_bound
 from playloop.policies.openvla import names, pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, open_checkpoint
 from playloop.policies.openvla.config import OpenVLAConfig, network_record
@@ -37,6 +42,12 @@ COMPANIONS = (
     "generation_config.json",
 )
 """Files beside a checkpoint's weights that fine-tuning leaves as they are; its Python files stay behind."""
+
+READ = ("*.json", "*.safetensors", "*_checkpoint.pt", f"{pickles.ADAPTER}/{ADAPTER_CONFIG}")
+"""Files of a folder that decide what its policy does, but for `UNREAD`; the last scales FiLM's factors."""
+
+UNREAD = (*RECORDS, MANIFEST)
+"""How a checkpoint came about, and what it consists of."""
 
 
 def copy_companions(source: Path, target: Path) -> None:
@@ -260,3 +271,37 @@ def _filled(
     shapes: names.Shapes, unused: Callable[[tuple[int, ...]], Tensor], dtype: torch.dtype
 ) -> dict[str, Tensor]:
     return {name: unused(shape).to(dtype) for name, shape in shapes.items()}
+
+
+def read_hashes(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of every file that decides what a policy does, by its name in the folder."""
+    return file_hashes(folder, [name for name in files_of(folder, READ) if name not in UNREAD])
+
+
+def hash_of(hashes: Mapping[str, str]) -> str:
+    """One name for a checkpoint: SHA-256 over the files that decide what its policy does."""
+    lines = [f"{name} {hashes[name]}" for name in sorted(hashes, key=Path)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def folder_hash(folder: str | Path) -> str:
+    """`hash_of` a folder's files."""
+    return hash_of(read_hashes(folder))
+
+
+def check_bound(folder: str | Path) -> dict[str, str]:
+    """Refuse a folder that Playloop wrote and somebody altered; published ones have no manifest.
+
+    Args:
+        folder: of the checkpoint.
+
+    Returns:
+        As `read_hashes`; nothing where there is no manifest.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file was altered or added.
+    """
+    found = check_manifest(folder, READ, required=is_bound(Path(folder)))
+    wanted = {name for name in files_of(folder, READ) if name not in UNREAD}
+    return {name: value for name, value in found.items() if name in wanted}

@@ -16,9 +16,8 @@ from playloop.policies.openvla.checkpoint import Checkpoint, check_family, open_
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
-from playloop.policies.openvla.files import in_bfloat16, outline, read_weights
+from playloop.policies.openvla.files import check_bound, in_bfloat16, outline, read_weights
 from playloop.policies.openvla.golden import asks_golden, verify_golden
-from playloop.policies.openvla.hashes import check_bound
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step

@@ -17,7 +17,7 @@ from playloop.cli.main import main
 from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.openvla.hashes import folder_hash
+from playloop.policies.openvla.files import folder_hash
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.policies.resampling import area, lanczos
 

@@ -37,7 +37,7 @@ def test_kinds_of_openvla_are_told_apart(tmp_path, capsys, kind, name):
     assert found["kind"] == name
     assert found["type"].startswith("BF16 (2,1")
     assert found["gripper"].startswith("0 shut, 1 open")
-    assert found["is told"].startswith("In: What action should the robot take to")
+    assert found["prompt"].startswith("In: What action should the robot take to")
     assert "Lanczos3" in found["picture"]
     record = json.loads((folder / "dataset_statistics.json").read_text())
     action = record["libero_object_no_noops"]["action"]
