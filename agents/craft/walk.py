@@ -12,7 +12,7 @@ from playloop.agents.craft.hands import strike
 from playloop.agents.craft.memory import Memory, Route
 from playloop.agents.craft.paths import Cell, Ground, find_path, passage
 from playloop.agents.craft.player import Move, Player, view_to
-from playloop.envs.craft.angles import heading
+from playloop.envs.craft.exact import heading
 
 FREE = frozenset({"leaves", "dirt", "grass", "sand"})
 """Blocks that a walker digs through with bare hands where no way leads around."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from playloop.core.caches import compiled
-from playloop.envs.craft.angles import ahead
 from playloop.envs.craft.blocks import ID
+from playloop.envs.craft.exact import ahead
 from playloop.envs.craft.rays import block_at, enter
 
 REACH = 4.5

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from playloop.envs.craft.angles import heading
 from playloop.envs.craft.blocks import ID, SOLID
+from playloop.envs.craft.exact import heading
 
 WIDTH, HEIGHT = 0.6, 1.8
 """Size of the body's box, in blocks; its position is the middle of the underside."""

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike
 
 from playloop.core.minecraft import ACTION_SIZE, place_of
 from playloop.envs.craft.aim import Aimed, aim
-from playloop.envs.craft.angles import ahead
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import HEIGHT, WIDTH, Body, Keys
 from playloop.envs.craft.drops import LIFETIME, Drop
+from playloop.envs.craft.exact import ahead
 from playloop.envs.craft.inventory import HOTBAR, Inventory
 from playloop.envs.craft.items import FIRST_TOOL, drop_of, harvests, ticks_to_break
 
@@ -79,7 +79,7 @@ class Game:
         if action.shape != (ACTION_SIZE,):
             raise ValueError(f"expected an action vector [{ACTION_SIZE}], got {action.shape}")
         pressed = action > 0.5
-        held = frozenset(name for name, place in _KEYS.items() if pressed[place])
+        held = frozenset(name for name, index in _KEYS.items() if pressed[index])
         new = held - self.held_before
         self.held_before = held
         self.broken, self.picked_up = [], []
@@ -170,7 +170,7 @@ class Game:
     def _place(self, aimed: Aimed) -> bool:
         """Put the block in the hand before the face that is pointed at; whether that worked."""
         cell, item = aimed.before, self.inventory.held
-        inside = all(0 <= place < size for place, size in zip(cell, self.grid.shape, strict=True))
+        inside = all(0 <= index < size for index, size in zip(cell, self.grid.shape, strict=True))
         if not 0 < item < FIRST_TOOL or not inside or self.grid[cell] not in (AIR, WATER):
             return False
         if self._covers_body(cell):

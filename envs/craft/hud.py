@@ -8,7 +8,7 @@ import numpy as np
 
 from playloop.envs.craft.game import SWING, Game
 from playloop.envs.craft.inventory import HOTBAR, SLOTS
-from playloop.envs.craft.pictures import HANDLE, SKIN, digits, icon
+from playloop.envs.craft.textures import HANDLE, SKIN, digits, icon
 
 EDGE, SELECTED, BACK, LABEL = (52, 52, 56), (244, 244, 244), (112, 112, 118), (250, 250, 210)
 

@@ -75,7 +75,7 @@ def march(
 
 @compiled
 def texel(position: float) -> int:
-    """The texture's row or column at a place on a face."""
+    """The texture's row or column at a point on a face."""
     return min(int((position - math.floor(position)) * 16), 15)
 
 

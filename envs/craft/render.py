@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from playloop.envs.craft.angles import heading
+from playloop.envs.craft.exact import ahead, heading
 from playloop.envs.craft.rays import draw
 from playloop.envs.craft.textures import atlas
 
@@ -25,12 +25,12 @@ def view_plane(
     """
     height, width = size
     (sp, cp), (sy, cy) = heading(pitch), heading(yaw)
-    ahead = np.array([-sy * cp, -sp, cy * cp])
     down = np.array([sy * sp, -cp, -cy * sp])
     right = np.array([-cy, 0.0, -sy])
     sine, cosine = heading(FIELD_OF_VIEW / 2)
     pixel = 2 * wide * sine / cosine / height
-    return ahead - right * pixel * width / 2 - down * pixel * height / 2, right * pixel, down * pixel
+    corner = ahead(pitch, yaw) - right * pixel * width / 2 - down * pixel * height / 2
+    return corner, right * pixel, down * pixel
 
 
 def render(

@@ -33,7 +33,7 @@ class CraftTask(ABC):
 
     Args:
         limit: most ticks of the episode; 0 for the task's own horizon.
-        goal: where to go, float64 [3]; not a number where there is no such place.
+        goal: where to go, float64 [3]; not a number where there is none.
         plan: cells to fill, int64 [n, 4] (x, y, z, kind).
     """
 
@@ -102,12 +102,12 @@ class Navigate(CraftTask):
     nearest: float = 0.0
 
     def prepare(self, game: Game, rng: np.random.Generator) -> None:
-        x, ground, z = self._place(game, rng)
+        x, ground, z = self._choose(game, rng)
         game.grid[x, ground + 1 : ground + 8, z] = ID["yellow_wool"]
         self.goal = np.array([x + 0.5, ground + 1.0, z + 0.5])
         self.nearest = self._distance(game)
 
-    def _place(self, game: Game, rng: np.random.Generator) -> tuple[int, int, int]:
+    def _choose(self, game: Game, rng: np.random.Generator) -> tuple[int, int, int]:
         start = game.body.position[[0, 2]]
         for _ in range(1000):
             angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(24, 40)
@@ -195,12 +195,12 @@ def surface(grid: np.ndarray, x: int, z: int) -> int | None:
 def new_game(seed: int, rng: np.random.Generator) -> Game:
     """A player with empty pockets on dry ground in the world of a seed, looking anywhere."""
     grid = generate(seed)
-    x, y, z = _dry_place(grid, rng)
+    x, y, z = _dry_cell(grid, rng)
     body = Body(np.array([x + 0.5, y + 1.0, z + 0.5]), yaw=float(rng.uniform(-180, 180)), on_ground=True)
     return Game(grid, body, rng, Inventory())
 
 
-def _dry_place(grid: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
+def _dry_cell(grid: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int]:
     for _ in range(1000):
         x, z = (int(v) for v in rng.integers(32, 96, 2))
         y = surface(grid, x, z)

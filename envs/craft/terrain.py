@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.noise import hash_grid, unit, value_noise
+from playloop.envs.craft.exact import hash_grid, unit, value_noise
 
 SHAPE = (128, 64, 128)
 """Blocks in x (east), y (up) and z (south)."""

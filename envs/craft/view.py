@@ -7,8 +7,8 @@ import numpy as np
 from playloop.envs.craft.boxes import draw_box, span_of
 from playloop.envs.craft.game import DAY, Game
 from playloop.envs.craft.hud import draw_hud
-from playloop.envs.craft.pictures import STAGES, cracks, item_texture
 from playloop.envs.craft.render import render, view_plane
+from playloop.envs.craft.textures import STAGES, cracks, item_texture
 
 SWELL = 0.004
 """How far cracks stand out of their block, so that it does not hide them."""

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from playloop.envs.craft.angles import heading
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import Body, Keys
+from playloop.envs.craft.exact import heading
 
 AHEAD = Keys(forward=1)
 

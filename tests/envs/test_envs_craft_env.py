@@ -15,9 +15,9 @@ from playloop.envs.craft.boxes import draw_box, span_of
 from playloop.envs.craft.drops import Drop
 from playloop.envs.craft.env import STATE_NAMES, CraftConfig
 from playloop.envs.craft.items import ITEM
-from playloop.envs.craft.pictures import STAGES, cracks, item_texture
 from playloop.envs.craft.render import render, view_plane
 from playloop.envs.craft.tasks import TASKS
+from playloop.envs.craft.textures import STAGES, cracks, item_texture
 from playloop.envs.craft.view import draw_view
 
 NOTHING = action_vector({})

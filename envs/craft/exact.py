@@ -1,12 +1,26 @@
-"""Integer hashes and value noise of them: the same bits on every machine."""
+"""Sines, hashes and noise with the same bits on every machine."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 
+def heading(degrees: float) -> tuple[float, float]:
+    """Sine and cosine of degrees to 30 binary digits: their last bits differ between C libraries."""
+    scale, angle = 2.0**30, math.radians(degrees)
+    return round(math.sin(angle) * scale) / scale, round(math.cos(angle) * scale) / scale
+
+
+def ahead(pitch: float, yaw: float) -> np.ndarray:
+    """The unit vector (east, up, south) of a view: pitch downwards, yaw clockwise from south, in degrees."""
+    (sp, cp), (sy, cy) = heading(pitch), heading(yaw)
+    return np.array([-sy * cp, -sp, cy * cp])
+
+
 def hash_grid(seed: int, *coordinates: np.ndarray) -> np.ndarray:
-    """A well-mixed uint32 for every place of broadcast integer coordinates (murmur3's finalizer)."""
+    """A well-mixed uint32 for every point of broadcast integer coordinates (murmur3's finalizer)."""
     value = np.array(seed & 0xFFFFFFFF, np.uint32)
     with np.errstate(over="ignore"):
         for coordinate in coordinates:
