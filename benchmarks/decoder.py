@@ -19,7 +19,7 @@ from playloop.rollouts.evaluate import evaluate
 from playloop.rollouts.store import read_results
 
 ROUNDS = 12
-"""Of the variants that differ in something else."""
+"""Rounds of the variants that differ in something else."""
 VARIANTS: dict[str, dict[str, Any]] = {
     **{f"rounds-{rounds}": {"rounds": rounds} for rounds in (ROUNDS, 1, 2, 4, 8)},
     "order-gap": {"rounds": ROUNDS, "order": "gap"},

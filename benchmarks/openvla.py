@@ -111,7 +111,7 @@ class Way:
     Args:
         name: for the table.
         run: it.
-        rounds: that were asked for; the plain way of as many is what it is compared to.
+        rounds: as requested; the plain way of as many is what it is compared to.
         evaluations: passes through the language model.
         floor: seconds that it takes at least here.
         cost: what it reads and multiplies.
@@ -266,7 +266,7 @@ class OpenVLABench:
         Args:
             name: for the table.
             run: it.
-            rounds: that were asked for.
+            rounds: as requested.
             evaluations: passes in all.
             whole: of them, those over prefix and block; the others are over the block alone.
             weights: of the language model in eight bits; None as it is computed in.
@@ -280,7 +280,7 @@ class OpenVLABench:
         return Way(name, run, rounds, evaluations, floor, total)
 
     def _costs(self, weights: Kind | None) -> tuple[Cost, Cost, Cost]:
-        """Of the first pass, pictures included, of another whole one, and of one over a cache."""
+        """The cost of the first pass, pictures included, of another whole one, and of one over a cache."""
         model, config, itemsize = self.model, self.model.config, self.dtype.itemsize
         prefix = encode(model, *self.inputs)
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
@@ -294,11 +294,11 @@ class OpenVLABench:
         eyes = sum(_numbers(m) for m in (model.towers, model.films, model.projector, model.proprio))
         head = config.words * config.llama.width
         ends = Cost(head * itemsize, 2.0 * head * blank.numel())
-        rows, places = block.shape[1] + 1, prefix.shape[1] + block.shape[1]
+        rows, slots = block.shape[1] + 1, prefix.shape[1] + block.shape[1]
         sizes = config.llama
-        keys = 2 * sizes.layers * places * sizes.groups * sizes.size * itemsize * len(prefix)
+        keys = 2 * sizes.layers * slots * sizes.groups * sizes.size * itemsize * len(prefix)
         products = 2.0 * numbers * rows * len(prefix)
-        attention = 4.0 * rows * places * sizes.width * sizes.layers * len(prefix)
+        attention = 4.0 * rows * slots * sizes.width * sizes.layers * len(prefix)
         joint = Cost(stack, whole, share * linear) + ends
         cached = Cost(stack + keys, products + attention, share * products) + ends
         return Cost(eyes * itemsize, seeing) + joint, joint, cached

@@ -47,7 +47,7 @@ class PlainLlama:
 
         Args:
             x: tokens as vectors.
-            positions: also their places in the cache.
+            positions: also their slots in the cache.
             mask: True where a query sees a key, bool [n, S]; None where all see all.
             cache: see `cache`; None: the keys of x alone.
         """

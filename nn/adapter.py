@@ -34,7 +34,7 @@ HEAD = "lm_head"
 
 
 def adapter_slots(model: nn.Module) -> dict[str, Slot]:
-    """PEFT's name → the place in an adapted model."""
+    """PEFT's name → its slot in an adapted model."""
     slots = {}
     for name, layer in adapters(model).items():
         for number, part in enumerate(layer.parts):

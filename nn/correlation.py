@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def correlate(a: Tensor, b: Tensor, reach: int, stride: int = 1) -> Tensor:
-    """Products of the features at places of `a` with those of `b` up to `reach` places away.
+    """Products of the features at positions of `a` with those of `b` up to `reach` positions away.
 
     Args:
         a: [B, C, H, W].
@@ -24,7 +24,7 @@ def correlate(a: Tensor, b: Tensor, reach: int, stride: int = 1) -> Tensor:
     side = 2 * reach + 1
     padded = F.pad(b, (reach,) * 4)
     area, wide = padded.shape[2] * padded.shape[3], padded.shape[3]
-    # One product of matrices compares all places with all; a view then picks the near ones of each.
+    # One product of matrices compares all positions with all; a view then picks the near ones of each.
     every = a.flatten(2).transpose(1, 2) @ padded.flatten(2)  # [B, rows * columns, area]
     down, right = columns * area + stride * wide, area + stride
     shape = (batch, side, side, rows, columns)

@@ -20,8 +20,8 @@ FEW_TOKENS = 128
 class Cache(Protocol):
     """Where a stack keeps keys and values."""
 
-    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put keys and values [B, K, n, E] at the places, [n] or every row's own [B, n]; returns the whole
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put keys and values [B, K, n, E] into the slots, [n] or every row's own [B, n]; returns the whole
         layer's, [B, K, S, E]."""
 
 
@@ -49,10 +49,10 @@ class StaticCache:
 
         return cls(tensors(), tensors())
 
-    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cache`."""
-        put(self.keys[layer], places, keys)
-        put(self.values[layer], places, values)
+        put(self.keys[layer], slots, keys)
+        put(self.values[layer], slots, values)
         return self.keys[layer], self.values[layer]
 
     def rows(self, chosen: slice) -> StaticCache:
@@ -60,18 +60,18 @@ class StaticCache:
         return StaticCache(*([buffer[chosen] for buffer in half] for half in (self.keys, self.values)))
 
 
-def put(buffer: Tensor, places: Tensor, values: Tensor) -> None:
+def put(buffer: Tensor, slots: Tensor, values: Tensor) -> None:
     """Write values [B, C, n, …] into a buffer [B, C, S, …], in place.
 
     Args:
         buffer: written to.
-        places: along S; [n] for all rows, which is the faster copy, or every row's own, [B, n].
+        slots: along S; [n] for all rows, which is the faster copy, or every row's own, [B, n].
         values: what stands there afterwards.
     """
-    if places.ndim == 1:
-        buffer.index_copy_(2, places, values)
+    if slots.ndim == 1:
+        buffer.index_copy_(2, slots, values)
     else:
-        index = places.view(len(places), 1, -1, *[1] * (buffer.ndim - 3))
+        index = slots.view(len(slots), 1, -1, *[1] * (buffer.ndim - 3))
         buffer.scatter_(2, index.expand_as(values), values)  # an expanded index takes no memory
 
 
@@ -85,9 +85,9 @@ class Recording:
 
     cache: Cache
 
-    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Puts them there and returns them."""
-        self.cache.write(layer, places, keys, values)
+        self.cache.write(layer, slots, keys, values)
         return keys, values
 
 
@@ -152,7 +152,7 @@ class Llama(nn.Module):
         rotary: tuple[Tensor, Tensor],
         bias: Tensor | None = None,
         cache: Cache | None = None,
-        places: Tensor | None = None,
+        slots: Tensor | None = None,
         wanted: int | None = None,
     ) -> Tensor:
         """x [B, n, D] through all blocks and the norm → [B, n, D], or of the last `wanted` tokens alone.
@@ -162,26 +162,26 @@ class Llama(nn.Module):
             rotary: cosines and sines of their positions, [n, 1, E / 2] or [B, n, 1, E / 2].
             bias: added to the scores, [n, S] or [B, 1, n, S], minus infinity hides a key; None hides nothing.
             cache: whose S keys are attended to, those of x among them; None: the n keys of x alone.
-            places: in the cache, of the first tokens of x, int64 [written] or each row's own [B, written];
+            slots: in the cache, of the first tokens of x, int64 [written] or each row's own [B, written];
                 the others are not kept.
             wanted: see `LlamaBlock.forward`; the last block leaves the others out.
         """
         few = x.shape[0] * x.shape[1] <= FEW_TOKENS
-        if self.kernels == "triton" and few and isinstance(cache, StaticCache) and places is not None:
+        if self.kernels == "triton" and few and isinstance(cache, StaticCache) and slots is not None:
             from playloop.nn.fused.block import fused_blocks
 
             kept = list(zip(cache.keys, cache.values, strict=True))
-            x = fused_blocks(self.layers(), x, rotary, bias, kept, places)
+            x = fused_blocks(self.layers(), x, rotary, bias, kept, slots)
             return self.norm(x[:, -(wanted or x.shape[1]) :])
         for layer, block in enumerate(self.layers()):
             last = layer == self.sizes.layers - 1
-            x = block(x, rotary, bias, _keeper(layer, cache, places), wanted if last else None)
+            x = block(x, rotary, bias, _keeper(layer, cache, slots), wanted if last else None)
         return self.norm(x)
 
 
-def _keeper(layer: int, cache: Cache | None, places: Tensor | None) -> Keep | None:
-    """Writes a layer's keys and values at the places; None without a cache."""
-    if cache is None or places is None:
+def _keeper(layer: int, cache: Cache | None, slots: Tensor | None) -> Keep | None:
+    """Writes a layer's keys and values into the slots; None without a cache."""
+    if cache is None or slots is None:
         return None
-    written = places.shape[-1]
-    return lambda keys, values: cache.write(layer, places, keys[:, :, :written], values[:, :, :written])
+    written = slots.shape[-1]
+    return lambda keys, values: cache.write(layer, slots, keys[:, :, :written], values[:, :, :written])

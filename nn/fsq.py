@@ -24,7 +24,7 @@ class FSQ(nn.Module):
             raise ValueError(f"levels={levels}: give at least one number, each with 2 levels or more")
         self.size, self.codes = len(levels), math.prod(levels)
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
-        bases = torch.tensor([math.prod(levels[:place]) for place in range(len(levels))])
+        bases = torch.tensor([math.prod(levels[:index]) for index in range(len(levels))])
         self.register_buffer("base", bases, persistent=False)
 
     def bound(self, z: Tensor) -> Tensor:
@@ -52,9 +52,9 @@ class FSQ(nn.Module):
     def neighbours(self, digits: Tensor, generator: torch.Generator) -> Tensor:
         """Levels [..., S] with one number each moved by one level: the codes nearest to them."""
         shape, device = digits.shape[:-1], digits.device
-        place = torch.randint(self.size, shape, generator=generator, device=device)
+        index = torch.randint(self.size, shape, generator=generator, device=device)
         up = torch.randint(2, shape, generator=generator, device=device) * 2 - 1
-        moved = torch.zeros_like(digits).scatter_(-1, place[..., None], up[..., None].to(digits.dtype))
+        moved = torch.zeros_like(digits).scatter_(-1, index[..., None], up[..., None].to(digits.dtype))
         # At an end there is one neighbour only.
         stepped = digits + moved
         inside = (stepped >= 0) & (stepped <= self.levels - 1)

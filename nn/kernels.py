@@ -132,7 +132,7 @@ def attend(
         bits: scratch, int32 [S].
         out: float32 [4, E].
     """
-    places = keys.shape[1]
+    count = keys.shape[1]
     s0, s1, s2, s3 = scores[0], scores[1], scores[2], scores[3]
     q0, q1, q2, q3 = queries[0], queries[1], queries[2], queries[3]
     scores[:] = 0
@@ -142,7 +142,7 @@ def attend(
         b0, b1, b2, b3 = q1[e], q1[e + 1], q1[e + 2], q1[e + 3]
         c0, c1, c2, c3 = q2[e], q2[e + 1], q2[e + 2], q2[e + 3]
         d0, d1, d2, d3 = q3[e], q3[e + 1], q3[e + 2], q3[e + 3]
-        for k in range(places):
+        for k in range(count):
             x0, x1, x2, x3 = k0[k], k1[k], k2[k], k3[k]
             s0[k] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
             s1[k] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3

@@ -126,13 +126,13 @@ def factor_shapes(weight: Sequence[int], rank: int) -> tuple[tuple[int, ...], tu
 
 def _check_parts(parts: Sequence[Part], rows: int) -> None:
     """Refuse parts that leave rows of a weight out or overlap."""
-    place = 0
+    row = 0
     for part in parts:
-        if part.start != place:
-            raise ValueError(f"{part.name} begins at row {part.start}, not at {place}: parts are missing")
-        place += part.rows
-    if place != rows:
-        raise ValueError(f"{parts[-1].name} ends at row {place}, the layer at {rows}")
+        if part.start != row:
+            raise ValueError(f"{part.name} begins at row {part.start}, not at {row}: parts are missing")
+        row += part.rows
+    if row != rows:
+        raise ValueError(f"{parts[-1].name} ends at row {row}, the layer at {rows}")
 
 
 class LoRALinear(Adapter, Linear):

@@ -20,8 +20,8 @@ def restrict(logits: Tensor, legal: Tensor | None) -> Tensor:
 def lowest_argmax(x: Tensor) -> Tensor:
     """Index of the maximum of the last dimension; of equal ones the lowest."""
     # torch.argmax promises no order among ties.
-    places = torch.arange(x.shape[-1], device=x.device)
-    return torch.where(x == x.amax(dim=-1, keepdim=True), places, x.shape[-1] - 1).amin(-1)
+    indices = torch.arange(x.shape[-1], device=x.device)
+    return torch.where(x == x.amax(dim=-1, keepdim=True), indices, x.shape[-1] - 1).amin(-1)
 
 
 COLDEST = 1e-30
@@ -48,24 +48,24 @@ def inverse_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
 
 
 def _walk(masses: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The first place of masses [..., n] at which their running sum exceeds the target [...].
+    """The first index of masses [..., n] at which their running sum exceeds the target [...].
 
     Returns:
-        The place, at most the last one that has any mass, and what of the target is left there.
+        The index, at most the last one that has any mass, and what of the target is left there.
     """
     sums = masses.cumsum(-1)
-    places = torch.arange(masses.shape[-1], device=masses.device)
-    last = torch.where(masses > 0, places, 0).amax(-1)
-    place = torch.minimum((sums <= target[..., None]).sum(-1), last)
-    before = (sums - masses).gather(-1, place[..., None]).squeeze(-1)
-    return place, target - before
+    indices = torch.arange(masses.shape[-1], device=masses.device)
+    last = torch.where(masses > 0, indices, 0).amax(-1)
+    index = torch.minimum((sums <= target[..., None]).sum(-1), last)
+    before = (sums - masses).gather(-1, index[..., None]).squeeze(-1)
+    return index, target - before
 
 
 def rank_descending(scores: Tensor) -> Tensor:
-    """Place of each score in its row [..., L], 0 for the highest; of equals the lower index comes first."""
+    """Rank of each score in its row [..., L], 0 for the highest; of equals the lower index comes first."""
     order = scores.argsort(dim=-1, descending=True, stable=True)
-    places = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, places)
+    ranks = torch.arange(scores.shape[-1], device=scores.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, ranks)
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:

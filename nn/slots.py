@@ -1,7 +1,7 @@
 """Where each tensor of a published checkpoint goes in a model of ours, and a filling that leaves no gap.
 
 A slot is a range of rows of one parameter, because several published matrices are one product here. Tensors
-are placed one at a time, so that a model never lies in memory twice.
+are copied one at a time, so that a model never lies in memory twice.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class PrefixCache:
     Args:
         keys: a tensor [B, heads, P, D / heads] for each layer.
         values: likewise.
-        room: 0, or the number of further tokens that the buffers have place for behind the prefix.
+        room: 0, or the number of further tokens that the buffers have room for behind the prefix.
     """
 
     keys: list[Tensor]

@@ -1,4 +1,4 @@
-"""A small convolutional tower, trained from scratch, that is told what to look for."""
+"""A small convolutional tower, trained from scratch, conditioned on what to look for."""
 
 from __future__ import annotations
 

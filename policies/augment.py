@@ -16,7 +16,7 @@ from playloop.core.kinds import kind
 class Augmentation:
     """Brightness, contrast and shift, drawn for every image.
 
-    Shifts move in whole 4-pixel patches and default to 0: with fixed cameras the place of an object in the
+    Shifts move in whole 4-pixel patches and default to 0: with fixed cameras where an object is in the
     image is what the policy must read, and a shift makes that label wrong by centimetres.
 
     Args:

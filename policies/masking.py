@@ -16,5 +16,5 @@ def draw_masks(rows: int, length: int, generator: torch.Generator) -> Tensor:
     device = generator.device
     share = torch.cos(torch.pi / 2 * torch.rand(rows, 1, generator=generator, device=device))
     count = (length * share).round().clamp_min(1)
-    places = rank_descending(torch.rand(rows, length, generator=generator, device=device))
-    return places < count
+    ranks = rank_descending(torch.rand(rows, length, generator=generator, device=device))
+    return ranks < count

@@ -114,9 +114,9 @@ def _lanczos_taps(source: int, target: int) -> Taps:
     reach = np.float32(LOBES) * stretch
     first = np.maximum(np.ceil(centres - reach - half), 0).astype(int)
     last = np.minimum(np.floor(centres + reach - half), source - 1).astype(int)
-    places = first[:, None] + np.arange((last - first).max() + 1)
-    away = np.abs((places.astype(np.float32) + half - centres[:, None]) * (one / stretch))
-    weights = np.where(places <= last[:, None], _lanczos_kernel(away), np.float32(0))
+    samples = first[:, None] + np.arange((last - first).max() + 1)
+    away = np.abs((samples.astype(np.float32) + half - centres[:, None]) * (one / stretch))
+    weights = np.where(samples <= last[:, None], _lanczos_kernel(away), np.float32(0))
     total = np.add.accumulate(weights, axis=1)[:, -1:]  # one after the other, unlike `sum`
     return first, weights * (one / total)
 
@@ -147,6 +147,6 @@ def _sine() -> Callable[[np.ndarray], np.ndarray]:
 @cache
 def _linear_weights(source: int, target: int) -> np.ndarray:
     """[target, source]: the two pixels around each centre."""
-    places = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
-    away = np.abs(np.arange(source) - places[:, None])
+    samples = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    away = np.abs(np.arange(source) - samples[:, None])
     return np.clip(1.0 - away, 0.0, 1.0).astype(np.float32)

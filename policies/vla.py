@@ -115,7 +115,7 @@ class VLAConfig:
         if self.execute is not None and self.execute > self.chunk:
             raise ValueError(f"policy.execute={self.execute}: a chunk has {self.chunk} actions")
         states = len(statistics["state"]["q01"])
-        if self.target_size and not all(0 <= place < states for place in self.position):
+        if self.target_size and not all(0 <= index < states for index in self.position):
             raise ValueError(f"policy.position={self.position}: the state has {states} numbers")
         with torch.random.fork_rng(devices=[]):  # module constructors know the global generator only
             torch.manual_seed(seed)

@@ -83,12 +83,12 @@ class QuantileNormalizer:
         if missing:
             raise ValueError(f"the statistics lack {sorted(missing)}; compute them with compute_statistics()")
         q01, q99 = (finite_list(name, statistics[name]) for name in ("q01", "q99"))
-        told = statistics.get("mask", [True] * len(q01))
-        if not isinstance(told, list) or not all(isinstance(value, bool) for value in told):
+        listed = statistics.get("mask", [True] * len(q01))
+        if not isinstance(listed, list) or not all(isinstance(value, bool) for value in listed):
             raise ValueError(
-                f"the statistics' mask is {shortened(told)}; use true or false for each dimension"
+                f"the statistics' mask is {shortened(listed)}; use true or false for each dimension"
             )
-        mask = np.array(told, bool)
+        mask = np.array(listed, bool)
         if not q01.shape == q99.shape == mask.shape or (q99 < q01).any():
             raise ValueError("the statistics' q01, q99 and mask differ in length, or q99 lies below q01")
         return cls(q01, q99, mask, limit, epsilon)

@@ -43,7 +43,7 @@ class PolicyTaskConfig:
     Args:
         data: folders of data sets recorded under one contract; their rows are taken together.
         model: the policy's network.
-        decoder: how the exported policy decodes unless told otherwise.
+        decoder: how the exported policy decodes unless its agent's settings say otherwise.
         instructions: the encoder of instructions, an `InstructionEncoder` config.
         start: checkpoint folder whose weights and statistics training begins with; None for new ones.
         validation: share of the episodes of every data set that is held out.
@@ -189,12 +189,12 @@ class PolicyTask:
 
     def _provenance(self) -> dict[str, Any]:
         counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        asked = {
+        settings = {
             "command": self.config.command,
             "seed": self.config.seed,
             "data": describe_data(self.datasets),
         }
-        return asked | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
+        return settings | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def _check_fit(model: VLAConfig, datasets: list[Demonstrations], contract: Contract) -> None:

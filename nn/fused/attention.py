@@ -23,7 +23,7 @@ PROGRAMS = 264
 @triton.jit
 def _ranges(
     queries, keys, values, bias, found, most, total,
-    rows, asked, places, steps, bias_batch, groups, scale,
+    rows, count, slots, steps, bias_batch, groups, scale,
     ROWS: tl.constexpr, SIZE: tl.constexpr, STEP: tl.constexpr, BIASED: tl.constexpr,
 ):  # fmt: skip
     """One range of keys for rows of one group: their own maximum, total and mixed values."""
@@ -34,16 +34,16 @@ def _ranges(
     top = tl.full([ROWS], float("-inf"), tl.float32)
     mass = tl.zeros([ROWS], tl.float32)
     mixed = tl.zeros([ROWS, SIZE], tl.float32)
-    bias_row = (pair // groups) * bias_batch + (row % asked) * places
+    bias_row = (pair // groups) * bias_batch + (row % count) * slots
     for step in range(steps):
-        place = (part * steps + step) * STEP + key
-        inside = place < places
-        address = (pair * places + place)[:, None] * SIZE + column[None]
+        slot = (part * steps + step) * STEP + key
+        inside = slot < slots
+        address = (pair * slots + slot)[:, None] * SIZE + column[None]
         k = tl.load(keys + address, mask=inside[:, None], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale  # [ROWS, STEP]
         if BIASED:
             seen = inside[None] & there[:, None]
-            scores += tl.load(bias + bias_row[:, None] + place[None], mask=seen, other=0.0).to(tl.float32)
+            scores += tl.load(bias + bias_row[:, None] + slot[None], mask=seen, other=0.0).to(tl.float32)
         scores = tl.where(inside[None], scores, float("-inf"))
         higher = tl.maximum(top, tl.max(scores, 1))
         base = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: keep the zeros
@@ -53,35 +53,35 @@ def _ranges(
         mixed = mixed * fade[:, None] + tl.dot(shares.to(v.dtype), v, input_precision="ieee")
         mass = mass * fade + tl.sum(shares, 1)
         top = higher
-    place = (pair * parts + part) * rows + row
-    tl.store(most + place, top, mask=there)
-    tl.store(total + place, mass, mask=there)
-    tl.store(found + place[:, None] * SIZE + column[None], mixed, mask=there[:, None])
+    entry = (pair * parts + part) * rows + row
+    tl.store(most + entry, top, mask=there)
+    tl.store(total + entry, mass, mask=there)
+    tl.store(found + entry[:, None] * SIZE + column[None], mixed, mask=there[:, None])
 
 
 @triton.jit
 def _join(
-    found, most, total, out, rows, asked, parts, groups,
+    found, most, total, out, rows, count, parts, groups,
     PARTS: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
     """One row's ranges weighed by their totals, and put where the token's heads lie side by side."""
     pair, row = tl.program_id(0), tl.program_id(1)
     part, column = tl.arange(0, PARTS), tl.arange(0, SIZE)
     there = part < parts
-    place = (pair * parts + part) * rows + row
-    top = tl.load(most + place, mask=there, other=float("-inf"))
+    entry = (pair * parts + part) * rows + row
+    top = tl.load(most + entry, mask=there, other=float("-inf"))
     weight = tl.where(there, tl.exp(top - tl.max(top, 0)), 0.0)
-    mass = tl.sum(weight * tl.load(total + place, mask=there, other=0.0), 0)
-    mixed = tl.load(found + place[:, None] * SIZE + column[None], mask=there[:, None], other=0.0)
+    mass = tl.sum(weight * tl.load(total + entry, mask=there, other=0.0), 0)
+    mixed = tl.load(found + entry[:, None] * SIZE + column[None], mask=there[:, None], other=0.0)
     result = tl.sum(mixed * weight[:, None], 0) / mass
-    share = rows // asked  # heads of a group
-    token = (pair // groups) * asked + row % asked
-    head = (pair % groups) * share + row // asked
+    share = rows // count  # heads of a group
+    token = (pair // groups) * count + row % count
+    head = (pair % groups) * share + row // count
     tl.store(out + (token * groups * share + head) * SIZE + column, result.to(out.dtype.element_ty))
 
 
 def attend_packed(
-    queries: Tensor, keys: Tensor, values: Tensor, asked: int, bias: Tensor | None = None
+    queries: Tensor, keys: Tensor, values: Tensor, count: int, bias: Tensor | None = None
 ) -> Tensor:
     """Softmax attention in which groups of query heads share a head of keys and values.
 
@@ -91,32 +91,32 @@ def attend_packed(
         queries: [B * K, H / K * n, E], the heads of a group below each other; E a power of two, at least 16.
         keys: [B, K, S, E], contiguous.
         values: likewise.
-        asked: n, the tokens that ask.
+        count: n, the tokens that attend.
         bias: added to the scores, [n, S] or [B, 1, n, S], contiguous; None hides nothing.
 
     Returns:
         [B, n, H * E].
     """
     pairs, rows, size = queries.shape
-    batch, groups, places = keys.shape[:3]
+    batch, groups, slots = keys.shape[:3]
     tile = min(MOST_ROWS, max(16, triton.next_power_of_2(rows)))
     tiles = triton.cdiv(rows, tile)
-    steps_in_all = triton.cdiv(places, KEYS)
+    steps_in_all = triton.cdiv(slots, KEYS)
     parts = max(1, min(steps_in_all, PROGRAMS // (pairs * tiles)))
     steps = triton.cdiv(steps_in_all, parts)
     parts = triton.cdiv(steps_in_all, steps)
     shape = pairs, parts, rows
     found = torch.empty(*shape, size, dtype=torch.float32, device=queries.device)
     most, total = (torch.empty(shape, dtype=torch.float32, device=queries.device) for _ in range(2))
-    out = queries.new_empty(batch, asked, groups * (rows // asked) * size)
+    out = queries.new_empty(batch, count, groups * (rows // count) * size)
     shared = bias is None or bias.ndim == 2 or bias.shape[0] == 1
     _ranges[(pairs, parts, tiles)](
         queries, keys, values, queries if bias is None else bias, found, most, total,
-        rows, asked, places, steps, 0 if shared else asked * places, groups, size**-0.5,
+        rows, count, slots, steps, 0 if shared else count * slots, groups, size**-0.5,
         ROWS=tile, SIZE=size, STEP=KEYS, BIASED=bias is not None, num_warps=4 if tile < 64 else 8,
     )  # fmt: skip
     _join[(pairs, rows)](
-        found, most, total, out, rows, asked, parts, groups,
+        found, most, total, out, rows, count, parts, groups,
         PARTS=triton.next_power_of_2(parts), SIZE=size,
     )  # fmt: skip
     return out

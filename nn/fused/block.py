@@ -10,7 +10,7 @@ import triton
 from torch import Tensor, nn
 
 from playloop.nn.fused.attention import attend_packed
-from playloop.nn.fused.heads import place_heads
+from playloop.nn.fused.heads import store_heads
 from playloop.nn.fused.linear import linear_rows
 from playloop.nn.llama import LlamaBlock, LlamaSizes
 
@@ -24,7 +24,7 @@ def fused_blocks(
     rotary: tuple[Tensor, Tensor],
     bias: Tensor | None,
     kept: Sequence[tuple[Tensor, Tensor]],
-    places: Tensor,
+    slots: Tensor,
 ) -> Tensor:
     """`Llama.forward` of few tokens up to its norm, by Triton's kernels: x [B, n, D] → [B, n, D].
 
@@ -33,15 +33,15 @@ def fused_blocks(
         x: tokens as vectors.
         rotary: cosines and sines of their positions.
         bias: added to the scores, as in `Llama.forward`.
-        kept: keys and values of every layer, each [B, K, S, E], written at `places`.
-        places: of the first tokens of x.
+        kept: keys and values of every layer, each [B, K, S, E], written into `slots`.
+        slots: of the first tokens of x.
     """
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     rotary = rotary[0].contiguous(), rotary[1].contiguous()
     bias = None if bias is None else bias.to(x.dtype).contiguous()
-    places = places.contiguous()
+    slots = slots.contiguous()
     for block, pair in zip(blocks, kept, strict=True):
-        rows = _block(block, rows, (x.shape[0], x.shape[1]), rotary, bias, pair, places)
+        rows = _block(block, rows, (x.shape[0], x.shape[1]), rotary, bias, pair, slots)
     return rows.view(x.shape)
 
 
@@ -52,13 +52,13 @@ def _block(
     rotary: tuple[Tensor, Tensor],
     bias: Tensor | None,
     pair: tuple[Tensor, Tensor],
-    places: Tensor,
+    slots: Tensor,
 ) -> Tensor:
     """The stream [B * n, D] behind the block."""
     attention, mlp = block.attention, block.mlp
     weight, scale = weight_of(attention.project)
     projected = linear_rows(rows, weight, scale, *_norm(block.norm_attention))
-    queries = place_heads(projected.view(*shape, -1), rotary, *pair, places, attention.heads)
+    queries = store_heads(projected.view(*shape, -1), rotary, *pair, slots, attention.heads)
     mixed = attend_packed(queries, *pair, shape[1], bias).view(len(rows), -1)
     rows = linear_rows(mixed, *weight_of(attention.out), added=rows)
     inner = linear_rows(rows, *weight_of(mlp.inner), *_norm(block.norm_mlp), gated=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 MOST_ROWS = 64
 """Rows of a tile; more rows read the weights again."""
 PROCESSORS = 132
-"""Of an H100 or H200: so many tiles of columns are wanted at least."""
+"""Streaming multiprocessors of an H100 or H200: at least so many tiles of columns keep all busy."""
 
 
 @triton.jit
@@ -60,11 +60,11 @@ def _linear(
         value *= factor
     if GATED:
         total = total / (1.0 + tl.exp(-total)) * value
-    place = row[:, None] * width + column[None]
+    offset = row[:, None] * width + column[None]
     there = there & (column < width)[None]
     if ADDED:
-        total += tl.load(added + place, mask=there, other=0.0).to(tl.float32)
-    tl.store(out + place, total.to(out.dtype.element_ty), mask=there)
+        total += tl.load(added + offset, mask=there, other=0.0).to(tl.float32)
+    tl.store(out + offset, total.to(out.dtype.element_ty), mask=there)
 
 
 def linear_rows(
@@ -106,13 +106,13 @@ def linear_rows(
 
 
 def _columns(width: int, gated: bool) -> int:
-    """Of a tile: so that there is about one for every processor; wider ones read x less often."""
+    """Columns of a tile: about one tile for every processor; wider ones read x less often."""
     fair = triton.next_power_of_2(triton.cdiv(width, PROCESSORS))
     return min(max(fair, 16), 32 if gated else 64)
 
 
 def _step(depth: int) -> int:
-    """Of the sum that is taken at once: a power of two that divides it."""
+    """Terms of the sum that are taken at once: a power of two that divides it."""
     if depth % 16:
         raise ValueError(f"a sum over {depth} numbers; fused layers want a multiple of 16")
     return min(128, depth & -depth)

@@ -30,7 +30,7 @@ def hidden_keys(mode: Mode, prefix: int, rows: Tensor, keys: Tensor) -> Tensor:
     Args:
         mode: see above.
         prefix: tokens of it.
-        rows: their places in the sequence, int64 [rows].
+        rows: their positions in the sequence, int64 [rows].
         keys: likewise, int64 [keys].
     """
     if mode == "causal":
@@ -78,14 +78,14 @@ def attention_bias(
 def _bias(
     mode: Mode, prefix: int, rows: range, keys: int, like: Tensor, padding: Tensor | None
 ) -> Tensor | None:
-    """For some rows of the sequence and a cache of `keys` places; later places are still empty."""
+    """For some rows of the sequence and a cache of `keys` slots; later ones are still empty."""
     if mode not in MODES:
         raise ValueError(f"attention={mode!r}: choose from {', '.join(MODES)}")
     every = mode == "full" or (mode == "block" and rows.start >= prefix - 1)
     if every and padding is None and keys == rows.stop:
         return None
-    places = torch.arange(keys, device=like.device)
-    hidden = hidden_keys(mode, prefix, places[rows.start : rows.stop], places) | (places >= rows.stop)
+    slots = torch.arange(keys, device=like.device)
+    hidden = hidden_keys(mode, prefix, slots[rows.start : rows.stop], slots) | (slots >= rows.stop)
     if padding is not None:
         fillers = F.pad(padding.to(like.device), (0, keys - prefix))
         hidden = (hidden | fillers[:, None])[:, None]  # [B, 1, rows, keys]
@@ -94,14 +94,14 @@ def _bias(
 
 @dataclass(frozen=True)
 class Layout:
-    """Places, positions and bias of a sequence, made once and used in every pass over it.
+    """Slots, positions and bias of a sequence, made once and used in every pass over it.
 
     Args:
         mode: what sees what.
         prefix: tokens of it, fillers included.
         block: tokens of it.
-        length: places of a cache, at least prefix + block.
-        rotary: cosines and sines of every place, [length, 1, E / 2] or with padding [B, length, 1, E / 2].
+        length: slots of a cache, at least prefix + block.
+        rotary: cosines and sines of every slot, [length, 1, E / 2] or with padding [B, length, 1, E / 2].
         bias: of the joint pass, see `attention_bias`.
         padding: fillers of the prefix, bool [B, prefix], or None.
     """
@@ -157,12 +157,12 @@ class Layout:
         return cls(mode, prefix, block, length, rotary, bias, padding)
 
     def turn(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of `count` places from `start`."""
+        """Cosines and sines of `count` slots from `start`."""
         cosines, sines = (table.narrow(-3, start, count) for table in self.rotary)
         return cosines, sines
 
     def bias_of(self, start: int, count: int, keys: int) -> Tensor | None:
-        """The bias of `count` rows from `start` over a cache of `keys` places; None where all are seen."""
+        """The bias of `count` rows from `start` over a cache of `keys` slots; None where all are seen."""
         if (start, count, keys) == (0, self.prefix + self.block, self.prefix + self.block):
             return self.bias
         cosines = self.rotary[0]

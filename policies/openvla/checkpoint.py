@@ -148,8 +148,8 @@ def read_config(
             _check_single(fields)
         else:
             fields = {"attention": "full"} | fields
-            told = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
-            if not {"images", "chunk", "proprio"} <= told:
+            stated = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
+            if not {"images", "chunk", "proprio"} <= stated:
                 fields = _of_benchmark(folder, pickles.HEAD in states) | fields
         return OpenVLAConfig(**_with_states(fields, states))
     except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError) as error:

@@ -135,14 +135,14 @@ def likeliest(model: OpenVLA, hidden: Tensor, ids: slice) -> Tensor:
 
 
 def autoregress(model: OpenVLA, prefix: Tensor, ids: slice) -> Tensor:
-    """Token after token, [B, P, D] → ids [B, L]; every pass but the first computes one place."""
+    """Token after token, [B, P, D] → ids [B, L]; every pass but the first computes one position."""
     length, start = model.config.tokens, prefix.shape[1]
     layout = model.layout(prefix, 0, length=start + length)
     hidden, cache = model.prefill(prefix, prefix[:, :0], layout)
     tokens = [likeliest(model, hidden[:, -1:], ids)]
-    for place in range(start, start + length - 1):
+    for slot in range(start, start + length - 1):
         x = model.embed(tokens[-1]).to(prefix.dtype)
-        tokens.append(likeliest(model, model.extend(x, place, cache, layout), ids))
+        tokens.append(likeliest(model, model.extend(x, slot, cache, layout), ids))
     return torch.cat(tokens, 1)
 
 

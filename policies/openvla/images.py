@@ -145,9 +145,9 @@ def centre_crop(image: np.ndarray, area: float) -> np.ndarray:
     start = (one - side) / np.float32(2)
     last = np.float32(image.shape[0] - 1)
     step = (start + side - start) * last / last
-    places = start * last + np.arange(image.shape[0], dtype=np.float32) * step
-    low, high = np.floor(places).astype(int), np.ceil(places).astype(int)
-    share = places - low.astype(np.float32)
+    samples = start * last + np.arange(image.shape[0], dtype=np.float32) * step
+    low, high = np.floor(samples).astype(int), np.ceil(samples).astype(int)
+    share = samples - low.astype(np.float32)
     values = image.astype(np.float32) * (one / np.float32(255))
     rows = values[:, low] + (values[:, high] - values[:, low]) * share[:, None]  # [S, S, 3]
     found = rows[low] + (rows[high] - rows[low]) * share[:, None, None]

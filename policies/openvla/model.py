@@ -183,18 +183,18 @@ class OpenVLA(nn.Module):
             block: tokens of it.
             mode: what sees what; None: as the checkpoint was trained.
             padding: see `padding`.
-            length: places of a cache; None: those of the prefix and block.
+            length: slots of a cache; None: as many as prefix and block have tokens.
         """
         mode = self.config.attention if mode is None else mode
-        sizes, places = self.config.llama, prefix.shape[1]
+        sizes, tokens = self.config.llama, prefix.shape[1]
         if padding is not None:
-            return Layout.of(sizes, mode, places, block, prefix.dtype, prefix.device, padding, length)
+            return Layout.of(sizes, mode, tokens, block, prefix.dtype, prefix.device, padding, length)
         # Kept: making one waits for the device, and tables are the same for every prompt of a length.
         inference = torch.is_inference_mode_enabled()
-        key = mode, places, block, length, prefix.dtype, prefix.device, inference
+        key = mode, tokens, block, length, prefix.dtype, prefix.device, inference
         if key not in self._layouts:
             self._layouts[key] = Layout.of(
-                sizes, mode, places, block, prefix.dtype, prefix.device, None, length
+                sizes, mode, tokens, block, prefix.dtype, prefix.device, None, length
             )
         return self._layouts[key]
 
@@ -221,7 +221,7 @@ class OpenVLA(nn.Module):
     def prefill(
         self, prefix: Tensor, block: Tensor, layout: Layout, approximate: bool = False
     ) -> tuple[Tensor, StaticCache]:
-        """`forward` that keeps keys and values: its states, and a cache of `layout.length` places.
+        """`forward` that keeps keys and values: its states, and a cache of `layout.length` slots.
 
         Args:
             prefix: embedded, [B, P, D].
@@ -236,21 +236,21 @@ class OpenVLA(nn.Module):
         self._check_cacheable(layout, approximate)
         count = layout.prefix + layout.block
         cache = StaticCache.empty(self.config.llama, len(prefix), layout.length, prefix.dtype, prefix.device)
-        places = torch.arange(count, device=prefix.device)
+        slots = torch.arange(count, device=prefix.device)
         bias = layout.bias_of(0, count, layout.length)
         x = torch.cat([prefix, block], 1)
         wanted = layout.block + 1
-        return self.llama(x, layout.turn(0, count), bias, cache, places, wanted), cache
+        return self.llama(x, layout.turn(0, count), bias, cache, slots, wanted), cache
 
     def extend(
         self, x: Tensor, start: int, cache: StaticCache, layout: Layout, approximate: bool = False
     ) -> Tensor:
-        """More tokens over a cache, whose places they take: x [B, n, D] → their states [B, n, D].
+        """More tokens over a cache, whose slots they fill: x [B, n, D] → their states [B, n, D].
 
         Args:
             x: embedded tokens. "block": the prefix's last token and the whole block, again in every round.
                 "causal": any tokens that follow those in the cache.
-            start: place of the first of them. "block": P - 1.
+            start: slot of the first of them. "block": P - 1.
             cache: as `prefill` returns it; changed.
             layout: the one that the cache was made with.
             approximate: as "block" over a cache of attention "full".
@@ -262,12 +262,12 @@ class OpenVLA(nn.Module):
         count = x.shape[1]
         again = layout.prefix - 1, layout.block + 1
         if layout.mode != "causal" and (start, count) != again:
-            raise ValueError(f"{count} tokens from place {start}; a block has {again[1]} from {again[0]}")
+            raise ValueError(f"{count} tokens from position {start}; a block has {again[1]} from {again[0]}")
         if not 0 <= start <= start + count <= layout.length:
-            raise ValueError(f"{count} tokens from place {start} leave a cache of {layout.length}")
-        places = torch.arange(start, start + count, device=x.device)
+            raise ValueError(f"{count} tokens from position {start} leave a cache of {layout.length}")
+        slots = torch.arange(start, start + count, device=x.device)
         bias = layout.bias_of(start, count, layout.length)
-        return self.llama(x, layout.turn(start, count), bias, cache, places)
+        return self.llama(x, layout.turn(start, count), bias, cache, slots)
 
     def _check_cacheable(self, layout: Layout, approximate: bool) -> None:
         if layout.mode == "full" and not approximate:

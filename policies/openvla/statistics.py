@@ -44,15 +44,15 @@ def read_statistics(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     own = folder / DATASET_STATISTICS
     if own.is_file():
-        found, place = read_record(own), own
+        found, path = read_record(own), own
     elif (folder / "config.json").is_file():
-        place = folder / "config.json"
-        found = read_record(place).get("norm_stats")
+        path = folder / "config.json"
+        found = read_record(path).get("norm_stats")
     else:
         raise ValueError(f"{folder} has neither {DATASET_STATISTICS} nor config.json; copy them too")
     if not isinstance(found, dict) or not found:
         raise ValueError(
-            f"{place} holds no statistics, without which actions have no scale; copy the "
+            f"{path} holds no statistics, without which actions have no scale; copy the "
             f"{DATASET_STATISTICS} of the training run into the folder"
         )
     return found
@@ -77,7 +77,7 @@ def choose_key(known: dict[str, Any], wanted: str | None) -> str:
 
 
 def tell_conflict(folder: str | Path, key: str) -> None:
-    """Tell where a folder's two places scale the actions of a data set differently; the file's are taken.
+    """Tell where a folder's two files scale the actions of a data set differently; its own file counts.
 
     Args:
         folder: of the checkpoint.

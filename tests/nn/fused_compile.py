@@ -16,7 +16,7 @@ LINEAR = dict.fromkeys(("x", "gain", "added", "out"), HALF) | {"scale": "*fp32"}
 LINEAR |= {"rows": "i32", "width": "i32", "eps": "fp32"}
 ATTENTION = dict.fromkeys(("queries", "keys", "values", "bias"), HALF)
 ATTENTION |= dict.fromkeys(("found", "most", "total"), "*fp32")
-ATTENTION |= dict.fromkeys(("rows", "asked", "places", "steps", "bias_batch", "groups"), "i32") | {
+ATTENTION |= dict.fromkeys(("rows", "count", "slots", "steps", "bias_batch", "groups"), "i32") | {
     "scale": "fp32"
 }
 DRAW = {
@@ -27,12 +27,12 @@ DRAW = {
     "temperature": "fp32",
     "wanted": "fp64",
 }
-PLACE = dict.fromkeys(("projected", "cosines", "sines", "queries", "keys", "values"), HALF) | {
-    "places": "*i64"
+STORE = dict.fromkeys(("projected", "cosines", "sines", "queries", "keys", "values"), HALF) | {
+    "slots": "*i64"
 }
-PLACE |= dict.fromkeys(("asked", "written", "length", "rotary_batch", "places_batch"), "i32")
+STORE |= dict.fromkeys(("count", "written", "length", "rotary_batch", "slots_batch"), "i32")
 JOIN = dict.fromkeys(("found", "most", "total"), "*fp32") | {"out": HALF}
-JOIN |= dict.fromkeys(("rows", "asked", "parts", "groups"), "i32")
+JOIN |= dict.fromkeys(("rows", "count", "parts", "groups"), "i32")
 
 
 def linear(rows, columns, depth, weight=HALF, normed=False, gated=False, first=False):
@@ -55,7 +55,7 @@ KERNELS = {
     "attention, MineWorld": attention(64, 64),
     "attention, OpenVLA": attention(64, 128),
     "join": ("attention", "_join", JOIN, {"PARTS": 64, "SIZE": 64}, 4),
-    "heads": ("heads", "_place", PLACE, {"HEADS": 16, "GROUPS": 4, "HALF": 32}, 1),
+    "heads": ("heads", "_store", STORE, {"HEADS": 16, "GROUPS": 4, "HALF": 32}, 1),
     "draw": ("draw", "_draw", DRAW, {"CODES": 8192, "KEPT": "mass"}, 16),
 }
 """Name → module, kernel, types of its arguments, its constants and warps."""

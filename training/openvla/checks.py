@@ -1,4 +1,4 @@
-"""Whether the parts of a fine-tuning fit together, told before pictures and weights are read."""
+"""Whether the parts of a fine-tuning fit together, checked before pictures and weights are read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def check_parts(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConf
 def check_teacher(
     folder: str | Path, teacher: OpenVLAConfig, student: OpenVLAConfig, objective: ObjectiveConfig
 ) -> None:
-    """Refuse a teacher that would be asked for something else than it has learned.
+    """Refuse a teacher whose scores are of something else than it has learned.
 
     Args:
         folder: of the teacher.
@@ -120,7 +120,7 @@ def checkpoint_identity(folder: str | Path) -> Mapping[str, Any]:
 
 
 def sampled_hash(path: Path) -> str:
-    """Of a file's size and of pieces spread evenly over it; training changes nearly every number between.
+    """A hash of a file's size and of evenly spread pieces; training changes nearly every number between.
 
     Small files are read whole.
     """

@@ -44,7 +44,7 @@ def _check_gripper(dataset: Demonstrations) -> None:
     if (commands >= -0.5).all() and (np.abs(commands) < 0.25).any() and (commands > 0.75).any():
         raise ValueError(
             f"{dataset.root}: the gripper's commands go from {commands.min():g} to {commands.max():g}, but "
-            "its contract says that -1 opens and +1 closes; which of 0 and 1 opens is not told: store -1 "
+            "its contract says that -1 opens and +1 closes; which of 0 and 1 opens is not stated: store -1 "
             "and +1"
         )
 
@@ -109,6 +109,6 @@ def published_record(actions: np.ndarray, states: np.ndarray, episodes: int) -> 
 
 
 def pad_prompts(prompts: list[list[int]], filler: int) -> Tensor:
-    """Prompts as one int64 [B, L]: `<s>`, fillers, the rest, so that all end at the same place."""
+    """Prompts as one int64 [B, L]: `<s>`, fillers, the rest, so that all end at the same position."""
     length = max(map(len, prompts))
     return torch.tensor([[p[0], *[filler] * (length - len(p)), *p[1:]] for p in prompts])

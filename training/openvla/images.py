@@ -29,7 +29,7 @@ class TrainingImages:
     """Random changes to a picture, in this order; each picture has its own.
 
     Args:
-        area: that a square crop at a random place keeps; it is resized to the whole again.
+        area: that a square crop at a random position keeps; it is resized to the whole again.
         brightness: largest offset, of a range of 1.
         contrast: factors of the distance from each channel's mean, from … to.
         saturation: factors of it, from … to.
@@ -84,7 +84,7 @@ def crop(x: Tensor, area: float, down: Tensor, right: Tensor) -> Tensor:
     Args:
         x: [N, C, S, S].
         area: 0 … 1.
-        down: place between the uppermost (0) and the lowest (1), [N].
+        down: its position between the uppermost (0) and the lowest (1), [N].
         right: likewise.
     """
     side = area**0.5
