@@ -8,14 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from playloop.core.episode import Episode
-from playloop.envs.findings import Finding, check_package, compare_scene, read_scene, reference, write_scene
+from playloop.envs.findings import Finding, check_package, check_scenes, settle, write_scene
 from playloop.envs.gl import MISSING_GL
 from playloop.envs.libero import HORIZONS, LiberoConfig
 from playloop.envs.simpler import doctor as simpler
@@ -34,7 +31,7 @@ MUJOCO_FIX = f"pip install mujoco=={TESTED['mujoco']}"
 def examine(report: Callable[[Finding], None]) -> bool:
     """Run all checks, reporting each finding as soon as it is there; True if all are good."""
     good = True
-    for check in (check_versions, check_gl, check_assets, check_scenes, simpler.check):
+    for check in (check_versions, check_gl, check_assets, check_libero_scenes, simpler.check):
         findings = check()
         good = good and all(finding.good for finding in findings)
         for finding in findings:
@@ -85,40 +82,17 @@ def check_assets() -> list[Finding]:
     return found
 
 
-def check_scenes() -> list[Finding]:
-    """Known initial states, settled and drawn in a fresh process, against the stored ones."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "playloop.envs.doctor", folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            return [
-                Finding("initial states", f"do not settle: {last}", "mend what is named above, then repeat")
-            ]
-        return [
-            finding
-            for scene in SCENES
-            for finding in compare_scene(
-                scene.key, read_scene(Path(folder), scene), reference(scene), MUJOCO_FIX
-            )
-        ]
-
-
-def settle(episode: Episode) -> dict[str, np.ndarray]:
-    """Poses [7] by name and the agent's view, after the standard settling steps."""
-    env = LiberoConfig(episode.suite, size=IMAGE_SIZE).make()
-    try:
-        env.begin(episode)
-        truth = env.privileged()
-        scene = {name: value for name, value in truth.items() if value.shape == (7,)}
-        return {**scene, "image": env.observe()["images"]["agentview"]}
-    finally:
-        env.close()
+def check_libero_scenes() -> list[Finding]:
+    """See `check_scenes`."""
+    return check_scenes("playloop.envs.doctor", SCENES, MUJOCO_FIX)
 
 
 def write_scenes(folder: Path) -> list[Path]:
     """Settle all scenes and store them, one npz each."""
-    return [write_scene(folder, scene, settle(scene)) for scene in SCENES]
+    return [
+        write_scene(folder, scene, settle(LiberoConfig(scene.suite, size=IMAGE_SIZE).make(), scene))
+        for scene in SCENES
+    ]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -9,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from playloop.core.episode import Episode
+from playloop.envs.base import PlayEnv
 
 POSITION_TOLERANCE = 0.001
 """Metres. A wrong mujoco moves the bowl of libero_spatial task 5 by 6 mm."""
@@ -57,6 +62,38 @@ def check_package(package: str, wanted: str, extra: str) -> Finding:
     if installed == wanted:
         return Finding(package, installed)
     return Finding(package, f"{installed}, tested with {wanted}", f"pip install {package}=={wanted}")
+
+
+def check_scenes(module: str, scenes: Sequence[Episode], fix: str) -> list[Finding]:
+    """Known initial states, settled and drawn in a fresh process, against the stored ones.
+
+    Args:
+        module: run with a folder as its argument, it writes the scenes there.
+        scenes: that it writes.
+        fix: what to do where they differ.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", module, folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+            names = ", ".join(scene.key for scene in scenes)
+            return [Finding(names, f"cannot be settled: {last}", "mend what is named above, then repeat")]
+        found = [
+            compare_scene(scene.key, read_scene(Path(folder), scene), reference(scene), fix)
+            for scene in scenes
+        ]
+        return [finding for findings in found for finding in findings]
+
+
+def settle(env: PlayEnv, scene: Episode) -> dict[str, np.ndarray]:
+    """Poses [7] by name and the first camera's picture at the start of an episode; closes the environment."""
+    try:
+        env.begin(scene)
+        poses = {name: value for name, value in env.privileged().items() if value.shape == (7,)}
+        return {**poses, "image": next(iter(env.observe()["images"].values()))}
+    finally:
+        env.close()
 
 
 def compare_scene(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
-
-import numpy as np
 
 from playloop.core.episode import Episode
 from playloop.core.images import shrink
-from playloop.envs.findings import Finding, check_package, compare_scene, read_scene, reference, write_scene
+from playloop.envs.findings import Finding, check_package, check_scenes, settle, write_scene
 from playloop.envs.simpler import assets, vulkan
 from playloop.envs.simpler.config import SimplerConfig
 
@@ -33,7 +29,7 @@ def check() -> list[Finding]:
     driver = check_driver()
     found = [*versions, driver, *map(check_assets, assets.NEEDED)]
     if not driver.fix and not assets.missing("bridge"):
-        found += check_scene()
+        found += check_scenes("playloop.envs.simpler.doctor", [SCENE], FIX)
     return found
 
 
@@ -58,32 +54,10 @@ def check_assets(suite: str) -> Finding:
     return Finding(suite, f"assets in {assets.asset_root()}")
 
 
-def check_scene() -> list[Finding]:
-    """The known scene, settled and drawn in a fresh process, against the stored one."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "playloop.envs.simpler.doctor", folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            return [Finding(SCENE.key, f"does not settle: {last}", "mend what is named above, then repeat")]
-        return compare_scene(SCENE.key, read_scene(Path(folder), SCENE), reference(SCENE), FIX)
-
-
-def settle() -> dict[str, np.ndarray]:
-    """Poses [7] by name in the arm's base frame and the camera's picture, made small."""
-    env = SimplerConfig(SCENE.suite).make()
-    try:
-        env.begin(SCENE)
-        scene = {name: value for name, value in env.privileged().items() if value.shape == (7,)}
-        (picture,) = env.observe()["images"].values()
-        return {**scene, "image": shrink(picture, SIZE)}
-    finally:
-        env.close()
-
-
 def write_scenes(folder: Path) -> list[Path]:
-    """Settle the scene and store it."""
-    return [write_scene(folder, SCENE, settle())]
+    """Settle the scene and store it, the picture made small."""
+    scene = settle(SimplerConfig(SCENE.suite).make(), SCENE)
+    return [write_scene(folder, SCENE, scene | {"image": shrink(scene["image"], SIZE)})]
 
 
 if __name__ == "__main__":
