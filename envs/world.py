@@ -219,6 +219,11 @@ class WorldEnv(PlayEnv):
             self.advance(np.zeros(ACTION_SIZE, np.float32))
             self.observe()
 
+    @property
+    def sampler(self) -> SamplerConfig:
+        """How frames are drawn, everything named."""
+        return self.session.sampler
+
     def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
         """How frames are drawn from now on; see `SamplerConfig`, None for no limit of their number.
 

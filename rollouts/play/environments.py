@@ -26,6 +26,10 @@ class WorldModelEnv(Protocol):
     def warm_up(self) -> None:
         """Run some frames, so that the first that somebody waits for is as fast as the rest."""
 
+    @property
+    def sampler(self) -> Any:
+        """How frames are drawn: `temperature`, `top_p` and `top_k`."""
+
     def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
         """Draw the coming frames with these; ValueError if they do not go together."""
 

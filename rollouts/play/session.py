@@ -293,7 +293,7 @@ class Session:
     def _hello(self) -> None:
         worlds = self.envs.worlds
         if worlds:
-            sampler = worlds[0].env.session.sampler  # type: ignore[union-attr]
+            sampler = worlds[0].env.sampler  # type: ignore[union-attr]
             self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
         self._send(
             "hello",

@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from playloop.cli import play
 from playloop.cli.config import apply, flat, group_options, load
 from playloop.cli.declared import check_settings, hint_of, holds_settings
-from playloop.cli.eval import MINEWORLD_SAMPLER
 from playloop.cli.help import described
 from playloop.cli.main import main
 from playloop.cli.settings import settings_name
@@ -233,8 +232,6 @@ def test_every_example_of_the_help_can_be_typed(verb):
         name = settings_name(verb, words)
         if verb == "play":
             words = play.alone(words)
-        if "sampler.rules=demo" in words:  # of a MineWorld, which is not here to be looked at
-            words = [f"evaluation.sampler._target_={MINEWORLD_SAMPLER}", *words]
         check_settings(load(name, words), name)
 
 

@@ -57,7 +57,7 @@ def test_every_configuration_keeps_the_protocol(name, mineworld):
     if name in ("libero", "robosuite", "simpler") and WITHOUT[name]:
         pytest.skip(WITHOUT[name])
     settings = OmegaConf.load(FOLDER / f"{name}.yaml")
-    if OmegaConf.is_missing(settings, "checkpoint"):
+    if name == "mineworld":
         settings.checkpoint = str(mineworld)
     check_env_config(make_env(settings))
 

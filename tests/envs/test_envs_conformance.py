@@ -86,7 +86,7 @@ CASES = {
         skip=lambda: why_skip("fractal"),
     ),
     "toy": Case(fresh=False),
-    "world": Case({"checkpoint": find_checkpoint("craft")}, act=keys, steps=10),
+    "world": Case({"checkpoint": str(find_checkpoint("craft"))}, act=keys, steps=10),
 }
 REAL_TIME = {"luanti", "minerl"}
 """They run in real time, so that no two episodes are equal: they declare deterministic=False."""

@@ -173,6 +173,10 @@ class ImaginedToy(ToyReach):
 
     warmed = 0
 
+    @property
+    def sampler(self) -> Sampler:
+        return self.config.sampler
+
     def warm_up(self) -> None:
         self.warmed += 1
 

@@ -295,7 +295,7 @@ def test_highlights_of_hdr_are_made_to_fit(tmp_path):
     frame = frame.reformat(format="yuv420p10le", src_color_range="MPEG", dst_color_range="MPEG")
     path = tmp_path / "hdr.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=20, options={"x265-params": "log-level=none"})
+        stream = container.add_stream("libx264", rate=20)  # libx265 fails now and then
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
         context = stream.codec_context
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 9, 9, 16

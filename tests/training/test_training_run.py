@@ -14,14 +14,12 @@ import torch
 from omegaconf import OmegaConf
 from policy_demos import MODEL, write_demos
 
-import playloop.configs
+from playloop.cli.config import load
 from playloop.core.fields import simple
 from playloop.core.locks import FolderLock
 from playloop.policies import checkpoint
 from playloop.training.distributed import ProcessGroup
 from playloop.training.run import _make_task, train
-
-CONFIGS = Path(playloop.configs.__path__[0])
 
 
 def configuration(data, out: Path, **trainer):
@@ -33,18 +31,12 @@ def configuration(data, out: Path, **trainer):
         "precision": "fp32",
         "progress": False,
     } | trainer
-    options = {"instructions": {"_target_": "playloop.tokenizers.instructions.NGramsConfig", "size": 32}}
-    changes = {"device": "cpu", "trainer": settings, "task": {"processes": 1} | options}
-    task = OmegaConf.load(CONFIGS / "train.yaml").training
-    training = OmegaConf.merge(OmegaConf.load(CONFIGS / "training/default.yaml"), task, changes)
-    words = {
-        "data": data,
-        "out": str(out),
-        "seed": 3,
-        "command": "playloop train",
-        "policy": simple(MODEL),
-    }
-    return OmegaConf.create(words | {"training": training})
+    encoder = {"_target_": "playloop.tokenizers.instructions.NGramsConfig", "size": 32}
+    changes = {"device": "cpu", "trainer": settings, "task": {"processes": 1}}
+    config = load("train", [])
+    config.policy, config.training.task.instructions = simple(MODEL), encoder
+    words = {"data": data, "out": str(out), "seed": 3, "command": "playloop train", "training": changes}
+    return OmegaConf.merge(config, words)
 
 
 def test_shipped_configuration_trains_exports_and_continues(tmp_path):
