@@ -64,41 +64,27 @@ def test_every_configuration_keeps_the_protocol(name, mineworld):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_verb_takes_every_environment(name, mineworld, tmp_path, capsys):
-    """Evaluated and recorded to an end or one sentence, and ready to be played."""
+    """Evaluated, recorded by its expert or whoever is asked for, and ready to be played."""
     if WITHOUT.get(name):
         pytest.skip(WITHOUT[name])
-    words = [*words_of(name, mineworld), "agent=random", "env.horizon=4", "workers=0"]
-    assert main(["eval", *words, "episodes=1", "inits=1", "videos=none", f"out={tmp_path / 'eval'}"]) == 0
+    words = [*words_of(name, mineworld), "workers=0"]
+    short = [*words, "agent=random", "env.horizon=4"]
+    assert main(["eval", *short, "episodes=1", "inits=1", "videos=none", f"out={tmp_path / 'eval'}"]) == 0
     capsys.readouterr()
-    status = main(["record", *words, "task=0", "episodes=1", f"out={tmp_path / 'record'}"])
-    said = capsys.readouterr().err
-    assert status == 0 or "task 0 has 0 of 1 successful episodes after 3 tries" in said, said
-    arguments = Arguments.parse(["play", *words_of(name, mineworld), f"out={tmp_path / 'play'}"])
-    session = session_config(configure("play", alone(arguments.words), arguments), arguments)
-    assert [part.name for part in session.parts] == ["env"] and session.parts[0].label
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_expert_is_that_of_the_environment(name, mineworld, tmp_path, capsys):
-    """Without an agent, `record` takes the environment's expert, or says that it has none."""
-    if WITHOUT.get(name):
-        pytest.skip(WITHOUT[name])
-    long = ["env.horizon=4"] if name not in ("toy", "craft") else ["env.horizon=40"]
-    words = [
-        *words_of(name, mineworld),
-        *long,
-        "workers=0",
-        "task=0",
-        "episodes=1",
-        f"out={tmp_path / 'out'}",
-    ]
-    status, said = main(["record", *words]), capsys.readouterr().err
+    horizon = 40 if name in ("toy", "craft") else 4
+    recorded = ["task=0", "episodes=1", f"out={tmp_path / 'record'}"]
+    status, said = main(["record", *words, f"env.horizon={horizon}", *recorded]), capsys.readouterr().err
     if name in ("toy", "craft"):
         assert status == 0, said
     elif name in EXPERTS:
         assert "0 of 1 successful episodes after 3 tries: 3 failed, 0 ended in an error" in said
     else:
         assert "no expert" in said or "the expert of craft reads the game's own state" in said
+        status, said = main(["record", *short, *recorded]), capsys.readouterr().err
+        assert status == 0 or "task 0 has 0 of 1 successful episodes after 3 tries" in said, said
+    arguments = Arguments.parse(["play", *words_of(name, mineworld), f"out={tmp_path / 'play'}"])
+    session = session_config(configure("play", alone(arguments.words), arguments), arguments)
+    assert [part.name for part in session.parts] == ["env"] and session.parts[0].label
 
 
 def test_a_setting_that_its_expert_lacks_is_named(tmp_path, capsys):
