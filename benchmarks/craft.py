@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -19,11 +19,15 @@ from playloop.envs.craft.textures import atlas
 
 ROUNDS = 5
 """The median of so many rounds is reported."""
+View = tuple[np.ndarray, float, float]
+"""From where and where to, as in `render`: eye, pitch and yaw."""
 
 
 @checked
-class CraftBenchConfig:
-    """What is timed, in processor seconds of one core: other work on the machine does not count.
+class CraftBench:
+    """Pictures and steps in processor seconds of one core: other work on the machine does not count.
+
+    `run()` gives the numbers, `table(numbers)` shows them.
 
     Args:
         sizes: (height, width) of the pictures.
@@ -37,37 +41,16 @@ class CraftBenchConfig:
     steps: Count = 600
     init: Natural = 0
 
-    def make(self) -> CraftBench:
-        """The bench, its episode played."""
-        return CraftBench(self)
-
-
-class View(NamedTuple):
-    """From where and where to, as in `render`."""
-
-    eye: np.ndarray
-    pitch: float
-    yaw: float
-
-
-class CraftBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
-
-    def __init__(self, config: CraftBenchConfig):
-        if config.views < 1 or config.steps < 1:
-            raise ValueError(f"craft.views and craft.steps must be at least 1, got {config}")
-        self.config = config
-        self.actions = _random_play(config)
-        self.grid, self.views = _views_of(config, self.actions)
-
     def run(self) -> dict[str, Any]:
-        """Frames and steps a second."""
-        report: dict[str, Any] = {"frames": {}, "steps": {"without pictures": self._step_rate(look=False)}}
-        for height, width in self.config.sizes:
-            report["frames"][f"{height}x{width}"] = self._frame_rate((height, width))
-        for size in self.config.sizes[:2]:
-            report["steps"]["with pictures, {}x{}".format(*size)] = self._step_rate(True, size)
-        return report
+        """Frames and steps a second in an episode of random play."""
+        actions = self._random_play()
+        grid, views = self._views_of(actions)
+        sized = [("{}x{}".format(*size), size) for size in self.sizes]
+        steps = {"without pictures": self._step_rate(actions, look=False)}
+        return {
+            "frames": {name: _frame_rate(grid, views, size) for name, size in sized},
+            "steps": steps | {f"with pictures, {n}": self._step_rate(actions, True, s) for n, s in sized[:2]},
+        }
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
@@ -79,51 +62,48 @@ class CraftBench:
                 table.add_row(f"{kind} {name}", f"{rate:,.0f}")
         return table
 
-    def _frame_rate(self, size: tuple[int, int]) -> float:
-        image = np.empty((*size, 3), np.uint8)
-        scenes = [
-            (self.grid, atlas(), view.eye, *view_plane(size, view.pitch, view.yaw), 1.0, image)
-            for view in self.views
-        ]
-        draw(*scenes[0])  # compiles
-        rates = []
-        for _ in range(ROUNDS):
-            began = time.process_time()
-            for scene in scenes:
-                draw(*scene)
-            rates.append(len(scenes) / (time.process_time() - began))
-        return statistics.median(rates)
-
-    def _step_rate(self, look: bool, size: tuple[int, int] = (64, 64)) -> float:
-        env = _begun(CraftConfig(size=(int(size[0]), int(size[1]))), self.config.init)
+    def _step_rate(self, actions: np.ndarray, look: bool, size: tuple[int, int] = (64, 64)) -> float:
+        env = self._begun(size)
         env.observe(images=look)
         began = time.process_time()
-        for action in self.actions:
+        for action in actions:
             env.advance(action)
             env.observe(images=look)
-        return len(self.actions) / (time.process_time() - began)
+        return len(actions) / (time.process_time() - began)
+
+    def _begun(self, size: tuple[int, int]) -> Craft:
+        config = CraftConfig(size=size)
+        env = config.make()
+        env.begin(config.episodes([0], [self.init])[0])
+        return env
+
+    def _random_play(self) -> np.ndarray:
+        """Actions of a player who does as he likes, float32 [steps, 25]."""
+        episode = CraftConfig().episodes([0], [self.init])[0]
+        agent = ExplorerConfig(chunk=self.steps).make()
+        _, [plan] = agent.act([agent.begin(episode)], [{}], [episode.rng("decision", 0)])
+        return plan.actions
+
+    def _views_of(self, actions: np.ndarray) -> tuple[np.ndarray, list[View]]:
+        """The blocks after an episode, and views at even distances in it."""
+        env, views = self._begun(CraftConfig.size), []
+        every = max(1, len(actions) // self.views)
+        for number in range(self.views * every):
+            if number % every == 0:
+                body = env.game.body
+                views.append((body.eye.copy(), body.pitch, body.yaw))
+            env.advance(actions[number % len(actions)])
+        return env.game.grid, views
 
 
-def _begun(config: CraftConfig, init: int) -> Craft:
-    env = config.make()
-    env.begin(config.episodes([0], [init])[0])
-    return env
-
-
-def _random_play(config: CraftBenchConfig) -> np.ndarray:
-    """Actions of a player who does as he likes, float32 [steps, 25]."""
-    episode = CraftConfig().episodes([0], [config.init])[0]
-    agent = ExplorerConfig(chunk=config.steps).make()
-    _, [plan] = agent.act([agent.begin(episode)], [{}], [episode.rng("decision", 0)])
-    return plan.actions
-
-
-def _views_of(config: CraftBenchConfig, actions: np.ndarray) -> tuple[np.ndarray, list[View]]:
-    """The blocks after an episode, and views at even distances in it."""
-    env, views = _begun(CraftConfig(), config.init), []
-    for number in range(config.views * max(1, len(actions) // config.views)):
-        if number % max(1, len(actions) // config.views) == 0:
-            body = env.game.body
-            views.append(View(body.eye.copy(), body.pitch, body.yaw))
-        env.advance(actions[number % len(actions)])
-    return env.game.grid, views
+def _frame_rate(grid: np.ndarray, views: list[View], size: tuple[int, int]) -> float:
+    image = np.empty((*size, 3), np.uint8)
+    scenes = [(grid, atlas(), eye, *view_plane(size, pitch, yaw), 1.0, image) for eye, pitch, yaw in views]
+    draw(*scenes[0])  # compiles
+    rates = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for scene in scenes:
+            draw(*scene)
+        rates.append(len(scenes) / (time.process_time() - began))
+    return statistics.median(rates)

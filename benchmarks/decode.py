@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from playloop.benchmarks.machine import alternate, at_least_one, matrix_rate
+from playloop.benchmarks.machine import alternate, matrix_rate
 from playloop.core.annotations import Count, DecoderFields
 from playloop.core.checked import checked
 from playloop.nn.layers import Conv2d, Linear
@@ -19,8 +19,10 @@ from playloop.policies.vla_policy import Inputs, VLAPolicy
 
 
 @checked
-class DecodeBenchConfig:
-    """What is timed: a checkpoint's policy on one observation of noise.
+class DecodeBench:
+    """A checkpoint's policy decodes one observation of noise in both ways, in turn.
+
+    `run()` gives the numbers, `table(numbers)` shows them.
 
     Args:
         checkpoint: folder.
@@ -34,27 +36,18 @@ class DecodeBenchConfig:
     decoder: DecoderFields = field(default_factory=dict)
     device: str = "cpu"
 
-    def make(self) -> DecodeBench:
-        """The bench, its checkpoint loaded."""
-        at_least_one("decode", repeats=self.repeats)
-        return DecodeBench(self)
-
-
-class DecodeBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
-
-    def __init__(self, config: DecodeBenchConfig):
-        self.config = config
-        self.policy = load(config.checkpoint, decoder=dict(config.decoder), device=config.device)
-
     def run(self) -> dict[str, Any]:
-        """Time both ways; see `bench_decode`."""
-        return bench_decode(self.policy, repeats=self.config.repeats)
+        """Load the checkpoint and time both ways; see `bench_decode`."""
+        policy = load(self.checkpoint, decoder=dict(self.decoder), device=self.device)
+        return bench_decode(policy, repeats=self.repeats)
 
     @staticmethod
     def table(report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
-        table = Table(title=f"one chunk, {report['evaluations']} rounds, {report['threads']} threads")
+        table = Table(
+            title=f"one chunk, {report['evaluations']} rounds, {report['threads']} threads",
+            caption=f"uncached / cached = {report['ratio']:.2f}; same tokens: {report['same_tokens']}",
+        )
         for heading in ("", "p50 ms", "p99 ms", "per cached"):
             table.add_column(heading, justify="left" if not heading else "right")
         for name in ("uncached", "cached", "prefix", "floor"):

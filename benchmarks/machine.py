@@ -17,17 +17,6 @@ MULTIPLIED: dict[Kind, torch.dtype] = {"int8": torch.bfloat16, "fp8": torch.floa
 """In what `nn.quantize` multiplies with weights in eight bits."""
 
 
-def at_least_one(bench: str, **counts: int) -> None:
-    """Refuse a bench's settings that leave nothing to do.
-
-    Raises:
-        ValueError: one is below 1.
-    """
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{bench}.{name}={count}: there must be at least one")
-
-
 def wait(device: torch.device | str) -> None:
     """Until the device has done what it was told."""
     if torch.device(device).type == "cuda":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.nn.decoder import Kernels
 from playloop.nn.graphs import Captured
-from playloop.nn.quantize import KINDS, Kind
+from playloop.nn.quantize import Kind
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.clip import clip_schedule
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
@@ -34,49 +34,6 @@ SMALL_VQ = VQConfig(channels=(32, 32, 64, 64, 128))
 """The published grid, context and vocabulary; what two cores can do in a second."""
 MODELS = {"small": SMALL, **PRESETS}
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-
-
-@checked
-class MineWorldBenchConfig:
-    """What is timed: frames decoded to pixels, of one player and of several in one batch.
-
-    Args:
-        model: "small" or a published size ("300M_16f" and so on) with random weights, or a folder that
-            `playloop convert` wrote.
-        windows: of our diagonal decoding.
-        plain: windows of the release's schedule, decoded as it does: its demo has 4, its command line 2.
-        players: of the batch that is timed beside one player; 1 leaves it out.
-        kernels: by which ours is timed: "torch", on a GPU "triton", too.
-        weights: "int8" or "fp8" times ours with such weights of the blocks, too.
-        frames: timed for each.
-        precision: "bf16", "fp16" or "fp32".
-        threads: of PyTorch on the CPU.
-        graphs: whether a GPU runs a frame as one CUDA graph.
-        device: to run on.
-    """
-
-    model: str | None = "small"
-    windows: tuple[Count, ...] = (1,)
-    plain: tuple[Count, ...] = (4, 2)
-    players: Count = 1
-    kernels: tuple[Kernels, ...] = ("torch",)
-    weights: Kind | None = None
-    frames: Count = 16
-    precision: str = "bf16"
-    threads: Count = 2
-    graphs: bool = True
-    device: str = "cpu"
-
-    def make(self) -> MineWorldBench:
-        """The bench; its model is built when it runs."""
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"mineworld.precision={self.precision!r}: use {', '.join(PRECISIONS)}")
-        if self.weights not in (None, *KINDS):
-            raise ValueError(f"mineworld.weights={self.weights!r}: use {', '.join(KINDS)}, or null")
-        for name in ("players", "frames"):
-            if (count := getattr(self, name)) < 1:
-                raise ValueError(f"mineworld.{name}={count}: there must be at least one")
-        return MineWorldBench(self)
 
 
 @dataclass
@@ -108,28 +65,56 @@ class Way:
     pixels: list[float] = field(default_factory=list)
 
 
+@checked
 class MineWorldBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
+    """Frames decoded to pixels, of one player and of several in one batch, in turn in all ways.
 
-    def __init__(self, config: MineWorldBenchConfig):
-        self.config, self.dtype = config, PRECISIONS[config.precision]
-        self.device = torch.device(config.device)
+    `run()` gives the numbers, `table(numbers)` shows them.
+
+    Args:
+        model: "small" or a published size ("300M_16f" and so on) with random weights, or a folder that
+            `playloop convert` wrote.
+        windows: of our diagonal decoding.
+        plain: windows of the release's schedule, decoded as it does: its demo has 4, its command line 2.
+        players: of the batch that is timed beside one player; 1 leaves it out.
+        kernels: by which ours is timed: "torch", on a GPU "triton", too.
+        weights: "int8" or "fp8" times ours with such weights of the blocks, too.
+        frames: timed for each.
+        precision: "bf16", "fp16" or "fp32".
+        threads: of PyTorch on the CPU.
+        graphs: whether a GPU runs a frame as one CUDA graph.
+        device: to run on.
+    """
+
+    model: str | None = "small"
+    windows: tuple[Count, ...] = (1,)
+    plain: tuple[Count, ...] = (4, 2)
+    players: Count = 1
+    kernels: tuple[Kernels, ...] = ("torch",)
+    weights: Kind | None = None
+    frames: Count = 16
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    threads: Count = 2
+    graphs: bool = True
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.dtype = PRECISIONS[self.precision]
 
     @torch.inference_mode()
     def run(self) -> dict[str, Any]:
         """Time all ways in turn, so that a disturbance of the machine meets all of them."""
-        config = self.config
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(self.threads)
         self.world = self._world()
         self._check()
-        speed = rates(self.dtype, self.device, config.weights)
-        ways = [self._plain(window) for window in config.plain] + list(self._ours(self.world))
+        speed = rates(self.dtype, self.device, self.weights)
+        ways = [self._plain(window) for window in self.plain] + list(self._ours(self.world))
         small = None
-        if config.weights is not None:
+        if self.weights is not None:
             small = copy.copy(self.world)
-            small.model = variant(self.world.model, self.dtype, config.weights)
-            ways += self._ours(small, config.weights)
-        for number in range(config.frames + 2):
+            small.model = variant(self.world.model, self.dtype, self.weights)
+            ways += self._ours(small, self.weights)
+        for number in range(self.frames + 2):
             for way in ways:
                 self._time(way, number >= 2)  # the first ones warm up
         rows = [self._row(way) for way in ways]
@@ -142,13 +127,13 @@ class MineWorldBench:
         numbers = sum(p.numel() for p in self.world.model.parameters()) / 1e6
         return {
             "rows": rows,
-            "model": config.model,
+            "model": self.model,
             "parameters_m": numbers,
-            "precision": config.precision,
+            "precision": self.precision,
             "device": name_of(self.device),
             "gb_per_second": speed[0] / 1e9,
             "tflop_per_second": speed[1] / 1e12,
-            "weights": config.weights,
+            "weights": self.weights,
             "weights_tflop_per_second": speed[2] / 1e12,
             "changed": None if small is None else self._changed(small),
         }
@@ -187,16 +172,16 @@ class MineWorldBench:
 
     def _ours(self, world: MineWorldPlay, weights: Kind | None = None) -> Iterator[Way]:
         """By all kernels and windows, of one player and of several."""
-        for number, kernels in enumerate(self.config.kernels):
+        for number, kernels in enumerate(self.kernels):
             words = " ".join(["ours", *([weights] if weights else []), *([kernels] if number else [])])
-            for window in self.config.windows:
-                for count in dict.fromkeys((1, self.config.players)):
+            for window in self.windows:
+                for count in dict.fromkeys((1, self.players)):
                     name = f"{words}, {window}" if count == 1 else f"{count} x {words}, {window}"
                     step = self._players(world, window, count)
                     yield Way(name, window, step, self._decoder(), world.model, kernels, weights, count)
 
     def _decoder(self) -> Callable[[Tensor], Tensor]:
-        return Captured(self.world.tokenizer.decode, self.config.graphs)
+        return Captured(self.world.tokenizer.decode, self.graphs)
 
     def _time(self, way: Way, counts: bool) -> None:
         """One step of all players; contexts are read in again whenever they are full, as in play."""
@@ -251,7 +236,7 @@ class MineWorldBench:
     def _players(self, world: MineWorldPlay, window: int, count: int) -> Callable[[], Tensor]:
         """A step of players whose contexts are of several lengths: they fill up one after another."""
         kernels = world.model.llama.kernels
-        players = world.players(SamplerConfig(window=window), count, kernels, self.config.graphs)
+        players = world.players(SamplerConfig(window=window), count, kernels, self.graphs)
         action, rng, frames = self._action(), np.random.default_rng(0), self._frames()
         for player in range(count):
             for number, frame in enumerate(frames[player % len(frames) :]):
@@ -324,13 +309,13 @@ class MineWorldBench:
 
     def _check(self) -> None:
         """Refuse what some row could not do, before the first is timed."""
-        for window in (*self.config.plain, *self.config.windows):
+        for window in (*self.plain, *self.windows):
             SamplerConfig(window=window).check_any_window(self.world.model.config.columns)
-        for kernels in (*self.config.kernels, "torch"):  # these stay
+        for kernels in (*self.kernels, "torch"):  # these stay
             self.world.model.llama.choose_kernels(kernels, self.dtype)
 
     def _world(self) -> MineWorldPlay:
-        name = str(self.config.model)
+        name = str(self.model)
         if name not in MODELS:
             opener(name)  # of a published checkpoint it says what to do
             return load_mineworld(Path(name), self.device, self.dtype)

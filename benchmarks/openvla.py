@@ -6,28 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from playloop.benchmarks.machine import (
-    Cost,
-    alternate,
-    at_least_one,
-    name_of,
-    rates,
-    short,
-)
+from playloop.benchmarks.machine import Cost, alternate, name_of, rates, short
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.nn.decoder import Kernels
 from playloop.nn.llama import LlamaSizes
-from playloop.nn.quantize import KINDS, Kind
+from playloop.nn.quantize import Kind
 from playloop.nn.vit import ViTConfig
 from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, active_rounds, draw_noise
 from playloop.policies.network import Chosen
@@ -52,56 +45,8 @@ SMALL = OpenVLAConfig(
 FULL = OpenVLAConfig(attention="full", **LIBERO)
 MODELS = {"small": SMALL, "7b": FULL}
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
-WAYS = ("plain", "full", "reuse", "block", "one")
 REUSE = 3
 """Rounds after a whole one."""
-
-
-@checked
-class OpenVLABenchConfig:
-    """What is timed: one decision from pictures to tokens, one robot a row.
-
-    Args:
-        model: "small" or "7b" with random weights, which cost what trained ones do, or a checkpoint's folder.
-        ways: "plain" as released: everything again in every round; "full": the same result by our engine;
-            "reuse": nearly the same, the prefix computed in every fourth round only; "block": block-causal
-            attention, the prefix cached; "one": all tokens in one pass.
-        rounds: of the diffusion. Ours leave out those in which the schedule commits nothing.
-        weights: "int8" or "fp8" times "block" with such weights of the language model, too.
-        kernels: by which "reuse" and "block" are timed: "torch", on a GPU "triton", too.
-        batch: robots.
-        words: tokens of the prompt.
-        precision: "bf16" or "fp32".
-        repeats: timed runs of each way.
-        threads: of PyTorch on the CPU.
-        graphs: whether a GPU runs a decision as one CUDA graph.
-        device: to run on.
-    """
-
-    model: str | None = "small"
-    ways: tuple[str, ...] = WAYS
-    rounds: tuple[Count, ...] = (12, 4)
-    weights: Kind | None = None
-    kernels: tuple[Kernels, ...] = ("torch",)
-    batch: Count = 1
-    words: Count = 30
-    precision: str = "bf16"
-    repeats: Count = 10
-    threads: Count = 2
-    graphs: bool = True
-    device: str = "cpu"
-
-    def make(self) -> OpenVLABench:
-        """The bench; its model is built when it runs."""
-        if unknown := set(self.ways) - set(WAYS):
-            raise ValueError(f"openvla.ways={sorted(unknown)}: there are {', '.join(WAYS)}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"openvla.precision={self.precision!r}: use {' or '.join(PRECISIONS)}")
-        if self.weights not in (None, *KINDS):
-            raise ValueError(f"openvla.weights={self.weights!r}: use {' or '.join(KINDS)}")
-        counts = {"batch": self.batch, "words": self.words, "repeats": self.repeats, "threads": self.threads}
-        at_least_one("openvla", **counts, rounds=min(self.rounds, default=1))
-        return OpenVLABench(self)
 
 
 @dataclass(frozen=True)
@@ -127,23 +72,60 @@ class Way:
     exact: str | None = None
 
 
+@checked
 class OpenVLABench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
+    """One decision from pictures to tokens, one robot a row, in turn in all ways.
 
-    def __init__(self, config: OpenVLABenchConfig):
-        self.config, self.dtype = config, PRECISIONS[config.precision]
-        self.device = torch.device(config.device)
+    `run()` gives the numbers, `table(numbers)` shows them.
+
+    Args:
+        model: "small" or "7b" with random weights, which cost what trained ones do, or a checkpoint's folder.
+        ways: "plain" as released: everything again in every round; "full": the same result by our engine;
+            "reuse": nearly the same, the prefix computed in every fourth round only; "block": block-causal
+            attention, the prefix cached; "one": all tokens in one pass.
+        rounds: of the diffusion. Ours leave out those in which the schedule commits nothing.
+        weights: "int8" or "fp8" times "block" with such weights of the language model, too.
+        kernels: by which "reuse" and "block" are timed: "torch", on a GPU "triton", too.
+        batch: robots.
+        words: tokens of the prompt.
+        precision: "bf16" or "fp32".
+        repeats: timed runs of each way.
+        threads: of PyTorch on the CPU.
+        graphs: whether a GPU runs a decision as one CUDA graph.
+        device: to run on.
+    """
+
+    model: str | None = "small"
+    ways: tuple[Literal["plain", "full", "reuse", "block", "one"], ...] = (
+        "plain",
+        "full",
+        "reuse",
+        "block",
+        "one",
+    )
+    rounds: tuple[Count, ...] = (12, 4)
+    weights: Kind | None = None
+    kernels: tuple[Kernels, ...] = ("torch",)
+    batch: Count = 1
+    words: Count = 30
+    precision: Literal["bf16", "fp32"] = "bf16"
+    repeats: Count = 10
+    threads: Count = 2
+    graphs: bool = True
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.dtype = PRECISIONS[self.precision]
 
     @torch.inference_mode()
     def run(self) -> dict[str, Any]:
         """Time all ways in turn."""
-        config = self.config
-        torch.set_num_threads(config.threads)
-        self.speed = rates(self.dtype, self.device, config.weights)
-        self.model = _model(config, self.dtype)
-        self.inputs = _inputs(self.model.config, config, self.dtype)
-        ways = [way for name in config.ways for way in getattr(self, f"_{name}")()]
-        times, results = alternate({way.name: way.run for way in ways}, config.repeats, self.device)
+        torch.set_num_threads(self.threads)
+        self.speed = rates(self.dtype, self.device, self.weights)
+        self.network = self._network()
+        self.inputs = self._inputs()
+        ways = [way for name in self.ways for way in getattr(self, f"_{name}")()]
+        times, results = alternate({way.name: way.run for way in ways}, self.repeats, self.device)
         rows = [
             {
                 "way": way.name,
@@ -160,13 +142,13 @@ class OpenVLABench:
         ]
         return {
             "rows": rows,
-            "model": config.model,
+            "model": self.model,
             "device": name_of(self.device),
-            "batch": config.batch,
-            "precision": config.precision,
+            "batch": self.batch,
+            "precision": self.precision,
             "gb_per_second": self.speed[0] / 1e9,
             "tflop_per_second": self.speed[1] / 1e12,
-            "weights": config.weights,
+            "weights": self.weights,
             "weights_tflop_per_second": self.speed[2] / 1e12,
         }
 
@@ -193,30 +175,51 @@ class OpenVLABench:
             table.add_row(row["way"], *cells, "" if row["changed"] is None else f"{row['changed']:.0%}")
         return table
 
+    def _network(self) -> OpenVLA:
+        """A checkpoint, timed in every way whatever it was trained for, or random weights of a size."""
+        name = str(self.model)
+        if name in MODELS:
+            return random_model(lambda: OpenVLA(MODELS[name]), self.device, self.dtype)
+        model = read_openvla(Path(name), torch.device(self.device), self.dtype).eval()
+        model.config = replace(model.config, attention="full", decoders=LIBERO["decoders"])
+        return model
+
+    def _inputs(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Noise to look at, a state, and a prompt of the usual length."""
+        sizes, generator = self.network.config, torch.Generator().manual_seed(0)
+        shape = self.batch, sizes.images, sizes.channels, sizes.image, sizes.image
+        pictures = torch.randn(shape, generator=generator).to(self.device, self.dtype)
+        prompt = torch.randint(100, 30000, (self.batch, self.words), generator=generator)
+        prompt[:, 0] = sizes.bos
+        state = None
+        if sizes.proprio is not None:
+            state = torch.zeros(self.batch, sizes.proprio, device=self.device, dtype=self.dtype)
+        return pictures, state, prompt.to(self.device)
+
     # ------------------------------------------------------------------------------------------------ ways
 
     def _plain(self) -> list[Way]:
-        plain = PlainDecoder(self.model)
+        plain = PlainDecoder(self.network)
         return [
             self._way(f"plain, {rounds}", partial(plain, *self.inputs, rounds), rounds, rounds, rounds)
-            for rounds in self.config.rounds
+            for rounds in self.rounds
         ]
 
     def _full(self) -> list[Way]:
-        return self._diffusion("full", self.model)
+        return self._diffusion("full", self.network)
 
     def _reuse(self) -> list[Way]:
         return self._cached("reuse", "full", None)
 
     def _block(self) -> list[Way]:
         ways = self._cached("block", "block", None)
-        return ways + (self._cached("block", "block", self.config.weights) if self.config.weights else [])
+        return ways + (self._cached("block", "block", self.weights) if self.weights else [])
 
     def _cached(self, name: str, attention: Mode, weights: Kind | None) -> list[Way]:
         """By all kernels; the first ones, with the weights as they are, are the exact way of "block"."""
         ways = []
-        for number, kernels in enumerate(self.config.kernels):
-            model = variant(self.model, self.dtype, weights, kernels)
+        for number, kernels in enumerate(self.kernels):
+            model = variant(self.network, self.dtype, weights, kernels)
             model.config = replace(model.config, attention=attention)  # as if trained for it
             words = [name, *([weights] if weights else []), *([kernels] if number else [])]
             exact = "full" if name == "reuse" else "block" if len(words) > 1 else None
@@ -224,8 +227,8 @@ class OpenVLABench:
         return ways
 
     def _one(self) -> list[Way]:
-        decoding = DecodingConfig(decoder="parallel").of(self.model.config)
-        engine = Engine(self.model, decoding, self.config.graphs)
+        decoding = DecodingConfig(decoder="parallel").of(self.network.config)
+        engine = Engine(self.network, decoding, self.graphs)
         noise = self._noise(RELEASED)
         return [self._way("one", partial(engine, *self.inputs, noise), 1, 1, 1)]
 
@@ -233,21 +236,21 @@ class OpenVLABench:
         self, name: str, model: OpenVLA, weights: Kind | None = None, exact: str | None = None
     ) -> list[Way]:
         ways, reuse = [], REUSE if name.startswith("reuse") else 0
-        for rounds in self.config.rounds:
+        for rounds in self.rounds:
             decoder = replace(RELEASED, rounds=rounds)
             decoding = DecodingConfig("diffusion", None, decoder, reuse).of(model.config)
-            engine, noise = Engine(model, decoding, self.config.graphs), self._noise(decoder)
+            engine, noise = Engine(model, decoding, self.graphs), self._noise(decoder)
             active = len(active_rounds(decoder, model.config.tokens))
             whole = -(-active // (reuse + 1)) if model.config.attention == "full" else 1
             run = partial(engine, *self.inputs, noise)
             way = self._way(f"{name}, {rounds}", run, rounds, active, whole, weights)
-            known = exact in self.config.ways
+            known = exact in self.ways
             ways.append(replace(way, exact=f"{exact}, {rounds}" if known else None))
         return ways
 
     def _noise(self, decoder: DecoderConfig) -> Noise:
-        generators = [torch.Generator().manual_seed(row) for row in range(self.config.batch)]
-        noise = draw_noise(generators, decoder, self.model.config.tokens)
+        generators = [torch.Generator().manual_seed(row) for row in range(self.batch)]
+        noise = draw_noise(generators, decoder, self.network.config.tokens)
         return Noise(noise.order.to(self.device), noise.token.to(self.device))
 
     # ------------------------------------------------------------------------------------------------ cost
@@ -281,7 +284,7 @@ class OpenVLABench:
 
     def _costs(self, weights: Kind | None) -> tuple[Cost, Cost, Cost]:
         """The cost of the first pass, pictures included, of another whole one, and of one over a cache."""
-        model, config, itemsize = self.model, self.model.config, self.dtype.itemsize
+        model, config, itemsize = self.network, self.network.config, self.dtype.itemsize
         prefix = encode(model, *self.inputs)
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
         block = model.block(blank).to(prefix.dtype)
@@ -304,39 +307,10 @@ class OpenVLABench:
         return Cost(eyes * itemsize, seeing) + joint, joint, cached
 
 
-def _model(config: OpenVLABenchConfig, dtype: torch.dtype) -> OpenVLA:
-    """A checkpoint, timed in every way whatever it was trained for, or random weights of its size made where
-    they are used."""
-    name = str(config.model)
-    if name not in MODELS:
-        model = read_openvla(Path(name), torch.device(config.device), dtype).eval()
-        model.config = replace(model.config, attention="full", decoders=LIBERO["decoders"])
-        return model
-    return random_model(lambda: OpenVLA(MODELS[name]), config.device, dtype)
-
-
 def _changed(found: Chosen, exact: Chosen) -> float:
     """Share of the tokens that differ."""
     assert found.tokens is not None and exact.tokens is not None
     return float((found.tokens != exact.tokens).float().mean())
-
-
-def _inputs(
-    sizes: OpenVLAConfig, config: OpenVLABenchConfig, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Noise to look at, a state, and a prompt of the usual length."""
-    generator = torch.Generator().manual_seed(0)
-    shape = config.batch, sizes.images, sizes.channels, sizes.image, sizes.image
-    pictures = torch.randn(shape, generator=generator)
-    prompt = torch.randint(100, 30000, (config.batch, config.words), generator=generator)
-    prompt[:, 0] = sizes.bos
-    state = None if sizes.proprio is None else torch.zeros(config.batch, sizes.proprio)
-    where = config.device
-    return (
-        pictures.to(where, dtype),
-        None if state is None else state.to(where, dtype),
-        prompt.to(where),
-    )
 
 
 def _numbers(module: nn.Module | None) -> int:

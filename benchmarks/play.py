@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, MinLen
 from rich.table import Table
 
 from playloop.benchmarks.chromium import chromium, numbers, open_page
-from playloop.core.annotations import Count, Positive
+from playloop.core.annotations import Count
 from playloop.core.checked import checked
 
 BEGINNING = 15.0
@@ -27,8 +28,10 @@ SHOWN = {
 
 
 @checked
-class PlayBenchConfig:
+class PlayBench:
     """What is played, and how.
+
+    `run()` gives the numbers, `table(numbers)` shows them.
 
     Args:
         settings: words for `playloop play`.
@@ -38,22 +41,9 @@ class PlayBenchConfig:
     """
 
     settings: tuple[str, ...] = ("env=craft",)
-    seconds: Positive = 30.0
-    keys: tuple[str, ...] = ("KeyW", "KeyD", "KeyW", "KeyA")
+    seconds: Annotated[float, Ge(5)] = 30.0
+    keys: Annotated[tuple[str, ...], MinLen(1)] = ("KeyW", "KeyD", "KeyW", "KeyA")
     size: tuple[Count, Count] = (1280, 800)
-
-    def make(self) -> PlayBench:
-        """The bench."""
-        if self.seconds < 5 or not self.keys:
-            raise ValueError(f"seconds={self.seconds} must be at least 5, and keys must name one.")
-        return PlayBench(self)
-
-
-class PlayBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
-
-    def __init__(self, config: PlayBenchConfig):
-        self.config = config
 
     def run(self) -> dict[str, Any]:
         """Frame rate, frame intervals and latency from key to picture, of all that was played and of its
@@ -62,14 +52,14 @@ class PlayBench:
         Raises:
             RuntimeError: there is no browser, or the server does not start.
         """
-        with served(self.config.settings) as (address, server), chromium() as browser:
-            page = open_page(browser, address, *self.config.size)
-            part = min(BEGINNING, self.config.seconds / 2)
+        with served(self.settings) as (address, server), chromium() as browser:
+            page = open_page(browser, address, *self.size)
+            part = min(BEGINNING, self.seconds / 2)
             self._play(page, part)
             begin = numbers(page) | {"mb": megabytes(server.pid)}
-            self._play(page, self.config.seconds - part)
+            self._play(page, self.seconds - part)
             end = numbers(page) | {"mb": megabytes(server.pid)}
-            settings = {"settings": list(self.config.settings), "seconds": self.config.seconds}
+            settings = {"settings": list(self.settings), "seconds": self.seconds}
             return settings | {"begin": begin, "end": end}
 
     def table(self, report: dict[str, Any]) -> Table:
@@ -89,7 +79,7 @@ class PlayBench:
     def _play(self, page: Any, seconds: float) -> None:
         end, turn = time.monotonic() + seconds, 0
         while time.monotonic() < end:
-            key = self.config.keys[turn % len(self.config.keys)]
+            key = self.keys[turn % len(self.keys)]
             page.keyboard.down(key)
             page.wait_for_timeout(500)
             page.keyboard.up(key)

@@ -21,8 +21,10 @@ WAYS = ("ManiSkill's own step", "a picture every step", "a picture every chunk",
 
 
 @checked
-class SimplerBenchConfig:
-    """What is timed.
+class SimplerBench:
+    """The same actions from the same layout, with more and with fewer pictures.
+
+    `run()` gives the numbers, `table(numbers)` shows them.
 
     Args:
         task: number of the Bridge task.
@@ -36,39 +38,29 @@ class SimplerBenchConfig:
     chunk: Count = 8
     rounds: Count = 4
 
-    def make(self) -> SimplerBench:
-        """The bench, its simulators loaded."""
-        return SimplerBench(self)
-
-
-class SimplerBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
-
-    def __init__(self, config: SimplerBenchConfig) -> None:
-        if config.steps % config.chunk:
-            raise ValueError(f"simpler.steps={config.steps} must be whole chunks of {config.chunk}")
-        self.config = config
-        rng = np.random.default_rng(0)
-        moves = rng.uniform(-0.02, 0.02, (config.steps, 6))
-        self.actions = np.concatenate([moves, np.ones((config.steps, 1))], axis=1).astype(np.float32)
+    def __post_init__(self) -> None:
+        if self.steps % self.chunk:
+            raise ValueError(f"simpler.steps={self.steps} must be whole chunks of {self.chunk}")
+        moves = np.random.default_rng(0).uniform(-0.02, 0.02, (self.steps, 6))
+        self.actions = np.concatenate([moves, np.ones((self.steps, 1))], axis=1).astype(np.float32)
 
     def run(self) -> dict[str, Any]:
         """Seconds a step of every way; all of them take the same actions from the same layout."""
-        ours, theirs = SimplerConfig().make(), make_maniskill(TASKS[self.config.task].environment)
+        ours, theirs = SimplerConfig().make(), make_maniskill(TASKS[self.task].environment)
         plays: tuple[Callable[[], None], ...] = (
             lambda: self._theirs(theirs),
             lambda: self._ours(ours, 1),
-            lambda: self._ours(ours, self.config.chunk),
+            lambda: self._ours(ours, self.chunk),
             lambda: self._ours(ours, 0),
         )
         try:
-            seconds = [[self._timed(play) for play in plays] for _ in range(self.config.rounds + 1)]
+            seconds = [[self._timed(play) for play in plays] for _ in range(self.rounds + 1)]
         finally:
             ours.close()
             theirs.close()
         best = np.min(seconds[1:], axis=0)  # the first round warms up
-        rates = dict(zip(WAYS, (self.config.steps / best).tolist(), strict=True))
-        return {"chunk": self.config.chunk, "steps_per_second": rates}
+        rates = dict(zip(WAYS, (self.steps / best).tolist(), strict=True))
+        return {"chunk": self.chunk, "steps_per_second": rates}
 
     def _timed(self, play: Callable[[], None]) -> float:
         start = time.perf_counter()
@@ -83,7 +75,7 @@ class SimplerBench:
             simulation.step(torch.from_numpy(action)[None])
 
     def _ours(self, env: PlayEnv, every: int) -> None:
-        env.begin(Episode("bridge", self.config.task, 0))
+        env.begin(Episode("bridge", self.task, 0))
         for number, action in enumerate(self.actions):
             if every and number % every == 0:
                 env.observe()

@@ -26,8 +26,10 @@ WARM_UP = 3
 
 
 @checked
-class WorldBenchConfig:
-    """What is timed: one session, each frame decoded to pixels.
+class WorldBench:
+    """One session, each frame decoded to pixels.
+
+    `run()` gives the numbers, `table(numbers)` shows them.
 
     Args:
         checkpoint: folder of a trained world model; None for new weights, which cost what trained ones do.
@@ -41,31 +43,18 @@ class WorldBenchConfig:
 
     checkpoint: str | None = None
     model: WorldConfig = field(default_factory=WorldConfig)
-    backends: tuple[str, ...] = ("kernels", "torch")
+    backends: tuple[Literal["kernels", "torch"], ...] = ("kernels", "torch")
     frames: Count = 60
     threads: Count = 2
     precision: Literal["bf16", "fp32"] = "bf16"
     device: str = "cpu"
 
-    def make(self) -> WorldBench:
-        """The bench, its model built."""
-        return WorldBench(self)
-
-
-class WorldBench:
-    """`run()` gives the numbers, `table(numbers)` shows them."""
-
-    def __init__(self, config: WorldBenchConfig):
-        if unknown := set(config.backends) - {"kernels", "torch"}:
-            raise ValueError(f"world.backends={sorted(unknown)}: there are kernels and torch")
-        self.config = config
-        torch.set_num_threads(config.threads)
-
     def run(self) -> dict[str, Any]:
         """Milliseconds a frame of each back end and window, and the floor of reading weights once a pass."""
+        torch.set_num_threads(self.threads)
         rows, sizes = [], self._world("cpu", torch.float32).model
-        speed = bandwidth(self.config.device) / 1e9
-        for backend in self.config.backends:
+        speed = bandwidth(self.device) / 1e9
+        for backend in self.backends:
             for window, schedule in sorted(sizes.schedules.items()):
                 times = self._time(backend, window)
                 floor = schedule.forwards * self._gigabytes(sizes, backend) / speed
@@ -89,7 +78,7 @@ class WorldBench:
         grid = " x ".join(map(str, report["tokens"]))
         title = f"a frame of {grid} tokens, {report['parameters_m']:.1f} M parameters, pixels included"
         caption = (
-            f"kernels: int8 weights, 1 core; torch: {self.config.precision}, {self.config.threads} threads; "
+            f"kernels: int8 weights, 1 core; torch: {self.precision}, {self.threads} threads; "
             f"pixels: ms of p50; floor: ms, weights once a pass at {report['gb_per_second']:.0f} GB/s"
         )
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False)
@@ -104,10 +93,9 @@ class WorldBench:
         return table
 
     def _world(self, device: str, dtype: torch.dtype) -> World:
-        config = self.config
-        if config.checkpoint:
-            return load_world(Path(config.checkpoint), device, dtype)
-        sizes = config.model
+        if self.checkpoint:
+            return load_world(Path(self.checkpoint), device, dtype)
+        sizes = self.model
         tokenizer = FrameTokenizerConfig(8 * sizes.rows, 8 * sizes.columns).make().to(device, dtype)
         contract = Contract("none", "none", (), 20.0, {}, "none", (), "none")
         model = sizes.make().eval().to(device, dtype)
@@ -123,18 +111,16 @@ class WorldBench:
 
     def _time(self, backend: str, window: int) -> dict[str, list[float]]:
         """Seconds of each frame after the ring has gone round once: the whole, and the pixels' part."""
-        config, sampler = self.config, SamplerConfig(window=window)
-        kernels = backend == "kernels"
-        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
-        world = self._world("cpu", torch.float32) if kernels else self._world(config.device, dtype)
-        session = open_session(world, sampler, backend)
+        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[self.precision]
+        world = self._world("cpu", torch.float32) if backend == "kernels" else self._world(self.device, dtype)
+        session = open_session(world, SamplerConfig(window=window), backend)
         sizes, rng = world.model.config, np.random.default_rng(0)
         action = torch.zeros(len(sizes.actions), dtype=torch.int64)
         frame = torch.from_numpy(rng.integers(0, sizes.codes, world.tokenizer.tokens))
         for number in range(sizes.context):
             session.write(frame, action if number else None)
         times: dict[str, list[float]] = {"frame": [], "pixels": []}
-        for _ in range(config.frames + WARM_UP):
+        for _ in range(self.frames + WARM_UP):
             began = time.perf_counter()
             tokens = session.step(action, rng.random(world.tokenizer.tokens))
             decoded = time.perf_counter()
@@ -147,5 +133,5 @@ class WorldBench:
     def _gigabytes(self, model: WorldModel, backend: str) -> float:
         """What a pass has to read of the weights."""
         numbers = sum(p.numel() for p in [*model.blocks.parameters(), model.head.weight])
-        size = 1 if backend == "kernels" else {"bf16": 2, "fp32": 4}[self.config.precision]
+        size = 1 if backend == "kernels" else {"bf16": 2, "fp32": 4}[self.precision]
         return numbers * size / 1e9

@@ -25,6 +25,8 @@ Examples:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,17 +84,10 @@ def bench_rollout(config: DictConfig) -> dict[str, Any]:
 
 def bench_decode(config: DictConfig) -> dict[str, Any]:
     """Time both ways of decoding, then print the table."""
-    from rich.console import Console
-
     if config.openvla.model is not None:
-        return _show(config.openvla)
+        return _show("openvla", config)
     config.decode.checkpoint = literal(str(find_checkpoint(config.decode.checkpoint)))
-    bench = make(config.decode).make()
-    report = bench.run()
-    console = Console()
-    console.print(bench.table(report))
-    console.print(f"uncached / cached = {report['ratio']:.2f}; same tokens: {report['same_tokens']}")
-    return report
+    return _show("decode", config)
 
 
 def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
@@ -106,43 +101,26 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
 def bench_world(config: DictConfig) -> dict[str, Any]:
     """Time a frame of a world model in every decoding order, then print the table."""
     if config.mineworld.model is not None:
-        return _show(config.mineworld)
+        return _show("mineworld", config)
     if config.world.checkpoint is not None:
         config.world.checkpoint = literal(str(find_checkpoint(config.world.checkpoint)))
-    return _show(config.world)
+    return _show("world", config)
 
 
-def bench_craft(config: DictConfig) -> dict[str, Any]:
-    """Time renderer and steps of the voxel world, then print the table."""
-    return _show(config.craft)
-
-
-def bench_simpler(config: DictConfig) -> dict[str, Any]:
-    """Time steps with and without pictures, then print the table."""
-    return _show(config.simpler)
-
-
-def bench_play(config: DictConfig) -> dict[str, Any]:
-    """Play in a headless browser, then print the table."""
-    return _show(config.play)
-
-
-def _show(settings: DictConfig) -> dict[str, Any]:
-    """Run a bench and print its table."""
+def _show(name: str, config: DictConfig) -> dict[str, Any]:
+    """Run the bench that these settings are and print its table."""
     from rich.console import Console
 
-    bench = make(settings).make()
+    bench = make(config[name])
     report: dict[str, Any] = bench.run()
     Console().print(bench.table(report))
     return report
 
 
-BENCHES = {
+BENCHES: dict[str, Callable[[DictConfig], Any]] = {
     "rollout": bench_rollout,
     "decode": bench_decode,
     "decoder": bench_decoder,
     "world": bench_world,
-    "craft": bench_craft,
-    "simpler": bench_simpler,
-    "play": bench_play,
+    **{name: partial(_show, name) for name in ("craft", "simpler", "play")},
 }

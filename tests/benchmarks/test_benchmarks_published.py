@@ -13,11 +13,11 @@ from openvla_tiny import TOWERS
 from rich.console import Console
 
 from playloop.benchmarks import machine
-from playloop.benchmarks.decode import DecodeBenchConfig
+from playloop.benchmarks.decode import DecodeBench
 from playloop.benchmarks.machine import Cost, matrix_rate
-from playloop.benchmarks.mineworld import MineWorldBenchConfig
+from playloop.benchmarks.mineworld import MineWorldBench
 from playloop.benchmarks.models import random_model, variant
-from playloop.benchmarks.openvla import OpenVLABenchConfig
+from playloop.benchmarks.openvla import OpenVLABench
 from playloop.cli.main import main
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import kind_of
@@ -48,7 +48,7 @@ def deciding(folder, changes=None, **settings):
     """A bench of a checkpoint that it writes; changes are of the checkpoint."""
     sizes = LlamaSizes(width=64, layers=1, heads=4, groups=4, hidden=96)
     write_synthetic(folder, 5, "diffusion", towers=TOWERS, llama=sizes, **changes or {})
-    return OpenVLABenchConfig(str(folder), words=6, **QUICK, **settings).make()
+    return OpenVLABench(str(folder), words=6, **QUICK, **settings)
 
 
 def test_ways_of_deciding(tmp_path):
@@ -104,7 +104,7 @@ def test_films_are_read_too(tmp_path):
     for film in (False, True):
         bench = deciding(tmp_path / str(film), {"film": film}, ways=("one",), repeats=1)
         rows[film] = bench.run()["rows"][0]
-    films = sum(parameter.numel() for parameter in bench.model.films.parameters())
+    films = sum(parameter.numel() for parameter in bench.network.films.parameters())
     assert 1e9 * (rows[True]["gigabytes"] - rows[False]["gigabytes"]) == pytest.approx(4 * films)
 
 
@@ -116,8 +116,7 @@ def test_a_floor_of_products_at_two_rates():
 
 
 def test_ways_of_dreaming(folder):
-    config = MineWorldBenchConfig(str(folder), plain=(2,), players=2, weights="int8", frames=3, **QUICK)
-    bench = config.make()
+    bench = MineWorldBench(str(folder), plain=(2,), players=2, weights="int8", frames=3, **QUICK)
     report = bench.run()
     ways = [row["way"] for row in report["rows"]]
     assert ways == ["release, 2", "ours, 1", "2 x ours, 1", "ours int8, 1", "2 x ours int8, 1"]
@@ -164,7 +163,7 @@ def test_a_release_as_it_came_is_told_to_be_converted(folder, capsys):
 @torch.no_grad()
 def test_eight_bits_are_judged_on_predictions_alone(folder):
     """A first frame's row starts see what they are to tell, and a lone frame has no past to tell from."""
-    bench = MineWorldBenchConfig(str(folder), **QUICK).make()
+    bench = MineWorldBench(str(folder), **QUICK)
     bench.world = bench._world()
     assert bench.world.starts.shape[1] == 1 and bench._clip()[0].shape[1] == 4
     model, other, spoiled = bench.world.model, copy.copy(bench.world), []
@@ -190,16 +189,16 @@ def test_a_variant_shares_all_but_what_is_computed_otherwise():
 
 
 def test_settings_without_a_meaning_are_refused():
-    with pytest.raises(ValueError, match=r"openvla.ways=\['half'\]"):
-        OpenVLABenchConfig(ways=("half",)).make()
+    with pytest.raises(ValueError, match=r"ways\.0: Input should be 'plain', .* not 'half'"):
+        OpenVLABench(ways=("half",))
     for name in ("repeats", "batch", "words", "threads"):
         with pytest.raises(ValueError, match=rf"{name}: Input should be greater than or equal to 1, not 0"):
-            OpenVLABenchConfig(**{name: 0}).make()
+            OpenVLABench(**{name: 0})
     with pytest.raises(ValueError, match=r"rounds\.1: Input should be greater than or equal to 1, not 0"):
-        OpenVLABenchConfig(rounds=(12, 0)).make()
+        OpenVLABench(rounds=(12, 0))
     with pytest.raises(ValueError, match="weights: Input should be 'int8' or 'fp8', not 'int4'"):
-        OpenVLABenchConfig(weights="int4").make()
+        OpenVLABench(weights="int4")
     with pytest.raises(ValueError, match="repeats: Input should be greater than or equal to 1, not 0"):
-        DecodeBenchConfig("nowhere", repeats=0).make()
+        DecodeBench("nowhere", repeats=0)
     with pytest.raises(ValueError, match="players: Input should be greater than or equal to 1, not 0"):
-        MineWorldBenchConfig(players=0).make()
+        MineWorldBench(players=0)
