@@ -1,4 +1,4 @@
-"""Rows of several data sets as batches, gathered ahead of time."""
+"""What every task of recorded data has: settings, rows of several data sets, batches ahead of time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,110 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from playloop.core.annotations import Fraction, Natural
+from playloop.core.provenance import git_commit, hardware, versions
+from playloop.training.task import Share
 
 Item = TypeVar("Item")
+
+
+@dataclass(kw_only=True)
+class DataTaskConfig:
+    """What is learned from; the configuration of a task adds the model.
+
+    Args:
+        data: folders of data sets; their episodes are taken together.
+        validation: share of the episodes of every data set that is held out.
+        seed: of the split and the initial weights.
+        processes: decode with so many when the caches have to be made.
+        on_corrupt: "refuse" or "skip", as in `Demonstrations`.
+        cache: folder of what is made of the recordings; the data sets' own if not given.
+        command: how the run was started; written into the checkpoint.
+    """
+
+    data: list[str]
+    validation: Fraction = 0.05
+    seed: int = 0
+    processes: Natural = 2
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    cache: str | None = None
+    command: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """See `TaskConfig`; a task's own configuration adds to it."""
+        return {"validation": self.validation, "seed": self.seed}
+
+
+class DataTask:
+    """What the tasks of recorded data share; see `TrainingTask`.
+
+    A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
+
+    Attributes:
+        config: of the task; what it adds to `DataTaskConfig` is in its `settings`.
+        datasets: that are learned from.
+        rows: numbers of the rows of "train" and "validation" over all data sets, int64.
+    """
+
+    config: DataTaskConfig
+    datasets: Sequence[Any]
+    rows: dict[str, np.ndarray]
+    model: nn.Module
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.model.to(device)
+        self.dtype = dtype
+
+    def describe(self) -> dict[str, Any]:
+        return {"data": [dataset.identity for dataset in self.datasets]} | self.config.settings()
+
+    def choose(self, split: str, step: int, generator: torch.Generator, share: Share) -> np.ndarray:
+        """A batch's rows of this process, int64 [B]: any, or evenly spaced held-out ones, once at most."""
+        numbers, size = self.rows[split], share.size
+        if split == "train":
+            chosen = torch.randint(len(numbers), (size,), generator=generator)
+        else:
+            batches = self.validation_batches(size)
+            chosen = (torch.arange(size) * batches + step) * len(numbers) // (size * batches)
+        return numbers[share.of(chosen).numpy()]
+
+    def training_rows(self) -> int:
+        return len(self.rows["train"])
+
+    def validation_batches(self, size: int) -> int:
+        """At most eight: more would cost time and show little more."""
+        return min(8, -(-len(self.rows["validation"]) // size))
+
+    def provenance(self) -> dict[str, Any]:
+        """What was trained on, by whom and with what, for a model's `training.json`."""
+        data = [
+            {
+                "name": dataset.root.name,
+                "identity": dataset.identity,
+                "episodes": len(dataset.episodes),
+                "rows": dataset.length,
+                "recorded": {name: v for name, v in dataset.playloop.items() if name != "contract"},
+            }
+            for dataset in self.datasets
+        ]
+        return {
+            "command": self.config.command,
+            "seed": self.config.seed,
+            "held_out": self.config.validation,
+            "data": data,
+            **{f"{split}_rows": len(rows) for split, rows in self.rows.items()},
+            "git": git_commit(),
+            "versions": versions(),
+            "hardware": hardware(),
+        }
 
 
 class Stacked:

@@ -4,56 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from playloop.core.annotations import Fraction, Natural
+from playloop.core.annotations import Fraction
 from playloop.core.contract import Contract
-from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.demos.splits import check_steps, held_out
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
-from playloop.training.data import Stacked, named_sets
+from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
 from playloop.training.task import Share
 
 STARTS = 64
 """Clips of the training data with which the finished model can begin to play."""
 
 
-@dataclass
-class FrameTaskConfig:
+@dataclass(kw_only=True)
+class FrameTaskConfig(DataTaskConfig):
     """Which frames a model learns from; the configuration of a task adds the model.
 
     Args:
         data: folders of data sets, or of VPT recordings; their episodes are taken together.
         start: folder of a model of the kind whose weights training begins with; None for new ones.
         camera: of a LeRobot data set, "" for its first.
-        validation: share of the episodes of every data set that is held out.
-        seed: of the split and the initial weights.
-        processes: decode with so many when the caches have to be made.
-        on_corrupt: "refuse" or "skip".
-        cache: folder of what is made of the recordings; the data sets' own if not given.
-        command: how the run was started; written into the checkpoint.
     """
 
-    data: list[str]
     start: str | None = None
     camera: str = ""
     validation: Fraction = 0.03
-    seed: int = 0
-    processes: Natural = 2
-    on_corrupt: Literal["refuse", "skip"] = "refuse"
-    cache: str | None = None
-    command: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """See `TaskConfig`; a task's own configuration adds to it."""
-        return {name: getattr(self, name) for name in ("start", "validation", "seed")}
+        return super().settings() | {"start": self.start}
 
 
 class EpisodeData:
@@ -123,32 +108,6 @@ class EpisodeData:
         first = self.clips("train", length)
         return first[np.arange(STARTS) * len(first) // STARTS]
 
-    @property
-    def identities(self) -> list[str]:
-        """One name a data set that changes with it."""
-        return [dataset.identity for dataset in self.datasets]
-
-    def provenance(self) -> dict[str, Any]:
-        """What was trained on, by whom and with what, for a model's `training.json`."""
-        data = [
-            {
-                "name": Path(dataset.root).name,
-                "identity": dataset.identity,
-                "episodes": len(dataset.episodes),
-                "rows": dataset.length,
-                "recorded": {n: v for n, v in dataset.playloop.items() if n in ("command", "seed", "counts")},
-            }
-            for dataset in self.datasets
-        ]
-        config = self.config
-        asked = {
-            "command": config.command,
-            "seed": config.seed,
-            "held_out": config.validation,
-            "data": data,
-        }
-        return asked | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
-
 
 class FrameData(EpisodeData):
     """The frames too, uint8 [N, h, w, 3]; caches of them are made if they are missing."""
@@ -162,46 +121,18 @@ class FrameData(EpisodeData):
         self.frames = Stacked([cache.array for cache in self.caches])
 
 
-class EpisodeTask:
-    """What the tasks of models of whole episodes share; see `TrainingTask`.
-
-    A task adds `model`, a `batch` of what lies at the rows that `choose` gives, its `loss` and its `save`.
+class EpisodeTask(DataTask):
+    """A `DataTask` whose rows are the first ones of clips within an episode.
 
     Args:
-        config: of the task; what it adds to `FrameTaskConfig` is in its `settings`.
+        config: of the task.
         data: the episodes.
-        length: of the clips that are learned from, each named by its first row.
+        length: of the clips that are learned from.
     """
 
-    model: nn.Module
-
     def __init__(self, config: FrameTaskConfig, data: EpisodeData, length: int):
-        self.data, self._config = data, config
-        self.first = {split: data.clips(split, length) for split in ("train", "validation")}
-
-    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.model.to(device)
-        self.dtype = dtype
-
-    def describe(self) -> dict[str, Any]:
-        return {"data": self.data.identities} | self._config.settings()
-
-    def choose(self, split: str, step: int, generator: torch.Generator, share: Share) -> np.ndarray:
-        """First rows of this process's clips in a batch, int64 [B]: any, or evenly spaced held-out ones."""
-        first, size = self.first[split], share.size
-        if split == "train":
-            chosen = torch.randint(len(first), (size,), generator=generator)
-        else:
-            batches = self.validation_batches(size)
-            chosen = (torch.arange(size) * batches + step) * len(first) // (size * batches)
-        return first[share.of(chosen).numpy()]
-
-    def training_rows(self) -> int:
-        return len(self.first["train"])
-
-    def validation_batches(self, size: int) -> int:
-        """At most eight: more would cost time and tell little more."""
-        return min(8, -(-len(self.first["validation"]) // size))
+        self.data, self.config, self.datasets = data, config, data.datasets
+        self.rows = {split: data.clips(split, length) for split in ("train", "validation")}
 
 
 class ClipTask(EpisodeTask):

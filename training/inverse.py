@@ -20,7 +20,7 @@ from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, wi
 
 
 @kind("train-inverse")
-@dataclass
+@dataclass(kw_only=True)
 class InverseTaskConfig(FrameTaskConfig):
     """What an inverse-dynamics model learns from: recordings with the actions of MineRL.
 
@@ -45,6 +45,7 @@ class InverseTaskConfig(FrameTaskConfig):
 class InverseTask(EpisodeTask):
     """A `TrainingTask`: an `InverseModel`, and every step of the data with the frames around it."""
 
+    config: InverseTaskConfig
     model: InverseModel
     data: FrameData
 
@@ -75,4 +76,4 @@ class InverseTask(EpisodeTask):
         return self.model.loss(batch, self.dtype, generator if self.model.training else None)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        save_inverse(folder, self.config.model, state, self.data.provenance() | record)
+        save_inverse(folder, self.config.model, state, self.provenance() | record)

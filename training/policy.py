@@ -4,81 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.core.annotations import Fraction, Natural
 from playloop.core.contract import Contract
 from playloop.core.kinds import kind
-from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.record import to_record
 from playloop.policies import checkpoint
 from playloop.policies.diffusion import DecoderConfig
-from playloop.policies.vla import VLAConfig
+from playloop.policies.vla import VLA, VLAConfig
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
-from playloop.training.data import Stacked, named_sets
-from playloop.training.rows import (
-    common_contract,
-    describe_data,
-    draw_rows,
-    instructions,
-    split_rows,
-    validation_batches,
-)
+from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
+from playloop.training.rows import common_contract, instructions, split_rows
 from playloop.training.start import check_embeddings, open_start, take_over
 from playloop.training.task import Share
 
 
 @kind("train-policy")
-@dataclass
-class PolicyTaskConfig:
-    """What a policy learns from.
+@dataclass(kw_only=True)
+class PolicyTaskConfig(DataTaskConfig):
+    """What a policy learns from: data sets recorded under one contract.
 
     Args:
-        data: folders of data sets recorded under one contract; their rows are taken together.
         model: the policy's network.
         decoder: how the exported policy decodes unless its agent's settings say otherwise.
         instructions: the encoder of instructions, an `InstructionEncoder` config.
         start: checkpoint folder whose weights and statistics training begins with; None for new ones.
-        validation: share of the episodes of every data set that is held out.
-        seed: of the split and the initial weights.
         resident: keep all images on the device: no copy a step, if they fit.
-        processes: decode with so many when the caches have to be made.
-        on_corrupt: "refuse" or "skip", as in `Demonstrations`.
-        cache: folder of the image caches; the data sets' own if not given.
-        command: how the run was started; written into the checkpoint.
     """
 
-    data: list[str]
     model: VLAConfig = field(default_factory=VLAConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     instructions: Any = field(default_factory=MiniLMConfig)
     start: str | None = None
-    validation: Fraction = 0.05
-    seed: int = 0
     resident: bool = False
-    processes: Natural = 2
-    on_corrupt: Literal["refuse", "skip"] = "refuse"
-    cache: str | None = None
-    command: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """See `TaskConfig`."""
-        made = {name: getattr(self, name) for name in ("start", "validation", "seed")}
-        return made | {"model": to_record(self.model), "instructions": to_record(self.instructions)}
+        made = {"model": to_record(self.model), "instructions": to_record(self.instructions)}
+        return super().settings() | {"start": self.start} | made
 
     def make(self) -> PolicyTask:
         """The task; data sets are opened and image caches made if missing."""
         return PolicyTask(self)
 
 
-class PolicyTask:
+class PolicyTask(DataTask):
     """A `TrainingTask`: the network of a discrete-diffusion policy, and rows of demonstrations.
 
     Only rows that the expert chose itself (`expert` = 1) are imitated; disturbances are seen, not learned.
@@ -86,6 +62,9 @@ class PolicyTask:
     Raises:
         ValueError: if data sets and model do not fit together.
     """
+
+    config: PolicyTaskConfig
+    model: VLA
 
     def __init__(self, config: PolicyTaskConfig):
         self.config = config
@@ -137,17 +116,13 @@ class PolicyTask:
     # --------------------------------------------------------------------------------------------- task
 
     def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.model.to(device)
-        self.dtype = dtype
+        super().prepare(device, dtype)
         if self.config.resident:
             self._resident = {name: images.resident(device) for name, images in self.images.items()}
 
-    def describe(self) -> dict[str, Any]:
-        return {"data": [dataset.identity for dataset in self.datasets]} | self.config.settings()
-
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: "images.<camera>", "state", "instruction", "actions" and, if it is learned, "target"."""
-        return self.gather(draw_rows(self.rows, split, step, generator, share))
+        return self.gather(self.choose(split, step, generator, share))
 
     def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The rows with these numbers over all data sets."""
@@ -164,12 +139,6 @@ class PolicyTask:
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self.model.loss(batch, generator, self.dtype)
 
-    def training_rows(self) -> int:
-        return len(self.rows["train"])
-
-    def validation_batches(self, size: int) -> int:
-        return validation_batches(self.rows, size)
-
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         checkpoint.save(
             folder,
@@ -177,7 +146,7 @@ class PolicyTask:
             contract=self.contract,
             encoder=self.encoder,
             decoder=self.config.decoder,
-            training=self._provenance() | record,
+            training=self.provenance() | record,
             state_dict=state,
             observation=self._observation(int(self.rows["train"][0])),
         )
@@ -186,15 +155,6 @@ class PolicyTask:
         images = {name: stacked.gather(np.array([row]))[0] for name, stacked in self.images.items()}
         text = self.texts[self.text[row]]
         return {"images": images, "state": self.columns["state"][row], "instruction": text}
-
-    def _provenance(self) -> dict[str, Any]:
-        counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        settings = {
-            "command": self.config.command,
-            "seed": self.config.seed,
-            "data": describe_data(self.datasets),
-        }
-        return settings | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def _check_fit(model: VLAConfig, datasets: list[Demonstrations], contract: Contract) -> None:

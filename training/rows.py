@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import torch
 
 from playloop.core.contract import Contract
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.splits import held_out
-from playloop.training.task import Share
 
 
 def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int) -> dict[str, np.ndarray]:
@@ -57,34 +54,6 @@ def instructions(datasets: Sequence[Demonstrations]) -> tuple[list[str], np.ndar
     return texts, np.concatenate(indices)
 
 
-def draw_rows(
-    rows: dict[str, np.ndarray], split: str, step: int, generator: torch.Generator, share: Share
-) -> np.ndarray:
-    """Numbers of this process's rows of batch `step`; a pure function of its arguments.
-
-    Training rows are drawn with replacement. Held-out ones are evenly spaced, each at most once.
-
-    Args:
-        rows: by split, from `split_rows`.
-        split: "train" or "validation".
-        step: number of the batch.
-        generator: seeded by the step, alike in all processes.
-        share: this process's part.
-    """
-    numbers, size = rows[split], share.size
-    if split == "train":
-        chosen = torch.randint(len(numbers), (size,), generator=generator)
-    else:
-        batches = validation_batches(rows, size)
-        chosen = (torch.arange(size) * batches + step) * len(numbers) // (size * batches)
-    return numbers[share.of(chosen).numpy()]
-
-
-def validation_batches(rows: dict[str, np.ndarray], size: int) -> int:
-    """Batches of `size` held-out rows, at most eight: more would cost time and show little more."""
-    return min(8, -(-len(rows["validation"]) // size))
-
-
 def common_contract(datasets: Sequence[Demonstrations]) -> Contract:
     """The conventions under which all of the data sets were recorded.
 
@@ -106,17 +75,3 @@ def common_contract(datasets: Sequence[Demonstrations]) -> Contract:
                 f"{datasets[0].root} and {dataset.root} cannot be mixed: {'; '.join(differences)}."
             )
     return contracts[0]
-
-
-def describe_data(datasets: Sequence[Demonstrations]) -> list[dict[str, Any]]:
-    """What a checkpoint says about its data sets."""
-    return [
-        {
-            "name": dataset.root.name,
-            "identity": dataset.identity,
-            "episodes": len(dataset.episodes),
-            "rows": dataset.length,
-            "recorded": {k: v for k, v in dataset.playloop.items() if k != "contract"},
-        }
-        for dataset in datasets
-    ]

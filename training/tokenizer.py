@@ -29,7 +29,7 @@ JUDGED = 1024
 
 
 @kind("train-tokenizer")
-@dataclass
+@dataclass(kw_only=True)
 class TokenizerTaskConfig(FrameTaskConfig):
     """What a frame tokenizer learns from.
 
@@ -62,6 +62,7 @@ class TokenizerTaskConfig(FrameTaskConfig):
 class TokenizerTask(EpisodeTask):
     """A `TrainingTask`: a `FrameTokenizer` and single frames."""
 
+    config: TokenizerTaskConfig
     model: FrameTokenizer
     data: FrameData
 
@@ -102,7 +103,7 @@ class TokenizerTask(EpisodeTask):
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         state = self.model.state_dict() | state  # the encoder may be frozen
         config, judged = self.config, {"held_out_frames": self._judged(state)}
-        record = self.data.provenance() | record | judged
+        record = self.provenance() | record | judged
         if config.generated:
             replace_tokenizer(folder, config.generated, config.model, state, record)
         else:

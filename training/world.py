@@ -64,6 +64,7 @@ class WorldTaskConfig(FrameTaskConfig):
 class WorldTask(ClipTask):
     """A `TrainingTask`: a `WorldModel`, tokens [N, h * w] and compact actions [N, 9] of whole episodes."""
 
+    config: WorldTaskConfig
     model: WorldModel
 
     def __init__(self, config: WorldTaskConfig):
@@ -107,7 +108,7 @@ class WorldTask(ClipTask):
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         model, tokenizer = self.config.model, self.config.tokenizer
-        contract, training = self.data.contract(), self.data.provenance() | record
+        contract, training = self.data.contract(), self.provenance() | record
         starts = self.beginnings(min(model.context, self.config.clip))
         save_world(folder, model, state, tokenizer, contract, starts, training)
 

@@ -64,7 +64,7 @@ def write_base(folder: Path, kind: str = "diffusion", **changes) -> Path:
 def settings(home: Path, **changes) -> OpenVLATaskConfig:
     options = {"openvla": str(home / "base"), "adapter": AdapterConfig(rank=4), "frozen": "fp32"}
     options |= {"validation": 0.3, "processes": 1}
-    return OpenVLATaskConfig([str(home / "data")], **options | changes)
+    return OpenVLATaskConfig(data=[str(home / "data")], **options | changes)
 
 
 def task_of(home: Path, name: str = "diffusion", attention: str = "full", **changes):

@@ -56,9 +56,9 @@ def test_a_step_has_its_frames_and_its_action(roots):
 def test_steps_never_join_two_episodes(roots):
     task = task_config(*roots).make()
     last = np.concatenate([np.arange(8, 45, 9), 45 + np.arange(5, 24, 6)])
-    used = np.concatenate([task.first["train"], task.first["validation"]])
+    used = np.concatenate([task.rows["train"], task.rows["validation"]])
     assert sorted(used) == sorted(set(range(69)) - set(last))
-    assert not set(task.first["train"]) & set(task.first["validation"])
+    assert not set(task.rows["train"]) & set(task.rows["validation"])
 
 
 def test_batches_are_functions_of_the_generator(roots):

@@ -192,7 +192,7 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
         assert np.abs(frame.astype(int) - pictures[number]).mean() < 12
         wanted = world.tokenizer.encode(torch.from_numpy(resize_linear(frame, (32, 64)))[None])[0]
         assert task.tokens.gather(np.array([row]))[0].tolist() == wanted.tolist()
-    assert task.first["train"][:3].tolist() == [0, 4, 8]
+    assert task.rows["train"][:3].tolist() == [0, 4, 8]
     vector = open_demonstrations(data[0]).column("action")[0]
     assert task.actions[0].tolist() == world.actions.encode(vector).tolist()
 

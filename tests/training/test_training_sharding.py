@@ -69,8 +69,8 @@ leave_group()
 def distillation(folder: Path) -> OpenVLATask:
     """OpenVLA as a block-causal student of itself."""
     data, base = str(folder / "data"), str(folder / "base")
-    options = {"adapter": AdapterConfig(rank=4), "validation": 0.0, "processes": 1}
-    return OpenVLATaskConfig([data], base, ObjectiveConfig("distill", "block"), **options).make()
+    options = {"adapter": AdapterConfig(rank=4), "objective": ObjectiveConfig("distill", "block")}
+    return OpenVLATaskConfig(data=[data], openvla=base, validation=0.0, processes=1, **options).make()
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ Begun = tuple[MineWorld, VQTokenizer, Path, Order | None]
 
 
 @kind("train-mineworld")
-@dataclass
+@dataclass(kw_only=True)
 class MineWorldTaskConfig(FrameTaskConfig):
     """What a MineWorld learns from: recordings with the actions of MineRL.
 
@@ -79,6 +79,7 @@ class MineWorldTaskConfig(FrameTaskConfig):
 class MineWorldTask(ClipTask):
     """A `TrainingTask`: a `MineWorld`, and frame tokens [N, h * w], action tokens [N, 11] of episodes."""
 
+    config: MineWorldTaskConfig
     model: MineWorld
 
     def __init__(self, config: MineWorldTaskConfig):
@@ -111,7 +112,7 @@ class MineWorldTask(ClipTask):
         """As `save_mineworld` writes it: to be played, inspected and fine-tuned again."""
         config, sizes = self.config, self.model.config
         training = {"source": Path(str(config.start)).name, "sampler": to_record(self.sampler)}
-        training |= self.data.provenance() | record
+        training |= self.provenance() | record
         length = min(self.length, self.sampler.keep, sizes.context - 1)
         starts = self.beginnings(length)
         contract, dtype, order = self.data.contract(), DTYPES[config.dtype], self.sampler.order()

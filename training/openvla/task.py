@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.core.provenance import git_commit, hardware, versions
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.record import to_record
 from playloop.policies.openvla.checkpoint import open_checkpoint
@@ -24,20 +23,13 @@ from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
 from playloop.tokenizers.actions import WORDS, UniformBins
 from playloop.tokenizers.grippers import GRIPPERS
-from playloop.training.data import Stacked, named_sets
+from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
 from playloop.training.openvla.checks import check_adapter, check_teacher, checkpoint_identity
 from playloop.training.openvla.data import matching_family, pad_prompts, published_record, student_config
 from playloop.training.openvla.images import prepared_frames
 from playloop.training.openvla.model import AdapterConfig, export_student, load_student
 from playloop.training.openvla.objectives import Objective, ObjectiveConfig
-from playloop.training.rows import (
-    common_contract,
-    describe_data,
-    draw_rows,
-    instructions,
-    split_rows,
-    validation_batches,
-)
+from playloop.training.rows import common_contract, instructions, split_rows
 from playloop.training.task import Share
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -45,11 +37,10 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 @kind("train-openvla")
 @checked
-class OpenVLATaskConfig:
-    """What is fine-tuned, on what, and how.
+class OpenVLATaskConfig(DataTaskConfig):
+    """What is fine-tuned, on data sets recorded under one contract, and how.
 
     Args:
-        data: folders of data sets recorded under one contract; their rows are taken together.
         openvla: Hugging Face folder of the checkpoint to begin with.
         objective: what is minimised.
         adapter: what is trained.
@@ -64,16 +55,9 @@ class OpenVLATaskConfig:
         key: name of the rows' own statistics in the export; it must begin with the family's. None: made of
             the data set's name.
         frozen: "bf16" or "fp32", type of the frozen weights; the export is bfloat16 either way.
-        validation: share of the episodes of every data set that is held out.
-        seed: of the split and new weights.
-        processes: prepare pictures with so many when that has to be done.
-        on_corrupt: "refuse" or "skip", as in `Demonstrations`.
-        cache: folder of the prepared pictures; the data sets' own if not given.
-        command: how the run was started; written into the checkpoint.
     """
 
-    data: list[str]
-    openvla: str
+    openvla: str = field(kw_only=True)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     teacher: str | None = None
@@ -83,12 +67,6 @@ class OpenVLATaskConfig:
     statistics: str | None = None
     key: str | None = None
     frozen: Literal["bf16", "fp32"] = "bf16"
-    validation: Fraction = 0.05
-    seed: int = 0
-    processes: Natural = 2
-    on_corrupt: Literal["refuse", "skip"] = "refuse"
-    cache: str | None = None
-    command: str = ""
 
     def trained(self) -> AdapterConfig:
         """A student that follows its own checkpoint may not change what its teacher computes with."""
@@ -96,9 +74,8 @@ class OpenVLATaskConfig:
         return replace(self.adapter, heads=self.adapter.heads and not follows)
 
     def settings(self) -> dict[str, Any]:
-        """See `TaskConfig`."""
-        made = {name: getattr(self, name) for name in ("frozen", "validation", "seed")}
-        return made | {"objective": to_record(self.objective), "adapter": to_record(self.trained())}
+        made = {"objective": to_record(self.objective), "adapter": to_record(self.trained())}
+        return super().settings() | {"frozen": self.frozen} | made
 
     def make(self) -> OpenVLATask:
         """The task; pictures are prepared if they are missing.
@@ -110,8 +87,11 @@ class OpenVLATaskConfig:
         return OpenVLATask(self)
 
 
-class OpenVLATask:
+class OpenVLATask(DataTask):
     """A `TrainingTask`: adapters beside a frozen OpenVLA, and rows of demonstrations."""
+
+    config: OpenVLATaskConfig
+    model: Objective
 
     def __init__(self, config: OpenVLATaskConfig):
         self.config = config
@@ -201,18 +181,13 @@ class OpenVLATask:
 
     # --------------------------------------------------------------------------------------------- task
 
-    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.model.to(device)
-        self.dtype = dtype
-
     def describe(self) -> dict[str, Any]:
-        data = [dataset.identity for dataset in self.datasets]
-        made = {"data": data, "student": to_record(self.student), "statistics": self.record}
-        return made | {"images": self.images.describe()} | self.made_of | self.config.settings()
+        made = {"student": to_record(self.student), "statistics": self.record}
+        return super().describe() | made | {"images": self.images.describe()} | self.made_of
 
     def batch(self, split: str, step: int, generator: torch.Generator, share: Share) -> dict[str, Tensor]:
         """Keys: see `openvla_objectives.Batch`."""
-        return self.gather(draw_rows(self.rows, split, step, generator, share))
+        return self.gather(self.choose(split, step, generator, share))
 
     def gather(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The rows with these numbers over all data sets."""
@@ -224,12 +199,6 @@ class OpenVLATask:
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self.model(batch, generator, self.dtype)
-
-    def training_rows(self) -> int:
-        return len(self.rows["train"])
-
-    def validation_batches(self, size: int) -> int:
-        return validation_batches(self.rows, size)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         """The checkpoint is read once more and the trained parts put in; what is sharded stays so."""
@@ -243,7 +212,7 @@ class OpenVLATask:
             self.record,
             self._observation(int(self.rows["train"][0])),
             self.family.name,
-            self._provenance() | record,
+            self.provenance() | record,
         )
 
     def _observation(self, row: int) -> dict[str, Any]:
@@ -256,18 +225,13 @@ class OpenVLATask:
             "instruction": self.texts[self.text[row]],
         }
 
-    def _provenance(self) -> dict[str, Any]:
-        counts = {f"{split}_rows": len(rows) for split, rows in self.rows.items()}
-        settings = {
-            "command": self.config.command,
-            "seed": self.config.seed,
-            "data": describe_data(self.datasets),
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {
             "objective": to_record(self.config.objective),
             "adapter": to_record(self.adapter),
             "base": self.made_of["openvla"],
             "images": self.images.describe(),
         }
-        return settings | counts | {"git": git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def _check_settings(config: OpenVLATaskConfig) -> None:
