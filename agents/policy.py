@@ -24,11 +24,11 @@ from playloop.nn.checks import check_types
 from playloop.nn.contents import kind_in
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
-from playloop.policies.base import Policy
 from playloop.policies.checkpoint import checkpoint_hash, load, override
 from playloop.policies.dialects import DIALECTS
 from playloop.policies.diffusion import RELEASED
 from playloop.policies.golden import Verify
+from playloop.policies.network import Policy
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.files import hash_of, read_hashes

@@ -22,12 +22,10 @@ from playloop.nn.decoder import Kernels
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import Kind
 from playloop.nn.vit import ViTConfig
-from playloop.policies.diffusion import RELEASED, DecoderConfig, Noise, active_rounds, draw_noise
-from playloop.policies.network import Chosen
+from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, active_rounds, draw_noise
 from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.decoders import DecodingConfig
-from playloop.policies.openvla.engine import Engine, encode
+from playloop.policies.openvla.decoders import DecodingConfig, Engine
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.model import OpenVLA
 
@@ -64,7 +62,7 @@ class Way:
     """
 
     name: str
-    run: Callable[[], Chosen | Tensor]
+    run: Callable[[], Decoded | Tensor]
     rounds: int
     evaluations: int
     floor: float
@@ -285,11 +283,11 @@ class OpenVLABench:
     def _costs(self, weights: Kind | None) -> tuple[Cost, Cost, Cost]:
         """The cost of the first pass, pictures included, of another whole one, and of one over a cache."""
         model, config, itemsize = self.network, self.network.config, self.dtype.itemsize
-        prefix = encode(model, *self.inputs)
+        prefix = model.encode(*self.inputs)
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
         block = model.block(blank).to(prefix.dtype)
         layout = model.layout(prefix, block.shape[1], "full")
-        seeing = sum(_operations(lambda: encode(model, *self.inputs)).values())
+        seeing = sum(_operations(lambda: model.encode(*self.inputs)).values())
         counted = _operations(lambda: model(prefix, block, layout))
         whole, linear = sum(counted.values()), counted[torch.ops.aten.mm]
         numbers, share = _numbers(model.llama), 1.0 if weights else 0.0
@@ -307,7 +305,7 @@ class OpenVLABench:
         return Cost(eyes * itemsize, seeing) + joint, joint, cached
 
 
-def _changed(found: Chosen, exact: Chosen) -> float:
+def _changed(found: Decoded, exact: Decoded) -> float:
     """Share of the tokens that differ."""
     assert found.tokens is not None and exact.tokens is not None
     return float((found.tokens != exact.tokens).float().mean())

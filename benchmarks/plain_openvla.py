@@ -11,7 +11,6 @@ from torch import Tensor
 from playloop.benchmarks.plain import PlainLlama
 from playloop.nn.sampling import gumbel
 from playloop.nn.slots import llama_slots, published
-from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.model import OpenVLA
 
 
@@ -26,7 +25,7 @@ class PlainDecoder:
     def __call__(self, pictures: Tensor, state: Tensor | None, prompts: Tensor, rounds: int) -> Tensor:
         """One decision → ids [B, L]."""
         model, config = self.model, self.model.config
-        prefix = encode(model, pictures, state, prompts)
+        prefix = model.encode(pictures, state, prompts)
         start, length = prefix.shape[1], config.tokens
         tokens = torch.full((len(prefix), length), config.mask, device=prefix.device)
         sampled = tokens

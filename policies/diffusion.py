@@ -1,4 +1,4 @@
-"""The discrete diffusion decoder: masked tokens are filled in a few rounds, the surest first."""
+"""Discrete diffusion of tokens: masked at random to learn from, filled in a few rounds, the surest first."""
 
 from __future__ import annotations
 
@@ -76,10 +76,6 @@ class DecoderConfig:
         """Whether the result follows from the logits alone; ties go to the lowest index."""
         return self.sample == "argmax" and self.temperature == 0 and self.order != "random"
 
-    def make(self) -> DecoderConfig:
-        """Itself: decoding is a function of this configuration."""
-        return self
-
 
 RELEASED = DecoderConfig(order="sampled", sample="multinomial", schedule="float32", ties="all")
 """What the released Discrete Diffusion VLA does (`parallel_decode.py`, its defaults): every round draws each
@@ -94,12 +90,7 @@ that test is off."""
 
 @dataclass(frozen=True)
 class Noise:
-    """All randomness of a decoding, uniform in [0, 1), drawn beforehand.
-
-    Args:
-        order: float32 [B, T, L].
-        token: float32 [B, T, L].
-    """
+    """All randomness of a decoding, uniform in [0, 1), drawn beforehand: float32 [B, T, L] each."""
 
     order: Tensor
     token: Tensor
@@ -107,19 +98,32 @@ class Noise:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The result of `decode`.
+    """A decoded chunk, whichever decoder made it.
 
     Args:
-        tokens: int64 [B, L], nothing masked.
-        confidence: float32 [B, L], each token's probability when it was committed.
+        tokens: int64 [B, L], nothing masked; None of a regression.
         remasked: int64 [B], how often a committed token was masked again.
-        evaluations: network evaluations.
+        evaluations: passes through the network.
+        confidence: of diffusion float32 [B, L], each token's probability when it was committed.
+        values: of a regression the normalised actions, float32 [B, chunk, A].
     """
 
-    tokens: Tensor
-    confidence: Tensor
+    tokens: Tensor | None
     remasked: Tensor
     evaluations: int
+    confidence: Tensor | None = None
+    values: Tensor | None = None
+
+
+def draw_masks(rows: int, length: int, generator: torch.Generator) -> Tensor:
+    """Which positions are masked in training, bool [rows, length], uniformly and at least one a row.
+
+    Their share is cos(π u / 2) with u uniform: mostly masked more often than mostly known.
+    """
+    device = generator.device
+    share = torch.cos(torch.pi / 2 * torch.rand(rows, 1, generator=generator, device=device))
+    count = (length * share).round().clamp_min(1)
+    return rank_descending(torch.rand(rows, length, generator=generator, device=device)) < count
 
 
 def mask_schedule(rounds: int, length: int, kind: Schedule = "cosine") -> list[int]:
@@ -128,11 +132,10 @@ def mask_schedule(rounds: int, length: int, kind: Schedule = "cosine") -> list[i
     Exact integers, computed once on the host. The published code floors a float32 cosine, in which cos(π/3)
     is 0.49999997, so that it leaves 27 of 56 after round 8 of 12 where the formula says 28.
     """
-    ratios = [(step + 1) / rounds for step in range(rounds - 1)]
-    floors = [
-        _float32_floor(length, ratio) if kind == "float32" else _floor(length, ratio) for ratio in ratios
-    ]
-    return [min(max(floor, 1), length - 1) if length > 1 else 0 for floor in floors] + [0]
+    floor = _float32_floor if kind == "float32" else _floor
+    if length <= 1:
+        return [0] * rounds
+    return [min(max(floor(length, step / rounds), 1), length - 1) for step in range(1, rounds)] + [0]
 
 
 def _floor(length: int, ratio: float) -> int:
@@ -161,14 +164,20 @@ def active_rounds(config: DecoderConfig, length: int) -> list[tuple[int, int]]:
     ]
 
 
-def draw_noise(generators: Sequence[torch.Generator], config: DecoderConfig, length: int) -> Noise:
+def draw_noise(
+    generators: Sequence[torch.Generator],
+    config: DecoderConfig,
+    length: int,
+    device: torch.device | str = "cpu",
+) -> Noise:
     """Each row's randomness from its own generator, so that a row never depends on its neighbours."""
     shape = (2, config.rounds, length)
     if config.deterministic:
-        zeros = torch.zeros(len(generators), *shape)
-        return Noise(zeros[:, 0], zeros[:, 1])
-    rows = torch.stack([torch.rand(shape, generator=g, device=g.device) for g in generators])
-    return Noise(rows[:, 0], rows[:, 1])  # [B, T, L] each
+        rows = torch.zeros(len(generators), *shape, device=device)
+    else:
+        drawn = [torch.rand(shape, generator=g, device=g.device) for g in generators]
+        rows = torch.stack(drawn).to(device)
+    return Noise(rows[:, 0], rows[:, 1])
 
 
 def smooth(probabilities: Tensor, width: float, legal: Tensor | None) -> Tensor:
@@ -285,4 +294,4 @@ def decode(
             known, remasked = known & ~flagged, remasked + flagged.sum(-1)
         tokens = torch.where(known, proposal, mask_id)
         sure = torch.where(known & masked, now, sure)
-    return Decoded(tokens, sure, remasked, len(rounds))
+    return Decoded(tokens, remasked, len(rounds), sure)

@@ -1,60 +1,56 @@
-"""A network as a policy: padded calls of one size, whichever network decides."""
+"""What a policy is, and a network as one: padded calls of one size, whichever network decides."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from playloop.core.contract import Contract
-from playloop.policies.diffusion import DecoderConfig, Noise, draw_noise
+from playloop.policies.diffusion import Decoded, DecoderConfig, Noise, draw_noise
 from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.normalizer import QuantileNormalizer
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A decoded chunk.
+class Policy(Protocol):
+    """`(carry, observations, generators) → (carry, chunks, info)`: batched, no hidden state.
 
-    Args:
-        tokens: int64 [B, L]; None of a regression.
-        values: normalised actions of a regression, float32 [B, chunk, A], else None.
-        remasked: int64 [B], how often a committed token was masked again.
-        evaluations: passes through the network.
+    `contract` is the environment's that the policy was trained for; `chunk` its actions a decision; `batch`
+    the fixed number of rows that every call is padded to, so that a row's bits never depend on how many were
+    waiting. A policy that should decide anew before a chunk is over has `execute`, the actions until then.
     """
 
-    tokens: Tensor | None
-    values: Tensor | None
-    remasked: Tensor
-    evaluations: int
+    contract: Contract
+    chunk: int
+    batch: int
 
+    def initial(self, batch: int) -> Any:
+        """The carry of episodes that have just begun."""
 
-class Row(NamedTuple):
-    """One row of `Chosen`: actions float32 [chunk, A], and tokens int64 [chunk · A] or None."""
-
-    actions: np.ndarray
-    tokens: np.ndarray | None
-    remasked: int
-    evaluations: int
+    def __call__(
+        self, carry: Any, observations: list[dict[str, Any]], generators: list[torch.Generator]
+    ) -> tuple[Any, np.ndarray, dict[str, Any]]:
+        """Decide: B observations (as `PlayEnv.observe` gives them) → chunks float32 [B, chunk, A]."""
 
 
 class NetworkPolicy(ABC):
-    """`(carry, observations, generators) → (carry, chunks, info)`, see `policies.base.Policy`.
+    """A `Policy` around a network.
 
     Every network call has exactly `batch` rows of one form, missing ones are copies of the first: kernels
     differ with the number of rows, and a row's bits must not.
 
     Args:
+        model: the network; put into evaluation mode.
         contract: of the environment that it acts in.
         cameras: that it reads, in the network's order.
         tokenizer: of its actions.
         state: scale of the robot's state; None where nothing is read of it.
+        decoder: how masked tokens are filled in, where they are.
         batch: rows of a network call.
         dtype: to compute in.
 
@@ -64,39 +60,28 @@ class NetworkPolicy(ABC):
 
     def __init__(
         self,
+        model: nn.Module,
         contract: Contract,
         cameras: Sequence[str],
         tokenizer: ActionTokenizer,
         state: QuantileNormalizer | None,
+        decoder: DecoderConfig,
         batch: int,
         dtype: torch.dtype,
     ):
         if batch < 1:
             raise ValueError(f"batch={batch}: a call needs at least one row")
+        model.eval()
+        self.device = next(model.parameters()).device
         self.contract, self.cameras, self.tokenizer, self.state = contract, tuple(cameras), tokenizer, state
-        self.batch, self.dtype, self.chunk = batch, dtype, tokenizer.chunk
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Where the network lies."""
-
-    @property
-    @abstractmethod
-    def rounds(self) -> DecoderConfig:
-        """How masked tokens are filled in, where they are."""
-
-    @property
-    def draws(self) -> bool:
-        """Whether randomness decides anything."""
-        return not self.rounds.deterministic
+        self.decoder, self.batch, self.dtype, self.chunk = decoder, batch, dtype, tokenizer.chunk
 
     @abstractmethod
     def inputs(self, observations: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
         """What the network reads of observations of one form: tensors [B, …], alone or by name, or None."""
 
     @abstractmethod
-    def decide(self, inputs: tuple[Any, ...], noise: Noise) -> Chosen:
+    def decide(self, inputs: tuple[Any, ...], noise: Noise) -> Decoded:
         """One decision for every row."""
 
     @abstractmethod
@@ -120,47 +105,36 @@ class NetworkPolicy(ABC):
         self, carry: Any, observations: list[dict[str, Any]], generators: list[torch.Generator]
     ) -> tuple[Any, np.ndarray, dict[str, Any]]:
         start = time.perf_counter()
-        rows: list[Row] = [None] * len(observations)  # type: ignore[list-item]
+        rows: dict[int, tuple[np.ndarray, int, np.ndarray | None]] = {}
         for numbers in groups([self.form(observation) for observation in observations], self.batch):
             inputs = self.inputs([observations[number] for number in numbers])
             noise = self.noise([generators[number] for number in numbers])
-            chosen = self.decide(filled(inputs, self.batch), noise)
-            for number, row in zip(numbers, self._rows(chosen), strict=False):  # the rest are fillers
-                rows[number] = row
-        tokens = None if rows[0].tokens is None else np.stack([row.tokens for row in rows])  # type: ignore[misc]
-        info = self.facts(tokens) | {
-            "evaluations": rows[0].evaluations,
-            "remasked": np.array([row.remasked for row in rows]),
-            **({} if tokens is None else {"tokens": tokens}),
+            decoded = self.decide(filled(inputs, self.batch), noise)
+            tokens = [None] * self.batch if decoded.tokens is None else list(decoded.tokens.cpu().numpy())
+            made = zip(self.actions(decoded), decoded.remasked.tolist(), tokens, strict=True)
+            rows |= zip(numbers, made, strict=False)  # the rest are fillers
+        chunks, remasked, tokens = zip(*(rows[number] for number in range(len(rows))), strict=True)
+        whole = None if tokens[0] is None else np.stack(tokens)
+        info = self.facts(whole) | {
+            "evaluations": decoded.evaluations,
+            "remasked": np.array(remasked),
+            **({} if whole is None else {"tokens": whole}),
             "ms": 1000 * (time.perf_counter() - start),
         }
-        return carry, np.stack([row.actions for row in rows]), info
+        return carry, np.stack(chunks), info
 
     def noise(self, generators: Sequence[torch.Generator]) -> Noise:
         """The randomness of a call, each row's from its own generator; missing rows get a fixed one."""
-        length = self.chunk * self.tokenizer.normalizer.size
-        if not self.draws:
-            nothing = torch.zeros(self.batch, self.rounds.rounds, length, device=self.device)
-            return Noise(nothing, nothing)
         fillers = [torch.Generator().manual_seed(0) for _ in range(self.batch - len(generators))]
-        drawn = draw_noise([*generators, *fillers], self.rounds, length)
-        return Noise(drawn.order.to(self.device), drawn.token.to(self.device))
+        length = self.chunk * self.tokenizer.normalizer.size
+        return draw_noise([*generators, *fillers], self.decoder, length, self.device)
 
-    def actions(self, chosen: Chosen) -> np.ndarray:
+    def actions(self, decoded: Decoded) -> np.ndarray:
         """A decoded call as the environment's actions, float32 [B, chunk, A]."""
-        if chosen.values is not None:
-            return self.tokenizer.commands(chosen.values.double().cpu()).float().numpy()
-        assert chosen.tokens is not None
-        return self.tokenizer.decode(chosen.tokens.cpu()).float().numpy()
-
-    def _rows(self, chosen: Chosen) -> list[Row]:
-        """A decoded call row by row, in the host's memory."""
-        actions, remasked = self.actions(chosen), chosen.remasked.tolist()
-        tokens = [None] * self.batch if chosen.tokens is None else list(chosen.tokens.cpu().numpy())
-        return [
-            Row(*row, chosen.evaluations)  # type: ignore[arg-type]
-            for row in zip(actions, tokens, remasked, strict=True)
-        ]
+        if decoded.values is not None:
+            return self.tokenizer.commands(decoded.values.double().cpu()).float().numpy()
+        assert decoded.tokens is not None
+        return self.tokenizer.decode(decoded.tokens.cpu()).float().numpy()
 
 
 def filled(values: Any, rows: int) -> Any:

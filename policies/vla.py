@@ -15,7 +15,7 @@ from playloop.nn.layers import MLP, Linear, fourier_features
 from playloop.nn.transformer import PrefixCache, Transformer, prefix_mask
 from playloop.nn.vision import PATCH, Tower, patchify
 from playloop.policies.augment import Augmentation
-from playloop.policies.masking import draw_masks
+from playloop.policies.diffusion import draw_masks
 from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.normalizer import QuantileNormalizer
 

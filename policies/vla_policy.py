@@ -12,8 +12,8 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.core.images import shrink
-from playloop.policies.diffusion import DecoderConfig, Noise, decode
-from playloop.policies.network import Chosen, NetworkPolicy
+from playloop.policies.diffusion import Decoded, DecoderConfig, Noise, decode
+from playloop.policies.network import NetworkPolicy
 from playloop.policies.vla import VLA, Prompt
 from playloop.tokenizers.instructions import InstructionEncoder
 
@@ -42,23 +42,17 @@ class VLAPolicy(NetworkPolicy):
         batch: int = 1,
         dtype: torch.dtype = torch.float32,
     ):
-        super().__init__(contract, list(model.cameras), model.tokenizer, model.state, batch, dtype)
-        self.model, self.encoder, self.decoder = model.eval(), encoder, decoder
+        super().__init__(
+            model, contract, list(model.cameras), model.tokenizer, model.state, decoder, batch, dtype
+        )
+        self.model, self.encoder = model, encoder
         self.execute = model.config.execute or self.chunk
 
-    @property
-    def device(self) -> torch.device:
-        return self.model.legal.device
-
-    @property
-    def rounds(self) -> DecoderConfig:
-        return self.decoder
-
-    def decide(self, inputs: Inputs, noise: Noise) -> Chosen:  # type: ignore[override]
+    def decide(self, inputs: Inputs, noise: Noise) -> Decoded:  # type: ignore[override]
         prompt = self.model.prompt(*inputs, self.dtype)
         if prompt.cache is not None:
             prompt.cache = prompt.cache.reserve(self.model.length)
-        found = decode(
+        return decode(
             lambda tokens: self.model.logits(prompt, tokens),
             self.model.length,
             self.decoder,
@@ -66,7 +60,6 @@ class VLAPolicy(NetworkPolicy):
             mask_id=self.model.mask_id,
             legal=self.model.legal,
         )
-        return Chosen(found.tokens, None, found.remasked, found.evaluations)
 
     def first_scores(self, observation: dict[str, Any]) -> Tensor:
         blank = torch.full((1, self.model.length), self.model.mask_id, device=self.device)

@@ -23,7 +23,7 @@ from playloop.agents.base import Agent
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
-from playloop.policies.base import Policy
+from playloop.policies.network import Policy
 
 STEPS = 20
 

@@ -9,18 +9,20 @@ diffusion       Discrete Diffusion VLA: masked tokens are filled in rounds, see 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Natural
 from playloop.nn.checks import check_types
 from playloop.nn.decoder import StaticCache
+from playloop.nn.graphs import Captured
 from playloop.nn.sampling import lowest_argmax
 from playloop.policies.diffusion import RELEASED, Decoded, DecoderConfig, Noise, decode
-from playloop.policies.network import Chosen
+from playloop.policies.openvla.attention import Layout
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
 from playloop.policies.openvla.model import OpenVLA
 
@@ -44,12 +46,10 @@ class DecodingConfig:
     decoder: Decoder | None = None
     ids: Ids | None = None
     diffusion: DecoderConfig = field(default_factory=lambda: RELEASED)
-    reuse: int = 0
+    reuse: Natural = 0
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.reuse < 0:
-            raise ValueError(f"reuse={self.reuse}: rounds, 0 or more")
 
     def of(self, config: OpenVLAConfig) -> Decoding:
         """The decoding of a checkpoint.
@@ -81,11 +81,6 @@ class Decoding:
     diffusion: DecoderConfig
     reuse: int = 0
 
-    @property
-    def draws(self) -> bool:
-        """Whether randomness decides anything."""
-        return self.decoder == "diffusion" and not self.diffusion.deterministic
-
 
 def allowed_ids(ids: Ids, config: OpenVLAConfig) -> slice:
     """A named set of ids as a range of the table."""
@@ -94,7 +89,47 @@ def allowed_ids(ids: Ids, config: OpenVLAConfig) -> slice:
     return slice(config.words - config.bins if ids == "actions" else 0, config.words)
 
 
-def decode_chunk(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Noise) -> Chosen:
+class Engine:
+    """A decision as one function of tensors: on a GPU one CUDA graph, from pictures to tokens.
+
+    Every shape of a batch is captured once, at its first call.
+
+    Args:
+        model: the networks.
+        decoding: from `DecodingConfig.of`.
+        graphs: False launches every kernel by itself, for comparison.
+    """
+
+    def __init__(self, model: OpenVLA, decoding: Decoding, graphs: bool = True):
+        self.model, self.decoding, self.graphs = model, decoding, graphs
+        self._captured: dict[tuple[Any, ...], Captured] = {}
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Tensor, state: Tensor | None, prompts: Tensor, noise: Noise) -> Decoded:
+        """One decision for every row; see `OpenVLA.encode` and `decode_chunk`."""
+        tensors = (pictures, prompts, noise.order, noise.token, *([] if state is None else [state]))
+        key = tuple((*tensor.shape, tensor.dtype) for tensor in tensors)
+        if key not in self._captured:
+            first = next(iter(self._captured.values()), None)  # caches and states of all shapes are gigabytes
+            self._captured[key] = Captured(self._decider(), self.graphs, beside=first)
+        found = vars(self._captured[key](*tensors)).items()
+        # A graph overwrites what it returned when it is replayed.
+        kept: dict[str, Any] = {n: v.clone() if isinstance(v, Tensor) else v for n, v in found}
+        return Decoded(**kept)
+
+    def _decider(self) -> Callable[..., Decoded]:
+        model, decoding = self.model, self.decoding  # not this object: a circle would keep graphs' memory
+
+        def decide(
+            pictures: Tensor, prompts: Tensor, order: Tensor, token: Tensor, *state: Tensor
+        ) -> Decoded:
+            prefix = model.encode(pictures, state[0] if state else None, prompts)
+            return decode_chunk(model, prefix, decoding, Noise(order, token))
+
+        return decide
+
+
+def decode_chunk(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Noise) -> Decoded:
     """One decision for every row.
 
     Args:
@@ -105,28 +140,33 @@ def decode_chunk(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Nois
     """
     none = torch.zeros(len(prefix), dtype=torch.int64, device=prefix.device)
     if decoding.decoder == "diffusion":
-        found = diffuse(model, prefix, decoding, noise)
-        return Chosen(found.tokens, None, found.remasked, found.evaluations)
+        return diffuse(model, prefix, decoding, noise)
     if decoding.decoder == "autoregressive":
-        return Chosen(autoregress(model, prefix, decoding.ids), None, none, model.config.tokens)
-    hidden = _blank_pass(model, prefix)
+        return Decoded(autoregress(model, prefix, decoding.ids), none, model.config.tokens)
+    hidden = _whole_pass(model, prefix, model.blank(len(prefix)))
     if decoding.decoder == "l1":
-        return Chosen(None, model.act(hidden), none, 1)
-    return Chosen(likeliest(model, hidden, decoding.ids), None, none, 1)
+        return Decoded(None, none, 1, values=model.act(hidden))
+    return Decoded(likeliest(model, hidden, decoding.ids), none, 1)
 
 
 def first_pass(model: OpenVLA, prefix: Tensor) -> Tensor:
     """What the first pass says of each action token: prefix [B, P, D] → scores [B, L, 256] or values."""
     config = model.config
-    kind = config.decoders[0]
-    if kind == "autoregressive":
-        block = model.embed(torch.full((len(prefix), 0), 0, device=prefix.device))
-    elif kind == "diffusion":
-        block = model.block(torch.full((len(prefix), config.tokens), config.mask, device=prefix.device))
+    kind, rows = config.decoders[0], len(prefix)
+    if kind in ("autoregressive", "diffusion"):
+        length = config.tokens if kind == "diffusion" else 0
+        masked = torch.full((rows, length), config.mask, device=prefix.device)
+        block = model.block(masked) if length else model.embed(masked)
     else:
-        block = model.blank(len(prefix))
-    states = model(prefix, block.to(prefix.dtype), model.layout(prefix, block.shape[1]))[:, : config.tokens]
+        block = model.blank(rows)
+    states = _whole_pass(model, prefix, block)
     return model.act(states) if kind == "l1" else model.logits(states, allowed_ids("actions", config))
+
+
+def _whole_pass(model: OpenVLA, prefix: Tensor, block: Tensor) -> Tensor:
+    """Prefix [B, P, D] and block together → the states that predict the actions, [B, L, D]."""
+    layout = model.layout(prefix, block.shape[1])
+    return model(prefix, block.to(prefix.dtype), layout)[:, : model.config.tokens]
 
 
 def likeliest(model: OpenVLA, hidden: Tensor, ids: slice) -> Tensor:
@@ -148,7 +188,7 @@ def autoregress(model: OpenVLA, prefix: Tensor, ids: slice) -> Tensor:
 
 def diffuse(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Noise) -> Decoded:
     """Rounds of masked tokens, [B, P, D] → ids [B, L]."""
-    config, ids = decoding.diffusion, decoding.ids
+    ids = decoding.ids
     predictors = reused_pass(model, prefix, decoding.reuse) if decoding.reuse else block_pass(model, prefix)
     unknown = ids.stop - ids.start  # above what the logits can name
 
@@ -156,8 +196,9 @@ def diffuse(model: OpenVLA, prefix: Tensor, decoding: Decoding, noise: Noise) ->
         given = torch.where(tokens == unknown, model.config.mask, tokens + ids.start)
         return model.logits(predictors(given), ids)
 
-    found = decode(logits, model.config.tokens, config, noise, mask_id=unknown)
-    return Decoded(found.tokens + ids.start, found.confidence, found.remasked, found.evaluations)
+    found = decode(logits, model.config.tokens, decoding.diffusion, noise, mask_id=unknown)
+    assert found.tokens is not None
+    return replace(found, tokens=found.tokens + ids.start)
 
 
 def block_pass(model: OpenVLA, prefix: Tensor) -> Callable[[Tensor], Tensor]:
@@ -168,20 +209,15 @@ def block_pass(model: OpenVLA, prefix: Tensor) -> Callable[[Tensor], Tensor]:
     """
     length = model.config.tokens
     layout = model.layout(prefix, length + 1)  # the end of the sequence is read, too
-
-    def block(ids: Tensor) -> Tensor:
-        return model.block(ids).to(prefix.dtype)
-
     if layout.mode == "full":
-        return lambda ids: model(prefix, block(ids), layout)[:, :length]
+        return lambda ids: _whole_pass(model, prefix, model.block(ids))
     masked = torch.full((len(prefix), length), model.config.mask, device=prefix.device)
-    states, cache = model.prefill(prefix, block(masked), layout)
-    last, start, first = prefix[:, -1:], prefix.shape[1] - 1, [states[:, :length]]
+    states, cache = model.prefill(prefix, model.block(masked).to(prefix.dtype), layout)
+    first = [states[:, :length]]
 
     def extend(ids: Tensor) -> Tensor:
-        if first:  # the pass that filled the cache had masked actions only, as the first round has
-            return first.pop()
-        return model.extend(torch.cat([last, block(ids)], 1), start, cache, layout)[:, :length]
+        # the pass that filled the cache had masked actions only, as the first round has
+        return first.pop() if first else _block_again(model, prefix, ids, cache, layout)
 
     return extend
 
@@ -192,15 +228,13 @@ def reused_pass(model: OpenVLA, prefix: Tensor, reuse: int) -> Callable[[Tensor]
     In between the actions see the prefix as it was when it had seen earlier actions: an approximation.
     """
     length, calls = model.config.tokens, count()
-    layout = model.layout(prefix, length + 1)
-    last, start, held = prefix[:, -1:], prefix.shape[1] - 1, list[StaticCache]()
+    layout, held = model.layout(prefix, length + 1), list[StaticCache]()
 
     def predict(ids: Tensor) -> Tensor:
-        block = model.block(ids).to(prefix.dtype)
         if next(calls) % (reuse + 1):
-            x = torch.cat([last, block], 1)
-            return model.extend(x, start, held[0], layout, approximate=True)[:, :length]
+            return _block_again(model, prefix, ids, held[0], layout, approximate=True)
         held.clear()  # the next cache takes its room: two of them are gigabytes
+        block = model.block(ids).to(prefix.dtype)
         states, cache = model.prefill(prefix, block, layout, approximate=True)
         held.append(cache)
         return states[:, :length]
@@ -208,7 +242,9 @@ def reused_pass(model: OpenVLA, prefix: Tensor, reuse: int) -> Callable[[Tensor]
     return predict
 
 
-def _blank_pass(model: OpenVLA, prefix: Tensor) -> Tensor:
-    """States [B, L, D] that predict the actions, from empty action tokens."""
-    block = model.blank(len(prefix)).to(prefix.dtype)
-    return model(prefix, block, model.layout(prefix, block.shape[1]))[:, : model.config.tokens]
+def _block_again(
+    model: OpenVLA, prefix: Tensor, ids: Tensor, cache: StaticCache, layout: Layout, approximate: bool = False
+) -> Tensor:
+    """The prefix's last token and the block of action ids over a cache → their states, [B, L, D]."""
+    x = torch.cat([prefix[:, -1:], model.block(ids).to(prefix.dtype)], 1)
+    return model.extend(x, prefix.shape[1] - 1, cache, layout, approximate)[:, : model.config.tokens]

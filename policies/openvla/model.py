@@ -6,27 +6,83 @@ of the prompt; then a block of action tokens. What comes out at a token predicts
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.nn.decoder import Llama, StaticCache
-from playloop.nn.layers import Linear
+from playloop.nn.layers import LayerNorm, Linear
 from playloop.nn.vit import FiLM, ViT
-from playloop.policies.openvla.action_head import ActionHead, Projector, ProprioProjector
 from playloop.policies.openvla.attention import Layout, Mode
 from playloop.policies.openvla.config import OpenVLAConfig
+
+
+class Projector(nn.Module):
+    """Features of a patch […, features] → a token of the language model […, width], in three layers."""
+
+    def __init__(self, features: int, width: int):
+        super().__init__()
+        self.first = Linear(features, 4 * features)
+        self.second = Linear(4 * features, width)
+        self.third = Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.third(F.gelu(self.second(F.gelu(self.first(x)))))
+
+
+class ProprioProjector(nn.Module):
+    """The robot's state […, size] → a token of the language model […, width]."""
+
+    def __init__(self, size: int, width: int):
+        super().__init__()
+        self.first = Linear(size, width)
+        self.second = Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(F.gelu(self.first(x)))
+
+
+class ResidualBlock(nn.Module):
+    """Norm, layer and ReLU, added to the stream."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = LayerNorm(width)
+        self.layer = Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.layer(self.norm(x)))
+
+
+class ActionHead(nn.Module):
+    """OFT's regression: states of an action's tokens, side by side → the action's numbers in one step.
+
+    Args:
+        width: of a state.
+        action: numbers, and tokens, of an action.
+    """
+
+    def __init__(self, width: int, action: int):
+        super().__init__()
+        self.action = action
+        self.norm_in = LayerNorm(width * action)
+        self.first = Linear(width * action, width)
+        self.blocks = nn.Sequential(ResidualBlock(width), ResidualBlock(width))
+        self.norm_out = LayerNorm(width)
+        self.last = Linear(width, action)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """States [B, chunk * action, width] → normalised actions [B, chunk, action]."""
+        x = hidden.unflatten(1, (-1, self.action)).flatten(2)
+        return self.last(self.norm_out(self.blocks(F.relu(self.first(self.norm_in(x))))))
 
 
 class OpenVLA(nn.Module):
     """Vision transformers, projectors, language model and heads; decoding belongs to whoever uses it.
 
     Everything is computed in the type of the images that `see` is given.
-
-    Args:
-        config: sizes.
     """
 
     def __init__(self, config: OpenVLAConfig):
@@ -44,10 +100,9 @@ class OpenVLA(nn.Module):
         self.action_head = ActionHead(width, config.action) if config.l1 else None
         self._layouts: dict[tuple[Any, ...], Layout] = {}
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the weights."""
-        return self.table.weight.device
+    def encode(self, images: Tensor, proprio: Tensor | None, prompt: Tensor) -> Tensor:
+        """Everything before the actions, embedded, [B, P, D]; see `see` and `prefix`."""
+        return self.prefix(self.see(images, prompt if self.config.film else None), proprio, prompt)
 
     def see(self, images: Tensor, words: Tensor | None = None) -> Tensor:
         """Pictures → tokens of the language model, [B, images * patches of one, D].
@@ -66,15 +121,14 @@ class OpenVLA(nn.Module):
             raise ValueError(f"images have the shape {tuple(images.shape)}, not {('B', *wanted)}")
         if (words is None) == config.film:
             raise ValueError(f"this checkpoint {'needs' if config.film else 'does not take'} words to see")
-        condition = None if words is None else self.condition(words).to(images.dtype)
-        features = []
-        for number, tower in enumerate(cast(list[ViT], list(self.towers))):
-            pictures = images[:, :, 3 * number : 3 * number + 3].flatten(0, 1)  # [B * I, 3, S, S]
-            modulations = None
-            if condition is not None and self.films is not None:
-                repeated = condition.repeat_interleave(config.images, 0)
-                modulations = self.films[number](repeated)
-            features.append(tower(pictures, modulations))
+        modulations: list[Any] = [None] * len(config.towers)
+        if words is not None and self.films is not None:
+            condition = self.condition(words).to(images.dtype).repeat_interleave(config.images, 0)
+            modulations = [film(condition) for film in self.films]
+        features = [
+            tower(images[:, :, 3 * number : 3 * number + 3].flatten(0, 1), modulation)  # [B * I, 3, S, S]
+            for number, (tower, modulation) in enumerate(zip(self.towers, modulations, strict=True))
+        ]
         return self.projector(torch.cat(features, -1)).view(len(images), config.patches, -1)
 
     def condition(self, words: Tensor) -> Tensor:
@@ -94,7 +148,12 @@ class OpenVLA(nn.Module):
         Raises:
             ValueError: the state is missing, superfluous or of another size.
         """
-        self._check_proprio(proprio)
+        size = self.config.proprio
+        if size is None and proprio is not None:
+            raise ValueError("this checkpoint has no proprio projector: give no state")
+        if size is not None and (proprio is None or proprio.shape[1:] != (size,)):
+            found = "none is given" if proprio is None else f"it has the shape {tuple(proprio.shape)}"
+            raise ValueError(f"this checkpoint reads a state of {size} numbers, [B, {size}]; {found}")
         embedded = self.embed(prompt).to(patches.dtype)
         state = []
         if proprio is not None and self.proprio is not None:
@@ -110,20 +169,8 @@ class OpenVLA(nn.Module):
         if not bool((prompt[:, 0] == self.config.bos).all()):
             raise ValueError(f"every prompt must begin with the id {self.config.bos}; fillers come after it")
 
-    def _check_proprio(self, proprio: Tensor | None) -> None:
-        size = self.config.proprio
-        if size is None and proprio is not None:
-            raise ValueError("this checkpoint has no proprio projector: give no state")
-        if size is not None and (proprio is None or proprio.shape[1:] != (size,)):
-            found = "none is given" if proprio is None else f"it has the shape {tuple(proprio.shape)}"
-            raise ValueError(f"this checkpoint reads a state of {size} numbers, [B, {size}]; {found}")
-
     def padding(self, prompt: Tensor) -> Tensor | None:
-        """Which tokens of the prefix are fillers, bool [B, P]; None if none is.
-
-        Args:
-            prompt: ids, int64 [B, L], as `prefix` takes them.
-        """
+        """Which tokens of the prefix are fillers, bool [B, P]; None if none is. Prompts int64 [B, L]."""
         fillers = prompt == self.config.padding
         if not bool(fillers.any()):
             return None
@@ -186,16 +233,13 @@ class OpenVLA(nn.Module):
             length: slots of a cache; None: as many as prefix and block have tokens.
         """
         mode = self.config.attention if mode is None else mode
-        sizes, tokens = self.config.llama, prefix.shape[1]
+        form = mode, prefix.shape[1], block, prefix.dtype, prefix.device, padding, length
         if padding is not None:
-            return Layout.of(sizes, mode, tokens, block, prefix.dtype, prefix.device, padding, length)
+            return Layout(self.config.llama, *form)
         # Kept: making one waits for the device, and tables are the same for every prompt of a length.
-        inference = torch.is_inference_mode_enabled()
-        key = mode, tokens, block, length, prefix.dtype, prefix.device, inference
+        key = *form, torch.is_inference_mode_enabled()
         if key not in self._layouts:
-            self._layouts[key] = Layout.of(
-                sizes, mode, tokens, block, prefix.dtype, prefix.device, None, length
-            )
+            self._layouts[key] = Layout(self.config.llama, *form)
         return self._layouts[key]
 
     def forward(self, prefix: Tensor, block: Tensor, layout: Layout) -> Tensor:

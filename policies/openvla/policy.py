@@ -11,11 +11,10 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.nn.quantize import kind_of
-from playloop.policies.diffusion import DecoderConfig, Noise
-from playloop.policies.network import Chosen, NetworkPolicy
+from playloop.policies.diffusion import Decoded, Noise
+from playloop.policies.network import NetworkPolicy
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.decoders import DecodingConfig, first_pass
-from playloop.policies.openvla.engine import Engine, encode
+from playloop.policies.openvla.decoders import DecodingConfig, Engine, first_pass
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PromptEncoder
@@ -64,33 +63,22 @@ class OpenVLAPolicy(NetworkPolicy):
         tokenizer = ActionTokenizer(
             statistics.action, config.chunk, bins, gripper, statistics.gripper, (config.action - 1,)
         )
-        super().__init__(contract, tuple(contract.cameras), tokenizer, statistics.proprio, batch, dtype)
-        self.model, self.prompts, self.images, self.statistics = model.eval(), prompts, images, statistics
-        self.hashes = dict(hashes or {})
         self.decoding = (decoding or DecodingConfig()).of(config)
-        self.engine = Engine(self.model, self.decoding)
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    @property
-    def rounds(self) -> DecoderConfig:
-        return self.decoding.diffusion
-
-    @property
-    def draws(self) -> bool:
-        return self.decoding.draws
+        cameras, diffusion = tuple(contract.cameras), self.decoding.diffusion
+        super().__init__(model, contract, cameras, tokenizer, statistics.proprio, diffusion, batch, dtype)
+        self.model, self.prompts, self.images, self.statistics = model, prompts, images, statistics
+        self.hashes = dict(hashes or {})
+        self.engine = Engine(model, self.decoding)
 
     def form(self, observation: dict[str, Any]) -> int:
         """The length of its prompt."""
         return len(self.prompts(observation["instruction"]))
 
-    def decide(self, inputs: Inputs, noise: Noise) -> Chosen:  # type: ignore[override]
+    def decide(self, inputs: Inputs, noise: Noise) -> Decoded:  # type: ignore[override]
         return self.engine(*inputs, noise)
 
     def first_scores(self, observation: dict[str, Any]) -> Tensor:
-        return first_pass(self.model, encode(self.model, *self.inputs([observation])))[0]
+        return first_pass(self.model, self.model.encode(*self.inputs([observation])))[0]
 
     def facts(self, tokens: np.ndarray | None) -> dict[str, Any]:
         if tokens is None:
@@ -99,12 +87,7 @@ class OpenVLAPolicy(NetworkPolicy):
 
     def inputs(self, observations: Sequence[dict[str, Any]]) -> Inputs:
         """What the network reads of observations whose prompts are equally long, on its device."""
-        pictures = np.stack(
-            [
-                [self.images(observation["images"][camera]) for camera in self.cameras]
-                for observation in observations
-            ]
-        )
+        pictures = np.stack([[self.images(o["images"][c]) for c in self.cameras] for o in observations])
         state = None
         if self.model.config.proprio is not None and self.state is not None:
             raw = np.stack([np.asarray(observation["state"], np.float64) for observation in observations])

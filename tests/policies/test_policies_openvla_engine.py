@@ -14,8 +14,7 @@ from openvla_tiny import inputs_of, model_of
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.quantize import quantize
 from playloop.policies.diffusion import RELEASED, Noise, draw_noise
-from playloop.policies.openvla.decoders import DecodingConfig, block_pass, decode_chunk, reused_pass
-from playloop.policies.openvla.engine import Engine, encode
+from playloop.policies.openvla.decoders import DecodingConfig, Engine, block_pass, decode_chunk, reused_pass
 
 WAYS = [
     ("diffusion", {}, {}),
@@ -71,7 +70,7 @@ def test_the_engine_decides_as_the_decoder():
     engine = Engine(model, DecodingConfig().of(model.config))
     images, proprio, prompt, noise = inputs(model, engine.decoding)
     found = engine(images, proprio, prompt, noise)
-    wanted = decode_chunk(model, encode(model, images, proprio, prompt), engine.decoding, noise)
+    wanted = decode_chunk(model, model.encode(images, proprio, prompt), engine.decoding, noise)
     assert torch.equal(found.tokens, wanted.tokens) and torch.equal(found.remasked, wanted.remasked)
 
 
@@ -86,7 +85,7 @@ def half_filled(model, batch):
 def test_reused_keys_are_exact_in_whole_passes_and_while_nothing_changed():
     model = model_of("diffusion")
     images, proprio, prompt, _ = inputs(model, DecodingConfig().of(model.config))
-    prefix = encode(model, images, proprio, prompt)
+    prefix = model.encode(images, proprio, prompt)
     masked, filled = torch.full_like(half_filled(model, 2), model.config.mask), half_filled(model, 2)
     exact, reused = block_pass(model, prefix), reused_pass(model, prefix, 2)
     torch.testing.assert_close(reused(masked), exact(masked))  # a whole pass
@@ -116,7 +115,7 @@ def test_tritons_kernels_decide_as_pytorchs(kind, attention):
     model = model_of(kind, attention=attention, llama=LARGER, chunk=2 if kind == "diffusion" else 1)
     decoding = DecodingConfig(diffusion=replace(RELEASED, rounds=2)).of(model.config)
     images, proprio, prompt, noise = inputs(model, decoding)
-    prefix, found = encode(model, images[:1], None if proprio is None else proprio[:1], prompt[:1]), []
+    prefix, found = model.encode(images[:1], None if proprio is None else proprio[:1], prompt[:1]), []
     for kernels in ("torch", "triton"):
         model.llama.choose_kernels(kernels, torch.float32)
         found.append(decode_chunk(model, prefix, decoding, Noise(noise.order[:1], noise.token[:1])).tokens)
@@ -128,7 +127,7 @@ def test_tritons_kernels_decide_as_pytorchs(kind, attention):
 def test_eight_bits_leave_most_likeliest_tokens_as_they_are(kind, least):
     model = model_of("parallel", llama=LARGER)
     decoding = DecodingConfig().of(model.config)
-    prefix = encode(model, *inputs(model, decoding)[:3])
+    prefix = model.encode(*inputs(model, decoding)[:3])
     exact = decode_chunk(model, prefix, decoding, Noise(torch.zeros(1), torch.zeros(1))).tokens
     quantize(model.llama, kind)
     found = decode_chunk(model, prefix, decoding, Noise(torch.zeros(1), torch.zeros(1))).tokens

@@ -10,7 +10,6 @@ from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from playloop.nn.slots import llama_slots, published
-from playloop.policies.openvla.attention import Layout, attention_bias
 
 
 @torch.no_grad()
@@ -86,14 +85,9 @@ def test_full_attention_has_no_mask_and_is_the_default_of_released_checkpoints()
     )
 
 
-def test_a_layout_with_another_bias_than_its_mode_s_is_refused():
+def test_a_sequence_of_another_form_than_the_layout_s_is_refused():
     model, prefix, block = sequence()
-    sizes = model.config.llama
-    full = Layout.of(sizes, "full", prefix.shape[1], 6, torch.float32, "cpu")
-    causal = attention_bias("causal", prefix.shape[1], 6, torch.float32, "cpu")
-    for mode, bias in (("full", causal), ("causal", None), ("block", causal)):
-        with pytest.raises(ValueError, match="the bias is not that of attention"):
-            Layout(mode, full.prefix, 6, full.length, full.rotary, bias)
+    full = model.layout(prefix, 6)
     with pytest.raises(ValueError, match="not that of the layout: block 5, not 6"):
         model(prefix, block[:, 1:], full)
     with pytest.raises(ValueError, match=r"type torch\.float64"):

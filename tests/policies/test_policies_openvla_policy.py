@@ -18,7 +18,6 @@ from playloop.policies.dialects import DIALECTS, dialect_contract
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.network import groups
 from playloop.policies.openvla.decoders import DecodingConfig, decode_chunk
-from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.synthetic import write_synthetic
 
@@ -98,7 +97,7 @@ def test_tokens_become_the_environment_s_actions_as_published(folders, kind, eps
 def test_regressed_values_become_actions_as_published(folders):
     policy = policy_of(folders["oft"])
     _, chunks, info = policy([None], [observation()], seeds(0))
-    prefix = encode(policy.model, *policy.inputs([observation()]))
+    prefix = policy.model.encode(*policy.inputs([observation()]))
     values = decode_chunk(policy.model, prefix, policy.decoding, policy.noise(seeds(0))).values
     assert np.array_equal(chunks[0], by_hand(folders["oft"], values[0].double().numpy(), 1e-8))
     assert "tokens" not in info and info["evaluations"] == 1

@@ -3,7 +3,7 @@ import torch
 from tiny import tiny_config, tiny_statistics
 
 from playloop.benchmarks.train_step import random_batch
-from playloop.policies.masking import draw_masks
+from playloop.policies.diffusion import draw_masks
 
 
 def build(**changes):

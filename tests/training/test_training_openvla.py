@@ -14,11 +14,9 @@ from policy_demos import write_demos as write_other_demos
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.nn.decoder import Rotary
 from playloop.nn.lora import LoRAConfig, adapt, factor_shapes, without_adapters
-from playloop.policies.diffusion import RELEASED, decode, draw_noise
-from playloop.policies.masking import draw_masks
+from playloop.policies.diffusion import RELEASED, decode, draw_masks, draw_noise
 from playloop.policies.openvla.config import OPENVLA_7B
 from playloop.policies.openvla.decoders import diffuse
-from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.names import adapted_unused
@@ -222,7 +220,7 @@ def check_cached_decoding(policy, task) -> torch.Tensor:
     """The policy's decoding over a cache, against one that computes the whole sequence in every round."""
     model, seen = policy.model, task._observation(0)
     with torch.inference_mode():
-        prefix = encode(policy.model, *policy.inputs([seen]))
+        prefix = policy.model.encode(*policy.inputs([seen]))
         config = replace(RELEASED, rounds=4)
         noise, ids = draw_noise([seeded(2)], config, 28), policy.decoding.ids
         cached = diffuse(model, prefix, replace(policy.decoding, diffusion=config), noise)

@@ -20,11 +20,10 @@ from playloop.nn.manifest import RECORDS, write_manifest
 from playloop.nn.slots import Slot
 from playloop.nn.vit import FiLM
 from playloop.policies.openvla import names
-from playloop.policies.openvla.action_head import ActionHead, ProprioProjector
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.files import copy_companions, read_openvla, write_openvla
 from playloop.policies.openvla.golden import write_golden
-from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.model import ActionHead, OpenVLA, ProprioProjector
 from playloop.policies.openvla.pickles import ADAPTER
 from playloop.policies.openvla.prompt import TOKENIZER
 

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from playloop.core.kinds import kind
 from playloop.nn.lora import without_adapters
-from playloop.policies.masking import draw_masks
+from playloop.policies.diffusion import draw_masks
 from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import Decoder
-from playloop.policies.openvla.engine import encode
 from playloop.policies.openvla.images import MEANS, STDS, Moments
 from playloop.policies.openvla.model import OpenVLA
 from playloop.training.openvla.images import TrainingImages, centred
@@ -179,7 +178,7 @@ def predictors(model: OpenVLA, images: Tensor, batch: Batch, block: Tensor, mode
         block: action tokens and the end, embedded, [B, N + 1, D].
         mode: what sees what.
     """
-    prefix = encode(model, images, batch.get("proprio"), batch["prompt"])
+    prefix = model.encode(images, batch.get("proprio"), batch["prompt"])
     layout = model.layout(prefix, block.shape[1], mode, model.padding(batch["prompt"]))
     return model(prefix, block.to(prefix.dtype), layout)[:, :-1]
 
