@@ -34,7 +34,7 @@ def run(arguments: Arguments) -> int:
     out = arguments.choose_out(config.out)
 
     from playloop.nn.folder import check_target
-    from playloop.rollouts.play.beginnings import read_starts
+    from playloop.rollouts.play.uploads import read_starts
     from playloop.worlds.mineworld.convert import convert
 
     check_target(out, "training.json", "convert", Path(sources[0]))

@@ -53,30 +53,30 @@ def run(arguments: Arguments) -> int:
     clean_up(session.out)
 
     from playloop.rollouts.play.access import AccessCheck, is_loopback
-    from playloop.rollouts.play.server import Limits, PlayServer
+    from playloop.rollouts.play.server import PlayServer
     from playloop.rollouts.play.serving import listen, make_server
 
     loopback = is_loopback(config.host)
     access = AccessCheck(loopback, None if loopback else secrets.token_urlsafe(24))
-    limits = Limits(config.sessions, int(config.upload_megabytes * 1_000_000))
+    server = PlayServer(session, access, config.sessions, int(config.upload_megabytes * 1_000_000))
     listener = listen(config.host, config.port)
     address = url(config.host, listener.getsockname()[1], access.token)
     print(f"Playing at {address}  (Ctrl-C ends it; recordings: {session.out})", flush=True)
     if config.browser and has_screen():
         webbrowser.open(address)
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-        make_server(PlayServer(session, access, limits)).run(sockets=[listener])
+        make_server(server.app, server.connections).run(sockets=[listener])
     return 0
 
 
 def clean_up(out: Path) -> None:
     """Remove what killed sessions have left; recordings in this folder, or under runs/, are made whole."""
     from playloop.core.scratch import sweep
-    from playloop.rollouts.play.completing import complete_all, in_words
+    from playloop.rollouts.play.recorder import complete_all
 
     sweep("play")
-    for folder, done in complete_all([out, *sorted(Path("runs").glob("play-*"))]):
-        print(in_words(folder, done), flush=True)
+    for text, _ in complete_all([out, *sorted(Path("runs").glob("play-*"))]):
+        print(text, flush=True)
 
 
 def alone(words: list[str]) -> list[str]:

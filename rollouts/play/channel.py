@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from playloop.agents.keymaps import Held
+from playloop.rollouts.play.messages import Command, Input, Seen
 from playloop.rollouts.play.session import SessionConfig, play
 from playloop.rollouts.processes import ProcessWorker, WorkerDied
 
@@ -38,9 +39,10 @@ class Channel:
         self._worker = ProcessWorker(config, main=play, grace=PATIENCE)
         self.pid = self._worker.process.pid
         self._texts: deque[tuple[str, Any]] = deque()
-        self._frame: bytes | None = None
+        self._frame: tuple[int, bytes] | None = None
         self._drawn = self._sent = 0
         self._ended: str | None = None
+        self._failure = ""
         self._ready = False
         self.hello: dict[str, Any] = {}
         """What the session said of itself first."""
@@ -55,29 +57,24 @@ class Channel:
 
     # -- to the session ---------------------------------------------------------------------------------
 
-    def input(self, held: Held) -> None:
-        """Hand input on; until the session is ready it is dropped."""
-        if self._ready:
-            with self._wake:
-                self._held, self._felt = self._held.then(held), True
-                self._wake.notify()
-
-    def command(self, command: Any) -> None:
-        """Hand a command on.
+    def take(self, message: Input | Seen | Command) -> None:
+        """Hand a message on; input is dropped until the session is ready.
 
         Raises:
-            Overrun: too many wait already.
+            Overrun: too many commands wait already.
         """
+        if isinstance(message, Seen):
+            self._drawn = min(max(self._drawn, message.frame), self._sent)
+            self._news.set()
+            return
         with self._wake:
-            if len(self._commands) >= TEXTS:
-                raise Overrun("too many commands wait for the session")
-            self._commands.append(command)
+            if not isinstance(message, Input):
+                if len(self._commands) >= TEXTS:
+                    raise Overrun("too many commands wait for the session")
+                self._commands.append(message)
+            elif self._ready:
+                self._held, self._felt = self._held.then(message.held()), True
             self._wake.notify()
-
-    def drawn(self, frame: int) -> None:
-        """The page has drawn one more frame."""
-        self._drawn = min(max(self._drawn, frame), self._sent)
-        self._news.set()
 
     # -- from the session -------------------------------------------------------------------------------
 
@@ -94,17 +91,12 @@ class Channel:
             if self._texts:
                 return self._texts.popleft()
             if self._frame is not None and self._sent - self._drawn < IN_FLIGHT:
-                frame, self._frame = self._frame, None
+                (self._sent, frame), self._frame = self._frame, None
+                self._drawn = self._drawn or self._sent - 1
                 return "frame", frame
             if self._ended is not None:
                 return "end", self._ended
             await self._news.wait()
-
-    def sent(self, frame: int) -> None:
-        """The frame of this number is on its way."""
-        self._sent = frame
-        if not self._drawn:
-            self._drawn = frame - 1
 
     async def close(self) -> None:
         """Hang up: the process saves and ends, or is ended."""
@@ -136,6 +128,8 @@ class Channel:
     def _arrived(self, kind: str, content: Any) -> None:
         if kind == "frame":
             self._frame = content
+        elif kind == "failed":
+            self._failure = content
         else:
             if kind == "text" and content["type"] == "hello":
                 self.hello = content
@@ -145,7 +139,7 @@ class Channel:
         self._news.set()
 
     def _died(self, why: str) -> None:
-        self._ended = why
+        self._ended = self._failure or f"{why}."
         self._news.set()
 
     def _talk(self) -> None:

@@ -10,10 +10,9 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
-from playloop.core.segment import Segment
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Wants
-from playloop.rollouts.worker import Begin, Begun, Execute, Executed, Executor, Failed
+from playloop.rollouts.worker import Begin, Execute, Executed, Executor, Failed
 
 WANTS = Wants(frames=True)
 IMAGES = frozenset({"images"})
@@ -33,7 +32,7 @@ class WorldModelEnv(Protocol):
     def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
         """Draw the coming frames with these; ValueError if they do not go together."""
 
-    def start_from(self, frames: np.ndarray, actions: np.ndarray | None = None) -> None:
+    def start_from(self, frames: np.ndarray) -> None:
         """Go on from these frames, uint8 [T, H, W, 3], whatever their size."""
 
 
@@ -46,47 +45,21 @@ class Part:
     config: EnvConfig
 
 
-@dataclass(frozen=True)
-class View:
-    """One picture of one environment."""
-
-    part: str
-    camera: str
-    image: np.ndarray
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What an action led to: what the first environment did, and what it shows to the agent now."""
-
-    segment: Segment
-    observation: dict[str, Any] | None
-    info: dict[str, Any]
-    over: bool
-
-
 class LiveEnv(Executor):
     """An environment that is played: `Executor`, and what only real-time play wants of it."""
 
-    images: dict[str, np.ndarray]
-
     def start(self) -> Any:
-        """Build the environment; raises what `Executor` reports."""
-        return _checked(super().start())
+        """Build the environment; RuntimeError where it cannot be."""
+        return _good(super().start())
 
-    def begin(self, episode: Episode, reads: frozenset[str]) -> dict[str, Any]:
-        """The first observation of an episode."""
-        answer = _checked(self.obey(Begin(episode, WANTS, reads)))
-        assert isinstance(answer, Begun)
-        self.images = self.now["images"]
-        return answer.observation
+    def obey(self, command: Begin | Execute) -> Any:
+        """Execute a command; RuntimeError where it fails."""
+        return _good(super().obey(command))
 
-    def advance(self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]) -> Executed:
-        """Execute one action."""
-        answer = _checked(self.obey(Execute(action[None], info, reads)))
-        assert isinstance(answer, Executed)
-        self.images = self.now["images"]
-        return answer
+    @property
+    def images(self) -> dict[str, np.ndarray]:
+        """Camera → what it shows now."""
+        return self.now["images"]
 
     def look(self, reads: frozenset[str]) -> dict[str, Any]:
         """The present observation with what `reads` names."""
@@ -97,9 +70,8 @@ class LiveEnv(Executor):
     def start_from(self, frames: np.ndarray) -> None:
         """Let a world model go on from these frames."""
         assert isinstance(self.env, WorldModelEnv)
-        self.env.start_from(frames, None)
+        self.env.start_from(frames)
         self.now = self.env.observe()  # type: ignore[attr-defined]
-        self.images = self.now["images"]
 
 
 class Environments:
@@ -113,7 +85,7 @@ class Environments:
     def __init__(self, parts: Sequence[Part]):
         self.parts = list(parts)
         self.envs = {part.name: LiveEnv(part.config) for part in parts}
-        self.first = self.envs[self.parts[0].name]
+        self.first, *self.others = self.envs.values()
 
     def build(self) -> Contract:
         """Build every environment; the first one's contract."""
@@ -129,42 +101,38 @@ class Environments:
     def warm_up(self, episode: Episode, rest: np.ndarray, steps: int = 3) -> None:
         """Take some steps that nobody sees: compilers and caches do their work now."""
         for live in self.worlds:
-            live.begin(episode, IMAGES)
+            live.obey(Begin(episode, WANTS, IMAGES))
             live.env.warm_up()  # type: ignore[union-attr]
         self.begin(episode, IMAGES)
         for _ in range(steps):
-            if self.advance(rest, {}, IMAGES).over:
+            if self.advance(rest, {}, IMAGES)[1]:
                 break
 
     def begin(self, episode: Episode, reads: frozenset[str]) -> dict[str, Any]:
         """Put all parts into an episode; a world model beside an environment starts from its first frame."""
-        observation = self.first.begin(episode, reads)
-        for live in list(self.envs.values())[1:]:
-            live.begin(episode, IMAGES)
+        observation = self.first.obey(Begin(episode, WANTS, reads)).observation
+        for live in self.others:
+            live.obey(Begin(episode, WANTS, IMAGES))
             if isinstance(live.env, WorldModelEnv):
                 live.start_from(next(iter(self.first.images.values()))[None])
         return observation
 
-    def advance(self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]) -> StepResult:
-        """Execute an action [A] in every part."""
-        done = self.first.advance(action, info, reads)
-        over = done.segment.last
-        for live in list(self.envs.values())[1:]:
-            over |= live.advance(action, info, IMAGES).segment.last
-        return StepResult(done.segment, done.observation, done.info, over)
+    def advance(
+        self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]
+    ) -> tuple[Executed, bool]:
+        """Execute an action [A] in every part: what it did in the first, and whether any episode is over."""
+        done = self.first.obey(Execute(action[None], info, reads))
+        rest = [live.obey(Execute(action[None], info, IMAGES)) for live in self.others]
+        return done, any(answer.segment.last for answer in (done, *rest))
 
     def within(self, action: np.ndarray) -> np.ndarray:
         """The action, limited to what the first environment takes."""
         space: Any = self.first.env.action_space  # type: ignore[union-attr]
         return np.clip(action, space.low, space.high).astype(np.float32)
 
-    def views(self) -> list[View]:
-        """All pictures, part by part."""
-        return [
-            View(name, camera, image)
-            for name, live in self.envs.items()
-            for camera, image in live.images.items()
-        ]
+    def views(self) -> list[tuple[str, str, np.ndarray]]:
+        """All pictures, part by part: the part, the camera, the image."""
+        return [(name, *view) for name, live in self.envs.items() for view in live.images.items()]
 
     def close(self) -> None:
         """Close every environment."""
@@ -188,7 +156,7 @@ def check_together(contracts: dict[str, Contract]) -> None:
                 )
 
 
-def _checked(answer: Any) -> Any:
+def _good(answer: Any) -> Any:
     if isinstance(answer, Failed):
         raise RuntimeError(answer.error)
     return answer

@@ -125,39 +125,27 @@ def read(text: str | bytes) -> Any:
         raise ValueError(f"{field}: {first['msg']}"[:120]) from None
 
 
-def pack(header: dict[str, Any], pictures: list[bytes]) -> bytes:
-    """A frame as one message: length of the header (uint32, little-endian), header as JSON, pictures."""
-    text = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join([struct.pack("<I", len(text)), text, *pictures])
+def pack(header: dict[str, Any], pictures: list[tuple[str, str, np.ndarray]]) -> bytes:
+    """A frame as one message: length of the header (uint32, little-endian), header as JSON, pictures.
+
+    Args:
+        header: what the page is told besides; `views` is added: what each picture is, and its bytes.
+        pictures: part, camera and image, uint8 [H, W, 3].
+    """
+    views, data = [], []
+    for part, camera, image in pictures:
+        kind, encoded = _encode(image)
+        height, width = image.shape[:2]
+        facts = {"width": width, "height": height, "format": kind, "size": len(encoded)}
+        views.append({"part": part, "camera": camera, **facts})
+        data.append(encoded)
+    text = json.dumps({**header, "views": views}, separators=(",", ":")).encode()
+    return b"".join([struct.pack("<I", len(text)), text, *data])
 
 
-def number(message: bytes) -> int:
-    """The number of a packed frame."""
-    (length,) = struct.unpack_from("<I", message)
-    return json.loads(message[4 : 4 + length])["frame"]
-
-
-def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """The inverse of `pack`; the header's `views` hold every picture's `size` in bytes."""
-    (length,) = struct.unpack_from("<I", message)
-    header, start, pictures = json.loads(message[4 : 4 + length]), 4 + length, []
-    for view in header["views"]:
-        pictures.append(message[start : start + view["size"]])
-        start += view["size"]
-    return header, pictures
-
-
-def encode_image(image: np.ndarray) -> tuple[str, bytes]:
-    """Format ("rgb" or "jpeg") and bytes of an image, uint8 [H, W, 3]."""
+def _encode(image: np.ndarray) -> tuple[str, bytes]:
     if image.shape[0] * image.shape[1] <= RAW_PIXELS:
         return "rgb", np.ascontiguousarray(image).tobytes()
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=QUALITY)
     return "jpeg", buffer.getvalue()
-
-
-def decode_image(view: dict[str, Any], data: bytes) -> np.ndarray:
-    """The image of a view in a frame's header, uint8 [H, W, 3]."""
-    if view["format"] == "rgb":
-        return np.frombuffer(data, np.uint8).reshape(view["height"], view["width"], 3)
-    return np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB"))

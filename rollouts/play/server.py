@@ -22,8 +22,8 @@ from playloop.core.scratch import scratch_folder
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.access import AccessCheck, RateLimit
 from playloop.rollouts.play.channel import Channel, Overrun
-from playloop.rollouts.play.completing import FinishedRecording, complete_all, in_words
-from playloop.rollouts.play.connections import ConnectionLimit
+from playloop.rollouts.play.recorder import FinishedRecording, complete_all
+from playloop.rollouts.play.serving import ConnectionLimit
 from playloop.rollouts.play.session import SessionConfig
 from playloop.rollouts.play.uploads import decode_apart
 
@@ -43,19 +43,6 @@ DOWNLOADS = 64
 """Recordings that can still be downloaded; of older ones only the files on disk remain."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What clients may use.
-
-    Args:
-        sessions: at a time.
-        upload_bytes: of one file.
-    """
-
-    sessions: int = 4
-    upload_bytes: int = 32_000_000
-
-
 @dataclass
 class _Session:
     """What the server knows of a session."""
@@ -67,10 +54,19 @@ class _Session:
 
 
 class PlayServer:
-    """The application, `app`, around sessions that share nothing but the settings."""
+    """The application, `app`, around sessions that share nothing but the settings.
 
-    def __init__(self, config: SessionConfig, access: AccessCheck, limits: Limits | None = None):
-        self.config, self.access, self.limits = config, access, limits or Limits()
+    Args:
+        config: of every session.
+        access: who may talk to it.
+        most: sessions at a time.
+        upload_bytes: most of one file.
+    """
+
+    def __init__(
+        self, config: SessionConfig, access: AccessCheck, most: int = 4, upload_bytes: int = 32_000_000
+    ):
+        self.config, self.access, self.most, self.upload_bytes = config, access, most, upload_bytes
         self.connections = ConnectionLimit()
         self.sessions: dict[str, _Session] = {}
         self.downloads: OrderedDict[str, Path] = OrderedDict()
@@ -111,7 +107,7 @@ class PlayServer:
             await self._receive(request, path)
             frames, rate = path.with_suffix(".npy"), session.channel.hello["hz"]
             note = await asyncio.to_thread(decode_apart, path, rate, frames)
-            session.channel.command(messages.Start(path=str(frames), note=note))
+            session.channel.take(messages.Start(path=str(frames), note=note))
         except (Overrun, TimeoutError, ClientDisconnect) as error:
             why = str(error) or "the upload did not arrive; try again."
             return PlainTextResponse(why, 413, {**HEADERS, "Connection": "close"})
@@ -134,8 +130,8 @@ class PlayServer:
                 if piece is None:
                     return
                 size += len(piece)
-                if size > self.limits.upload_bytes:
-                    raise Overrun(f"the file is larger than {self.limits.upload_bytes / 1e6:g} MB.")
+                if size > self.upload_bytes:
+                    raise Overrun(f"the file is larger than {self.upload_bytes / 1e6:g} MB.")
                 file.write(piece)
 
     async def download(self, request: Request) -> Response:
@@ -162,15 +158,15 @@ class PlayServer:
             await socket.close(POLICY_VIOLATION)  # before it is accepted: HTTP 403
             return
         await socket.accept()
-        if len(self.sessions) >= self.limits.sessions:
-            await _farewell(socket, f"all {self.limits.sessions} sessions are taken; try later.", TRY_LATER)
+        if len(self.sessions) >= self.most:
+            await _farewell(socket, f"all {self.most} sessions are taken; try later.", TRY_LATER)
             return
         name = secrets.token_urlsafe(16)
         with scratch_folder("play") as scratch:
             session = _Session(Channel(self.config), scratch)
             self.sessions[name] = session
             try:
-                await socket.send_json({"type": "session", "id": name, "limit": self.limits.upload_bytes})
+                await socket.send_json({"type": "session", "id": name, "limit": self.upload_bytes})
                 await self._converse(socket, session)
             finally:
                 # Closing is shielded: a server that is being stopped still lets recordings be saved.
@@ -190,9 +186,9 @@ class PlayServer:
     async def _complete(self) -> list[FinishedRecording]:
         """Make whole what sessions that were killed have left; the terminal says so."""
         found = await asyncio.to_thread(complete_all, [self.config.out])
-        for folder, done in found:
-            print(in_words(folder, done), flush=True)
-        return [done for _, done in found if isinstance(done, FinishedRecording)]
+        for text, _ in found:
+            print(text, flush=True)
+        return [done for _, done in found if done is not None]
 
     async def _converse(self, socket: WebSocket, session: _Session) -> None:
         """Both directions side by side, until either ends."""
@@ -222,32 +218,24 @@ class PlayServer:
                 message = messages.read(received["bytes"])
             except ValueError as error:
                 raise Overrun(f"the page sent what is no message ({error})") from None
-            if isinstance(message, messages.Input):
-                session.channel.input(message.held())
-            elif isinstance(message, messages.Seen):
-                session.channel.drawn(message.frame)
-            else:
-                session.channel.command(message)
+            session.channel.take(message)
 
     async def _talk(self, socket: WebSocket, session: _Session) -> None:
         """Send what the session has to show and say."""
-        failed = False
         while True:
             kind, content = await session.channel.next()
             if kind == "frame":
-                session.channel.sent(messages.number(content))
                 await socket.send_bytes(content)
             elif kind == "recorded":
                 await socket.send_json(self._offer(content))
             elif kind == "text":
-                failed |= content["type"] == "error"
                 await socket.send_json(content)
             else:
                 for done in await self._complete():
                     await socket.send_json(self._offer(done))
-                return await _farewell(socket, None if failed else f"{content}.", INTERNAL_ERROR)
+                return await _farewell(socket, content, INTERNAL_ERROR)
 
-    def _offer(self, recorded: Any) -> dict[str, Any]:
+    def _offer(self, recorded: FinishedRecording) -> dict[str, Any]:
         """The message about a finished recording."""
         name = secrets.token_urlsafe(16)
         self.downloads[name] = recorded.video
@@ -257,9 +245,8 @@ class PlayServer:
         return {"type": "recorded", "url": f"recordings/{name}.mp4", **facts}
 
 
-async def _farewell(socket: WebSocket, text: str | None, code: int) -> None:
+async def _farewell(socket: WebSocket, text: str, code: int) -> None:
     """Say why, then hang up."""
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        if text is not None:
-            await socket.send_json({"type": "error", "text": text})
+        await socket.send_json({"type": "error", "text": text})
         await socket.close(code)

@@ -1,19 +1,28 @@
-"""Open the port, and serve there."""
+"""Open the port, and serve there with uvicorn.
+
+Unknown connections, of others than our own page, are few, have little time, and keep nobody out.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import ipaddress
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from playloop.rollouts.play.connections import BytesWebSocket, LimitedHTTP
-from playloop.rollouts.play.server import PlayServer
-
+SECONDS = 5.0
+"""From a connection, or from the end of an answer, to a whole request."""
+EACH, ALL = 16, 64
+"""Unknown connections from one address, and from all of them."""
 MESSAGE_BYTES = 16_384
 """Longest message that a page may send; input needs some hundred bytes."""
 
@@ -38,6 +47,92 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
+class ConnectionLimit:
+    """Counts unknown connections: those that have not sent a request that was let in yet.
+
+    Where they are too many the oldest is closed, of the same address first: whoever sends a request at once
+    gets in, however many keep silent.
+    """
+
+    def __init__(self) -> None:
+        self._unknown: dict[Any, LimitedHTTP] = {}
+
+    def add(self, connection: LimitedHTTP) -> None:
+        """A connection was made."""
+        self._unknown[connection.client] = connection
+        neighbours = [other for other in self._unknown.values() if other.source == connection.source]
+        if len(neighbours) > EACH:
+            self._close(neighbours[0])
+        elif len(self._unknown) > ALL:
+            self._close(next(iter(self._unknown.values())))
+
+    def remove(self, client: Any) -> None:
+        """The connection from this address and port is known, or closed."""
+        self._unknown.pop(client and tuple(client), None)
+
+    def _close(self, connection: LimitedHTTP) -> None:
+        self.remove(connection.client)
+        connection.transport.abort()
+
+
+class LimitedHTTP(H11Protocol):
+    """uvicorn's HTTP/1.1, with a limit on the time until a request is whole; its size is limited already."""
+
+    def __init__(self, limit: ConnectionLimit, **uvicorn: Any):
+        super().__init__(**uvicorn)
+        self.limit = limit
+        self._patience: asyncio.TimerHandle | None = None
+
+    @property
+    def source(self) -> str:
+        """The address; of IPv6 the network, within which one machine has as many addresses as it likes."""
+        host = self.client[0] if self.client else ""
+        if ":" in host:
+            return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+        return host
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.limit.add(self)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        self.limit.remove(self.client)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait_no_more()
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._wait_no_more()
+        self.limit.remove(self.client)  # it is let in or closed at once
+        super().handle_websocket_upgrade(event)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # no other request has come behind it
+            self._wait()
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self._patience = self.loop.call_later(SECONDS, self.transport.abort)
+
+    def _wait_no_more(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+class BytesWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which hands text on as bytes: its own decoding raises where it is no UTF-8."""
+
+    def handle_text(self, event: Any) -> None:
+        self.handle_bytes(event)
+
+
 class Server(uvicorn.Server):
     """uvicorn's, which also ends in order when its terminal is closed (SIGHUP)."""
 
@@ -45,26 +140,25 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """See `uvicorn.Server`; a SIGHUP that is ignored, as under nohup, stays so."""
         main = threading.current_thread() is threading.main_thread()
-        if not main or signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
-            with super().capture_signals():
-                yield
-            return
-        signal.signal(signal.SIGHUP, self.handle_exit)
+        ours = main and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        if ours:
+            signal.signal(signal.SIGHUP, self.handle_exit)
         try:
             with super().capture_signals():
                 yield
         finally:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            if ours:
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def make_server(server: PlayServer) -> Server:
+def make_server(app: Any, connections: ConnectionLimit) -> Server:
     """What serves it with `run(sockets=[…])` until `should_exit` is set or the process gets a signal to end.
 
     Sessions are closed in order then.
     """
     config = uvicorn.Config(
-        server.app,
-        http=functools.partial(LimitedHTTP, server.connections),  # type: ignore[arg-type]
+        app,
+        http=functools.partial(LimitedHTTP, connections),  # type: ignore[arg-type]
         ws=BytesWebSocket,
         ws_max_size=MESSAGE_BYTES,
         ws_max_queue=8,

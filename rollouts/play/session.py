@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,19 +16,47 @@ from typing import Any
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.core.episode import Episode
-from playloop.core.results import EpisodeResult
 from playloop.core.terminal import speak_any_language
 from playloop.rollouts.play import messages
-from playloop.rollouts.play.completing import FinishedRecording
 from playloop.rollouts.play.controls import Controls
-from playloop.rollouts.play.environments import Environments, Part, StepResult
-from playloop.rollouts.play.pacing import Pacer
+from playloop.rollouts.play.environments import Environments, Part
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.uploads import load_frames
 from playloop.rollouts.worker import RAISED, error_text
 
 IDLE = 0.5
 """Seconds between two looks at a paused session's commands."""
+
+
+class Pacer:
+    """Says how long to wait for the next tick.
+
+    Ticks lie on a grid: one that comes late shortens the wait for the next. Whoever is more than a tick late
+    starts a new grid instead of hurrying after the old one.
+
+    Args:
+        rate: ticks a second.
+        clock: seconds, for tests.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.perf_counter):
+        self.period = 1.0 / rate
+        self._clock = clock
+        self.due = clock()
+
+    def left(self) -> float:
+        """Seconds until the next tick is due; 0 when it is."""
+        return max(0.0, self.due - self._clock())
+
+    def tick(self) -> None:
+        """The tick that was due begins now."""
+        self.due += self.period
+        if self._clock() > self.due:
+            self.due = self._clock()
+
+    def restart(self) -> None:
+        """Begin anew: the next tick is due now."""
+        self.due = self._clock()
 
 
 @dataclass(frozen=True)
@@ -59,8 +87,8 @@ class SessionConfig:
 class Session:
     """The loop: hands → action → every environment → pictures.
 
-    Sends ("text", dict), ("frame", bytes) and ("recorded", FinishedRecording) through the connection; takes
-    `Held`, `messages.Command`, and None, which ends it.
+    Sends ("text", dict), ("frame", (number, bytes)) and ("recorded", FinishedRecording); takes `Held`,
+    `messages.Command`, and None, which ends it.
     """
 
     def __init__(self, config: SessionConfig, connection: Connection):
@@ -125,18 +153,18 @@ class Session:
         began = time.perf_counter()
         seq = self.controls.person.held.seq
         action, info = self._chosen()
-        moved = self.envs.advance(self.envs.within(action), info, self.controls.reads)
+        done, over = self.envs.advance(self.envs.within(action), info, self.controls.reads)
         self.steps += 1
         self._publish(seq, time.perf_counter() - began)
         with self._recording_stops():
             if self.recorder is not None:
-                self.recorder.on_segment(self.episode, moved.segment)
-                self.recorder.watch([view.image for view in self.envs.views()])
-        self.success |= bool(moved.segment.success.any())
-        if moved.over:
-            self._end(moved)
-        elif moved.observation is not None:
-            self.observation = moved.observation
+                images = [image for _, _, image in self.envs.views()]
+                self.recorder.add(self.episode, done.segment, images)
+        self.success |= bool(done.segment.success.any())
+        if over:
+            self._end()
+        elif done.observation is not None:
+            self.observation = done.observation
 
     def _chosen(self) -> tuple[Any, dict[str, Any]]:
         """The next action; an agent that fails gives the controls back."""
@@ -166,17 +194,16 @@ class Session:
         self._publish(self.controls.person.held.seq, 0.0)
         self._status()
 
-    def _end(self, moved: StepResult) -> None:
+    def _end(self) -> None:
         """The episode is over by its own rule: say so, and go on with the next seed."""
-        self._close_episode()
         how = "success" if self.success else "the episode is over"
         self._send("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
-        self._begin(replace(self.episode, seed=self.episode.seed + 1))
+        self._reset(None)
 
     def _close_episode(self) -> None:
         with self._recording_stops():
             if self.recorder is not None:
-                self.recorder.on_end(EpisodeResult(self.episode, self.success, self.steps, 0.0))
+                self.recorder.end_episode()
 
     def _warm_up(self) -> None:
         self.controls.begin(self.config.episode)
@@ -191,28 +218,28 @@ class Session:
             self.controls.person.update(command)
             return
         try:
-            self._change(command)
+            match command:
+                case messages.Pause():
+                    self.paused = command.on
+                case messages.Step():
+                    self.paused = self.single = True
+                case messages.Reset():
+                    self._reset(command.seed)
+                case messages.Hand():
+                    self._hand(command.to)
+                case messages.Sampling():
+                    self._sample(command)
+                case messages.Record():
+                    self._record(command.on)
+                case messages.Start():
+                    self._start_from(command)
         except ValueError as error:
             self._send("notice", text=str(error))
         self._status()
 
-    def _change(self, command: messages.Command) -> None:
-        if isinstance(command, messages.Pause):
-            self.paused = command.on
-        elif isinstance(command, messages.Step):
-            self.paused = self.single = True
-        elif isinstance(command, messages.Reset):
-            self._close_episode()
-            seed = self.episode.seed + 1 if command.seed is None else command.seed
-            self._begin(replace(self.episode, seed=seed))
-        elif isinstance(command, messages.Hand):
-            self._hand(command.to)
-        elif isinstance(command, messages.Sampling):
-            self._sample(command)
-        elif isinstance(command, messages.Record):
-            self._record(command.on)
-        else:
-            self._start_from(command)
+    def _reset(self, seed: int | None) -> None:
+        self._close_episode()
+        self._begin(replace(self.episode, seed=self.episode.seed + 1 if seed is None else seed))
 
     def _hand(self, to: str) -> None:
         if to == "agent" and self.controls.agent is None:
@@ -224,20 +251,19 @@ class Session:
         self.observation = self.envs.first.look(self.controls.reads)
 
     def _sample(self, command: messages.Sampling) -> None:
-        for live in self._worlds("there is no world model to sample from."):
-            live.env.sampling(command.temperature, command.top_p, command.top_k)
+        if not self.envs.worlds:
+            raise ValueError("there is no world model to sample from.")
+        for live in self.envs.worlds:
+            live.env.sampling(command.temperature, command.top_p, command.top_k)  # type: ignore[union-attr]
         self.sampling = command.model_dump(exclude={"type"})
 
     def _start_from(self, command: messages.Start) -> None:
-        try:
-            worlds = self._worlds("a picture needs a world model to go on from it; start with world=NAME.")
-            frames = load_frames(Path(command.path))
-        finally:
-            Path(command.path).unlink(missing_ok=True)
-        if self.envs.first in worlds:
+        frames = load_frames(Path(command.path))
+        Path(command.path).unlink()
+        if self.envs.first in self.envs.worlds:
             self._close_episode()  # the picture does not follow from the last action
         try:
-            for live in worlds:
+            for live in self.envs.worlds:
                 live.start_from(frames)
         except Exception as error:
             raise ValueError(f"the world model cannot go on from it ({error_text(error)}).") from error
@@ -245,11 +271,6 @@ class Session:
         self._publish(self.controls.person.held.seq, 0.0)
         if command.note:
             self._send("notice", text=command.note)
-
-    def _worlds(self, otherwise: str) -> list[Any]:
-        if not self.envs.worlds:
-            raise ValueError(otherwise)
-        return self.envs.worlds
 
     # -- recording -------------------------------------------------------------------------------------
 
@@ -264,8 +285,7 @@ class Session:
 
     def _finish_recording(self) -> None:
         recorder, self.recorder = self.recorder, None
-        done: FinishedRecording | None = recorder.finish() if recorder is not None else None
-        if done is not None:
+        if recorder is not None and (done := recorder.finish()) is not None:
             self._print(f"Recorded {done.steps} steps in {done.folder}")
             self.connection.send(("recorded", done))
 
@@ -321,17 +341,9 @@ class Session:
     def _publish(self, seq: int, seconds: float) -> None:
         """Send what every environment shows now."""
         self.frames += 1
-        views, data = [], []
-        for view in self.envs.views():
-            kind, encoded = messages.encode_image(view.image)
-            height, width = view.image.shape[:2]
-            facts = {"width": width, "height": height, "format": kind, "size": len(encoded)}
-            views.append({"part": view.part, "camera": view.camera, **facts})
-            data.append(encoded)
-        recorded = self.recorder.steps if self.recorder is not None else 0
         header = {"frame": self.frames, "seq": seq, "step": self.steps, "ms": round(1000 * seconds, 2)}
-        message = messages.pack({**header, "recorded": recorded, "views": views}, data)
-        self.connection.send(("frame", message))
+        message = messages.pack(header, self.envs.views())
+        self.connection.send(("frame", (self.frames, message)))
 
 
 def play(connection: Connection, config: SessionConfig) -> None:
@@ -348,7 +360,7 @@ def play(connection: Connection, config: SessionConfig) -> None:
         text = " ".join(str(error).split()) or type(error).__name__
     if text:
         with contextlib.suppress(OSError):
-            connection.send(("text", {"type": "error", "text": text[:500]}))
+            connection.send(("failed", text[:500]))
     if session is not None:
         session.close()
     with contextlib.suppress(OSError):

@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import signal
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from playloop.core.children import CONTEXT
-from playloop.rollouts.play.clips import HOLES, film, moving
-from playloop.rollouts.play.stills import as_shown, check_size, has_holes
+from playloop.core.files import check_pointer
+from playloop.core.minecraft import ACTION_SIZE
+from playloop.demos.video.decoder import VideoDecoder
+from playloop.demos.vpt.recording import FPS, read_recording
+from playloop.rollouts.play.clips import HOLES, as_shown, check_size, film, has_holes, moving
 
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MOVING = ("PNG", "WEBP", "GIF")
@@ -32,33 +34,26 @@ MEMORY = 2 << 30
 """Bytes of address space."""
 ANSWER = 4096
 """Bytes of what the process has to say."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """Pictures to go on from.
-
-    Args:
-        frames: uint8 [T, H, W, 3], T ≤ 64, no side above 640, one tick from each to the next.
-        note: what the sender should know about them, if there is anything.
-    """
-
-    frames: np.ndarray
-    note: str | None = None
+CLIPS = 8
+"""Most beginnings that are taken from one recording."""
 
 
 def decode_upload(path: Path, rate: float | None) -> np.ndarray:
     """The frames of `read_upload` alone."""
-    return read_upload(path, rate).frames
+    return read_upload(path, rate)[0]
 
 
-def read_upload(path: Path, rate: float | None) -> Upload:
+def read_upload(path: Path, rate: float | None) -> tuple[np.ndarray, str | None]:
     """An image, or the end of a clip, as viewers show it.
 
     Args:
         path: the file.
         rate: ticks a second of what goes on from it, which neighbouring frames must be apart: of a clip that
             is slower only the last frame is taken. None: the last frames, however far apart.
+
+    Returns:
+        Frames, uint8 [T, H, W, 3], T ≤ 64, no side above 640, one tick from each to the next; what the sender
+        should know about them, if there is anything.
 
     Raises:
         ValueError: it is neither, damaged, or beyond the limits.
@@ -80,12 +75,12 @@ def read_upload(path: Path, rate: float | None) -> Upload:
         ) from error
 
 
-def _joined(frames: list[np.ndarray], note: str | None) -> Upload:
+def _joined(frames: list[np.ndarray], note: str | None) -> tuple[np.ndarray, str | None]:
     """Frames of one size: those at the end that have the last one's."""
     same = len(frames)
     while same and frames[same - 1].shape == frames[-1].shape:
         same -= 1
-    return Upload(np.stack(frames[same:]), note)
+    return np.stack(frames[same:]), note
 
 
 def decode_apart(path: Path, rate: float, target: Path) -> str | None:
@@ -140,13 +135,58 @@ def _decode(connection: Connection, path: Path, rate: float, target: Path) -> No
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders complain there
     answer: dict[str, Any]
     try:
-        found = read_upload(path, rate)
+        frames, note = read_upload(path, rate)
         with target.open("wb") as file:
-            np.save(file, found.frames)
-        answer = {"note": found.note}
+            np.save(file, frames)
+        answer = {"note": note}
     except MemoryError:
         answer = {"error": "the file takes more memory than there is for it; send less of it."}
     except ValueError as error:
         answer = {"error": str(error)[:500]}
     connection.send_bytes(json.dumps(answer).encode())
     os._exit(0)
+
+
+# -- beginnings of a world model, for `playloop convert` ------------------------------------------------
+
+
+def read_starts(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Beginnings from an image, a clip, or a VPT recording: a clip NAME.mp4 beside its NAME.jsonl.
+
+    Args:
+        path: the image or the clip.
+        frames: of a beginning, where the actions between them are known; else one.
+
+    Returns:
+        uint8 [S, T, H, W, 3]; the actions between the frames, float32 [S, T - 1, 25].
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is neither, or damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; give starts=FILE, an image or a clip")
+    if path.suffix == ".mp4" and path.with_suffix(".jsonl").is_file():
+        return _recorded(path, frames)
+    check_pointer(path)
+    try:
+        images = decode_upload(path, None)  # every picture is a beginning of its own
+    except ValueError as error:
+        raise ValueError(f"starts={path}: {error}") from error
+    chosen = images[np.unique(np.linspace(0, len(images) - 1, CLIPS).round().astype(int))]
+    return chosen[:, None], np.zeros((len(chosen), 0, ACTION_SIZE), np.float32)
+
+
+def _recorded(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    recording = read_recording(path.parent, path.stem, slack=1)
+    gui = recording.gui
+    firsts = [k for k in range(0, len(gui) - frames + 1, frames) if not gui[k : k + frames].any()]
+    if not firsts:
+        raise ValueError(f"{path} has no {frames} frames in a row outside of menus; give another recording")
+    chosen = [firsts[k] for k in np.unique(np.linspace(0, len(firsts) - 1, CLIPS).round().astype(int))]
+    decoder = VideoDecoder(path, FPS)
+    try:
+        images = np.stack([[decoder.frame(first + k) for k in range(frames)] for first in chosen])
+    finally:
+        decoder.close()
+    return images, np.stack([recording.actions[first : first + frames - 1] for first in chosen])

@@ -20,7 +20,7 @@ from playloop.core.episode import Episode, choose_episodes
 from playloop.envs.config import EnvConfig, check_env_config
 from playloop.envs.luanti.process import missing
 from playloop.envs.toy import ToyReachConfig
-from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.play.uploads import read_starts
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.synthetic import write_synthetic
 

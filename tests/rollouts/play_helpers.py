@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import io
 import json
 import os
+import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import websockets
+from PIL import Image
 from websockets.asyncio.client import ClientConnection
 
 from playloop.agents.base import Plan
@@ -21,8 +24,7 @@ from playloop.core.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 from playloop.rollouts.play.access import AccessCheck
 from playloop.rollouts.play.environments import Part
-from playloop.rollouts.play.messages import decode_image, unpack
-from playloop.rollouts.play.server import Limits, PlayServer
+from playloop.rollouts.play.server import PlayServer
 from playloop.rollouts.play.serving import listen, make_server
 from playloop.rollouts.play.session import SessionConfig
 
@@ -36,14 +38,27 @@ def toy_session(out: Path, env=TOY, world=None, **changes) -> SessionConfig:
     return SessionConfig(tuple(parts), START, out, **{"fps": 20.0, **changes})
 
 
+def unpack(message: bytes) -> tuple[dict, list[np.ndarray]]:
+    """The header of a frame as it comes from the server, and its images."""
+    (length,) = struct.unpack_from("<I", message)
+    header, start, images = json.loads(message[4 : 4 + length]), 4 + length, []
+    for view in header["views"]:
+        data = message[start : start + view["size"]]
+        if view["format"] == "rgb":
+            images.append(np.frombuffer(data, np.uint8).reshape(view["height"], view["width"], 3))
+        else:
+            images.append(np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]).convert("RGB")))
+        start += view["size"]
+    assert start == len(message)
+    return header, images
+
+
 @contextlib.contextmanager
-def serving(
-    config: SessionConfig, token: str | None = None, limits: Limits | None = None, loopback: bool = True
-):
+def serving(config: SessionConfig, token: str | None = None, loopback: bool = True, **limits):
     """The address of a server that runs meanwhile, and the server."""
-    server = PlayServer(config, AccessCheck(loopback, token), limits)
+    server = PlayServer(config, AccessCheck(loopback, token), **limits)
     listener = listen("127.0.0.1", 0)
-    uvicorn = make_server(server)
+    uvicorn = make_server(server.app, server.connections)
     thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -90,11 +105,10 @@ class Client:
         if isinstance(message, str):
             self.texts.append(json.loads(message))
             return self.texts[-1]
-        header, pictures = unpack(message)
+        header, images = unpack(message)
         await self.say("seen", frame=header["frame"])
-        views = zip(header["views"], pictures, strict=True)
-        images = {f"{view['part']}/{view['camera']}": decode_image(view, data) for view, data in views}
-        return {**header, "images": images}
+        names = [f"{view['part']}/{view['camera']}" for view in header["views"]]
+        return {**header, "images": dict(zip(names, images, strict=True))}
 
     async def frame(self, seq: int = 0) -> dict:
         """The next frame that is made of input up to `seq`."""
@@ -185,7 +199,7 @@ class ImaginedToy(ToyReach):
             raise ValueError("too hot for a toy")
         self.squares = np.full((4, 2), top_p)
 
-    def start_from(self, frames: np.ndarray, actions: np.ndarray | None = None) -> None:
+    def start_from(self, frames: np.ndarray) -> None:
         assert self.warmed and frames.ndim == 4 and frames.dtype == np.uint8
         rows, columns = np.nonzero(frames[-1].astype(int).sum(-1) < 120)
         self.position = (np.array([columns.mean(), rows.mean()]) + 0.5) / frames.shape[2]

@@ -12,7 +12,7 @@ from vpt_files import line, noise, write_pair
 
 from playloop.cli.main import main
 from playloop.core.minecraft import place_of
-from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.play.uploads import read_starts
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import load_mineworld
 from playloop.worlds.mineworld.images import resize_linear

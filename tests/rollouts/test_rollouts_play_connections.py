@@ -9,7 +9,7 @@ import time
 import pytest
 from play_helpers import playing, request, run, serving, toy_session
 
-from playloop.rollouts.play import connections
+from playloop.rollouts.play import serving as limits
 
 TOKEN = "?token=sesame"
 HALF = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
@@ -64,7 +64,7 @@ ONE, MANY = ["127.0.0.1"] * 90, [f"127.0.1.{number}" for number in range(1, 91)]
 def test_silent_connections_keep_nobody_out(address, sources, said):
     with unknown(address, sources, said) as silent:
         assert run(play, address) == 3 and request(address, "GET", "/")[0] == 200
-        most = connections.EACH if len(set(sources)) == 1 else connections.ALL
+        most = limits.EACH if len(set(sources)) == 1 else limits.ALL
         assert open_ones(silent) <= most
 
 
@@ -81,7 +81,7 @@ def test_who_has_shown_the_token_is_not_pushed_out(address):
 @pytest.mark.parametrize("said", [b"", HALF, HALF + b"\r\n\r\n"])
 def test_a_connection_has_a_moment_for_a_request_and_for_the_next(address, said, monkeypatch):
     """A letter now and then is no request, behind a whole one neither."""
-    monkeypatch.setattr(connections, "SECONDS", 1.0)
+    monkeypatch.setattr(limits, "SECONDS", 1.0)
     with unknown(address, ["127.0.0.1"], said) as [dribbler]:
         start = time.monotonic()
         dribbler.settimeout(0.1)

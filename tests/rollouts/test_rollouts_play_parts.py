@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from play_helpers import unpack
 
 from playloop.agents.keymaps import Held
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.access import AccessCheck, RateLimit, is_loopback
-from playloop.rollouts.play.pacing import Pacer
+from playloop.rollouts.play.session import Pacer
 
 
 class Clock:
@@ -78,13 +79,12 @@ def test_hands_are_merged_without_losing_a_tap():
 def test_frames_survive_the_way(size, kind):
     rows, columns = np.mgrid[: size[0], : size[1]]
     image = np.stack([rows, columns // 2, (rows + columns) // 3], axis=-1).clip(0, 255).astype(np.uint8)
-    found, data = messages.encode_image(image)
-    view = {"width": size[1], "height": size[0], "format": found, "size": len(data)}
-    packed = messages.pack({"frame": 12, "views": [view, view]}, [data, data])
-    header, pictures = messages.unpack(packed)
-    assert found == kind and messages.number(packed) == 12 and header["views"] == [view, view]
-    for picture in pictures:
-        error = np.abs(messages.decode_image(view, picture).astype(int) - image)
+    packed = messages.pack({"frame": 12}, [("env", "top", image), ("world", "pov", image[::-1])])
+    header, found = unpack(packed)
+    assert header["frame"] == 12 and [view["format"] for view in header["views"]] == [kind, kind]
+    assert [(view["part"], view["camera"]) for view in header["views"]] == [("env", "top"), ("world", "pov")]
+    for picture, wanted in zip(found, (image, image[::-1]), strict=True):
+        error = np.abs(picture.astype(int) - wanted)
         assert error.max() == 0 if kind == "rgb" else error.mean() < 2
 
 

@@ -21,15 +21,13 @@ from play_helpers import (
 )
 
 from playloop.envs.toy import ToyFault, ToyReachConfig
-from playloop.rollouts.play.server import Limits
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """A server with the toy, one that dreams beside it, and little patience."""
-    limits = Limits(sessions=12, upload_bytes=100_000)
     config = toy_session(tmp_path_factory.mktemp("play"), world=ImaginedToyConfig(horizon=10_000))
-    with serving(config, limits=limits) as (address, _):
+    with serving(config, most=12, upload_bytes=100_000) as (address, _):
         yield address
 
 
@@ -196,7 +194,7 @@ def test_there_are_so_many_sessions_and_no_more(tmp_path):
         async with playing(address) as again:
             await again.frame()
 
-    with serving(toy_session(tmp_path), limits=Limits(sessions=1)) as (address, server):
+    with serving(toy_session(tmp_path), most=1) as (address, server):
         run(play, address)
 
 

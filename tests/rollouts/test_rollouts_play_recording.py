@@ -22,8 +22,14 @@ from playloop.core.locks import FolderLock
 from playloop.core.segment import Segment
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.toy import SUITE
-from playloop.rollouts.play.completing import PARTS, ROWS, FinishedRecording, complete_all, unfinished
-from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
+from playloop.rollouts.play.recorder import (
+    PARTS,
+    ROWS,
+    PlayRecorder,
+    RecordingStopped,
+    complete_all,
+    unfinished,
+)
 
 CONTRACT = TOY.contract()
 STEPS = 30
@@ -42,9 +48,9 @@ def record(folder, steps=STEPS, cut=20):
     recorder = PlayRecorder(folder, CONTRACT, "playloop play x")
     for step in range(steps):
         if step == cut:
-            recorder._end()
-        recorder.on_segment(Episode(SUITE, 0, FRESH, 5 + (step >= cut)), segment(step))
-        recorder.watch([np.full((64, 64, 3), 5 * step, np.uint8)])
+            recorder.end_episode()
+        seen = [np.full((64, 64, 3), 5 * step, np.uint8)]
+        recorder.add(Episode(SUITE, 0, FRESH, 5 + (step >= cut)), segment(step), seen)
     return recorder
 
 
@@ -78,8 +84,9 @@ def test_a_killed_recording_is_completed_later(tmp_path):
         [sys.executable, "-c", code.replace("test.Path", "__import__('pathlib').Path"), where, folder]
     )
     assert unfinished(tmp_path) == [folder]
-    [(found, done)] = complete_all([tmp_path, tmp_path])
-    assert found == folder and STEPS - 2 <= done.steps <= STEPS
+    [(text, done)] = complete_all([tmp_path, tmp_path])
+    assert text == f"Completed a recording that was cut off: {done.steps} steps in {folder}"
+    assert STEPS - 2 <= done.steps <= STEPS
     check(folder, done.steps)
     assert complete_all([tmp_path]) == []
 
@@ -92,14 +99,15 @@ def test_a_torn_recording_is_completed_up_to_its_last_whole_step(tmp_path):
     part = parts / "0001.top.mp4"
     part.write_bytes(part.read_bytes()[:-100])
     [(_, done)] = complete_all([tmp_path])
-    assert isinstance(done, FinishedRecording) and 24 <= done.steps < STEPS
+    assert 24 <= done.steps < STEPS
     check(folder, done.steps)
 
 
 def test_a_recording_without_a_step_leaves_nothing_and_one_that_runs_is_left_alone(tmp_path):
     assert record(tmp_path / "a", steps=0).finish() is None
     record(tmp_path / "b", steps=0)._lock.release()
-    assert complete_all([tmp_path]) == [(tmp_path / "b", None)]
+    text = f"Removed a recording that was cut off before its first step: {tmp_path / 'b'}"
+    assert complete_all([tmp_path]) == [(text, None)] and not (tmp_path / "b").exists()
     running = record(tmp_path / "c")
     assert complete_all([tmp_path]) == []
     with (
@@ -118,13 +126,16 @@ def test_a_full_disk_stops_a_recording_and_loses_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
         with pytest.raises(RecordingStopped, match=r"a stopped after \d+ steps: File too large; "):
             for step in range(STEPS, 20 * STEPS):
-                recorder.on_segment(Episode(SUITE, 0, FRESH, 5), segment(step % 50))
+                recorder.add(
+                    Episode(SUITE, 0, FRESH, 5), segment(step % 50), [np.zeros((64, 64, 3), np.uint8)]
+                )
         with pytest.raises(RecordingStopped, match="b cannot be recorded to: "):
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
             PlayRecorder(tmp_path / "b", CONTRACT)
         assert not (tmp_path / "b").exists()
-        [(folder, why)] = complete_all([tmp_path])
-        assert (folder, why) == (tmp_path / "a", "File too large")
+        [(text, done)] = complete_all([tmp_path])
+        left = f"A recording that was cut off lies in {tmp_path / 'a'} and cannot be completed yet: "
+        assert (text, done) == (f"{left}File too large", None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     [(_, done)] = complete_all([tmp_path])

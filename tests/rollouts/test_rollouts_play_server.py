@@ -27,7 +27,6 @@ from play_helpers import (
 from playloop.agents.random import RandomAgentConfig
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.toy import ToyReachConfig
-from playloop.rollouts.play.server import Limits
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def toy(tmp_path_factory):
     config = toy_session(
         out, agent=RandomAgentConfig(chunk=1), agent_name="random", command="playloop play x"
     )
-    with serving(config, limits=Limits(sessions=6, upload_bytes=100_000)) as (address, _):
+    with serving(config, most=6, upload_bytes=100_000) as (address, _):
         yield address
 
 
@@ -45,7 +44,7 @@ def toy(tmp_path_factory):
 def dream(tmp_path_factory):
     """A server with the toy and one that can be started from pictures, side by side."""
     config = toy_session(tmp_path_factory.mktemp("play"), world=ImaginedToyConfig(horizon=10_000))
-    with serving(config, limits=Limits(upload_bytes=100_000)) as (address, _):
+    with serving(config, upload_bytes=100_000) as (address, _):
         yield address
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from playloop.rollouts.play.clips import MAX_FRAMES, Sampler
-from playloop.rollouts.play.stills import SIDE
+from playloop.rollouts.play.clips import MAX_FRAMES, SIDE, Sampler
 from playloop.rollouts.play.uploads import decode_apart, decode_upload, load_frames, read_upload
 
 LEFT, RIGHT = (200, 0, 0), (0, 0, 200)
@@ -45,11 +44,11 @@ def near(pixel, wanted, most=8):
 )
 def test_a_picture_is_one_frame(tmp_path, kind, mode):
     image = halves(mode)
-    found = read_upload(saved(tmp_path, image, kind), 20.0)
-    assert found.frames.shape == (1, 32, 64, 3) and found.note is None
+    frames, note = read_upload(saved(tmp_path, image, kind), 20.0)
+    assert frames.shape == (1, 32, 64, 3) and note is None
     shown = np.asarray(image.convert("RGB"))
     for column in (4, 60):
-        assert near(found.frames[0, 16, column], shown[16, column], 12)
+        assert near(frames[0, 16, column], shown[16, column], 12)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -94,11 +93,11 @@ def test_what_is_transparent_is_white_and_that_is_said(tmp_path, kind, mode, opt
     elif mode in ("RGBA", "LA"):
         image.putalpha(Image.fromarray(np.repeat([[0] * 32 + [255] * 32], 32, 0).astype(np.uint8)))
         image = image.convert(mode)
-    found = read_upload(saved(tmp_path, image, kind, **options), 20.0)
-    assert near(found.frames[0, 2, 2], (255, 255, 255)) and not near(found.frames[0, 2, 60], (255, 255, 255))
-    assert "transparent parts are shown white" in found.note
+    frames, note = read_upload(saved(tmp_path, image, kind, **options), 20.0)
+    assert near(frames[0, 2, 2], (255, 255, 255)) and not near(frames[0, 2, 60], (255, 255, 255))
+    assert "transparent parts are shown white" in note
     image = halves("RGBA")  # nothing is transparent
-    assert read_upload(saved(tmp_path, image), 20.0).note is None
+    assert read_upload(saved(tmp_path, image), 20.0)[1] is None
 
 
 def test_colours_are_those_of_the_profile(tmp_path):
@@ -165,17 +164,17 @@ def greys(frames):
 @pytest.mark.parametrize("rate", [20, 24, 25, 30, 60, 144, Fraction(30000, 1001), Fraction(20000, 1001)])
 def test_a_second_of_a_clip_is_twenty_frames_at_twenty_hertz(tmp_path, rate):
     count = round(float(rate))
-    found = read_upload(film(tmp_path, count, rate=rate), 20.0)
-    wanted = count - 1 - np.arange(len(found.frames))[::-1] * float(rate) / 20
-    assert len(found.frames) == 20 and found.note is None
-    assert np.abs(greys(found.frames) - wanted).max() < 3.1 and greys(found.frames)[-1] >= count - 3
+    frames, note = read_upload(film(tmp_path, count, rate=rate), 20.0)
+    wanted = count - 1 - np.arange(len(frames))[::-1] * float(rate) / 20
+    assert len(frames) == 20 and note is None
+    assert np.abs(greys(frames) - wanted).max() < 3.1 and greys(frames)[-1] >= count - 3
 
 
 @pytest.mark.parametrize("rate", [6, 10, 15, 19])
 def test_of_a_clip_that_is_too_slow_the_last_frame_counts_and_that_is_said(tmp_path, rate):
-    found = read_upload(film(tmp_path, rate, rate=rate), 20.0)
-    assert found.frames.shape == (1, 48, 64, 3) and abs(greys(found.frames)[0] - (rate - 1)) <= 2
-    assert f"{rate} frames a second where this world has 20: only its last frame counts" in found.note
+    frames, note = read_upload(film(tmp_path, rate, rate=rate), 20.0)
+    assert frames.shape == (1, 48, 64, 3) and abs(greys(frames)[0] - (rate - 1)) <= 2
+    assert f"{rate} frames a second where this world has 20: only its last frame counts" in note
     assert len(decode_upload(film(tmp_path, rate, rate=rate), 5.0)) > 1, "a slower world takes it"
     assert len(decode_upload(film(tmp_path, rate, rate=rate), None)) == rate, "beginnings need no rate"
 
@@ -185,12 +184,8 @@ def test_of_a_clip_that_is_too_slow_the_last_frame_counts_and_that_is_said(tmp_p
 def test_a_picture_that_moves_is_a_clip(tmp_path, kind, milliseconds, frames):
     images = [Image.new("RGB", (64, 48), (40 + 20 * k,) * 3) for k in range(10)]
     options = {"save_all": True, "append_images": images[1:], "duration": milliseconds}
-    found = read_upload(saved(tmp_path, images[0], kind, **options), 20.0)
-    assert (
-        len(found.frames) == frames
-        and near(found.frames[-1, 8, 8], 220)
-        and bool(found.note) == (frames == 1)
-    )
+    found, note = read_upload(saved(tmp_path, images[0], kind, **options), 20.0)
+    assert len(found) == frames and near(found[-1, 8, 8], 220) and bool(note) == (frames == 1)
 
 
 def sampled(times, rate=20.0):

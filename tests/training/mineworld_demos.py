@@ -12,7 +12,7 @@ from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.demos.video.encoder import encode_video
 from playloop.envs.craft.env import CraftConfig
-from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.play.uploads import read_starts
 from playloop.rollouts.recording.record import record
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.synthetic import write_synthetic

@@ -12,7 +12,7 @@ from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
 from playloop.core.contract import CONVENTIONS
 from playloop.nn.manifest import write_manifest
-from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.play.uploads import read_starts
 from playloop.worlds.checkpoint import load_inverse, load_tokenizer
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import load_vq

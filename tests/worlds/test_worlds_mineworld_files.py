@@ -20,7 +20,7 @@ from playloop.core.minecraft import action_vector
 from playloop.nn.folder import write_record
 from playloop.nn.pickles import read_pickle
 from playloop.nn.slots import fill_slots, published
-from playloop.rollouts.play.beginnings import read_starts
+from playloop.rollouts.play.uploads import read_starts
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.describe import describe
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
