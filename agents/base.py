@@ -66,7 +66,18 @@ class Agent(Protocol):
 
 
 class RowAgent(ABC):
-    """The part of an `Agent` that decides for every episode by itself, one after the other."""
+    """An `Agent` that decides for every episode by itself, one after the other."""
+
+    reads: frozenset[str] = frozenset()
+    rows = 16
+
+    @abstractmethod
+    def prepare(self, contract: Contract) -> None:
+        """See `Agent.prepare`."""
+
+    def begin(self, episode: Episode) -> Any:
+        """See `Agent.begin`."""
+        return None
 
     @abstractmethod
     def decide(self, carry: Any, observation: dict[str, Any], rng: np.random.Generator) -> tuple[Any, Plan]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Agent, Plan
+from playloop.agents.base import Plan
 from playloop.agents.craft.expert import CraftExpertConfig
 from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
 from playloop.agents.panda import PandaExpertConfig
+from playloop.agents.scripted import ScriptedExpert
 from playloop.agents.toy import ToyExpertConfig
 from playloop.agents.widowx import WidowXExpertConfig
 from playloop.core.annotations import Count, Fraction, Magnitude, Positive
@@ -57,58 +58,44 @@ class ExpertConfig:
 
     def make(self) -> Expert:
         """The agent; whose expert it is, it learns from the environment's contract."""
-        return Expert(self.given())
-
-    def given(self) -> dict[str, Any]:
-        """The settings that differ from that expert's own."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return Expert(self)
 
 
-def expert_of(contract: Contract, settings: dict[str, Any]) -> Agent:
-    """The expert of an environment.
-
-    Args:
-        contract: of the environment.
-        settings: what differs from that expert's defaults.
+def expert_of(contract: Contract, config: ExpertConfig) -> ScriptedExpert:
+    """The expert of an environment, prepared for it.
 
     Raises:
         ValueError: its tasks have no expert, or the expert does not have these settings.
     """
-    if (config := EXPERTS.get(contract.family)) is None:
+    if (own := EXPERTS.get(contract.family)) is None:
         raise ValueError(
             f"there is no expert for {contract.family}, only for {', '.join(EXPERTS)}; choose another agent, "
             "for instance agent=policy or agent=random"
         )
-    known = [field.name for field in fields(config)]
+    settings = {name: value for name, value in vars(config).items() if value is not None}
+    known = [field.name for field in fields(own)]
     if strange := [name for name in settings if name not in known]:
         raise ValueError(
             f"agent.{strange[0]}: the expert of {contract.family} has {', '.join(known)}; leave it out"
         )
-    return config(**settings).make()
+    expert: ScriptedExpert = own(**settings).make()
+    expert.prepare(contract)
+    return expert
 
 
-class Expert:
+class Expert(ScriptedExpert):
     """See `agents.base.Agent`; `prepare` comes first."""
 
-    reads = frozenset({"privileged"})
-    rows = 64
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.settings = settings
-        self.own: Any = None
+    own: ScriptedExpert
 
     def prepare(self, contract: Contract) -> None:
-        self.own = expert_of(contract, self.settings)
-        self.own.prepare(contract)
-        self.reads, self.rows = self.own.reads, self.own.rows
+        self.own = expert_of(contract, self.config)
 
     def begin(self, episode: Episode) -> Any:
         return self.own.begin(episode)
 
-    def act(
-        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Any], list[Plan]]:
-        return self.own.act(carries, observations, rngs)
+    def decide(self, carry: Any, observation: dict[str, Any], rng: np.random.Generator) -> tuple[Any, Plan]:
+        return self.own.decide(carry, observation, rng)
 
     def provenance(self) -> dict[str, Any]:
         """Which expert it is."""

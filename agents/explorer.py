@@ -7,7 +7,7 @@ independent of the frame and of the other keys, and held for times of many lengt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -73,8 +73,6 @@ class Mood:
 
 class Explorer(RowAgent):
     """Presses keys and turns the view at random; reads nothing."""
-
-    reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: ExplorerConfig):
         self.config, self.rows = config, config.rows

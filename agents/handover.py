@@ -8,13 +8,14 @@ marked (`expert` = 0 in the plan's info), only what the expert does afterwards i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Agent, Plan, RowAgent
+from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig, expert_of
 from playloop.agents.policy import PolicyAgentConfig
+from playloop.agents.scripted import ScriptedExpert
 from playloop.core.annotations import Natural
 from playloop.core.checked import checked
 from playloop.core.content import provenance_of
@@ -40,9 +41,13 @@ class HandoverConfig:
     earliest: Natural = 3
     latest: Natural = 12
 
+    def __post_init__(self) -> None:
+        if self.earliest > self.latest:
+            raise ValueError(f"agent.earliest={self.earliest} must be 0 … agent.latest={self.latest}")
+
     def make(self) -> Handover:
         """The agent, the policy's checkpoint loaded and verified."""
-        return Handover(self.policy.make(), self.expert.given(), self.earliest, self.latest)
+        return Handover(self)
 
 
 @dataclass(frozen=True)
@@ -60,48 +65,19 @@ class Shift:
     left: int | None = None
 
 
-@runtime_checkable
-class TakesOver(Protocol):
-    """An expert that can finish what another agent began."""
-
-    reads: frozenset[str]
-
-    def prepare(self, contract: Contract) -> None: ...
-
-    def begin(self, episode: Episode) -> Any: ...
-
-    def watch(self, truth: dict[str, np.ndarray]) -> Any: ...
-
-    def resume(self, truth: dict[str, np.ndarray], before: Any) -> Any: ...
-
-    def decide(
-        self, carry: Any, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[Any, Plan]: ...
-
-
 class Handover(RowAgent):
     """See `agents.base.Agent`."""
 
     reads = frozenset({"images", "privileged"})
+    expert: ScriptedExpert
 
-    expert: TakesOver
-
-    def __init__(self, policy: Agent, settings: dict[str, Any], earliest: int, latest: int):
-        if not 0 <= earliest <= latest:
-            raise ValueError(f"agent.earliest={earliest} must be 0 … agent.latest={latest}")
-        self.policy, self.settings, self.earliest, self.latest = policy, settings, earliest, latest
-        self.rows = policy.rows
+    def __init__(self, config: HandoverConfig):
+        self.config, self.policy = config, config.policy.make()
+        self.rows = self.policy.rows
 
     def prepare(self, contract: Contract) -> None:
         self.policy.prepare(contract)
-        expert = expert_of(contract, self.settings)
-        expert.prepare(contract)
-        if not isinstance(expert, TakesOver):
-            raise ValueError(
-                f"agent=handover: the expert of {contract.family} cannot finish what another began; "
-                "use agent=expert"
-            )
-        self.expert = expert
+        self.expert = expert_of(contract, self.config.expert)
 
     def provenance(self) -> dict[str, Any]:
         """What decides the policy's actions; the expert's follow from its settings."""
@@ -113,16 +89,13 @@ class Handover(RowAgent):
     def decide(
         self, carry: Shift, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[Shift, Plan]:
-        truth = observation["privileged"]
-        if carry.left is None:
-            left = int(rng.integers(self.earliest, self.latest + 1))
-            carry = replace(carry, left=left, expert=self.expert.watch(truth))
-        assert carry.left is not None  # just drawn
-        if carry.left > 0:
+        truth, left = observation["privileged"], carry.left
+        if left is None:
+            left = int(rng.integers(self.config.earliest, self.config.latest + 1))
+            carry = replace(carry, expert=self.expert.watch(carry.expert, truth))
+        if left > 0:
             (own,), (plan,) = self.policy.act([carry.policy], [observation], [rng])
-            after = replace(carry, policy=own, left=carry.left - 1)
-            return after, Plan(plan.actions, {"expert": 0})
-        if carry.left == 0:
-            carry = replace(carry, expert=self.expert.resume(truth, carry.expert), left=-1)
-        progress, plan = self.expert.decide(carry.expert, observation, rng)
-        return replace(carry, expert=progress), replace(plan, reads=self.expert.reads)
+            return replace(carry, policy=own, left=left - 1), Plan(plan.actions, {"expert": 0})
+        before = self.expert.resume(carry.expert, truth) if left == 0 else carry.expert
+        progress, plan = self.expert.decide(before, observation, rng)
+        return replace(carry, expert=progress, left=-1), replace(plan, reads=self.expert.reads)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from playloop.agents.base import Plan, RowAgent
 from playloop.agents.grasps import WIDEST_GRASP, Grasp, rank_grasps
-from playloop.agents.phases import FREE, Phase, disturb
+from playloop.agents.scripted import UP, Aim, ArmExpert, Phase, slipped
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -34,12 +32,10 @@ class PandaExpertConfig:
         hover: metres above the object from which the hand descends.
         gain: how much of the remaining way one action commands; 1 is all of it, saturated at 5 cm; more
             than 1 makes up for the controller's steady-state error.
-        disturbance: chance per decision that a few random actions are injected while the hand moves freely.
-            They are marked (`expert` = 0 in the plan's info) and never to be imitated; what follows shows how
-            to recover, which plain demonstrations never do.
+        disturbance: chance per decision of a few random actions, see `ArmExpert`.
         misses: chance that the first grasp closes beside the object and the expert takes a while to notice;
-            marked likewise, up to the moment it notices. A policy that never saw a miss carries nothing to
-            the goal.
+            marked like disturbances, up to the moment it notices. A policy that never saw a miss carries
+            nothing to the goal.
     """
 
     hover: Magnitude = 0.10
@@ -48,7 +44,7 @@ class PandaExpertConfig:
     misses: Fraction = 0.0
 
     def make(self) -> PandaExpert:
-        """Construct the agent."""
+        """The agent."""
         return PandaExpert(self)
 
 
@@ -60,23 +56,17 @@ class PandaPhase(Phase):
         upright: the hand's rotation at the start (w, x, y, z).
         grasp: the chosen grasp, relative to the middle of the object's box.
         height: how high the hand travels with the object, metres in the world.
-        missing: this grasp is meant to miss.
     """
 
     upright: np.ndarray | None = None
     grasp: Grasp | None = None
     height: float = 0.0
-    missing: bool = False
 
 
-class PandaExpert(RowAgent):
+class PandaExpert(ArmExpert):
     """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is retried elsewhere."""
 
-    reads = frozenset({"privileged"})
-    rows = 64
-
-    def __init__(self, config: PandaExpertConfig | None = None) -> None:
-        self.config = config or PandaExpertConfig()
+    spans, steps = (1.0, 1.0, 1.0), (3, 6)
 
     def prepare(self, contract: Contract) -> None:
         if contract.action_names[-1:] != ("gripper",) or len(contract.action_names) != 7:
@@ -87,89 +77,98 @@ class PandaExpert(RowAgent):
     def begin(self, episode: Episode) -> PandaPhase:
         return PandaPhase()
 
-    def watch(self, truth: dict[str, np.ndarray]) -> PandaPhase:
-        """The carry of an episode that somebody else begins."""
-        return PandaPhase(upright=truth["eef"][3:].copy())
+    def watch(self, carry: PandaPhase, truth: dict[str, np.ndarray]) -> PandaPhase:
+        return replace(carry, upright=truth["eef"][3:].copy())
 
-    def resume(self, truth: dict[str, np.ndarray], before: PandaPhase) -> PandaPhase:
-        """The carry with which to take over; see `resume`."""
-        return resume(truth, before)
+    def resume(self, carry: PandaPhase, truth: dict[str, np.ndarray]) -> PandaPhase:
+        """With what the hand holds, if anything.
 
-    def decide(
-        self, carry: PandaPhase, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[PandaPhase, Plan]:
-        truth = observation.get("privileged", {})
+        Whether something is held follows from fingers that are neither open nor shut where the object is;
+        when it was not, the expert notices a step later.
+        """
+        hand, (low, high) = truth["eef"][:3], truth["pick"]
+        gap = float(np.abs(truth["fingers"]).sum())
+        around = bool((hand > low - 0.02).all() and (hand < high + np.array([0.02, 0.02, 0.04])).all())
+        if not (around and 0.003 < gap < WIDEST_GRASP) or carry.upright is None:
+            return PandaPhase(upright=carry.upright)
+        turned = float(np.linalg.norm(_rotation_between(truth["eef"][3:], carry.upright))) > np.pi / 4
+        held = Grasp(hand - truth["pick"].mean(0), turned)
+        height = max(float(release_point(held, truth)[2]) + 0.09, float(hand[2]))
+        return PandaPhase("lift", upright=carry.upright, grasp=held, height=height)
+
+    def aim(
+        self, carry: PandaPhase, truth: dict[str, np.ndarray], instruction: str, rng: np.random.Generator
+    ) -> tuple[PandaPhase, Aim]:
         if "pick" not in truth:
             raise ValueError("the expert knows only tasks with an object to pick and a place to put it")
         first = carry.upright is None
-        upright = truth["eef"][3:].copy() if carry.upright is None else carry.upright
-        carry = replace(carry, upright=upright)
+        carry = self.watch(carry, truth) if first else carry
         if carry.grasp is None:
             ranked = rank_grasps(truth)
             carry = replace(carry, grasp=ranked[carry.tries % len(ranked)])
             if first and rng.random() < self.config.misses:
                 carry = replace(carry, grasp=_beside(ranked[0], rng), missing=True)
         blind = carry.missing and rng.random() > NOTICE
-        carry = advance_phase(carry, truth, self.config, blind)
-        target, gripper = waypoint(carry, truth, self.config)
-        if carry.phase in FREE and rng.random() < self.config.disturbance:
-            return carry, disturb(rng, gripper, [1.0] * 3, (3, 6))
-        turned = carry.grasp is not None and carry.grasp.turned
-        action = _move(truth["eef"], target, _yawed(upright) if turned else upright, self.config.gain)
-        carry = replace(carry, age=carry.age + 1)
-        return carry, Plan(
-            np.append(action, gripper).astype(np.float32)[None], {"expert": int(not carry.missing)}
-        )
+        carry = self.advance(carry, truth, blind)
+        return carry, self.waypoint(carry, truth)
 
+    def approach(self, carry: PandaPhase, truth: dict[str, np.ndarray], aim: Aim) -> np.ndarray:
+        """By OSC_POSE in a straight line, holding the hand's first rotation."""
+        eef, rotation = truth["eef"], carry.upright
+        assert rotation is not None  # taken at the first decision
+        if carry.grasp is not None and carry.grasp.turned:
+            rotation = _yawed(rotation)
+        step = (aim.point - eef[:3]) / METRES_PER_ACTION * self.config.gain
+        step /= max(1.0, float(np.abs(step).max()))
+        turn = _rotation_between(eef[3:], rotation)
+        turn = np.where(
+            np.abs(turn) > 0.05, turn / 0.5, 0.0
+        )  # small errors are left: zeros are easy to learn
+        return np.concatenate([step, np.clip(turn, -1.0, 1.0)])
 
-def advance_phase(
-    carry: PandaPhase, truth: dict[str, np.ndarray], config: PandaExpertConfig, blind: bool = False
-) -> PandaPhase:
-    """The phase that the present state calls for; at most one change a step. Blind, a loss goes unseen."""
-    grasp = carry.grasp
-    assert grasp is not None  # chosen before the first phase
-    away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
-    aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
-    stuck = carry.age > 35
-    change = {
-        "reach": "descend" if (aside < 0.012 and above < 0.03) or carry.age > 45 else None,
-        "descend": "reach" if aside > 0.05 else "close" if _in_grasp(away, grasp) or stuck else None,
-        "close": "lift" if carry.age >= 9 else None,
-        "lift": "carry" if above < 0.02 or stuck else None,
-        "carry": "lower" if aside < 0.012 or carry.age > 80 else None,
-        "lower": "release" if above < 0.008 or stuck else None,
-        "release": "retreat" if carry.age >= 6 else None,
-        "retreat": "reach" if carry.age >= 25 else None,
-    }[carry.phase]
-    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and not blind:
-        if _lost(grasp, truth):
-            return PandaPhase("retreat", 15, carry.tries + (not carry.missing), carry.upright)
-        carry = replace(carry, missing=False)  # held after all
-    if change == "lift":  # from here on the object is expected to stay as it is in the hand
-        held = replace(grasp, offset=truth["eef"][:3] - truth["pick"].mean(0))
-        carry = replace(carry, grasp=held, height=travel_height(held, truth))
-    if change == "reach" and carry.phase == "retreat":
-        return PandaPhase("reach", 0, carry.tries, carry.upright)
-    return carry.enter(change)
+    def advance(self, carry: PandaPhase, truth: dict[str, np.ndarray], blind: bool) -> PandaPhase:
+        """The phase that the present state calls for; at most one change a step. `blind` to a loss."""
+        grasp = carry.grasp
+        assert grasp is not None  # chosen before the first phase
+        away = self.waypoint(carry, truth).point - truth["eef"][:3]
+        aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
+        stuck = carry.age > 35
+        change = {
+            "reach": "descend" if (aside < 0.012 and above < 0.03) or carry.age > 45 else None,
+            "descend": "reach" if aside > 0.05 else "close" if _in_grasp(away, grasp) or stuck else None,
+            "close": "lift" if carry.age >= 9 else None,
+            "lift": "carry" if above < 0.02 or stuck else None,
+            "carry": "lower" if aside < 0.012 or carry.age > 80 else None,
+            "lower": "release" if above < 0.008 or stuck else None,
+            "release": "retreat" if carry.age >= 6 else None,
+            "retreat": "reach" if carry.age >= 25 else None,
+        }[carry.phase]
+        if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and not blind:
+            if slipped(truth, grasp.offset, 0.05) or np.abs(truth["fingers"]).sum() < 0.003:
+                return PandaPhase("retreat", 15, carry.tries + (not carry.missing), upright=carry.upright)
+            carry = replace(carry, missing=False)  # held after all
+        if change == "lift":  # from here on the object is expected to stay as it is in the hand
+            held = replace(grasp, offset=truth["eef"][:3] - truth["pick"].mean(0))
+            carry = replace(carry, grasp=held, height=travel_height(held, truth))
+        if change == "reach" and carry.phase == "retreat":
+            return PandaPhase(tries=carry.tries, upright=carry.upright)
+        return carry.enter(change)
 
-
-def waypoint(
-    carry: PandaPhase, truth: dict[str, np.ndarray], config: PandaExpertConfig
-) -> tuple[np.ndarray, float]:
-    """Where the hand should be, world frame [3], and the gripper's command, in this phase."""
-    hand = truth["eef"][:3]
-    if carry.grasp is None or carry.phase in ("release", "retreat"):
-        return hand + np.array([0.0, 0.0, 0.0 if carry.phase == "release" else 0.05]), OPEN
-    point = truth["pick"].mean(0) + carry.grasp.offset
-    over = release_point(carry.grasp, truth)
-    return {
-        "reach": (point + np.array([0.0, 0.0, config.hover]), OPEN),
-        "descend": (point, OPEN),
-        "close": (point, CLOSE),
-        "lift": (np.array([hand[0], hand[1], carry.height]), CLOSE),
-        "carry": (np.array([over[0], over[1], carry.height]), CLOSE),
-        "lower": (over, CLOSE),
-    }[carry.phase]
+    def waypoint(self, carry: PandaPhase, truth: dict[str, np.ndarray]) -> Aim:
+        """Where the hand should be, world frame, in this phase."""
+        hand = truth["eef"][:3]
+        if carry.grasp is None or carry.phase in ("release", "retreat"):
+            return Aim(hand + (0.0 if carry.phase == "release" else 0.05) * UP, OPEN)
+        point = truth["pick"].mean(0) + carry.grasp.offset
+        over = release_point(carry.grasp, truth)
+        return {
+            "reach": Aim(point + self.config.hover * UP, OPEN),
+            "descend": Aim(point, OPEN),
+            "close": Aim(point, CLOSE),
+            "lift": Aim(np.array([hand[0], hand[1], carry.height]), CLOSE),
+            "carry": Aim(np.array([over[0], over[1], carry.height]), CLOSE),
+            "lower": Aim(over, CLOSE),
+        }[carry.phase]
 
 
 def release_point(grasp: Grasp, truth: dict[str, np.ndarray]) -> np.ndarray:
@@ -205,37 +204,6 @@ def _beside(grasp: Grasp, rng: np.random.Generator) -> Grasp:
     angle, distance = rng.uniform(0.0, 2 * np.pi), rng.uniform(0.025, 0.06)
     aside = distance * np.array([np.cos(angle), np.sin(angle), 0.0])
     return replace(grasp, offset=grasp.offset + aside)
-
-
-def _lost(grasp: Grasp, truth: dict[str, np.ndarray]) -> bool:
-    slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - grasp.offset) > 0.05
-    return bool(slipped or np.abs(truth["fingers"]).sum() < 0.003)
-
-
-def resume(truth: dict[str, np.ndarray], before: PandaPhase) -> PandaPhase:
-    """Where the expert begins when it takes over from somebody else: with what the hand holds, if anything.
-
-    Whether something is held follows from fingers that are neither open nor shut where the object is;
-    when it was not, the expert notices a step later.
-    """
-    hand, (low, high) = truth["eef"][:3], truth["pick"]
-    gap = float(np.abs(truth["fingers"]).sum())
-    around = bool((hand > low - 0.02).all() and (hand < high + np.array([0.02, 0.02, 0.04])).all())
-    if not (around and 0.003 < gap < WIDEST_GRASP) or before.upright is None:
-        return PandaPhase(upright=before.upright)
-    turned = float(np.linalg.norm(_rotation_between(truth["eef"][3:], before.upright))) > np.pi / 4
-    held = Grasp(hand - truth["pick"].mean(0), turned)
-    height = max(float(release_point(held, truth)[2]) + 0.09, float(hand[2]))
-    return PandaPhase("lift", upright=before.upright, grasp=held, height=height)
-
-
-def _move(eef: np.ndarray, target: np.ndarray, upright: np.ndarray, gain: float) -> np.ndarray:
-    """OSC_POSE action [6] towards a point, in a straight line, holding the hand's first rotation."""
-    step = (target - eef[:3]) / METRES_PER_ACTION * gain
-    step /= max(1.0, float(np.abs(step).max()))
-    turn = _rotation_between(eef[3:], upright)
-    turn = np.where(np.abs(turn) > 0.05, turn / 0.5, 0.0)  # small errors are left: zeros are easy to learn
-    return np.concatenate([step, np.clip(turn, -1.0, 1.0)])
 
 
 def _rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
-from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 
 
@@ -31,32 +30,24 @@ class RandomAgentConfig:
     chunk: Count = 8
     rows: Count = 16
 
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"agent.low must be below agent.high, got {self}")
+
     def make(self) -> RandomAgent:
         """The agent."""
         return RandomAgent(self)
 
 
-class RandomAgent:
+class RandomAgent(RowAgent):
     """Draws every action uniformly between the bounds."""
 
-    reads: ClassVar[frozenset[str]] = frozenset()
-
     def __init__(self, config: RandomAgentConfig):
-        if not config.low < config.high:
-            raise ValueError(f"agent.low must be below agent.high, got {config}")
-        self.config = config
-        self.rows = config.rows
-        self._size = 0
+        self.config, self.rows = config, config.rows
 
     def prepare(self, contract: Contract) -> None:
-        self._size = len(contract.action_names)
+        self._shape = self.config.chunk, len(contract.action_names)
 
-    def begin(self, episode: Episode) -> None:
-        return None
-
-    def act(
-        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Any], list[Plan]]:
-        shape = (self.config.chunk, self._size)
-        draws = [rng.uniform(self.config.low, self.config.high, shape) for rng in rngs]
-        return carries, [Plan(draw.astype(np.float32)) for draw in draws]
+    def decide(self, carry: None, observation: dict[str, Any], rng: np.random.Generator) -> tuple[None, Plan]:
+        draw = rng.uniform(self.config.low, self.config.high, self._shape)
+        return None, Plan(draw.astype(np.float32))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan, RowAgent
+from playloop.agents.base import Plan
+from playloop.agents.scripted import ScriptedExpert
 from playloop.core.checked import checked
-from playloop.core.contract import Contract
-from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 from playloop.envs.toy import SPEED
 
@@ -21,21 +20,13 @@ class ToyExpertConfig:
 
     def make(self) -> ToyExpert:
         """The agent."""
-        return ToyExpert()
+        return ToyExpert(self)
 
 
-class ToyExpert(RowAgent):
+class ToyExpert(ScriptedExpert):
     """See `agents.base.Agent`."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"privileged"})
-    rows = 64
-
-    def prepare(self, contract: Contract) -> None:
-        if contract.family != "toy":
-            raise ValueError(f"this expert knows the toy's squares, not {contract.family}; use agent=expert")
-
-    def begin(self, episode: Episode) -> None:
-        return None
+    family = "toy"
 
     def decide(self, carry: None, observation: dict[str, Any], rng: np.random.Generator) -> tuple[None, Plan]:
         away = (observation["privileged"]["target"] - observation["state"]) / SPEED

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from playloop.agents.base import Plan, RowAgent
-from playloop.agents.phases import FREE, Phase, disturb, rotation_of
+from playloop.agents.scripted import UP, Aim, ArmExpert, Phase, rotation_of, slipped
 from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.checked import checked
-from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 
@@ -39,9 +36,7 @@ class WidowXExpertConfig:
         hover: metres above the object from which the hand descends.
         gain: how much of the remaining way one action commands. The hand covers three fifths of the way to
             its target in a step, and the target moves on from where it was: a half overshoots by a twentieth.
-        disturbance: chance per decision that a few random actions are injected while the hand moves freely.
-            They are marked (`expert` = 0 in the plan's info) and never to be imitated; what follows shows how
-            to recover.
+        disturbance: chance per decision of a few random actions, see `ArmExpert`.
     """
 
     hover: Magnitude = 0.06
@@ -49,7 +44,7 @@ class WidowXExpertConfig:
     disturbance: Fraction = 0.0
 
     def make(self) -> WidowXExpert:
-        """Construct the agent."""
+        """The agent."""
         return WidowXExpert(self)
 
 
@@ -68,56 +63,89 @@ class WidowXPhase(Phase):
     held: np.ndarray | None = None
 
 
-class WidowXExpert(RowAgent):
+class WidowXExpert(ArmExpert):
     """Reach, descend, close, lift, carry, lower, release, retreat; a missed grasp is tried again."""
 
-    reads = frozenset({"privileged"})
-    rows = 64
-
-    def __init__(self, config: WidowXExpertConfig | None = None) -> None:
-        self.config = config or WidowXExpertConfig()
-
-    def prepare(self, contract: Contract) -> None:
-        if contract.family != "simpler_widowx":
-            raise ValueError(
-                f"this expert drives SimplerEnv's WidowX, not {contract.family}; use env=simpler"
-            )
+    family = "simpler_widowx"
+    spans = (0.03,) * 3 + (0.15,) * 3
 
     def begin(self, episode: Episode) -> WidowXPhase:
         return WidowXPhase()
 
-    def watch(self, truth: dict[str, np.ndarray]) -> WidowXPhase:
-        """The carry of an episode that somebody else begins."""
-        return WidowXPhase(upright=rotation_of(truth["eef"]))
+    def watch(self, carry: WidowXPhase, truth: dict[str, np.ndarray]) -> WidowXPhase:
+        return replace(carry, upright=rotation_of(truth["eef"]))
 
-    def resume(self, truth: dict[str, np.ndarray], before: WidowXPhase) -> WidowXPhase:
-        """The carry with which to take over, with what the hand holds, if anything.
+    def resume(self, carry: WidowXPhase, truth: dict[str, np.ndarray]) -> WidowXPhase:
+        """With what the hand holds, if anything.
 
         Something is held where the fingers are neither open nor shut where the object is; when it was
         not, the expert notices a step later.
         """
         middle, hand = truth["pick"].mean(0), truth["eef"][:3]
         near = bool((np.abs(hand - middle) < (truth["pick"][1] - truth["pick"][0]) / 2 + 0.02).all())
-        if not (near and BETWEEN[0] < truth["fingers"].mean() < BETWEEN[1]) or before.upright is None:
-            return WidowXPhase(upright=before.upright)
-        turned = (rotation_of(truth["eef"]) * before.upright.inv()).as_rotvec()
-        return WidowXPhase("lift", upright=before.upright, yaw=float(turned[2]), held=hand - middle)
+        if not (near and BETWEEN[0] < truth["fingers"].mean() < BETWEEN[1]) or carry.upright is None:
+            return WidowXPhase(upright=carry.upright)
+        turned = (rotation_of(truth["eef"]) * carry.upright.inv()).as_rotvec()
+        return WidowXPhase("lift", upright=carry.upright, yaw=float(turned[2]), held=hand - middle)
 
-    def decide(
-        self, carry: WidowXPhase, observation: dict[str, Any], rng: np.random.Generator
-    ) -> tuple[WidowXPhase, Plan]:
-        truth = observation["privileged"]
+    def aim(
+        self, carry: WidowXPhase, truth: dict[str, np.ndarray], instruction: str, rng: np.random.Generator
+    ) -> tuple[WidowXPhase, Aim]:
         if carry.upright is None:
-            carry = replace(carry, upright=rotation_of(truth["eef"]))
+            carry = self.watch(carry, truth)
         if carry.yaw is None:
             carry = replace(carry, yaw=choose_grasp(truth, carry.tries)[1])
-        carry = advance_phase(carry, truth, self.config)
-        target, gripper = waypoint(carry, truth, self.config)
-        if carry.phase in FREE and rng.random() < self.config.disturbance:
-            return carry, disturb(rng, gripper, [0.03] * 3 + [0.15] * 3, (2, 4))
-        action = _move(carry, truth, target, self.config.gain)
-        carry = replace(carry, age=carry.age + 1)
-        return carry, Plan(np.append(action, gripper).astype(np.float32)[None], {"expert": 1})
+        carry = self.advance(carry, truth)
+        return carry, self.waypoint(carry, truth)
+
+    def approach(self, carry: WidowXPhase, truth: dict[str, np.ndarray], aim: Aim) -> np.ndarray:
+        """In the base's frame."""
+        step = self.config.gain * (aim.point - truth["eef"][:3])
+        step *= min(1.0, FARTHEST / max(float(np.linalg.norm(step)), 1e-9))
+        turn = self.config.gain * _turn(carry, truth)
+        turn *= min(1.0, WIDEST / max(float(np.linalg.norm(turn)), 1e-9))
+        return np.concatenate([step, turn])
+
+    def advance(self, carry: WidowXPhase, truth: dict[str, np.ndarray]) -> WidowXPhase:
+        """The phase that the present state calls for; at most one change a step."""
+        away = self.waypoint(carry, truth).point - truth["eef"][:3]
+        aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
+        turned, age = float(np.linalg.norm(_turn(carry, truth))), carry.age
+        change = {
+            "reach": "descend" if (aside < 0.012 and above < 0.03 and turned < 0.15) or age > 20 else None,
+            "descend": "close" if (aside < 0.006 and above < 0.005 and turned < 0.1) or age > 12 else None,
+            "close": "lift" if age >= 3 else None,
+            "lift": "carry" if above < 0.025 or age > 10 else None,
+            "carry": "lower" if aside < 0.01 or age > 20 else None,
+            "lower": "release" if (above < 0.006 and aside < 0.006) or age > 12 else None,
+            "release": "retreat" if age >= 2 else None,
+            "retreat": "rest" if age >= 4 else None,
+            "rest": None,
+        }[carry.phase]
+        if carry.phase in ("lift", "carry", "lower") and age > 1:
+            assert carry.held is not None  # chosen when the hand closed
+            if slipped(truth, carry.held, 0.04):
+                return WidowXPhase(tries=carry.tries + 1, upright=carry.upright)
+        if change == "close":
+            carry = replace(carry, held=truth["eef"][:3] - truth["pick"].mean(0))
+        return carry.enter(change)
+
+    def waypoint(self, carry: WidowXPhase, truth: dict[str, np.ndarray]) -> Aim:
+        """Where the point between the fingers should be, base frame, in this phase."""
+        hand = truth["eef"][:3]
+        if carry.phase in ("release", "rest", "retreat"):
+            return Aim(hand + 0.03 * UP if carry.phase == "retreat" else hand, OPEN)
+        if carry.held is None:
+            point = choose_grasp(truth, carry.tries, carry.yaw)[0]
+            return Aim(point + self.config.hover * UP if carry.phase == "reach" else point, OPEN)
+        over = _release_point(carry.held, truth)
+        high = over[2] + (0.06 if truth["place"][1, 2] < SINK else 0.09)
+        return {
+            "close": Aim(hand, CLOSE),
+            "lift": Aim(np.array([hand[0], hand[1], high]), CLOSE),
+            "carry": Aim(np.array([over[0], over[1], high]), CLOSE),
+            "lower": Aim(over, CLOSE),
+        }[carry.phase]
 
 
 def choose_grasp(
@@ -152,77 +180,13 @@ def choose_grasp(
     return best[1:]
 
 
-def advance_phase(
-    carry: WidowXPhase, truth: dict[str, np.ndarray], config: WidowXExpertConfig
-) -> WidowXPhase:
-    """The phase that the present state calls for; at most one change a step."""
-    away = waypoint(carry, truth, config)[0] - truth["eef"][:3]
-    aside, above = float(np.linalg.norm(away[:2])), abs(float(away[2]))
-    turned = float(np.linalg.norm(_turn(carry, truth)))
-    change = {
-        "reach": "descend" if (aside < 0.012 and above < 0.03 and turned < 0.15) or carry.age > 20 else None,
-        "descend": "close" if (aside < 0.006 and above < 0.005 and turned < 0.1) or carry.age > 12 else None,
-        "close": "lift" if carry.age >= 3 else None,
-        "lift": "carry" if above < 0.025 or carry.age > 10 else None,
-        "carry": "lower" if aside < 0.01 or carry.age > 20 else None,
-        "lower": "release" if (above < 0.006 and aside < 0.006) or carry.age > 12 else None,
-        "release": "retreat" if carry.age >= 2 else None,
-        "retreat": "rest" if carry.age >= 4 else None,
-        "rest": None,
-    }[carry.phase]
-    if carry.phase in ("lift", "carry", "lower") and carry.age > 1 and _lost(carry, truth):
-        return WidowXPhase("reach", 0, carry.tries + 1, carry.upright)
-    if change == "close":
-        carry = replace(carry, held=truth["eef"][:3] - truth["pick"].mean(0))
-    return carry.enter(change)
-
-
-def waypoint(
-    carry: WidowXPhase, truth: dict[str, np.ndarray], config: WidowXExpertConfig
-) -> tuple[np.ndarray, float]:
-    """Where the point between the fingers should be, base frame [3], and the gripper's command."""
-    hand = truth["eef"][:3]
-    if carry.phase in ("release", "rest"):
-        return hand, OPEN
-    if carry.phase == "retreat":
-        return hand + np.array([0.0, 0.0, 0.03]), OPEN
-    if carry.held is None:
-        point = choose_grasp(truth, carry.tries, carry.yaw)[0]
-        return (point + np.array([0.0, 0.0, config.hover]), OPEN) if carry.phase == "reach" else (point, OPEN)
-    if carry.phase == "close":
-        return hand, CLOSE
-    over = release_point(carry, truth)
-    high = over[2] + (0.06 if truth["place"][1, 2] < SINK else 0.09)
-    return {
-        "lift": (np.array([hand[0], hand[1], high]), CLOSE),
-        "carry": (np.array([over[0], over[1], high]), CLOSE),
-        "lower": (over, CLOSE),
-    }[carry.phase]
-
-
-def release_point(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> np.ndarray:
+def _release_point(held: np.ndarray, truth: dict[str, np.ndarray]) -> np.ndarray:
     """Where the hand lets go: the held object's middle over the goal's, its foot just above."""
     low, high = truth["place"]
-    assert carry.held is not None  # chosen when the hand closed
-    point = (low + high) / 2 + carry.held
+    point = (low + high) / 2 + held
     foot = truth["eef"][2] - truth["pick"][0, 2]
     point[2] = high[2] + 0.006 + foot
     return point
-
-
-def _lost(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> bool:
-    assert carry.held is not None  # chosen when the hand closed
-    slipped = np.linalg.norm(truth["eef"][:3] - truth["pick"].mean(0) - carry.held) > 0.04
-    return bool(slipped)
-
-
-def _move(carry: WidowXPhase, truth: dict[str, np.ndarray], target: np.ndarray, gain: float) -> np.ndarray:
-    """An action [6] towards a point and the grasp's rotation, in the base's frame."""
-    step = gain * (target - truth["eef"][:3])
-    step *= min(1.0, FARTHEST / max(float(np.linalg.norm(step)), 1e-9))
-    turn = gain * _turn(carry, truth)
-    turn *= min(1.0, WIDEST / max(float(np.linalg.norm(turn)), 1e-9))
-    return np.concatenate([step, turn])
 
 
 def _turn(carry: WidowXPhase, truth: dict[str, np.ndarray]) -> np.ndarray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan, RowAgent
+from playloop.agents.base import Plan
 from playloop.agents.craft.build import build
 from playloop.agents.craft.chop import chop
 from playloop.agents.craft.memory import Memory
@@ -16,6 +16,7 @@ from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move, Player, vector
 from playloop.agents.craft.walk import Walker
 from playloop.agents.explorer import ExplorerConfig, Mood
+from playloop.agents.scripted import ScriptedExpert
 from playloop.core.annotations import Count, Fraction
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -50,14 +51,11 @@ class CraftExpertConfig:
         return CraftExpert(self)
 
 
-class CraftExpert(RowAgent):
+class CraftExpert(ScriptedExpert):
     """Reads the whole world and plans a few ticks at a time, with the game's own physics.
 
     Where there is nothing to reach (task=explore), keys are pressed as by `Explorer`.
     """
-
-    reads: ClassVar[frozenset[str]] = frozenset({"privileged"})
-    rows = 16
 
     def __init__(self, config: CraftExpertConfig):
         if config.chunk > 8:
@@ -65,7 +63,8 @@ class CraftExpert(RowAgent):
                 f"agent.chunk must be 1 to 8, got {config}; "
                 "a block that breaks within a longer chunk would not be noticed"
             )
-        self.config, self.explorer = config, ExplorerConfig().make()
+        super().__init__(config)
+        self.explorer = ExplorerConfig().make()
 
     def prepare(self, contract: Contract) -> None:
         if contract.action_names != ACTION_NAMES or contract.state_names != STATE_NAMES:

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from playloop.agents.google_robot.motion import (
+from playloop.agents.google_robot.picking import (
     CLOSE,
     DOWN,
     OPEN,
     STAY,
-    Aim,
     GooglePhase,
     angle_between,
     frame,
+    grasp_rotation,
+    pick,
 )
-from playloop.agents.google_robot.picking import grasp_rotation, pick
+from playloop.agents.scripted import UP, Aim
 
 TILT = np.radians(40.0)
 """How far the hand points below the horizontal at a drawer."""
@@ -37,41 +38,28 @@ def open_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[Googl
     rotation = drawer_frame(truth, TILT)
     approach, out = rotation[:, 2], truth["handle_axis"]
     hand, edge = truth["eef"][:3], truth["edge"]
-    grip = edge + 0.03 * approach
-    carry = _next_open_phase(carry, truth, grip, rotation)
-    far = edge - 0.14 * approach
+    grip, far = edge + 0.03 * approach, edge - 0.14 * approach
+    if carry.phase == "pull" and truth["drawer"][0] <= 0.18 and np.linalg.norm(hand - grip) > 0.08:
+        carry = GooglePhase("start", tries=carry.tries + 1)  # slipped off
+    else:
+        before = np.linalg.norm(hand - far) < 0.07 and angle_between(truth, rotation) < 0.12
+        change = {
+            "start": "narrow" if before or carry.age > 30 else None,
+            "narrow": "insert" if carry.age >= 4 else None,
+            "insert": "pinch" if np.linalg.norm(hand - grip) < 0.012 or carry.age > 14 else None,
+            "pinch": "pull" if carry.age >= 5 else None,
+            "pull": "rest" if truth["drawer"][0] > 0.18 else None,
+        }
+        carry = carry.enter(change.get(carry.phase))
     where, gripper = {
         "start": (far + 0.05 * out, STAY),
         "narrow": (far, NARROW if carry.age == 0 else STAY),
         "insert": (grip, STAY),
         "pinch": (grip, CLOSE),
-        "pull": (hand + 0.08 * out + np.array([0.0, 0.0, grip[2] - hand[2]]), CLOSE),
+        "pull": (hand + 0.08 * out + (grip[2] - hand[2]) * UP, CLOSE),
         "rest": (hand, CLOSE),
     }[carry.phase]
-    return carry, Aim(where, rotation, gripper)
-
-
-def _next_open_phase(
-    carry: GooglePhase, truth: dict[str, np.ndarray], grip: np.ndarray, rotation: np.ndarray
-) -> GooglePhase:
-    hand = truth["eef"][:3]
-    far = truth["edge"] - 0.14 * rotation[:, 2]
-    aligned = angle_between(truth, rotation) < 0.12
-    change = None
-    if carry.phase == "start" and ((np.linalg.norm(hand - far) < 0.07 and aligned) or carry.age > 30):
-        change = "narrow"
-    elif carry.phase == "narrow" and carry.age >= 4:
-        change = "insert"
-    elif carry.phase == "insert" and (np.linalg.norm(hand - grip) < 0.012 or carry.age > 14):
-        change = "pinch"
-    elif carry.phase == "pinch" and carry.age >= 5:
-        change = "pull"
-    elif carry.phase == "pull":
-        if truth["drawer"][0] > 0.18:
-            change = "rest"
-        elif np.linalg.norm(hand - grip) > 0.08:
-            return GooglePhase("start", tries=carry.tries + 1)
-    return carry.enter(change)
+    return carry, Aim(where, gripper, rotation)
 
 
 def fill_drawer(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
@@ -84,11 +72,11 @@ def fill_drawer(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) 
     rotation, hand = drawer_frame(truth, TILT), truth["eef"][:3]
     if carry.phase == "let go":
         phase = "back" if carry.age >= 6 else "let go"
-        return replace(carry, phase=phase, age=carry.age % 6), Aim(hand, rotation, OPEN)
+        return replace(carry, phase=phase, age=carry.age % 6), Aim(hand, OPEN, rotation)
     if carry.age >= 12:
         carry = GooglePhase("reach", rotation=grasp_rotation(truth), last=carry.last)
-    away = truth["edge"] + 0.20 * truth["handle_axis"] + np.array([0.0, 0.0, 0.30])
-    return carry, Aim(away, rotation, OPEN)
+    away = truth["edge"] + 0.20 * truth["handle_axis"] + 0.30 * UP
+    return carry, Aim(away, OPEN, rotation)
 
 
 def close_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[GooglePhase, Aim]:
@@ -101,15 +89,12 @@ def close_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[Goog
     ready = edge + 0.08 * out + 0.045 * DOWN
     over = np.array([ready[0], ready[1], max(float(hand[2]), edge[2] + 0.12)])
     push = np.array([hand[0], ready[1], ready[2]]) - 0.10 * out
-    change = None
-    if carry.phase == "start" and (
-        (before > 0.055 and angle_between(truth, rotation) < 0.3) or carry.age > 25
-    ):
-        change = "sink"
-    elif carry.phase == "sink" and (abs(hand[2] - ready[2]) < 0.02 or carry.age > 25):
-        change = "push"
-    elif carry.phase == "push" and truth["drawer"][0] < 0.01:
-        change = "rest"
-    carry = carry.enter(change)
+    ahead = before > 0.055 and angle_between(truth, rotation) < 0.3
+    change = {
+        "start": "sink" if ahead or carry.age > 25 else None,
+        "sink": "push" if abs(hand[2] - ready[2]) < 0.02 or carry.age > 25 else None,
+        "push": "rest" if truth["drawer"][0] < 0.01 else None,
+    }
+    carry = carry.enter(change.get(carry.phase))
     where = {"start": over, "sink": ready, "push": push, "rest": hand}[carry.phase]
-    return carry, Aim(where, rotation, CLOSE)
+    return carry, Aim(where, CLOSE, rotation)

@@ -6,18 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from playloop.agents.base import Plan, RowAgent
+from playloop.agents.base import Plan
 from playloop.agents.google_robot.drawers import close_drawer, fill_drawer, open_drawer
-from playloop.agents.google_robot.motion import GooglePhase, step_towards
-from playloop.agents.google_robot.picking import pick
-from playloop.core.annotations import Magnitude, Positive
+from playloop.agents.google_robot.picking import GooglePhase, pick
+from playloop.agents.scripted import Aim, ArmExpert, rotation_of
+from playloop.core.annotations import Fraction, Magnitude, Positive
 from playloop.core.checked import checked
-from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 
-FAMILY = "simpler_google_robot"
 STUCK, TIMID = 0.002, 0.3
 """A hand that moved less than this in an action, metres, is sent so much of the next one."""
 
@@ -32,48 +31,54 @@ class GoogleRobotExpertConfig:
         reach: longest step that is commanded, metres.
         turn: widest turn that is commanded, radians.
         hover: metres above an object from which the hand descends.
+        disturbance: chance per decision of a few random actions, see `ArmExpert`.
     """
 
     gain: Positive = 1.5
     reach: Positive = 0.12
     turn: Positive = 0.5
     hover: Magnitude = 0.10
+    disturbance: Fraction = 0.0
 
     def make(self) -> GoogleRobotExpert:
-        """Construct the agent."""
+        """The agent."""
         return GoogleRobotExpert(self)
 
 
-class GoogleRobotExpert(RowAgent):
+class GoogleRobotExpert(ArmExpert):
     """All five tasks; see `GoogleRobotExpertConfig`."""
 
-    reads = frozenset({"privileged"})
-    rows = 64
-
-    def __init__(self, config: GoogleRobotExpertConfig | None = None) -> None:
-        self.config = config or GoogleRobotExpertConfig()
-
-    def prepare(self, contract: Contract) -> None:
-        if contract.family != FAMILY:
-            raise ValueError(f"this expert drives {FAMILY}, not {contract.family}; use agent=expert")
+    family = "simpler_google_robot"
+    spans = (0.06,) * 3 + (0.2,) * 3
 
     def begin(self, episode: Episode) -> GooglePhase:
         return GooglePhase()
 
+    def aim(
+        self, carry: GooglePhase, truth: dict[str, np.ndarray], instruction: str, rng: np.random.Generator
+    ) -> tuple[GooglePhase, Aim]:
+        if "handle" not in truth:
+            return pick(carry, truth, self.config.hover)
+        if "pick" in truth:
+            return fill_drawer(carry, truth, self.config.hover)
+        return (close_drawer if instruction.startswith("close") else open_drawer)(carry, truth)
+
+    def approach(self, carry: GooglePhase, truth: dict[str, np.ndarray], aim: Aim) -> np.ndarray:
+        """In the base's axes."""
+        config, hand = self.config, truth["eef"][:3]
+        base = Rotation.from_euler("z", truth["base_yaw"][0]).inv()
+        way = base.apply(aim.point - hand) * config.gain
+        way /= max(1.0, float(np.linalg.norm(way)) / config.reach)
+        wanted = Rotation.from_matrix(aim.rotation) * rotation_of(truth["eef"]).inv()
+        turn = base.apply(wanted.as_rotvec()) * config.gain
+        turn /= max(1.0, float(np.linalg.norm(turn)) / config.turn)
+        step = np.concatenate([way, turn])
+        # the controller stays where it finds no joints for a pose; a nearer one may have some
+        stuck = carry.last is not None and np.linalg.norm(hand - carry.last) < STUCK
+        return step * TIMID if stuck else step
+
     def decide(
         self, carry: GooglePhase, observation: dict[str, Any], rng: np.random.Generator
     ) -> tuple[GooglePhase, Plan]:
-        config, truth, text = self.config, observation["privileged"], observation["instruction"]
-        if "handle" in truth and "pick" in truth:
-            carry, aim = fill_drawer(carry, truth, config.hover)
-        elif "handle" in truth:
-            carry, aim = (close_drawer if text.startswith("close") else open_drawer)(carry, truth)
-        else:
-            carry, aim = pick(carry, truth, config.hover)
-        step = step_towards(aim, truth, config.gain, config.reach, config.turn)
-        hand = truth["eef"][:3].copy()
-        if carry.last is not None and np.linalg.norm(hand - carry.last) < STUCK:
-            # the controller stays where it finds no joints for a pose; a nearer one may have some
-            step = step * TIMID
-        action = np.append(step, aim.gripper).astype(np.float32)
-        return replace(carry, age=carry.age + 1, last=hand), Plan(action[None])
+        carry, plan = super().decide(carry, observation, rng)
+        return replace(carry, last=observation["privileged"]["eef"][:3].copy()), plan

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from playloop.agents.google_robot.motion import CLOSE, DOWN, OPEN, Aim, GooglePhase, angle_between, frame
-from playloop.agents.phases import rotation_of
+from playloop.agents.scripted import UP, Aim, Phase, rotation_of, slipped
 
+OPEN, CLOSE, STAY = -1.0, 1.0, 0.0
+DOWN = np.array([0.0, 0.0, -1.0])
 PALM = 0.065
 """How far below the top of a tall object the fingers' tips may go before the palm touches it, metres."""
 TALL = 0.16
@@ -17,6 +19,26 @@ WIDEST = 0.125
 """Sides up to this fit between the fingers, metres."""
 IN_THE_WAY = 0.12
 """An object this close to where another is carried must be cleared, metres."""
+
+
+@dataclass(frozen=True)
+class GooglePhase(Phase):
+    """What is remembered of an episode.
+
+    Args:
+        rotation: how the hand is held, world frame, rows of a 3x3 matrix.
+        offset: from the object's middle to the hand while it is held, metres.
+        goal: where the object goes, or the drawer's edge is pulled, metres.
+        height: at which the hand travels, metres.
+        last: where the hand was one action ago.
+    """
+
+    phase: str = "start"
+    rotation: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    goal: np.ndarray | None = None
+    height: float = 0.0
+    last: np.ndarray | None = None
 
 
 def pick(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
@@ -34,48 +56,44 @@ def pick(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tupl
     hand, point = truth["eef"][:3], grasp_point(truth)
     held = carry.offset if carry.offset is not None else np.zeros(3)
     goal = carry.goal + held if carry.goal is not None else hand
-    above = np.array([0.0, 0.0, hover])
     where, gripper = {
-        "reach": (point + above, OPEN),
+        "reach": (point + hover * UP, OPEN),
         "descend": (point, OPEN),
         "close": (point, CLOSE),
         "lift": (np.array([hand[0], hand[1], carry.height]), CLOSE),
         "carry": (np.array([goal[0], goal[1], carry.height]), CLOSE),
         "lower": (goal, CLOSE),
         "release": (hand, OPEN),
-        "retreat": (hand + np.array([0.0, 0.0, 0.1]), OPEN),
+        "retreat": (hand + 0.1 * UP, OPEN),
         "rest": (hand, CLOSE if "place" not in truth else OPEN),
     }[carry.phase]
-    return carry, Aim(where, carry.rotation, gripper)
+    return carry, Aim(where, gripper, carry.rotation)
 
 
 def _next_pick_phase(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> GooglePhase:
-    hand, point = truth["eef"][:3], grasp_point(truth)
-    away = hand - point
+    hand, age = truth["eef"][:3], carry.age
+    away = hand - grasp_point(truth)
     aside, up = float(np.linalg.norm(away[:2])), float(away[2])
-    aligned = angle_between(truth, carry.rotation) < 0.15
-    middle = truth["pick"].mean(0)
-    change = None
-    if carry.phase == "reach" and ((aside < 0.015 and up < hover + 0.04 and aligned) or carry.age > 25):
-        change = "descend"
-    elif carry.phase == "descend" and (abs(up) < 0.008 or carry.age > 12):
-        change = "close"
-    elif carry.phase == "close" and carry.age >= 6:
+    if carry.phase == "close" and age >= 6:
         goal = resting_point(truth, carry.rotation) if "place" in truth else None
         height = travel_height(truth, goal) + hand[2] - truth["pick"][0, 2]
-        return replace(carry, phase="lift", age=0, offset=hand - middle, height=height, goal=goal)
-    elif carry.phase in ("lift", "carry", "lower") and carry.age > 1:
+        offset = hand - truth["pick"].mean(0)
+        return replace(carry, phase="lift", age=0, offset=offset, height=height, goal=goal)
+    if carry.phase in ("lift", "carry", "lower") and age > 1:
         assert carry.offset is not None  # set when the grasp closed
-        if np.linalg.norm(hand - middle - carry.offset) > 0.06:
+        if slipped(truth, carry.offset, 0.06):
             return GooglePhase("retreat", tries=carry.tries + 1, rotation=carry.rotation)
-        change = _next_carry_phase(carry, hand)
-    elif carry.phase == "release" and carry.age >= 5:
-        change = "retreat"
-    elif carry.phase == "retreat" and carry.age >= 4:
-        if carry.goal is None:
-            return GooglePhase("reach", tries=carry.tries, rotation=grasp_rotation(truth))
-        change = "rest"
-    return carry.enter(change)
+        return carry.enter(_next_carry_phase(carry, hand))
+    if carry.phase == "retreat" and age >= 4 and carry.goal is None:
+        return GooglePhase("reach", tries=carry.tries, rotation=grasp_rotation(truth))
+    above = aside < 0.015 and up < hover + 0.04 and angle_between(truth, carry.rotation) < 0.15
+    change = {
+        "reach": "descend" if above or age > 25 else None,
+        "descend": "close" if abs(up) < 0.008 or age > 12 else None,
+        "release": "retreat" if age >= 5 else None,
+        "retreat": "rest" if age >= 4 else None,
+    }
+    return carry.enter(change.get(carry.phase))
 
 
 def _next_carry_phase(carry: GooglePhase, hand: np.ndarray) -> str | None:
@@ -156,7 +174,7 @@ def resting_point(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> 
     """The object's middle beside the target [3]: away from others, and not where the fingers would open."""
     low, high = truth["pick"]
     if "handle" in truth:  # over the open drawer, clear of the table's edge
-        return truth["edge"] - 0.10 * truth["handle_axis"] + np.array([0.0, 0.0, 0.02])
+        return truth["edge"] - 0.10 * truth["handle_axis"] + 0.02 * UP
     target = truth["place"].mean(0)
     sizes = [float(np.linalg.norm((box[1] - box[0])[:2])) / 2 for box in (truth["pick"], truth["place"])]
     across, start = np.asarray(rotation)[:2, 1], (low + high)[:2] / 2
@@ -179,3 +197,14 @@ def _others(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Boxes of all objects but the one to pick."""
     boxes = {key: value for key, value in truth.items() if key.startswith("box/")}
     return {key: value for key, value in boxes.items() if not np.array_equal(value, truth["pick"])}
+
+
+def frame(approach: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """The hand's rotation [3, 3] that looks along `approach` and closes along `across`."""
+    return np.stack([np.cross(across, approach), across, approach], axis=1)
+
+
+def angle_between(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> float:
+    """Between how the hand is held and how it should be, radians."""
+    now = rotation_of(truth["eef"])
+    return float((Rotation.from_matrix(np.asarray(rotation)) * now.inv()).magnitude())

@@ -1,17 +1,23 @@
 """A policy begins, the expert finishes: on the real simulator, with the shipped policy."""
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from playloop.agents.handover import Handover, HandoverConfig
+from playloop.agents.expert import ExpertConfig
+from playloop.agents.explorer import ExplorerConfig
+from playloop.agents.handover import HandoverConfig
 from playloop.agents.policy import PolicyAgentConfig
+from playloop.agents.random import RandomAgentConfig
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
 from playloop.cli.config import load
 from playloop.core.episode import FRESH, Episode
 from playloop.core.fields import make
+from playloop.envs.craft.env import CraftConfig
 from playloop.envs.libero import LiberoConfig
+from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.driver import Driver
 
@@ -45,11 +51,28 @@ def test_the_policys_steps_are_marked_and_the_expert_finishes():
     assert marks[:40].max() == 0 and marks[40:].min() == 1 and len(marks) > 80
 
 
+@dataclass
+class WildConfig(PolicyAgentConfig):
+    """A policy that needs no checkpoint."""
+
+    def make(self):
+        return (ExplorerConfig if self.checkpoint == "craft" else RandomAgentConfig)(chunk=2).make()
+
+
+@pytest.mark.parametrize(("config", "task"), [(ToyReachConfig(), 0), (CraftConfig(), 2)])
+def test_the_expert_of_whatever_environment_finishes(config, task):
+    agent, watcher = HandoverConfig(WildConfig(config.suite), earliest=2, latest=2).make(), Watcher()
+    episode = config.fresh_episode(task, 1)
+    (result,) = Driver(config, 0, [watcher]).run(agent, [episode])
+    marks = np.concatenate([np.full(len(s), s.plan_info["expert"]) for s in watcher.segments])
+    assert result.success and marks[:4].max() == 0 and marks[4:].min() == 1 and len(marks) > 5
+
+
 def test_the_moment_is_checked_and_the_configuration_composes():
     with pytest.raises(ValueError, match=r"agent\.earliest=4"):
-        Handover(None, {}, 4, 3)
+        HandoverConfig(PolicyAgentConfig("x"), earliest=4, latest=3)
     config = load("record", ["agent=handover", "agent.latest=7", "agent.expert.misses=0.5"])
     find_checkpoints(config.agent, LiberoConfig().contract())
     settings = make(config.agent)
-    assert settings.latest == 7 and settings.expert.given() == {"misses": 0.5}
+    assert settings.latest == 7 and settings.expert == ExpertConfig(misses=0.5)
     assert settings.policy.checkpoint == str(find_checkpoint("libero"))

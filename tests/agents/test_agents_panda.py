@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
-from playloop.agents.panda import PandaExpertConfig, PandaPhase, release_point, resume, travel_height
+from playloop.agents.panda import PandaExpertConfig, PandaPhase, release_point, travel_height
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig
@@ -106,7 +106,7 @@ def test_disturbances_are_marked_and_only_they():
     _, (plan,) = wild.act([PandaPhase()], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 0 and 3 <= len(plan.actions) <= 6 and plan.actions.shape[1] == 7
     assert np.abs(plan.actions).max() <= 1 and (plan.actions[:, 6] == -1).all()
-    grasping = PandaPhase("close", 3, 0, UPRIGHT, Grasp(np.zeros(3)))
+    grasping = PandaPhase("close", 3, upright=UPRIGHT, grasp=Grasp(np.zeros(3)))
     _, (plan,) = wild.act([grasping], [observation(truth)], [np.random.default_rng(0)])
     assert plan.info["expert"] == 1 and plan.actions[0, 6] == 1, "a closing hand is left in peace"
 
@@ -118,7 +118,7 @@ def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
     assert 0.025 <= np.linalg.norm((carry.grasp.offset - best.offset)[:2]) <= 0.06
     assert carry.missing and plan.info["expert"] == 0
     empty = scene() | {"fingers": np.zeros(2)}  # the fingers closed on nothing
-    lifting = PandaPhase("lift", 5, 0, UPRIGHT, carry.grasp, 0.3, missing=True)
+    lifting = PandaPhase("lift", 5, 0, True, UPRIGHT, carry.grasp, 0.3)
     for seed in range(200):  # a while later it notices, opens and tries the best grasp
         (lifting,), (plan,) = agent.act([lifting], [observation(empty)], [np.random.default_rng(seed)])
         if lifting.phase == "retreat":
@@ -128,16 +128,17 @@ def test_a_grasp_that_is_meant_to_miss_is_beside_the_object_and_marked():
 
 
 def test_taking_over_continues_with_what_the_hand_holds():
-    start = PandaPhase(upright=UPRIGHT)
-    away = resume(scene(), start)
+    expert, start = PandaExpertConfig().make(), PandaPhase(upright=UPRIGHT)
+    away = expert.resume(start, scene())
     assert away.phase == "reach" and away.grasp is None and away.upright is UPRIGHT
     hand = np.concatenate([[0.0, 0.01, 0.05], UPRIGHT])
     holding = scene() | {"eef": hand, "fingers": np.array([0.02, -0.02])}
-    held = resume(holding, start)
+    held = expert.resume(start, holding)
     assert held.phase == "lift" and np.allclose(held.grasp.offset, [0.0, 0.01, 0.01])
     assert not held.grasp.turned and held.height > release_point(held.grasp, holding)[2]
     for fingers in (0.04, 0.0):  # open, or shut on nothing
-        assert resume(holding | {"fingers": np.array([fingers, -fingers])}, start).phase == "reach"
+        empty = holding | {"fingers": np.array([fingers, -fingers])}
+        assert expert.resume(start, empty).phase == "reach"
 
 
 def test_a_row_does_not_mind_its_neighbours():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from playloop.agents.random import RandomAgentConfig
-from playloop.agents.replay import ReplayAgent, ReplayAgentConfig
+from playloop.agents.replay import ReplayAgentConfig
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
@@ -56,8 +56,9 @@ def test_a_replay_gives_the_same_states(tmp_path):
     assert all(np.array_equal(states[key], same[key]) for key in states)
 
 
-def test_the_last_action_is_repeated_after_the_record():
-    agent = ReplayAgent({EPISODES[0].key: np.arange(10, dtype=np.float32).reshape(5, 2)}, chunk=2)
+def test_the_last_action_is_repeated_after_the_record(tmp_path):
+    np.savez(tmp_path / f"{EPISODES[0].key}.npz", actions=np.arange(10, dtype=np.float32).reshape(5, 2))
+    agent = ReplayAgentConfig(str(tmp_path), chunk=2).make()
     agent.prepare(CONFIG.contract())
     carry, seen = agent.begin(EPISODES[0]), []
     for _ in range(4):
@@ -72,7 +73,7 @@ def test_what_was_not_recorded_cannot_be_replayed(tmp_path):
     agent = ReplayAgentConfig(str(tmp_path)).make()
     with pytest.raises(ValueError, match="no actions are recorded"):
         agent.begin(EPISODES[0])
-    wrong = ReplayAgent({EPISODES[0].key: np.zeros((3, 7), np.float32)})
-    wrong.prepare(CONFIG.contract())
+    np.savez(tmp_path / f"{EPISODES[0].key}.npz", actions=np.zeros((3, 7), np.float32))
+    agent.prepare(CONFIG.contract())
     with pytest.raises(ValueError, match="record again"):
-        wrong.begin(EPISODES[0])
+        agent.begin(EPISODES[0])

@@ -53,7 +53,7 @@ def test_missing_assets_are_named_before_anything_is_built(monkeypatch, tmp_path
 
 
 def test_the_expert_refuses_another_robot():
-    with pytest.raises(ValueError, match="env=simpler"):
+    with pytest.raises(ValueError, match="drives simpler_widowx, not libero; use agent=expert"):
         WidowXExpertConfig().make().prepare(LiberoConfig().contract())
 
 
