@@ -1,16 +1,17 @@
 """Policies of the Bridge and Fractal data sets, translated for SimplerEnv's robots.
 
-They turn by roll, pitch and yaw, say how far the gripper is to be open, and want smaller pictures; what comes
-between is what the published evaluators do. Each convention is declared as a contract: a policy made for the
-other robot is refused before the first step.
+They give a movement of the hand in metres, its rotation as roll, pitch and yaw in radians, and how far the
+gripper is to be open, 0 … 1; they want smaller pictures. What comes between is what the published evaluators
+do. Each convention is declared as a contract: a policy made for the other robot is refused before it acts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Agent, Plan
 from playloop.core.annotations import Count
@@ -19,9 +20,12 @@ from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.envs.simpler.actions import Grip, absolute_gripper, axis_angle_of, relative_gripper
 from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, dialect_contract
 from playloop.policies.resampling import check_shrinks
+
+STICKY = 15
+"""Steps for which the Google robot's gripper goes on with a command."""
+THRESHOLD = 0.5
 
 
 @kind("dialect")
@@ -37,20 +41,29 @@ class DialectConfig:
     """
 
     policy: Any
-    dialect: str = "bridge"
+    dialect: Literal["bridge", "fractal"] = "bridge"
     size: tuple[Count, Count] = (224, 224)
-    resize: str = "lanczos"
+    resize: Literal["lanczos", "border", "area"] = "lanczos"
 
     def make(self) -> DialectAgent:
         """The agent, the policy's checkpoint loaded."""
-        for name, value, known in (
-            ("dialect", self.dialect, DIALECTS),
-            ("resize", self.resize, RESIZE),
-        ):
-            if value not in known:
-                raise ValueError(f"agent.{name}={value!r}: use one of {', '.join(known)}")
         inner = self.policy.make() if hasattr(self.policy, "make") else self.policy
-        return DialectAgent(inner, DIALECTS[self.dialect], (self.size[0], self.size[1]), self.resize)
+        return DialectAgent(inner, DIALECTS[self.dialect], self.size, self.resize)
+
+
+@dataclass(frozen=True)
+class Grip:
+    """What the Google robot's gripper remembers.
+
+    Args:
+        opening: that the policy chose last, None before its first action.
+        command: that goes on.
+        left: steps for which it does.
+    """
+
+    opening: float | None = None
+    command: float = 0.0
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,10 +81,6 @@ class DialectAgent:
         self.inner, self.dialect, self.size, self.resize = inner, dialect, size, resize
         self.reads, self.rows = inner.reads, inner.rows
 
-    def contract(self, robot: Contract) -> Contract:
-        """See `dialect_contract`."""
-        return dialect_contract(self.dialect, robot, self.size, self.resize)
-
     def prepare(self, contract: Contract) -> None:
         if contract.family != self.dialect.robot:
             raise ValueError(
@@ -81,7 +90,7 @@ class DialectAgent:
         if self.resize == "area":
             for shown in contract.cameras.values():
                 check_shrinks(shown, self.size)
-        self.inner.prepare(self.contract(contract))
+        self.inner.prepare(dialect_contract(self.dialect, contract, self.size, self.resize))
 
     def provenance(self) -> dict[str, Any]:
         """The policy's own, and how it is translated."""
@@ -112,12 +121,31 @@ class DialectAgent:
 
 
 def translate(grip: Grip, actions: np.ndarray, relative: bool) -> tuple[Grip, np.ndarray]:
-    """Actions of a data set [H, 7], all of which will be executed, → the robot's float32 [H, 7]."""
+    """Actions of a data set [H, 7], all of which will be executed, → the robot's float32 [H, 7].
+
+    Roll, pitch and yaw about the fixed axes x, y, z, in this order, become axis times angle: of at most half
+    a turn, what `transforms3d.euler2axangle` gives, as published. The WidowX's gripper is opened (+1) or
+    closed (-1), for the Google robot's see `relative_gripper`.
+    """
     found = np.array(actions, np.float64)
-    found[:, 3:6] = axis_angle_of(found[:, 3:6])
+    found[:, 3:6] = Rotation.from_euler("xyz", found[:, 3:6]).as_rotvec()
     for index, opening in enumerate(np.asarray(actions, float)[:, 6]):
         if relative:
             grip, found[index, 6] = relative_gripper(grip, opening)
         else:
-            found[index, 6] = absolute_gripper(opening)
+            found[index, 6] = 2.0 * (opening > THRESHOLD) - 1.0
     return grip, found.astype(np.float32)
+
+
+def relative_gripper(grip: Grip, opening: float) -> tuple[Grip, float]:
+    """Google robot: what is commanded → how much more closed than before, +1 closes, -1 opens.
+
+    One step of a change is too short for the gripper to get there. A change of more than a half is therefore
+    given again for `STICKY` steps in all, during which whatever else is commanded does not count.
+    """
+    change = 0.0 if grip.opening is None else grip.opening - opening
+    command, left = (grip.command, grip.left) if grip.left else (change, 0)
+    if not left and abs(change) > THRESHOLD:
+        left = STICKY
+    left = max(left - 1, 0)
+    return Grip(opening, command if left else 0.0, left), command

@@ -6,14 +6,15 @@ lie together on every layout.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from playloop.core.contract import Contract
-from playloop.core.minecraft import ACTION_NAMES, place_of
+from playloop.core.minecraft import ACTION_NAMES, MAX_TURN, place_of
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,23 @@ class KeyLayout:
     buttons: tuple[str, ...] = ()
 
 
-class KeyMap(Protocol):
+class KeyMap(ABC):
     """Hands → action; what must be remembered (a gripper, a slot) is in a carry of its own."""
 
     @property
+    @abstractmethod
     def layout(self) -> KeyLayout:
         """What a page shows of it."""
 
     def begin(self) -> Any:
         """The carry at the start of an episode."""
+        return None
 
     def resume(self, carry: Any, action: np.ndarray) -> Any:
         """The carry after somebody else has executed an action."""
+        return carry
 
+    @abstractmethod
     def act(self, carry: Any, held: Held) -> tuple[Any, np.ndarray]:
         """The next action, float32 [A]."""
 
@@ -123,7 +128,7 @@ _SLOTS = 9
 
 
 @dataclass(frozen=True)
-class MinecraftKeys:
+class MinecraftKeys(KeyMap):
     """Minecraft's own keys; the mouse turns the view. The carry is the hotbar's slot, from 0.
 
     Args:
@@ -160,14 +165,12 @@ class MinecraftKeys:
         action = np.zeros(len(ACTION_NAMES), np.float32)
         for name, keys in self.keys.items():
             action[place_of(name)] = bool(held.down.intersection(keys))
-        slot = (carry + held.wheel) % _SLOTS
-        for number in range(_SLOTS):
-            if f"Digit{number + 1}" in held.down:
-                slot = number
+        digits = [number for number in range(_SLOTS) if f"Digit{number + 1}" in held.down]
+        slot = digits[-1] if digits else (carry + held.wheel) % _SLOTS
         if slot != carry:
             action[place_of(f"hotbar.{slot + 1}")] = 1.0
-        action[place_of("camera.yaw")] = np.clip(held.turn[0] * self.degrees_per_pixel, -180.0, 180.0)
-        action[place_of("camera.pitch")] = np.clip(held.turn[1] * self.degrees_per_pixel, -180.0, 180.0)
+        right, down = held.turn
+        action[-2:] = np.clip(np.array([down, right]) * self.degrees_per_pixel, -MAX_TURN, MAX_TURN)
         return slot, action
 
 
@@ -182,7 +185,7 @@ _ARM = (  # one pair of keys (minus, plus) a dimension, as seen from the front c
 
 
 @dataclass(frozen=True)
-class ArmKeys:
+class ArmKeys(KeyMap):
     """An arm's hand in six directions and a gripper that one key toggles.
 
     Args:
@@ -230,7 +233,7 @@ _ALSO = {"ArrowLeft": "KeyA", "ArrowRight": "KeyD", "ArrowUp": "KeyW", "ArrowDow
 
 
 @dataclass(frozen=True)
-class AxisKeys:
+class AxisKeys(KeyMap):
     """A pair of keys for each of the first nine dimensions: -1, +1 or, with neither held, 0."""
 
     names: tuple[str, ...]
@@ -241,19 +244,12 @@ class AxisKeys:
             Binding((*keys, *(_ALSO[key] for key in keys if key in _ALSO)), f"{name} −, +")
             for name, keys in zip(self.names, _AXES, strict=False)
         )
-        stick = ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown")
-        return KeyLayout(bindings, False, stick)
-
-    def begin(self) -> None:
-        return None
-
-    def resume(self, carry: None, action: np.ndarray) -> None:
-        return None
+        return KeyLayout(bindings, False, ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"))
 
     def act(self, carry: None, held: Held) -> tuple[None, np.ndarray]:
         action = np.zeros(len(self.names), np.float32)
-        for index, keys in enumerate(_AXES[: len(self.names)]):
-            action[index] = _direction(held, *keys)
+        moves = [_direction(held, *keys) for keys in _AXES[: len(self.names)]]
+        action[: len(moves)] = moves
         return None, action
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from playloop.agents.base import Plan
+from playloop.agents.base import Plan, RowAgent
 from playloop.agents.keymaps import Held, KeyMap, keymap_for
 from playloop.core.annotations import Portion
 from playloop.core.checked import checked
@@ -45,10 +45,9 @@ class PersonConfig:
         return Person(self)
 
 
-class Person:
+class Person(RowAgent):
     """See `agents.base.Agent`. `held` is what the hands do; whoever listens to them calls `update`."""
 
-    reads: ClassVar[frozenset[str]] = frozenset()
     rows = 1
 
     def __init__(self, config: PersonConfig | None = None):
@@ -75,9 +74,7 @@ class Person:
         """The carry after another agent has executed an action in this episode."""
         return self._keys.resume(carry, action)
 
-    def act(
-        self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[Any], list[Plan]]:
-        carry, action = self._keys.act(carries[0], self.held)
+    def decide(self, carry: Any, observation: dict[str, Any], rng: np.random.Generator) -> tuple[Any, Plan]:
+        carry, action = self._keys.act(carry, self.held)
         self.held = self.held.rest()
-        return [carry], [Plan(action[None], {"expert": 1})]
+        return carry, Plan(action[None], {"expert": 1})

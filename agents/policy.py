@@ -34,7 +34,6 @@ from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.files import hash_of, read_hashes
 from playloop.policies.openvla.images import SIZE
 from playloop.policies.openvla.open import open_policy
-from playloop.policies.openvla.policy import OpenVLAPolicy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -189,27 +188,15 @@ class OpenVLAAgentConfig:
         """
         check_types(self, "agent.")
         torch.set_num_threads(self.threads)
-        policy = self.open()
-        hashes = policy.hashes or read_hashes(self.checkpoint)
-        origin = {"checkpoint_sha256": hash_of(hashes), **policy.describe()}
-        agent = PolicyAgent(policy, self.execute, origin=origin)
-        for name, dialect in DIALECTS.items():
-            if policy.contract.family == dialect.name:
-                resize = self.resize or FAMILIES[name].resize
-                assert resize is not None  # every translated family states it
-                return DialectAgent(agent, dialect, (SIZE, SIZE), resize)
-        return agent
-
-    def open(self) -> OpenVLAPolicy:
-        """The policy."""
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"agent.dtype={self.dtype!r}: use one of {', '.join(DTYPES)}")
+        diffusion = override(RELEASED, self.diffusion)
         stated = {name: tuple(v) if isinstance(v, list) else v for name, v in self.stated.items()}
-        return open_policy(
+        policy = open_policy(
             self.checkpoint,
             family=self.family,
             unnorm_key=self.unnorm_key,
-            decoding=self._decoding(),
+            decoding=DecodingConfig(self.decoder, self.ids, diffusion, self.reuse),  # type: ignore[arg-type]
             pipeline=self.images,
             prompt=self.prompt,
             resize=self.resize,
@@ -223,10 +210,15 @@ class OpenVLAAgentConfig:
             gripper=self.gripper,
             **stated,
         )
-
-    def _decoding(self) -> DecodingConfig:
-        diffusion = override(RELEASED, self.diffusion)
-        return DecodingConfig(self.decoder, self.ids, diffusion, self.reuse)  # type: ignore[arg-type]
+        hashes = policy.hashes or read_hashes(self.checkpoint)
+        origin = {"checkpoint_sha256": hash_of(hashes), **policy.describe()}
+        agent = PolicyAgent(policy, self.execute, origin=origin)
+        for name, dialect in DIALECTS.items():
+            if policy.contract.family == dialect.name:
+                resize = self.resize or FAMILIES[name].resize
+                assert resize is not None  # every translated family states it
+                return DialectAgent(agent, dialect, (SIZE, SIZE), resize)
+        return agent
 
 
 class PolicyAgent:
@@ -254,8 +246,7 @@ class PolicyAgent:
         self.gripper = np.array(["gripper" in name for name in policy.contract.action_names])
 
     def prepare(self, contract: Contract) -> None:
-        differences = self.policy.contract.differences(contract)
-        if differences:
+        if differences := self.policy.contract.differences(contract):
             raise ValueError(
                 "this policy cannot act in this environment; choose the one it was trained for or another "
                 "checkpoint:\n  " + "\n  ".join(differences)
@@ -277,19 +268,12 @@ class PolicyAgent:
         for row, (own, (_, old), chunk) in enumerate(zip(inner, carries, chunks, strict=True)):
             live = (chunk, *old) if self.ensemble is not None else (chunk,)
             actions = blend(live, self.execute, self.ensemble or 0.0, self.gripper)
-            rest = (
-                tuple(c[self.execute :] for c in live if len(c) > self.execute)
-                if self.ensemble is not None
-                else ()
-            )
-            after.append((own, rest))
-            plans.append(Plan(actions, facts(info, row)))
+            ahead = () if self.ensemble is None else live
+            after.append((own, tuple(c[self.execute :] for c in ahead if len(c) > self.execute)))
+            # arrays are by row, numbers hold for all
+            facts = {name: v[row] if isinstance(v, np.ndarray) else v for name, v in info.items()}
+            plans.append(Plan(actions, facts))
         return after, plans
-
-
-def facts(info: dict[str, Any], row: int) -> dict[str, Any]:
-    """One row's share of what a policy tells about a call: arrays are by row, numbers hold for all."""
-    return {name: value[row] if isinstance(value, np.ndarray) else value for name, value in info.items()}
 
 
 def blend(chunks: tuple[np.ndarray, ...], steps: int, decay: float, gripper: np.ndarray) -> np.ndarray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 
-from playloop.agents.craft.hands import FACES, sight, strike
-from playloop.agents.craft.memory import Stand
+from playloop.agents.craft.hands import FACES, sight
 from playloop.agents.craft.paths import Cell, Ground
 from playloop.agents.craft.player import Move, Player
-from playloop.agents.craft.walk import Walker
+from playloop.agents.craft.walk import Stand, Walker
 from playloop.envs.craft.aim import REACH
 from playloop.envs.craft.blocks import ID, SOLID
 from playloop.envs.craft.body import EYE_HEIGHT, HEIGHT, WIDTH
@@ -43,8 +43,7 @@ def build(walker: Walker, plan: np.ndarray) -> Move:
         memory.target = memory.stand = memory.route = None
         memory.idle = 0
     if memory.target is None or memory.stand is None:
-        choice = _choose(walker, wanted)
-        if choice is None:
+        if (choice := _choose(walker, wanted)) is None:
             memory.avoid = frozenset()
             return Move()
         memory.target, memory.stand = choice
@@ -57,8 +56,7 @@ def build(walker: Walker, plan: np.ndarray) -> Move:
         move = _remove(walker, target)
     if move is None:
         memory.shun((target, stand))
-        return Move()
-    return move
+    return move or Move()
 
 
 def _choose(walker: Walker, wanted: dict[Cell, int]) -> tuple[Cell, Stand] | None:
@@ -66,14 +64,12 @@ def _choose(walker: Walker, wanted: dict[Cell, int]) -> tuple[Cell, Stand] | Non
     player = walker.player
     missing = [cell for cell, kind in wanted.items() if player.grid[cell] != kind]
     position = player.body.position
-    missing.sort(key=lambda cell: (cell[1], math.dist(position, cell)))
-    for cell in missing:
-        for jump in (False, True):
-            stands = _spots(walker.ground, cell, position)
-            for spot in stands:
-                stand = Stand(spot, jump)
-                if (cell, stand) not in walker.memory.avoid and _works(player, cell, stand):
-                    return cell, stand
+    for cell in sorted(missing, key=lambda cell: (cell[1], math.dist(position, cell))):
+        spots = _spots(walker.ground, cell, position)
+        for jump, spot in product((False, True), spots):
+            stand = Stand(spot, jump)
+            if (cell, stand) not in walker.memory.avoid and _works(player, cell, stand):
+                return cell, stand
     return None
 
 
@@ -180,7 +176,4 @@ def _remove(walker: Walker, cell: Cell) -> Move | None:
     slot = player.slot_of(PICKAXE)
     if slot is not None and player.selected != slot:
         return Move(frozenset({f"hotbar.{slot + 1}"}))
-    move = strike(player, cell)
-    if move and "attack" in move.keys:
-        walker.memory.idle = 0
-    return move
+    return walker.hit(cell)

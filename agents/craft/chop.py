@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from playloop.agents.craft.hands import near_cells, sight, strike, without_leaves
+from playloop.agents.craft.hands import near_cells, sight, without_leaves
 from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move
 from playloop.agents.craft.walk import Walker
@@ -32,7 +32,7 @@ def chop(walker: Walker, drops: np.ndarray) -> Move:
     if move := walker.come_free():
         return move
     if memory.target is not None and player.grid[memory.target] == LOG:
-        if move := _hit(walker, memory.target):
+        if move := walker.hit(memory.target):
             return move
         memory.shun(memory.target)
     memory.target = None
@@ -40,15 +40,8 @@ def chop(walker: Walker, drops: np.ndarray) -> Move:
         return move
     if (log := _visible(walker)) is not None:
         memory.target, memory.route = log, None
-        return _hit(walker, log) or Move()
+        return walker.hit(log) or Move()
     return _approach(walker)
-
-
-def _hit(walker: Walker, log: Cell) -> Move | None:
-    move = strike(walker.player, log)
-    if move and "attack" in move.keys:
-        walker.memory.idle = 0
-    return move
 
 
 def _visible(walker: Walker, leafy: bool = False) -> Cell | None:
@@ -82,8 +75,7 @@ def _collect(walker: Walker, drops: np.ndarray) -> Move | None:
 
     move = walker.walk(purpose, arrived, guess, NEARBY)
     waits = memory.route is not None and memory.route.purpose == purpose and memory.route.done
-    if waits:
-        memory.waited += 1
+    memory.waited += waits
     if move is None or memory.waited > 40:
         memory.waited = 0
         memory.shun(purpose)
@@ -104,7 +96,7 @@ def _approach(walker: Walker) -> Move:
         return move
     if (log := _visible(walker, leafy=True)) is not None:
         memory.target = log
-        return _hit(walker, log) or Move()
+        return walker.hit(log) or Move()
     memory.shun(route.path[-1])
     return move
 

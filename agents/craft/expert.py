@@ -11,10 +11,9 @@ import numpy as np
 from playloop.agents.base import Plan
 from playloop.agents.craft.build import build
 from playloop.agents.craft.chop import chop
-from playloop.agents.craft.memory import Memory
 from playloop.agents.craft.paths import Cell
-from playloop.agents.craft.player import Move, Player, vector
-from playloop.agents.craft.walk import Walker
+from playloop.agents.craft.player import Move, Player
+from playloop.agents.craft.walk import FREE, Memory, Walker
 from playloop.agents.explorer import ExplorerConfig, Mood
 from playloop.agents.scripted import ScriptedExpert
 from playloop.core.annotations import Count, Fraction
@@ -22,7 +21,7 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_NAMES
+from playloop.core.minecraft import ACTION_NAMES, action_vector
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.tasks import TASKS, Explore, Treechop
 
@@ -89,8 +88,8 @@ class CraftExpert(ScriptedExpert):
         player = Player.read(observation, memory.turn)
         actions: list[np.ndarray] = []
         task = task_of(observation)
-        diggable = {} if task != "build" else {"diggable": frozenset[str]()}
-        walker = Walker(player, memory, rng, sprints=task == "navigate", **diggable)
+        diggable = FREE if task != "build" else frozenset()
+        walker = Walker(player, memory, rng, diggable, sprints=task == "navigate")
         while len(actions) < self.config.chunk:
             move = play(task, walker, observation["privileged"])
             actions.append(player.tick(move))
@@ -144,5 +143,5 @@ def disturb(rng: np.random.Generator) -> Plan:
     """Random keys and a turn, held for 4 to 12 ticks; not to be imitated."""
     keys = [name for name in NOISE if rng.random() < 0.3]
     turn = float(rng.normal(0.0, 1.5)), float(rng.normal(0.0, 4.0))
-    action = vector(keys, turn)
+    action = action_vector({**dict.fromkeys(keys, 1), "camera": turn})
     return Plan(np.repeat(action[None], int(rng.integers(4, 13)), axis=0), {"expert": 0})

@@ -20,10 +20,9 @@ STEADY = 0.5
 """Degrees a tick: a slower view may begin to hit."""
 
 
-def face_points(cell: Cell, face: Cell) -> Iterator[np.ndarray]:
+def _face_points(cell: Cell, face: Cell) -> Iterator[np.ndarray]:
     """Points on a face of a block, float64 [3], the middle first."""
-    axis = next(axis for axis in range(3) if face[axis])
-    others = [other for other in range(3) if other != axis]
+    axis, *others = sorted(range(3), key=lambda axis: not face[axis])
     for first, second in ASIDE:
         point = np.array(cell, np.float64) + 0.5
         point[axis] += 0.5 * face[axis]
@@ -48,7 +47,7 @@ def sight(
         middle = np.array(cell) + 0.5 + 0.5 * np.array(face)
         if (before is not None and front != before) or (eye - middle) @ np.array(face) <= 0:
             continue
-        for point in face_points(cell, face):
+        for point in _face_points(cell, face):
             if np.linalg.norm(point - eye) > REACH - 0.05:
                 continue
             look = view_to(eye, point)
@@ -58,10 +57,10 @@ def sight(
     return None
 
 
-def strike(player: Player, cell: Cell, through_leaves: bool = True) -> Move | None:
+def strike(player: Player, cell: Cell) -> Move | None:
     """Turn to a block and hit it until it breaks, leaves before it first; None if it is out of sight."""
     look = sight(player.grid, player.body.eye, cell)
-    if look is None and through_leaves:
+    if look is None:
         look = sight(without_leaves(player, cell), player.body.eye, cell)
     if look is None:
         return None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from playloop.agents.craft.paths import Cell
-from playloop.core.minecraft import ACTION_SIZE, place_of
+from playloop.core.minecraft import action_vector
 from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.body import WIDTH, Body, Keys, grid_at
@@ -22,8 +21,8 @@ MOUSE = 0.15
 FASTEST, QUICKENING, EASING = 14.0, 5.0, 0.35
 """Most degrees a tick; how much faster or slower a tick may turn than the last; share of what is left."""
 
-_PLACE = {name: number for number, name in enumerate(STATE_NAMES)}
-_FIRST_KIND, _FIRST_COUNT = _PLACE["kind.1"], _PLACE["count.1"]
+_INDEX = {name: number for number, name in enumerate(STATE_NAMES)}
+_FIRST_KIND, _FIRST_COUNT = _INDEX["kind.1"], _INDEX["count.1"]
 
 
 @dataclass
@@ -68,16 +67,16 @@ class Player:
         body = Body(
             snapped(state[:3]),
             state[3:6].copy(),
-            yaw=float(state[_PLACE["yaw"]]),
-            pitch=float(state[_PLACE["pitch"]]),
-            on_ground=bool(state[_PLACE["on_ground"]]),
-            sneaking=bool(state[_PLACE["sneaking"]]),
+            yaw=float(state[_INDEX["yaw"]]),
+            pitch=float(state[_INDEX["pitch"]]),
+            on_ground=bool(state[_INDEX["on_ground"]]),
+            sneaking=bool(state[_INDEX["sneaking"]]),
         )
         kinds = [
             int(kind) if count > 0 else 0
             for kind, count in zip(state[_FIRST_KIND:][:HOTBAR], state[_FIRST_COUNT:][:HOTBAR], strict=True)
         ]
-        selected, digging = int(state[_PLACE["selected"]]), float(state[_PLACE["digging"]])
+        selected, digging = int(state[_INDEX["selected"]]), float(state[_INDEX["digging"]])
         return cls(observation["privileged"]["grid"], body, kinds, selected, digging, turn)
 
     @property
@@ -113,21 +112,11 @@ class Player:
         """Carry out a move in this copy; returns the action vector float32 [25] that does it in the game."""
         self.turn = self.turn_to(move.look)
         self.body.turn(*self.turn)
-        held = move.keys
         for slot in range(HOTBAR):
-            if f"hotbar.{slot + 1}" in held:
+            if f"hotbar.{slot + 1}" in move.keys:
                 self.selected = slot
-        self.body.tick(self.grid, Keys.of(held))
-        return vector(held, self.turn)
-
-
-def vector(keys: Iterable[str], turn: tuple[float, float]) -> np.ndarray:
-    """Keys and a turn as an action vector, float32 [25]."""
-    action = np.zeros(ACTION_SIZE, np.float32)
-    for name in keys:
-        action[place_of(name)] = 1.0
-    action[-2:] = turn
-    return action
+        self.body.tick(self.grid, Keys.of(move.keys))
+        return action_vector({**dict.fromkeys(move.keys, 1), "camera": self.turn})
 
 
 def view_to(eye: np.ndarray, point: np.ndarray) -> tuple[float, float]:

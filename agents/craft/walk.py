@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
 from playloop.agents.craft.hands import strike
-from playloop.agents.craft.memory import Memory, Route
 from playloop.agents.craft.paths import Cell, Ground, find_path, passage
 from playloop.agents.craft.player import Move, Player, view_to
 from playloop.envs.craft.exact import heading
@@ -34,6 +34,72 @@ STEPS = (0.3, 0.6)
 """How far ahead a rising step is jumped at, in blocks."""
 
 
+@dataclass(frozen=True)
+class Route:
+    """A way that is being walked.
+
+    Args:
+        purpose: what it leads to; another purpose needs another way.
+        path: cells of the feet.
+        index: how far along.
+    """
+
+    purpose: Hashable
+    path: tuple[Cell, ...]
+    index: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether its end is reached."""
+        return self.index == len(self.path) - 1
+
+
+@dataclass(frozen=True)
+class Stand:
+    """From where a block is placed.
+
+    Args:
+        spot: cell of the feet.
+        jump: whether one has to jump to see the face.
+    """
+
+    spot: Cell
+    jump: bool
+
+
+@dataclass
+class Memory:
+    """An episode so far.
+
+    Args:
+        turn: degrees (pitch, yaw) of the last tick.
+        route: being walked.
+        target: block being broken or to be placed.
+        stand: from where.
+        settled: the cell in whose middle the body came to rest.
+        idle: ticks in which nothing got nearer.
+        waited: ticks beside something that was not picked up.
+        shake: keys that are held to come free, and for how many ticks.
+        avoid: what did not work; it is not tried again.
+    """
+
+    turn: tuple[float, float] = (0.0, 0.0)
+    route: Route | None = None
+    target: Cell | None = None
+    stand: Stand | None = None
+    settled: Stand | None = None
+    idle: int = 0
+    waited: int = 0
+    shake: tuple[frozenset[str], int] = (frozenset(), 0)
+    avoid: frozenset[Hashable] = frozenset()
+
+    def shun(self, what: Hashable) -> None:
+        """Never try this again, and start afresh."""
+        self.avoid |= {what}
+        self.route = self.target = self.stand = self.settled = None
+        self.idle = 0
+
+
 class Walker:
     """Walks for one decision.
 
@@ -50,8 +116,8 @@ class Walker:
         player: Player,
         memory: Memory,
         rng: np.random.Generator,
-        diggable: frozenset[str] = FREE,
-        sprints: bool = False,
+        diggable: frozenset[str],
+        sprints: bool,
     ):
         self.player, self.memory, self.rng, self.sprints = player, memory, rng, sprints
         self.ground = Ground(player.grid, diggable)
@@ -92,6 +158,13 @@ class Walker:
         if route.done:
             return Move(frozenset({"jump"} if self.player.swims else ()))
         return self._follow(route)
+
+    def hit(self, cell: Cell) -> Move | None:
+        """A tick of breaking a block, which is never idle; None if it is out of sight."""
+        move = strike(self.player, cell)
+        if move and "attack" in move.keys:
+            self.memory.idle = 0
+        return move
 
     def _start(self) -> Cell | None:
         """The cell in which the feet rest, if they do."""
@@ -144,24 +217,15 @@ class Walker:
         return Move(frozenset(keys), (LOOK_DOWN, yaw))
 
     def _dig(self, cell: Cell, swims: bool) -> Move:
-        move = strike(self.player, cell)
-        if move is None:
-            return Move(frozenset({"jump"} if swims else ()), self._towards(cell))
-        if "attack" in move.keys:
-            self.memory.idle = 0
+        move = self.hit(cell) or Move(look=view_to(self.player.body.eye, np.array(cell) + 0.5))
         return replace(move, keys=move.keys | {"jump"}) if swims else move
-
-    def _towards(self, cell: Cell) -> tuple[float, float]:
-        return view_to(self.player.body.eye, np.array(cell) + 0.5)
 
     def _farthest(self, route: Route) -> Cell:
         """The farthest cell of the way to which one can walk straight, up and down single blocks."""
-        best = route.index + 1
-        for j in range(best, min(route.index + FARTHEST, len(route.path) - 1) + 1):
-            if not self._straight(route.path[j]):
-                break
-            best = j
-        return route.path[best]
+        first = route.index + 1
+        ahead = route.path[first : route.index + FARTHEST + 1]
+        straight = list(takewhile(self._straight, ahead))
+        return straight[-1] if straight else route.path[first]
 
     def _straight(self, cell: Cell) -> bool:
         x, _, z = self.player.body.position

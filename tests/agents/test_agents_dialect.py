@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.dialect import DialectConfig, translate
+from playloop.agents.dialect import STICKY, DialectConfig, Grip, relative_gripper, translate
 from playloop.core.episode import Episode
-from playloop.envs.simpler.actions import Grip, Scaling
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.policies.dialects import ACTION_NAMES
 from playloop.policies.resampling import area, fit_with_border, lanczos
@@ -51,7 +51,7 @@ def test_a_policy_of_the_other_robot_is_refused():
 
 @pytest.mark.parametrize("bad", [{"dialect": "brigde"}, {"resize": "nearest"}])
 def test_unknown_conventions_are_named(bad):
-    with pytest.raises(ValueError, match="use one of"):
+    with pytest.raises(ValueError, match=f"Config.{next(iter(bad))}: Input should be"):
         agent(np.zeros(7), **bad)
 
 
@@ -84,19 +84,57 @@ def test_the_google_robots_gripper_goes_on_over_the_end_of_a_chunk():
     assert closing[:2].tolist() == [0, 0] and (closing[2:17] == 1).all() and (closing[17:] == 0).all()
 
 
-def test_scalings_are_those_of_the_data_sets_and_have_inverses():
-    values = np.random.default_rng(0).uniform(-1, 1, (5, 7))
-    moments = Scaling.from_moments(np.arange(7) / 10, np.arange(1, 8) / 10)
-    np.testing.assert_allclose(moments.apply(np.ones(7)), np.arange(7) / 10 + np.arange(1, 8) / 10)
-    mask = np.array([True] * 6 + [False])
-    quantiles = Scaling.from_quantiles(np.full(7, -0.02), np.full(7, 0.06), mask)
-    np.testing.assert_allclose(quantiles.apply(np.full(7, -1.0)), [-0.02] * 6 + [-1.0])
-    np.testing.assert_allclose(quantiles.apply(np.full(7, 1.0)), [0.06] * 6 + [1.0])
-    for scaling in (moments, quantiles):
-        np.testing.assert_allclose(scaling.undo(scaling.apply(values)), values, atol=1e-12)
-    assert Scaling(np.ones(2), np.zeros(2), limit=0.5).apply(np.array([2.0, -0.1])).tolist() == [0.5, -0.1]
-    with pytest.raises(ValueError, match="a scale is 0"):
-        Scaling(np.zeros(2), np.zeros(2))
+def turn(axis: int, angle: float) -> np.ndarray:
+    """The matrix of a rotation about x, y or z, written out."""
+    matrix, (a, b) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
+    matrix[a, a] = matrix[b, b] = math.cos(angle)
+    matrix[b, a], matrix[a, b] = math.sin(angle), -math.sin(angle)
+    return matrix
+
+
+def matrix_of(axis_angle: np.ndarray) -> np.ndarray:
+    """Rodrigues' formula."""
+    angle = np.linalg.norm(axis_angle)
+    x, y, z = axis_angle / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+
+
+def test_angles_turn_about_fixed_axes_x_first():
+    actions = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 7))
+    _, found = translate(Grip(), actions, relative=False)
+    for (*_, roll, pitch, yaw, _), action in zip(actions, found, strict=True):
+        wanted = turn(2, yaw) @ turn(1, pitch) @ turn(0, roll)
+        np.testing.assert_allclose(matrix_of(action[3:6].astype(float)), wanted, atol=1e-6)
+    assert not translate(Grip(), np.zeros((1, 7)), relative=False)[1][0, :6].any()
+
+
+def test_widowx_opens_or_closes():
+    openings = np.zeros((4, 7))
+    openings[:, 6] = 0.0, 0.5, 0.51, 1.0
+    assert translate(Grip(), openings, relative=False)[1][:, 6].tolist() == [-1, -1, 1, 1]
+
+
+def commands(openings):
+    grip, found = Grip(), []
+    for opening in openings:
+        grip, command = relative_gripper(grip, opening)
+        found.append(command)
+    return found
+
+
+def test_a_change_goes_on_for_fifteen_steps():
+    assert commands([1.0] * 3 + [0.0] * 20) == [0.0] * 3 + [1.0] * STICKY + [0.0] * 5
+
+
+def test_what_is_asked_for_meanwhile_does_not_count_but_what_comes_behind_does():
+    # Closed at step 1; opened for a moment at step 5, which is lost; opened at step 16, which counts again.
+    openings = [1.0, *[0.0] * 4, 1.0, *[0.0] * 10, *[1.0] * 20]
+    assert commands(openings) == [0.0, *[1.0] * STICKY, *[-1.0] * STICKY, *[0.0] * 5]
+
+
+def test_a_small_change_is_given_once():
+    assert commands([1.0, 0.75, 0.75, 0.25, 0.25]) == [0.0, 0.25, 0.0, 0.5, 0.0]
 
 
 def test_lanczos_keeps_constants_and_follows_its_definition():
