@@ -8,6 +8,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from playloop.core.contract import Contract
+from playloop.core.conventions import Convention, altered
+
 BUTTONS = (
     "ESC",
     "attack",
@@ -85,3 +88,21 @@ def dictionary_space() -> gym.spaces.Dict:
     spaces: dict[str, gym.Space] = {name: gym.spaces.Discrete(2) for name in BUTTONS}
     spaces["camera"] = gym.spaces.Box(-MAX_TURN, MAX_TURN, (2,), np.float32)
     return gym.spaces.Dict(spaces)
+
+
+def minerl_contract(size: tuple[int, int], resized: str = "", **rest: Any) -> Contract:
+    """MineRL's conventions for pictures of a height and width, so that what is learned here can act there.
+
+    Args:
+        size: height and width.
+        resized: how pictures were made smaller than MineRL's own; "" for not at all.
+        rest: other fields of the contract.
+    """
+    standard: dict[str, Any] = {
+        "family": "minerl",
+        "action": Convention("minerl-1.0", {"escape_ends": True}),
+        "image": altered("upright", source="360 x 640", resized=resized) if resized else "upright",
+        "state_names": (),
+        "success": "none",
+    }
+    return Contract(action_names=ACTION_NAMES, control_hz=20.0, cameras={"pov": size}, **standard | rest)

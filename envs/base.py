@@ -25,6 +25,8 @@ class PlayEnv(gym.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's own form)
+    config: Any
+    """Its settings, an `EnvConfig`."""
     contract: Contract
     horizon: int
     """Most actions in the episode that has begun."""
@@ -62,9 +64,9 @@ class PlayEnv(gym.Env):
         if "advance" in vars(cls):
             cls.advance = checked(cls.advance)  # type: ignore[method-assign]
 
-    @abstractmethod
     def episodes(self) -> list[Episode]:
         """The episodes of the standard protocol, in order."""
+        return self.config.episodes()
 
     @abstractmethod
     def begin(self, episode: Episode) -> None:

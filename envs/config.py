@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from playloop.core.contract import Contract
-from playloop.core.episode import FRESH, Episode
+from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.results import EpisodeResult
 from playloop.core.statistics import Average
 from playloop.envs.base import PlayEnv
@@ -16,12 +16,16 @@ from playloop.envs.base import PlayEnv
 class EnvConfig(ABC):
     """Base class of the settings of all environments; a subclass is a dataclass right above its environment.
 
-    Four methods and `suite` are a family's to write. The others have an answer that serves most families.
-    `check_env_config` says what is missing or does not fit together.
+    Three methods, `suite` and `inits` are a family's to write. The others have an answer that serves most
+    families. `check_env_config` says what is missing or does not fit together.
     """
 
     suite: str
     """First part of an episode's identity; a setting where a family has several suites."""
+    inits: int = 1
+    """Initial states of every task in the protocol."""
+    endless = False
+    """Initial states are drawn from their number: there are more than the protocol's."""
 
     @abstractmethod
     def make(self) -> PlayEnv:
@@ -35,11 +39,10 @@ class EnvConfig(ABC):
     def task_names(self) -> list[str]:
         """The name or instruction of every task, in the order of their numbers."""
 
-    @abstractmethod
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
     ) -> list[Episode]:
-        """Episodes of the chosen tasks and initial states, task by task; see `core.episode.choose_episodes`.
+        """Episodes of the chosen tasks and initial states, task by task.
 
         Args:
             tasks: numbers; None for all.
@@ -49,6 +52,30 @@ class EnvConfig(ABC):
         Raises:
             ValueError: a number is none of the suite's.
         """
+        return choose_episodes(
+            self.suite, (len(self.task_names()), self.inits), tasks, inits, seed, self.endless
+        )
+
+    def task_of(self, episode: Episode) -> int:
+        """The number of an episode's task.
+
+        Raises:
+            ValueError: it is none of these settings'.
+        """
+        tasks = len(self.task_names())
+        if episode.suite != self.suite or not 0 <= episode.task < tasks:
+            raise ValueError(
+                f"no {episode.suite} task {episode.task}: {self.suite} has tasks 0 to {tasks - 1}"
+            )
+        return episode.task
+
+    def departures(self, *names: str) -> list[str]:
+        """Those of these settings that are not their default, NAME=VALUE: what departs from a protocol."""
+        return [
+            f"{name}={getattr(self, name)}"
+            for name in names
+            if getattr(self, name) != getattr(type(self), name)
+        ]
 
     def fresh_episode(self, task: int, seed: int) -> Episode:
         """An episode that is none of the protocol's, its placement drawn from the seed; for recording."""

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,11 +72,7 @@ class LiberoConfig(EnvConfig):
     horizon: Count | None = None
     settle_steps: Natural = SETTLE_STEPS
     success_steps: Count = 1
-    protocol: str = "standard"
-
-    def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"protocol={self.protocol!r}: use one of {', '.join(PROTOCOLS)}")
+    protocol: Literal["standard", "lerobot"] = "standard"
 
     def make(self) -> LiberoEnv:
         """Construct the environment; scenes are loaded when an episode begins."""
@@ -87,7 +83,6 @@ class LiberoConfig(EnvConfig):
         return list(suite_tasks(self.suite))
 
     def task_names(self) -> list[str]:
-        """The instruction of every task, for reports."""
         return [task.instruction for task in self.tasks()]
 
     def limit(self) -> int:
@@ -97,13 +92,8 @@ class LiberoConfig(EnvConfig):
 
     def deviations(self) -> str:
         """The protocol's name, and what departs from it."""
-        standard = LiberoConfig(self.suite, protocol=self.protocol)
-        named = [
-            f"{name}={getattr(self, name)}"
-            for name in ("size", "settle_steps", "success_steps")
-            if getattr(self, name) != getattr(standard, name)
-        ]
-        if self.limit() != standard.limit():
+        named = self.departures("size", "settle_steps", "success_steps")
+        if self.limit() != LiberoConfig(self.suite, protocol=self.protocol).limit():
             named.append(f"horizon={self.limit()}")
         return ", ".join([self.protocol, *named])
 
@@ -111,7 +101,6 @@ class LiberoConfig(EnvConfig):
         return "LIBERO"
 
     def contract(self) -> Contract:
-        """The conventions, without building a simulator."""
         held = Convention("goal-held", {"steps": self.success_steps})
         return arm_contract("libero", self.size, held, self.deviations())
 

@@ -9,18 +9,15 @@ import numpy as np
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
-from playloop.core.conventions import Convention, altered
-from playloop.core.episode import Episode, choose_episodes
+from playloop.core.episode import Episode
 from playloop.core.images import resize
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_NAMES, BUTTONS, action_dictionary, action_space, place_of
+from playloop.core.minecraft import BUTTONS, action_dictionary, action_space, minerl_contract, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
 
 SUITE = "minerl"
-PLACEMENTS = 20
-"""Worlds of a task in the default protocol; each is drawn from its number."""
 INSTALL = (
     "MineRL 1.0 is not installed. It needs Java 8 (apt-get install openjdk-8-jdk), downloads Minecraft while "
     "it is built, and pins an older NumPy than Playloop's, so: pip install --no-deps "
@@ -78,15 +75,11 @@ class MineRLConfig(EnvConfig):
             `seed`, `reset`, `step` and dictionary of actions: for forks and patched builds.
     """
 
-    suite = SUITE
+    suite, inits, endless = SUITE, 20, True  # worlds in the default protocol; each is drawn from its number
     height: Count = 360
     width: Count = 640
     horizon: Count | None = None
     factory: str = "playloop.envs.minerl.make_minerl"
-
-    def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1 or (self.horizon is not None and self.horizon < 1):
-            raise ValueError(f"env.height, env.width and env.horizon must be at least 1, got {self}")
 
     def make(self) -> MineRLEnv:
         """The environment; the game starts when an episode begins.
@@ -98,35 +91,17 @@ class MineRLConfig(EnvConfig):
         return MineRLEnv(self)
 
     def task_names(self) -> list[str]:
-        """Gym ids, in the order of the tasks."""
         return [task.name for task in TASKS]
 
     def contract(self) -> Contract:
-        """The declared conventions, without the game."""
-        departures = [] if self.horizon is None else [f"horizon={self.horizon}"]
-        if self.factory != MineRLConfig.factory:
-            departures.append(f"factory={self.factory}")
-        image = Convention("upright")
-        if (self.height, self.width) != (360, 640):
-            image = altered(image, source="360 x 640", resized="recording")
-        return Contract(
-            family="minerl",
-            action=Convention("minerl-1.0", {"escape_ends": True}),
-            action_names=ACTION_NAMES,
-            control_hz=20.0,
-            cameras={"pov": (self.height, self.width)},
-            image=image,
-            state_names=(),
+        size = self.height, self.width
+        return minerl_contract(
+            size,
+            resized="" if size == (360, 640) else "recording",
             success="minerl-tasks",
             deterministic=False,
-            protocol=", ".join(["standard", *departures]),
+            protocol=", ".join(["standard", *self.departures("horizon", "factory")]),
         )
-
-    def episodes(
-        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
-    ) -> list[Episode]:
-        """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
-        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
 
 
 class MineRLEnv(PlayEnv):
@@ -141,11 +116,8 @@ class MineRLEnv(PlayEnv):
         self._loaded: MineRLTask | None = TASKS[0]
         self._pov: np.ndarray | None = None
 
-    def episodes(self) -> list[Episode]:
-        return self.config.episodes()
-
     def begin(self, episode: Episode) -> None:
-        task = _task(episode)
+        task = TASKS[self.config.task_of(episode)]
         if self._loaded != task:
             self.close()
             self._game, self._loaded = self._load(task), task
@@ -153,7 +125,7 @@ class MineRLEnv(PlayEnv):
         # Above 0, which MineRL has taken for no seed, and within Java's int. The spaces stay unseeded: with a
         # newer NumPy, Gym cannot copy them afterwards, which it does when the same task is made again.
         self._game.unwrapped.seed(1 + episode.unseeded().derive("world") % (2**31 - 1), seed_spaces=False)
-        self._pov = _pov(self._game.reset())
+        self._pov = np.asarray(self._game.reset()["pov"], np.uint8)
         restart_counters(self._game)
         self._steps, self._return = 0, 0.0
 
@@ -163,7 +135,7 @@ class MineRLEnv(PlayEnv):
         seen, reward, done, info = self._game.step(game_action(action, self._game.action_space))
         if "error" in info:  # MineRL goes on with a random observation
             raise RuntimeError(f"MineRL lost its game: {info['error']}")
-        self._pov = _pov(seen)
+        self._pov = np.asarray(seen["pov"], np.uint8)
         self._steps += 1
         self._return += float(reward)
         goal = self._loaded.goal
@@ -232,13 +204,3 @@ def restart_counters(game: Any) -> None:
         if "num_steps" in vars(game):
             game.num_steps = 0
         game = vars(game).get("env")
-
-
-def _pov(seen: Any) -> np.ndarray:
-    return np.asarray(seen["pov"], np.uint8)
-
-
-def _task(episode: Episode) -> MineRLTask:
-    if episode.suite != SUITE or not 0 <= episode.task < len(TASKS):
-        raise ValueError(f"no {episode.suite} task {episode.task}: {SUITE} has tasks 0 to {len(TASKS) - 1}")
-    return TASKS[episode.task]

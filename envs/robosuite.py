@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
-from playloop.core.episode import Episode, choose_episodes
+from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 from playloop.core.robots.panda import arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
@@ -26,8 +25,6 @@ TASKS = {
 }
 """Task → instruction. robosuite has no sentences of its own; these are ours."""
 HORIZONS = {"Lift": 400, "Stack": 400, "PickPlace": 1000, "NutAssembly": 1000, "Door": 500}
-PLACEMENTS = 50
-"""Placements of a task in the default protocol; robosuite stores none, they are drawn from the identity."""
 
 
 @kind("robosuite")
@@ -42,7 +39,7 @@ class RobosuiteConfig(EnvConfig):
         horizon: most actions; None is the task's own limit.
     """
 
-    suite = SUITE
+    suite, inits, endless = SUITE, 50, True  # robosuite stores no placements: each is drawn from its number
     size: Count = 256
     horizon: Count | None = None
 
@@ -51,24 +48,12 @@ class RobosuiteConfig(EnvConfig):
         return RobosuiteEnv(self)
 
     def task_names(self) -> list[str]:
-        """The tasks in their order, by robosuite's names."""
         return list(TASKS)
 
     def contract(self) -> Contract:
-        """The conventions, without building a simulator."""
-        named = [
-            f"{name}={value}"
-            for name, value, standard in (("size", self.size, 256), ("horizon", self.horizon, None))
-            if value != standard
-        ]
         held = Convention("goal-held", {"steps": 1})
-        return arm_contract("robosuite", self.size, held, ", ".join(["standard", *named]))
-
-    def episodes(
-        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
-    ) -> list[Episode]:
-        """Task by task; `init` numbers the placements, each drawn from the episode's identity."""
-        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
+        protocol = ", ".join(["standard", *self.departures("size", "horizon")])
+        return arm_contract("robosuite", self.size, held, protocol)
 
 
 class RobosuiteEnv(ArmEnv):
@@ -78,12 +63,10 @@ class RobosuiteEnv(ArmEnv):
         self.config = config or RobosuiteConfig()
         super().__init__(self.config.contract(), self.config.horizon or max(HORIZONS.values()), render_mode)
 
-    def episodes(self) -> list[Episode]:
-        return self.config.episodes()
-
     def begin(self, episode: Episode) -> None:
+        self._name = list(TASKS)[self.config.task_of(episode)]
         super().begin(episode)
-        self.horizon = self.config.horizon or HORIZONS[_name(episode)]
+        self.horizon = self.config.horizon or HORIZONS[self._name]
 
     @property
     def goal_objects(self) -> list[str]:
@@ -93,21 +76,13 @@ class RobosuiteEnv(ArmEnv):
         load_robosuite()
         from robosuite.environments.base import REGISTERED_ENVS
 
-        return remembering(REGISTERED_ENVS[_name(episode)])(**headless_panda())
+        return remembering(REGISTERED_ENVS[self._name])(**headless_panda())
 
     def _instruction(self, episode: Episode) -> str:
-        return TASKS[_name(episode)]
+        return TASKS[self._name]
 
     def _objects(self) -> dict[str, int]:
         model = self._simulation.sim.model
         return {
             thing.name: model.body_name2id(thing.root_body) for thing in self._simulation.model.mujoco_objects
         }
-
-
-def _name(episode: Episode) -> str:
-    names = list(TASKS)
-    if episode.suite != SUITE or not 0 <= episode.task < len(names):
-        near = difflib.get_close_matches(episode.suite, [SUITE], 1) or [SUITE]
-        raise ValueError(f"no {episode.suite} task {episode.task}: {near[0]} has tasks 0 to {len(names) - 1}")
-    return names[episode.task]

@@ -15,7 +15,7 @@ from playloop.core.annotations import Count, Magnitude
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
-from playloop.core.episode import Episode, choose_episodes
+from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
@@ -81,7 +81,6 @@ class ToyReachConfig(EnvConfig):
         return "toy table"
 
     def contract(self) -> Contract:
-        """The declared conventions, without building anything."""
         return Contract(
             family="toy",
             action=Convention("planar-velocity", {"scale": SPEED}),
@@ -94,14 +93,7 @@ class ToyReachConfig(EnvConfig):
         )
 
     def task_names(self) -> list[str]:
-        """The instruction of every task."""
         return [f"reach the {color} square" for color in list(COLORS)[: self.tasks]]
-
-    def episodes(
-        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
-    ) -> list[Episode]:
-        """Episodes of the chosen tasks and initial states; None means all, a number the first so many."""
-        return choose_episodes(SUITE, (self.tasks, self.inits), tasks, inits, seed)
 
 
 class ToyReach(PlayEnv):
@@ -116,12 +108,9 @@ class ToyReach(PlayEnv):
         super().__init__(self.config.contract(), self.config.horizon, render_mode)
         self.renders = 0
 
-    def episodes(self) -> list[Episode]:
-        return self.config.episodes()
-
     def begin(self, episode: Episode) -> None:
         self.episode, self.steps, self.renders = episode, 0, 0
-        self.instruction = self.config.task_names()[episode.task]
+        self.instruction = self.config.task_names()[self.config.task_of(episode)]
         rng = episode.unseeded().rng("placement")  # of the run is only the wind
         corners = np.array([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]])
         self.squares = rng.permutation(corners) + rng.uniform(-0.1, 0.1, (4, 2))

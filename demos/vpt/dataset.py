@@ -14,8 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from playloop.core.contract import Contract
-from playloop.core.conventions import Convention
-from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, minerl_contract
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING
 from playloop.demos.lerobot.dataset import Demonstrations, row_starts
@@ -212,18 +211,7 @@ def runs(keep: np.ndarray) -> list[tuple[int, int]]:
 
 def vpt_contract(size: tuple[int, int]) -> Contract:
     """MineRL's conventions for frames of a height and width, so that what is learned here can act there."""
-    return Contract(
-        family="minerl",
-        action=Convention("minerl-1.0", {"escape_ends": True}),
-        action_names=ACTION_NAMES,
-        control_hz=FPS,
-        cameras={"pov": size},
-        image="upright",
-        state_names=(),
-        success="none",
-        deterministic=False,
-        restorable=False,
-    )
+    return minerl_contract(size, deterministic=False, restorable=False)
 
 
 def _features(size: tuple[int, int]) -> dict[str, dict[str, Any]]:

@@ -9,9 +9,9 @@ import numpy as np
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
-from playloop.core.episode import Episode, choose_episodes
+from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_NAMES, action_space, place_of
+from playloop.core.minecraft import action_space, minerl_contract, place_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game
@@ -60,22 +60,18 @@ class CraftConfig(EnvConfig):
         return "voxel world"
 
     def contract(self) -> Contract:
-        """The declared conventions, without building anything."""
         height, width = self.size
         if not (32 <= height <= 2160 and 56 <= width <= 3840):
             raise ValueError(
                 f"size={list(self.size)} is (height, width): from 32 x 56 to 2160 x 3840 pixels."
             )
-        changed = [f"{name}={getattr(self, name)}" for name in ("daylight",) if getattr(self, name)]
+        changed = self.departures("daylight")
         changed += [] if self.hud else ["no display"]
-        changed += [f"horizon={self.horizon}"] if self.horizon else []
-        return Contract(
+        changed += self.departures("horizon")
+        return minerl_contract(
+            self.size,
             family="craft",
             action="minerl-1.0",
-            action_names=ACTION_NAMES,
-            control_hz=20.0,
-            cameras={"pov": (height, width)},
-            image="upright",
             state_names=STATE_NAMES,
             success="craft-tasks",
             protocol=", ".join(changed) or "standard",
@@ -83,14 +79,7 @@ class CraftConfig(EnvConfig):
         )
 
     def task_names(self) -> list[str]:
-        """The tasks by number."""
         return [task.name for task in TASKS]
-
-    def episodes(
-        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
-    ) -> list[Episode]:
-        """Episodes of the chosen tasks and stored worlds; None means all, a number the first so many."""
-        return choose_episodes(SUITE, (len(TASKS), self.inits), tasks, inits, seed)
 
 
 class Craft(PlayEnv):
@@ -103,12 +92,10 @@ class Craft(PlayEnv):
         self.game: Game
         self.task: CraftTask
 
-    def episodes(self) -> list[Episode]:
-        return self.config.episodes()
-
     def begin(self, episode: Episode) -> None:
         world = episode.unseeded()
-        self.episode, self.task = episode, TASKS[episode.task](self.config.horizon or 0)
+        self.episode = episode
+        self.task = TASKS[self.config.task_of(episode)](self.config.horizon or 0)
         self.game = new_game(world.derive("world"), world.rng("start"))
         self.task.prepare(self.game, world.rng("task"))
         self.horizon = self.task.limit

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
-from playloop.core.episode import Episode, choose_episodes
+from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_NAMES, action_space
+from playloop.core.minecraft import action_space, minerl_contract
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.luanti.process import Display, LuantiGame, missing
@@ -22,8 +23,6 @@ from playloop.envs.outcome import Outcome
 
 SUITE = "luanti"
 TASKS = ["chop down the tree"]
-PLACEMENTS = 50
-"""Worlds of the default protocol; each is drawn from its number."""
 TICK = 0.05
 """Seconds between two actions."""
 STATE_NAMES = ("x", "y", "z", "vx", "vy", "vz", "yaw", "pitch", "health", "logs")
@@ -37,53 +36,36 @@ class LuantiConfig(EnvConfig):
     """A tree to chop in a fresh world of Debian's Luanti (Minetest) and its minetest_game.
 
     Args:
-        height: pixels of the window.
-        width: pixels of the window.
+        height: pixels of the window, 64 to 2048.
+        width: pixels of the window, 64 to 2048.
         horizon: most actions an episode, 20 a second.
-        logs: trunk nodes to dig for success; by hand one takes 3.5 seconds.
+        logs: trunk nodes to dig for success, up to 4, the height of the tree; by hand one takes 3.5 seconds.
     """
 
-    suite = SUITE
-    height: Count = 224
-    width: Count = 384
+    suite, inits, endless = SUITE, 50, True  # worlds in the default protocol; each is drawn from its number
+    height: Annotated[int, Ge(64), Le(2048)] = 224
+    width: Annotated[int, Ge(64), Le(2048)] = 384
     horizon: Count = 600
-    logs: Count = 1
-
-    def __post_init__(self) -> None:
-        if min(self.height, self.width) < 64 or max(self.height, self.width) > 2048:
-            raise ValueError(f"env.height and env.width must be 64 to 2048, got {self.height}, {self.width}")
-        if self.horizon < 1 or not 1 <= self.logs <= 4:
-            raise ValueError("env.horizon must be at least 1 and env.logs 1 to 4, the height of the tree")
+    logs: Annotated[int, Ge(1), Le(4)] = 1
 
     def make(self) -> LuantiEnv:
         """The environment; its display starts when an episode begins."""
         return LuantiEnv(self)
 
     def task_names(self) -> list[str]:
-        """The instruction of every task."""
         return list(TASKS)
 
     def contract(self) -> Contract:
-        """The declared conventions, without starting anything."""
-        return Contract(
+        return minerl_contract(
+            (self.height, self.width),
             family="luanti",
             action=Convention("minerl-1.0", {"idle": "ESC, pickItem and swapHands"}),
-            action_names=ACTION_NAMES,
-            control_hz=1 / TICK,
-            cameras={"pov": (self.height, self.width)},
-            image="upright",
             state_names=STATE_NAMES,
             success=Convention("nodes-dug", {"count": self.logs, "node": "trunk"}),
             deterministic=False,
             protocol="real time: the world goes on while an agent decides; "
             f"the task is this project's own, horizon={self.horizon}",
         )
-
-    def episodes(
-        self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
-    ) -> list[Episode]:
-        """`init` numbers the worlds, each drawn from its number; `FRESH` ones are drawn from the seed."""
-        return choose_episodes(SUITE, (len(TASKS), PLACEMENTS), tasks, inits, seed, endless=True)
 
 
 class LuantiEnv(PlayEnv):
@@ -106,15 +88,8 @@ class LuantiEnv(PlayEnv):
         self._keyboard: Any = None
         self._game: LuantiGame | None = None
 
-    def episodes(self) -> list[Episode]:
-        return self.config.episodes()
-
     def begin(self, episode: Episode) -> None:
-        if episode.suite != SUITE or not 0 <= episode.task < len(TASKS):
-            raise ValueError(
-                f"no {episode.suite} task {episode.task}: {SUITE} has tasks 0 to {len(TASKS) - 1}"
-            )
-        self._instruction = TASKS[episode.task]
+        self._instruction = TASKS[self.config.task_of(episode)]
         self._start(self._settings(episode))
         self._settle()
         self._report = self._game_now().state()

@@ -90,6 +90,9 @@ def test_episodes_are_chosen_and_checked():
         config.episodes([4])
     with pytest.raises(ValueError, match="0 to 6"):
         config.episodes([0], 8)
+    for stranger in (Episode("craft", 4, 0), Episode("craft", -1, 0), Episode("toy_reach", 0, 0)):
+        with pytest.raises(ValueError, match="craft has tasks 0 to 3"):
+            config.make().begin(stranger)
 
 
 def test_escape_ends_the_episode_without_success(env):

@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
-from playloop.core.conventions import Convention
 from playloop.core.files import file_hash
 from playloop.core.formats import FORMAT
-from playloop.core.minecraft import ACTION_NAMES
+from playloop.core.minecraft import minerl_contract
 from playloop.core.scratch import staged
 from playloop.nn.building import build_outline
 from playloop.nn.folder import WEIGHTS, read_config, read_record, write_record
@@ -86,17 +85,7 @@ class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
 
 def minecraft_contract(config: VQConfig) -> Contract:
     """The conventions of VPT's recordings, which MineWorld was trained on, at the tokenizer's size."""
-    return Contract(
-        family="minerl",
-        action=Convention("minerl-1.0", {"escape_ends": True}),
-        action_names=ACTION_NAMES,
-        control_hz=20.0,
-        cameras={"pov": (config.height, config.width)},
-        image=Convention("upright", {"source": "360 x 640", "resized": "linear"}),
-        state_names=(),
-        success="none",
-        restorable=False,
-    )
+    return minerl_contract((config.height, config.width), "linear", restorable=False)
 
 
 def save_published(
