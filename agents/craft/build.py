@@ -11,10 +11,10 @@ from playloop.agents.craft.hands import FACES, sight
 from playloop.agents.craft.paths import Cell, Ground
 from playloop.agents.craft.player import Move, Player
 from playloop.agents.craft.walk import Stand, Walker
-from playloop.envs.craft.aim import REACH
 from playloop.envs.craft.blocks import ID, SOLID
 from playloop.envs.craft.body import EYE_HEIGHT, HEIGHT, WIDTH
 from playloop.envs.craft.items import ITEM
+from playloop.envs.craft.rays import REACH
 
 AIR, WATER = ID["air"], ID["water"]
 PICKAXE = ITEM["iron_pickaxe"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from playloop.agents.craft.paths import Cell
 from playloop.agents.craft.player import Move, Player, view_to
-from playloop.envs.craft.aim import REACH, aim
 from playloop.envs.craft.blocks import ID
+from playloop.envs.craft.rays import REACH, aim
 
 LEAVES = ID["leaves"]
 FACES = ((0, 1, 0), (1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1), (0, -1, 0))

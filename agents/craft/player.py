@@ -10,11 +10,11 @@ import numpy as np
 
 from playloop.agents.craft.paths import Cell
 from playloop.core.minecraft import action_vector
-from playloop.envs.craft.aim import Aimed, aim
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.body import WIDTH, Body, Keys, grid_at
+from playloop.envs.craft.body import WIDTH, Body, grid_at
 from playloop.envs.craft.env import STATE_NAMES
 from playloop.envs.craft.inventory import HOTBAR
+from playloop.envs.craft.rays import Aimed, aim
 
 MOUSE = 0.15
 """Degrees of the smallest turn, as in Minecraft at its usual sensitivity."""
@@ -115,7 +115,7 @@ class Player:
         for slot in range(HOTBAR):
             if f"hotbar.{slot + 1}" in move.keys:
                 self.selected = slot
-        self.body.tick(self.grid, Keys.of(move.keys))
+        self.body.tick(self.grid, move.keys)
         return action_vector({**dict.fromkeys(move.keys, 1), "camera": self.turn})
 
 

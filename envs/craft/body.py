@@ -1,4 +1,4 @@
-"""A body's tick: keys to velocity, velocity to motion, motion against blocks. Minecraft's own numbers."""
+"""Bodies, a player's and a lying item's: velocity, and motion against blocks. Minecraft's own numbers."""
 
 from __future__ import annotations
 
@@ -24,36 +24,13 @@ SPRINT, SNEAK = 1.3, 0.3
 SPRINT_JUMP = 0.2
 TOUCH = 1e-7
 """Boxes that overlap by less only touch."""
-
-
-@dataclass
-class Keys:
-    """What moves the body in one tick.
-
-    Args:
-        forward: 1 ahead, -1 back.
-        right: 1 right, -1 left.
-        jump: held.
-        sneak: held.
-        sprint: held.
-    """
-
-    forward: int = 0
-    right: int = 0
-    jump: bool = False
-    sneak: bool = False
-    sprint: bool = False
-
-    @classmethod
-    def of(cls, held: Collection[str]) -> Keys:
-        """From the names of the keys that are held; opposite ones cancel out."""
-        return cls(
-            forward=("forward" in held) - ("back" in held),
-            right=("right" in held) - ("left" in held),
-            jump="jump" in held,
-            sneak="sneak" in held,
-            sprint="sprint" in held,
-        )
+DROP_SIZE = 0.25
+"""Side of a lying item, in blocks."""
+DROP_GRAVITY, DROP_DRAG, DROP_GROUND_DRAG = 0.04, 0.98, 0.588
+LIFETIME = 6000
+"""Ticks after which a lying item is gone."""
+BESIDE, ABOVE = 1.0, 0.5
+"""How far beside and above the body items are picked up."""
 
 
 @dataclass
@@ -67,6 +44,7 @@ class Body:
         pitch: degrees, downwards positive.
         on_ground: whether the last tick ended on a block.
         sneaking: whether the eye is lowered.
+        sprinting: whether the last tick was a sprint's.
     """
 
     position: np.ndarray
@@ -75,6 +53,7 @@ class Body:
     pitch: float = 0.0
     on_ground: bool = False
     sneaking: bool = False
+    sprinting: bool = False
 
     @property
     def eye(self) -> np.ndarray:
@@ -87,51 +66,41 @@ class Body:
         self.pitch = min(max(self.pitch + pitch, -90.0), 90.0)
         self.yaw = (self.yaw + yaw + 180.0) % 360.0 - 180.0
 
-    def tick(self, grid: np.ndarray, keys: Keys) -> None:
-        """A twentieth of a second."""
+    def tick(self, grid: np.ndarray, held: Collection[str]) -> None:
+        """A twentieth of a second under the keys that are held, by name; opposite ones cancel out."""
         x, y, z = self.position
+        forward, right = ("forward" in held) - ("back" in held), ("right" in held) - ("left" in held)
         swims = grid_at(grid, x, y + 0.4, z) == ID["water"]
-        sprints = keys.sprint and keys.forward > 0 and not keys.sneak
-        self.sneaking = keys.sneak
-        self._jump(keys, swims, sprints)
-        self._push(keys, swims, sprints)
+        self.sneaking = "sneak" in held
+        self.sprinting = "sprint" in held and forward > 0 and not self.sneaking
+        if "jump" in held:
+            self._jump(swims)
+        self._push(forward, right, swims)
         drag = WATER_DRAG if swims else GROUND_DRAG if self.on_ground else AIR_DRAG
-        self._move(grid)
+        if self.sneaking and self.on_ground:
+            self._stay_on_edge(grid)
+        self.on_ground = slide(grid, self.position, self.velocity, WIDTH, HEIGHT)
         self.velocity *= [drag, WATER_DRAG if swims else 1.0, drag]
         self.velocity[1] -= 0.02 if swims else GRAVITY
         self.velocity[1] *= 1.0 if swims else FALL_DRAG
 
-    def _jump(self, keys: Keys, swims: bool, sprints: bool) -> None:
-        if keys.jump and swims:
+    def _jump(self, swims: bool) -> None:
+        if swims:
             self.velocity[1] += SWIM
-        elif keys.jump and self.on_ground:
+        elif self.on_ground:
             self.velocity[1] = JUMP
-            if sprints:
+            if self.sprinting:
                 sine, cosine = heading(self.yaw)
                 self.velocity += [-sine * SPRINT_JUMP, 0.0, cosine * SPRINT_JUMP]
 
-    def _push(self, keys: Keys, swims: bool, sprints: bool) -> None:
+    def _push(self, forward: int, right: int, swims: bool) -> None:
         power = WATER if swims else WALK if self.on_ground else AIR
-        power *= SPRINT if sprints else SNEAK if keys.sneak else 1.0
-        if keys.forward and keys.right:
+        power *= SPRINT if self.sprinting else SNEAK if self.sneaking else 1.0
+        if forward and right:
             power *= math.sqrt(0.5)
         sine, cosine = heading(self.yaw)
-        east, south = (
-            -sine * keys.forward - cosine * keys.right,
-            cosine * keys.forward - sine * keys.right,
-        )
+        east, south = -sine * forward - cosine * right, cosine * forward - sine * right
         self.velocity += [east * power, 0.0, south * power]
-
-    def _move(self, grid: np.ndarray) -> None:
-        if self.sneaking and self.on_ground:
-            self._stay_on_edge(grid)
-        wanted = self.velocity.copy()
-        for axis in (1, 0, 2):
-            moved = free_way(grid, *self._box(), axis, wanted[axis])
-            self.position[axis] += moved
-            if moved != wanted[axis]:
-                self.velocity[axis] = 0.0
-        self.on_ground = wanted[1] < 0 and self.velocity[1] == 0.0
 
     def _stay_on_edge(self, grid: np.ndarray) -> None:
         """Whoever sneaks does not step where there is nothing to stand on."""
@@ -141,14 +110,66 @@ class Body:
                 self.velocity[axis] = 0.0 if abs(step) <= 0.05 else step - math.copysign(0.05, step)
 
     def _stands_after(self, grid: np.ndarray, axis: int) -> bool:
-        low, high = self._box()
+        low, high = box_at(self.position, WIDTH, HEIGHT)
         low[axis] += self.velocity[axis]
         high[axis] += self.velocity[axis]
         return free_way(grid, low, high, 1, -0.6) != -0.6
 
-    def _box(self) -> tuple[np.ndarray, np.ndarray]:
-        half = WIDTH / 2
-        return self.position - np.array([half, 0.0, half]), self.position + np.array([half, HEIGHT, half])
+
+@dataclass
+class Drop:
+    """An item that lies about.
+
+    Args:
+        item: its number.
+        position: float64 [3], of the underside's middle.
+        velocity: float64 [3], blocks a tick.
+        delay: ticks until it can be picked up.
+        age: ticks since it fell.
+    """
+
+    item: int
+    position: np.ndarray
+    velocity: np.ndarray
+    delay: int = 10
+    age: int = 0
+
+    def tick(self, grid: np.ndarray) -> None:
+        """A twentieth of a second."""
+        self.age += 1
+        self.delay = max(0, self.delay - 1)
+        self.velocity[1] -= DROP_GRAVITY
+        lies = slide(grid, self.position, self.velocity, DROP_SIZE, DROP_SIZE)
+        drag = DROP_GROUND_DRAG if lies else DROP_DRAG
+        self.velocity *= [drag, DROP_DRAG, drag]
+
+    def near(self, body: np.ndarray) -> bool:
+        """Whether a body at this position float64 [3] picks it up."""
+        span = WIDTH / 2 + BESIDE
+        dx, dy, dz = self.position - body
+        return abs(dx) <= span and abs(dz) <= span and -ABOVE - DROP_SIZE <= dy <= HEIGHT + ABOVE
+
+    @property
+    def box(self) -> np.ndarray:
+        """Lower and upper corner, float64 [6]."""
+        return np.concatenate(box_at(self.position, DROP_SIZE, DROP_SIZE))
+
+
+def box_at(position: np.ndarray, width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner, each [3], of a box that stands at a position."""
+    half = width / 2
+    return position - np.array([half, 0.0, half]), position + np.array([half, height, half])
+
+
+def slide(grid: np.ndarray, position: np.ndarray, velocity: np.ndarray, width: float, height: float) -> bool:
+    """Move a box by its velocity, both changed in place, as far as blocks let it; whether it came to lie."""
+    wanted = velocity.copy()
+    for axis in (1, 0, 2):
+        moved = free_way(grid, *box_at(position, width, height), axis, wanted[axis])
+        position[axis] += moved
+        if moved != wanted[axis]:
+            velocity[axis] = 0.0
+    return wanted[1] < 0 and velocity[1] == 0.0
 
 
 def grid_at(grid: np.ndarray, x: float, y: float, z: float) -> int:

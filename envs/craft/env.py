@@ -16,8 +16,8 @@ from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import HOTBAR
+from playloop.envs.craft.render import draw_view
 from playloop.envs.craft.tasks import TASKS, CraftTask, new_game
-from playloop.envs.craft.view import draw_view
 from playloop.envs.outcome import Outcome
 
 SUITE = "craft"
@@ -103,11 +103,10 @@ class Craft(PlayEnv):
     def advance(self, action: np.ndarray) -> Outcome:
         action = np.asarray(action, np.float32)
         self.game.tick(action)
-        verdict = self.task.judge(self.game)
-        left = bool(action[_ESCAPE] > 0.5)
-        ended = verdict.success or left
-        late = self.game.ticks >= self.horizon and not ended
-        return Outcome(verdict.reward, verdict.success, ended, late)
+        outcome = self.task.judge(self.game)
+        outcome.terminated = outcome.success or bool(action[place_of("ESC")] > 0.5)
+        outcome.truncated = self.game.ticks >= self.horizon and not outcome.terminated
+        return outcome
 
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._state(), "instruction": self.task.text()}
@@ -154,6 +153,3 @@ class Craft(PlayEnv):
         east, _, south = self.task.goal - self.game.body.position
         bearing = np.degrees(np.arctan2(-east, south)) - self.game.body.yaw
         return float((bearing + 180) % 360 - 180), float(np.hypot(east, south))
-
-
-_ESCAPE = place_of("ESC")

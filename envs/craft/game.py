@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from playloop.core.minecraft import ACTION_SIZE, place_of
-from playloop.envs.craft.aim import Aimed, aim
+from playloop.core.minecraft import ACTION_SIZE, BUTTONS
 from playloop.envs.craft.blocks import ID
-from playloop.envs.craft.body import HEIGHT, WIDTH, Body, Keys
-from playloop.envs.craft.drops import LIFETIME, Drop
+from playloop.envs.craft.body import HEIGHT, LIFETIME, WIDTH, Body, Drop, box_at
 from playloop.envs.craft.exact import ahead
 from playloop.envs.craft.inventory import HOTBAR, Inventory
 from playloop.envs.craft.items import FIRST_TOOL, drop_of, harvests, ticks_to_break
+from playloop.envs.craft.rays import Aimed, aim
 
 AIR, WATER = ID["air"], ID["water"]
 PLACE_EVERY, BREAK_PAUSE, SWING = 4, 5, 6
@@ -78,8 +77,8 @@ class Game:
         """A twentieth of a second under an action vector [25] of `playloop.core.minecraft`."""
         if action.shape != (ACTION_SIZE,):
             raise ValueError(f"expected an action vector [{ACTION_SIZE}], got {action.shape}")
-        pressed = action > 0.5
-        held = frozenset(name for name, index in _KEYS.items() if pressed[index])
+        pressed = (action[:-2] > 0.5).tolist()
+        held = frozenset(name for name, down in zip(BUTTONS, pressed, strict=True) if down)
         new = held - self.held_before
         self.held_before = held
         self.broken, self.picked_up = [], []
@@ -159,13 +158,9 @@ class Game:
         self.broken.append(aimed.kind)
         self.digging, self.pause = None, BREAK_PAUSE
         if harvests(aimed.kind, item):
-            away = self.rng.uniform(-0.1, 0.1, 2)
-            self.spill(
-                drop_of(aimed.kind),
-                np.add(aimed.cell, (0.5, 0.25, 0.5)),
-                [away[0], 0.2, away[1]],
-                delay=10,
-            )
+            east, south = self.rng.uniform(-0.1, 0.1, 2)
+            middle = np.add(aimed.cell, (0.5, 0.25, 0.5))
+            self.spill(drop_of(aimed.kind), middle, [east, 0.2, south], delay=10)
 
     def _place(self, aimed: Aimed) -> bool:
         """Put the block in the hand before the face that is pointed at; whether that worked."""
@@ -173,30 +168,17 @@ class Game:
         inside = all(0 <= index < size for index, size in zip(cell, self.grid.shape, strict=True))
         if not 0 < item < FIRST_TOOL or not inside or self.grid[cell] not in (AIR, WATER):
             return False
-        if self._covers_body(cell):
-            return False
+        low, high = box_at(self.body.position, WIDTH, HEIGHT)
+        if (np.array(cell) < high).all() and (np.add(cell, 1) > low).all():
+            return False  # it would stand in the body
         self.grid[cell] = self.inventory.take(self.inventory.selected)
         return True
-
-    def _covers_body(self, cell: tuple[int, int, int]) -> bool:
-        x, y, z = self.body.position
-        half = WIDTH / 2
-        return (
-            cell[0] < x + half
-            and cell[0] + 1 > x - half
-            and cell[1] < y + HEIGHT
-            and cell[1] + 1 > y
-            and cell[2] < z + half
-            and cell[2] + 1 > z - half
-        )
 
     # ------------------------------------------------------------------------------------------ motion
 
     def _move(self, held: frozenset[str]) -> None:
-        keys = Keys.of(held)
-        self.body.tick(self.grid, keys)
-        sprints = keys.sprint and keys.forward > 0 and not keys.sneak
-        self.view += 0.5 * ((SPRINT_VIEW if sprints else 1.0) - self.view)
+        self.body.tick(self.grid, held)
+        self.view += 0.5 * ((SPRINT_VIEW if self.body.sprinting else 1.0) - self.view)
 
     def _tick_drops(self) -> None:
         for drop in self.drops:
@@ -205,12 +187,3 @@ class Game:
                 self.picked_up.append(drop.item)
                 drop.age = LIFETIME
         self.drops = [drop for drop in self.drops if drop.age < LIFETIME and drop.position[1] > -8]
-
-
-_KEYS = {
-    name: place_of(name)
-    for name in (
-        *("attack", "back", "drop", "forward", "inventory", "jump", "left", "pickItem", "right", "sneak"),
-        *("sprint", "swapHands", "use", *(f"hotbar.{number}" for number in range(1, 10))),
-    )
-}

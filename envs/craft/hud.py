@@ -17,10 +17,7 @@ def draw_hud(game: Game, image: np.ndarray) -> None:
     """Draw over a picture uint8 [H, W, 3], in place."""
     _draw_hand(game, image)
     _draw_crosshair(image)
-    inventory = game.inventory
-    first = tuple(zip(inventory.kinds[:HOTBAR], inventory.counts[:HOTBAR], strict=True))
-    strip = slots_row(first, inventory.selected, slot_size(image.shape[1]))
-    _paste(image, strip, image.shape[0] - strip.shape[0], (image.shape[1] - strip.shape[1]) // 2)
+    _draw_row(game, image, 0, image.shape[0] - slot_size(image.shape[1]) - 1)
     if game.screen_open:
         _draw_screen(game, image)
 
@@ -51,8 +48,13 @@ def slots_row(slots: tuple[tuple[int, int], ...], selected: int, size: int) -> n
     return row
 
 
-def _paste(image: np.ndarray, picture: np.ndarray, top: int, left: int) -> None:
-    image[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+def _draw_row(game: Game, image: np.ndarray, start: int, top: int) -> None:
+    """Nine slots from `start` on, in the middle."""
+    pockets, end = game.inventory, start + HOTBAR
+    slots = tuple(zip(pockets.kinds[start:end], pockets.counts[start:end], strict=True))
+    strip = slots_row(slots, -1 if start else pockets.selected, slot_size(image.shape[1]))
+    left = (image.shape[1] - strip.shape[1]) // 2
+    image[top : top + strip.shape[0], left : left + strip.shape[1]] = strip
 
 
 def _draw_crosshair(image: np.ndarray) -> None:
@@ -89,10 +91,7 @@ def _bare_hand(size: int) -> np.ndarray:
 def _draw_screen(game: Game, image: np.ndarray) -> None:
     """The open inventory over a darkened picture."""
     image //= 3
-    inventory, size = game.inventory, slot_size(image.shape[1])
+    size = slot_size(image.shape[1])
     top = (image.shape[0] - 4 * size) // 2
     for number, start in enumerate((*range(HOTBAR, SLOTS, HOTBAR), 0)):
-        end = start + HOTBAR
-        slots = tuple(zip(inventory.kinds[start:end], inventory.counts[start:end], strict=True))
-        strip = slots_row(slots, inventory.selected if start == 0 else -1, size)
-        _paste(image, strip, top + number * size, (image.shape[1] - strip.shape[1]) // 2)
+        _draw_row(game, image, start, top + number * size)

@@ -1,13 +1,18 @@
-"""The compiled renderer, pixel by pixel; sums are not reordered, so its pictures are IEEE's everywhere."""
+"""Rays through the blocks, marched from cell to cell (Amanatides and Woo 1987): what is aimed at and seen.
+
+Compiled, pixel by pixel; sums are not reordered, so the pictures are IEEE's everywhere.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from playloop.core.caches import compiled
 from playloop.envs.craft.blocks import ID
+from playloop.envs.craft.exact import ahead
 
 FAR = 64.0
 """Depth, in blocks, at which everything has faded into the sky."""
@@ -19,6 +24,9 @@ WATER_COLOR = (36.0, 78.0, 170.0)
 MURK, CLEAREST, DARKEST = 0.1, 0.4, 0.9
 """Share of the view that a block's length of water takes; the least and the most that any water takes."""
 NEVER = 1e30
+REACH = 4.5
+"""Blocks from the eye at which something can still be hit."""
+_BEYOND = math.nextafter(REACH, math.inf)
 
 
 @compiled
@@ -33,21 +41,19 @@ def enter(position: float, slope: float) -> tuple[int, int, float, float]:
 
 
 @compiled
-def block_at(grid: np.ndarray, x: int, y: int, z: int) -> int:
-    """The block in a cell; outside there is air."""
-    inside = 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]
-    return grid[x, y, z] if inside else 0
-
-
-@compiled
 def march(
-    grid: np.ndarray, eye: np.ndarray, slope_x: float, slope_y: float, slope_z: float
-) -> tuple[int, int, float, float]:
-    """The first block that is neither air nor water (0 for none), its face's axis, depth, depth of water."""
+    grid: np.ndarray, eye: np.ndarray, slope_x: float, slope_y: float, slope_z: float, far: float = FAR
+) -> tuple[int, int, float, float, tuple[int, int, int]]:
+    """The first block nearer than `far` that is neither air nor water.
+
+    Returns:
+        Its kind (0 for none), its face's axis, depth, depth of water before it, its cell.
+    """
     x, step_x, per_x, next_x = enter(eye[0], slope_x)
     y, step_y, per_y, next_y = enter(eye[1], slope_y)
     z, step_z, per_z, next_z = enter(eye[2], slope_z)
-    wet, before, swims = 0.0, 0.0, block_at(grid, x, y, z) == WATER
+    inside = 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]
+    wet, before, swims = 0.0, 0.0, inside and grid[x, y, z] == WATER
     while True:
         if next_x <= next_y and next_x <= next_z:
             axis, depth, x, next_x = 0, next_x, x + step_x, next_x + per_x
@@ -56,13 +62,13 @@ def march(
         else:
             axis, depth, z, next_z = 2, next_z, z + step_z, next_z + per_z
         if swims:
-            wet += min(depth, FAR) - before
-        if depth >= FAR:
-            return 0, axis, FAR, wet
+            wet += min(depth, far) - before
+        if depth >= far:
+            return 0, axis, far, wet, (x, y, z)
         if 0 <= x < grid.shape[0] and 0 <= y < grid.shape[1] and 0 <= z < grid.shape[2]:
             kind = grid[np.uint64(x), np.uint64(y), np.uint64(z)]  # unsigned: no wrap to compile
         elif y < 0 or (y >= grid.shape[1] and step_y >= 0):
-            return 0, axis, FAR, wet
+            return 0, axis, far, wet, (x, y, z)
         else:
             kind = 0
         if kind == 0:
@@ -70,7 +76,39 @@ def march(
             continue
         before, swims = depth, kind == WATER
         if not swims:
-            return kind, axis, depth, wet
+            return kind, axis, depth, wet, (x, y, z)
+
+
+class Aimed(NamedTuple):
+    """A block within reach.
+
+    Args:
+        cell: of the block.
+        before: the cell in front of the face that is pointed at.
+        kind: of the block.
+    """
+
+    cell: tuple[int, int, int]
+    before: tuple[int, int, int]
+    kind: int
+
+
+def aim(grid: np.ndarray, eye: np.ndarray, pitch: float, yaw: float) -> Aimed | None:
+    """The block that is looked at from `eye`, if it is within reach.
+
+    Args:
+        grid: uint8 [X, Y, Z].
+        eye: float64 [3].
+        pitch: degrees, downwards positive.
+        yaw: degrees, clockwise from south.
+    """
+    way = ahead(pitch, yaw).tolist()
+    kind, axis, _, _, cell = march(grid, eye, *way, _BEYOND)
+    if not kind:
+        return None
+    before = list(cell)
+    before[axis] -= 1 if way[axis] > 0 else -1
+    return Aimed(cell, tuple(before), int(kind))
 
 
 @compiled
@@ -115,7 +153,7 @@ def draw(
             slope_x = corner[0] + across[0] * (column + 0.5) + down[0] * (row + 0.5)
             slope_y = corner[1] + across[1] * (column + 0.5) + down[1] * (row + 0.5)
             slope_z = corner[2] + across[2] * (column + 0.5) + down[2] * (row + 0.5)
-            kind, axis, depth, wet = march(grid, eye, slope_x, slope_y, slope_z)
+            kind, axis, depth, wet, _ = march(grid, eye, slope_x, slope_y, slope_z)
             hit_x, hit_y, hit_z = eye[0] + slope_x * depth, eye[1] + slope_y * depth, eye[2] + slope_z * depth
             face, shade, v, u = face_of(axis, slope_y, hit_x, hit_y, hit_z)
             fog = (depth / FAR) * (depth / FAR) if kind else 1.0

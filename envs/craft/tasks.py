@@ -14,17 +14,10 @@ from playloop.envs.craft.game import Game
 from playloop.envs.craft.inventory import Inventory
 from playloop.envs.craft.items import ITEM
 from playloop.envs.craft.terrain import SEA, generate
+from playloop.envs.outcome import Outcome
 
 GROUND = (ID["grass"], ID["sand"])
 AIR = ID["air"]
-
-
-@dataclass
-class Verdict:
-    """How a tick is judged."""
-
-    reward: float = 0.0
-    success: bool = False
 
 
 @dataclass
@@ -56,8 +49,8 @@ class CraftTask(ABC):
         """Change the world and fill the pockets before the first tick."""
 
     @abstractmethod
-    def judge(self, game: Game) -> Verdict:
-        """Judge the tick that has just passed."""
+    def judge(self, game: Game) -> Outcome:
+        """Reward and success of the tick that has just passed."""
 
 
 @dataclass
@@ -73,8 +66,8 @@ class Explore(CraftTask):
         for item in ("iron_pickaxe", "iron_axe", "iron_shovel", *blocks):
             game.inventory.add(ITEM[item], 1 if "iron" in item else 64)
 
-    def judge(self, game: Game) -> Verdict:
-        return Verdict(success=game.ticks >= self.limit)
+    def judge(self, game: Game) -> Outcome:
+        return Outcome(success=game.ticks >= self.limit)
 
 
 @dataclass
@@ -86,10 +79,10 @@ class Treechop(CraftTask):
     horizon = 1500
     logs: int = 0
 
-    def judge(self, game: Game) -> Verdict:
+    def judge(self, game: Game) -> Outcome:
         found = game.picked_up.count(ID["log"])
         self.logs += found
-        return Verdict(float(found), self.logs >= 4)
+        return Outcome(float(found), self.logs >= 4)
 
 
 @dataclass
@@ -120,11 +113,11 @@ class Navigate(CraftTask):
     def _distance(self, game: Game) -> float:
         return float(np.hypot(*(self.goal - game.body.position)[[0, 2]]))
 
-    def judge(self, game: Game) -> Verdict:
+    def judge(self, game: Game) -> Outcome:
         distance = self._distance(game)
         gained = max(0.0, self.nearest - distance)
         self.nearest -= gained
-        return Verdict(gained, distance <= 2.0)
+        return Outcome(gained, distance <= 2.0)
 
 
 SHAPES = {
@@ -172,12 +165,12 @@ class Build(CraftTask):
             game.inventory.add(ITEM[f"{color}_wool"], 32)
         game.inventory.add(ITEM["iron_pickaxe"])
 
-    def judge(self, game: Game) -> Verdict:
+    def judge(self, game: Game) -> Outcome:
         x, y, z, kind = self.plan.T
         filled = int((game.grid[x, y, z] == kind).sum())
         gained = max(0, filled - self.most)
         self.most += gained
-        return Verdict(float(gained), filled == len(self.plan))
+        return Outcome(float(gained), filled == len(self.plan))
 
 
 TASKS: tuple[type[CraftTask], ...] = (Explore, Treechop, Navigate, Build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,15 @@ SKIN = (196, 150, 118)
 HANDLE = (104, 78, 44)
 STAGES = 8
 """Pictures of a block on its way to breaking."""
+
+PATTERNS: dict[str, Callable[[int, np.ndarray, np.ndarray], np.ndarray]] = {
+    "planks": lambda _, row, column: -44.0 * ((row % 4 == 3) | ((column + 8 * (row // 4 % 2)) % SIZE == 0)),
+    "bricks": lambda _, row, column: -38.0 * ((row % 5 == 4) | ((column + 3 * (row // 5)) % 6 == 5)),
+    "bark": lambda seed, row, column: 44.0 * (unit(hash_grid(seed, column + 0 * row, row // 6)) - 0.5),
+    "ore": lambda seed, row, column: -78.0 * (unit(hash_grid(seed + 99, row // 3, column // 3)) < 0.34),
+    "leaves": lambda seed, row, column: -30.0 * (unit(hash_grid(seed + 55, row // 2, column // 2)) < 0.4),
+}
+"""Name of a pattern → what it adds to a block's colour, by the block's number, rows and columns."""
 
 _ROWS = ("75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757", "75717")
 
@@ -39,34 +49,10 @@ def _faces(number: int, block: Block) -> list[np.ndarray]:
 def _paint(number: int, face: int, color: Color, block: Block) -> np.ndarray:
     row, column = np.ogrid[:SIZE, :SIZE]
     grain = unit(hash_grid(number * 8 + face, row, column)) - 0.5
-    patterns = {"planks": _planks, "bricks": _bricks, "bark": _bark, "ore": _ore, "leaves": _leaves}
     shade = grain * block.grain
-    if block.pattern in patterns:
-        shade = shade + patterns[block.pattern](number, row, column)
+    if block.pattern in PATTERNS:
+        shade = shade + PATTERNS[block.pattern](number, row, column)
     return np.clip(np.array(color) + shade[..., None], 0, 255).astype(np.uint8)
-
-
-def _planks(number: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    joint = (column + 8 * (row // 4 % 2)) % SIZE == 0
-    return -44.0 * ((row % 4 == 3) | joint)
-
-
-def _bricks(number: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    mortar = (row % 5 == 4) | ((column + 3 * (row // 5)) % 6 == 5)
-    return -38.0 * mortar
-
-
-def _bark(number: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    stripe = unit(hash_grid(number, column + 0 * row, row // 6))
-    return 44.0 * (stripe - 0.5)
-
-
-def _ore(number: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    return -78.0 * (unit(hash_grid(number + 99, row // 3, column // 3)) < 0.34)
-
-
-def _leaves(number: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    return -30.0 * (unit(hash_grid(number + 55, row // 2, column // 2)) < 0.4)
 
 
 def _fringe(number: int, side: np.ndarray, top: np.ndarray) -> np.ndarray:

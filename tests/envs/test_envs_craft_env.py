@@ -11,14 +11,13 @@ from craft_worlds import AHEAD, flat_game, press
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import action_vector
 from playloop.envs.craft.blocks import ID
+from playloop.envs.craft.body import Drop
 from playloop.envs.craft.boxes import draw_box, span_of
-from playloop.envs.craft.drops import Drop
 from playloop.envs.craft.env import STATE_NAMES, CraftConfig
 from playloop.envs.craft.items import ITEM
-from playloop.envs.craft.render import render, view_plane
+from playloop.envs.craft.render import draw_view, render, view_plane
 from playloop.envs.craft.tasks import TASKS
 from playloop.envs.craft.textures import STAGES, cracks, item_texture
-from playloop.envs.craft.view import draw_view
 
 NOTHING = action_vector({})
 TASK = {task.name: number for number, task in enumerate(TASKS)}
