@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.core.episode import FRESH, Episode
 from playloop.core.robots.widowx import CAMERA
-from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
-from playloop.envs.simpler.overlay import composite
-from playloop.envs.simpler.rules import Terms
-from playloop.envs.simpler.shapes import box_around, corners_of, moved, pose_vector
+from playloop.envs.simpler.env import SimplerEnv, Terms, composite, matrix_of, pose_vector, replaced
 
 LAYOUTS = 24
 FINGERS_SHUT, FINGERS_OPEN = 0.015, 0.037
@@ -30,8 +25,7 @@ COLLECT = 50
 """Scenes from one collection of their garbage to the next."""
 
 
-@dataclass(frozen=True)
-class BridgeTask:
+class BridgeTask(NamedTuple):
     """One task: its environment in ManiSkill, its instruction, and its limit of steps."""
 
     environment: str
@@ -50,7 +44,7 @@ TASKS = (
 """In the order of the published tables."""
 
 
-class BridgeEnv(PlayEnv):
+class BridgeEnv(SimplerEnv):
     """ManiSkill3's Bridge tasks under the one contract.
 
     Four departures: every episode gets a new scene (see `maniskill.rebuild`); nothing is rendered until
@@ -61,16 +55,10 @@ class BridgeEnv(PlayEnv):
 
     def __init__(self, terms: Terms, render_mode: str | None = None) -> None:
         assets.require("bridge")
-        limits = np.array([1.0, 1.0, 1.0, np.pi / 2, np.pi / 2, np.pi / 2, 1.0], np.float32)
-        space = gym.spaces.Box(-limits, limits, dtype=np.float32)
-        super().__init__(terms.contract, max(terms.limits), render_mode, space)
-        self.terms = terms
+        super().__init__(terms, 1.0, render_mode)
         self._simulation: Any = None
         self._loaded: int | None = None
         self._built, self._shown = 0, False
-
-    def episodes(self) -> list[Episode]:
-        return self.terms.episodes()
 
     def begin(self, episode: Episode) -> None:
         if episode.suite != "bridge" or not 0 <= episode.task < len(TASKS):
@@ -79,17 +67,13 @@ class BridgeEnv(PlayEnv):
             )
         if episode.init != FRESH and not 0 <= episode.init < LAYOUTS:
             raise ValueError(f"bridge has layouts 0 to {LAYOUTS - 1}, not {episode.init}")
+        task = TASKS[episode.task]
         if self._loaded != episode.task:
-            self._load(episode.task)
-        self._place(episode)
-        self._text, self.horizon = TASKS[episode.task].instruction, self.terms.limits[episode.task]
-        self._steps = self._held = 0
-        self._seen = {
-            "grasped": False,
-            "grasped_5_steps": False,
-            "moved_correct": False,
-            "moved_wrong": False,
-        }
+            self.close()
+            self._simulation, self._loaded = maniskill.make_maniskill(task.environment), episode.task
+        self._build(episode)
+        self._start(episode.task)
+        self._text, self._seen = task.instruction, dict.fromkeys(self.contract.partial, False)
 
     def advance(self, action: np.ndarray) -> Outcome:
         import torch
@@ -103,16 +87,7 @@ class BridgeEnv(PlayEnv):
         self._steps += 1
         found = {name: bool(value.item()) for name, value in self._simulation.evaluate().items()}
         self._watch(found)
-        self._held = self._held + 1 if found["success"] else 0
-        last = self._steps >= self.horizon
-        success = self.terms.rule.succeeded(self._held, last)
-        return Outcome(
-            reward=float(success),
-            success=success,
-            terminated=success,
-            truncated=last and not success,
-            info={**self._seen, "on_target": found["success"]},
-        )
+        return self._outcome(found["success"], {**self._seen, "on_target": found["success"]})
 
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._state(), "instruction": self._text}
@@ -133,11 +108,12 @@ class BridgeEnv(PlayEnv):
         truth = {"eef": pose_vector(foot * self._arm.ee_link.pose.sp), "fingers": fingers}
         for name, thing in simulation.objs.items():
             truth[f"object/{name}"] = pose_vector(foot * thing.pose.sp)
-        pick, place = (
-            moved(self._corners[name], foot * simulation.objs[name].pose.sp)
+        pick, goal = (
+            _at(self._corners[name], foot * simulation.objs[name].pose.sp)
             for name in (simulation.source_obj_name, simulation.target_obj_name)
         )
-        return truth | {"pick": box_around(pick), "place": box_around(place), "pick_corners": pick}
+        boxes = {name: np.stack([c.min(0), c.max(0)]) for name, c in (("pick", pick), ("place", goal))}
+        return truth | boxes | {"pick_corners": pick}
 
     def snapshot(self) -> np.ndarray:
         """Joint positions and the poses of everything that moves, float64 [N]."""
@@ -160,34 +136,24 @@ class BridgeEnv(PlayEnv):
 
     # -- the simulation --------------------------------------------------------------------------------
 
-    def _load(self, task: int) -> None:
-        self.close()
-        self._simulation = maniskill.make_maniskill(TASKS[task].environment)
-        self._loaded = task
-
-    def _place(self, episode: Episode) -> None:
-        simulation, self._shown = self._simulation, False
-        if episode.init == FRESH:
-            published = placements.published(simulation)
-            layout = placements.draw(simulation.source_obj_name, published, episode.rng("placement"))
-            with placements.replaced(simulation, layout):
-                self._build(0)
-        else:
-            self._build(episode.init)
-        self._started = {name: thing.pose.p[0, :2].numpy().copy() for name, thing in simulation.objs.items()}
-
-    def _build(self, layout: int) -> None:
+    def _build(self, episode: Episode) -> None:
         """A new scene, and what is read from it again and again."""
-        simulation = self._simulation
-        self._built += 1
-        maniskill.rebuild(simulation, layout, collect=self._built % COLLECT == 0)
+        simulation, number, layout = self._simulation, episode.init, {}
+        if episode.init == FRESH:
+            known = placements.published(simulation)
+            drawn = placements.draw(simulation.source_obj_name, known, episode.rng("placement"))
+            number, layout = 0, drawn.alone()
+        self._built, self._shown = self._built + 1, False
+        with replaced(simulation, layout):
+            maniskill.rebuild(simulation, number, collect=self._built % COLLECT == 0)
         self._arm = simulation.agent.controller.controllers["arm"]
         things = simulation.objs
         if PLANE in things:
             maniskill.hide(things[PLANE])
-        self._corners = {name: corners_of(thing._bodies[0]) for name, thing in things.items()}
-        keep = [*simulation._segmentation_ids_to_keep.tolist()]
-        self._keep, self._photo = keep, simulation._rgb_overlay_images[CAMERA].numpy()
+        self._corners = {name: _corners_of(thing._bodies[0]) for name, thing in things.items()}
+        self._started = {name: thing.pose.p[0, :2].numpy().copy() for name, thing in things.items()}
+        self._keep = simulation._segmentation_ids_to_keep.tolist()
+        self._photo = simulation._rgb_overlay_images[CAMERA].numpy()
 
     def _watch(self, found: dict[str, bool]) -> None:
         """Partial successes: each counts once it has happened."""
@@ -197,13 +163,11 @@ class BridgeEnv(PlayEnv):
             for name, thing in self._simulation.objs.items()
         }
         others = [value for name, value in way.items() if name != source]
-        self._seen = {
-            "grasped": found["is_src_obj_grasped"],
-            "grasped_5_steps": found["consecutive_grasp"],
-            "moved_correct": self._seen["moved_correct"]
-            or (way[source] > MOVED and way[source] > max(others)),
-            "moved_wrong": self._seen["moved_wrong"] or (max(others) > MOVED and max(others) > way[source]),
-        }
+        own, furthest = way[source], max(others)
+        self._seen["grasped"] = found["is_src_obj_grasped"]
+        self._seen["grasped_5_steps"] = found["consecutive_grasp"]
+        self._seen["moved_correct"] |= own > MOVED and own > furthest
+        self._seen["moved_wrong"] |= furthest > MOVED and furthest > own
 
     def _state(self) -> np.ndarray:
         pose = self._arm.ee_pose_at_base
@@ -220,3 +184,17 @@ class BridgeEnv(PlayEnv):
         pictures = camera.get_obs(rgb=True, depth=False, position=False, segmentation=True)
         drawn, segments = (pictures[name][0].cpu().numpy() for name in ("rgb", "segmentation"))
         return composite(drawn, segments[..., 0], self._keep, self._photo)
+
+
+def _corners_of(body: Any) -> np.ndarray:
+    """Corners [N, 3] of a `PhysxRigidBaseComponent`'s convex collision shapes, its own frame, metres."""
+    corners = [
+        _at(np.asarray(shape.vertices) * np.asarray(shape.scale), shape.local_pose)
+        for shape in body.collision_shapes
+    ]
+    return np.concatenate(corners)
+
+
+def _at(corners: np.ndarray, pose: Any) -> np.ndarray:
+    """Corners [N, 3] of a body at a pose."""
+    return corners @ matrix_of(pose)[:3, :3].T + np.asarray(pose.p, np.float64)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Literal
 
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.results import EpisodeResult
 from playloop.core.robots.google_robot import fractal_contract
 from playloop.core.robots.widowx import bridge_contract
 from playloop.core.statistics import Average
-from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.simpler import bridge
-from playloop.envs.simpler.averages import bridge_averages, fractal_averages
+from playloop.envs.simpler.env import SimplerEnv, Terms
 from playloop.envs.simpler.fractal import looks, protocol
-from playloop.envs.simpler.fractal.env import SHADINGS, FractalEnv
-from playloop.envs.simpler.rules import RULES, Rule, Terms
+from playloop.envs.simpler.fractal.env import FractalEnv
+from playloop.envs.simpler.published import bridge_averages, fractal_averages
+from playloop.envs.simpler.vulkan import render_device
 
 SUITES = ("bridge", *protocol.SUITES)
 
@@ -34,7 +35,9 @@ class SimplerConfig(EnvConfig):
     Args:
         suite: "bridge": WidowX, four tasks of 24 layouts; "fractal": Google robot, five tasks in Visual
             Matching; "fractal_variants": the same in Variant Aggregation.
-        success: "final" or "any", see `rules.RULES`; demonstrations end early with "any".
+        success: "final": SimplerEnv lets every episode run to its limit and looks at its last step; "any": as
+            soon as the goal holds, so that a block counts that was stacked and fell. They differ by tens of
+            points. Demonstrations end early with "any".
         success_steps: with "any", for how many steps running the goal must hold.
         horizon: most actions; None is the task's published limit.
         shading: of pictures with a cabinet: "traced" follows light rays as published, which takes minutes
@@ -43,11 +46,11 @@ class SimplerConfig(EnvConfig):
     """
 
     suite: str = "bridge"
-    success: str = "final"
+    success: Literal["final", "any"] = "final"
     success_steps: Count = 1
     horizon: Count | None = None
-    shading: str = "auto"
-    absent: str = "refuse"
+    shading: Literal["auto", "fast", "traced"] = "auto"
+    absent: Literal["refuse", "skip"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.suite not in SUITES:
@@ -56,25 +59,19 @@ class SimplerConfig(EnvConfig):
                 f"no suite {self.suite!r} in SimplerEnv; did you mean {near[0]!r}? "
                 f"There are {', '.join(SUITES)}."
             )
-        for name, known in (
-            ("success", RULES),
-            ("shading", SHADINGS),
-            ("absent", ("refuse", "skip")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"env.{name}={getattr(self, name)!r}: use one of {', '.join(known)}")
-        if self.success_steps < 1 or (self.success_steps > 1 and self.success == "final"):
+        if self.success_steps > 1 and self.success == "final":
             raise ValueError("env.success_steps counts from 1, and more than 1 needs env.success=any")
 
-    def make(self) -> PlayEnv:
+    def make(self) -> SimplerEnv:
         """Construct the environment; scenes are loaded when an episode begins."""
-        if self.suite == "bridge":
-            return bridge.BridgeEnv(self._terms())
-        return FractalEnv(replace(self._terms(), traced=self.traced()))
+        return (bridge.BridgeEnv if self.suite == "bridge" else FractalEnv)(self.terms())
 
-    def _terms(self) -> Terms:
+    def terms(self) -> Terms:
+        """What the environment is given."""
         limits = tuple(map(self.limit, range(len(self.task_names()))))
-        return Terms(self.suite, self.contract(), self.rule, limits, self.episodes)
+        hold = None if self.success == "final" else self.success_steps
+        traced = self.suite != "bridge" and self.traced()
+        return Terms(self.suite, self.contract(), limits, self.episodes, hold, traced)
 
     def task_names(self) -> list[str]:
         """Bridge: the instruction of every task; Fractal: its name, instructions depend on the layout."""
@@ -85,18 +82,9 @@ class SimplerConfig(EnvConfig):
         published = bridge.TASKS[task].horizon if self.suite == "bridge" else protocol.HORIZONS[task]
         return self.horizon or published
 
-    @property
-    def rule(self) -> Rule:
-        """When an episode succeeds."""
-        return Rule(self.success, self.success_steps)
-
     def traced(self) -> bool:
         """Whether pictures with a cabinet follow light rays."""
-        if self.shading != "auto":
-            return self.shading == "traced"
-        from playloop.envs.simpler.vulkan import render_device
-
-        return render_device() == "cuda"
+        return render_device() == "cuda" if self.shading == "auto" else self.shading == "traced"
 
     def averages(self, results: Sequence[EpisodeResult]) -> list[Average]:
         """What is published of such results."""
@@ -121,7 +109,9 @@ class SimplerConfig(EnvConfig):
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""
         declare = bridge_contract if self.suite == "bridge" else fractal_contract
-        return declare(self.rule.convention(), self.deviations())
+        held = Convention("goal-held", {"steps": self.success_steps})
+        rule = Convention("goal-at-end") if self.success == "final" else held
+        return declare(rule, self.deviations())
 
     def episodes(
         self, tasks: list[int] | None = None, inits: list[int] | int | None = None, seed: int = 0
@@ -136,16 +126,11 @@ class SimplerConfig(EnvConfig):
         """
         if self.suite == "bridge":
             return choose_episodes(self.suite, (len(bridge.TASKS), bridge.LAYOUTS), tasks, inits, seed)
-        chosen = range(len(protocol.NAMES)) if tasks is None else tasks
-        for task in chosen:
+        found: list[Episode] = []
+        for task in range(len(protocol.NAMES)) if tasks is None else tasks:
             protocol.check(self.suite, task)
-        found = [
-            episode
-            for task in chosen
-            for episode in choose_episodes(
-                self.suite, (len(protocol.NAMES), protocol.count(task, self.suite)), [task], inits, seed
-            )
-        ]
+            sizes = len(protocol.NAMES), protocol.count(task, self.suite)
+            found += choose_episodes(self.suite, sizes, [task], inits, seed)
         return found if self.suite == "fractal" else self._present(found)
 
     def _present(self, episodes: list[Episode]) -> list[Episode]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from playloop.envs.gl import choose_backend
+from playloop.envs.simpler.env import replaced
 from playloop.envs.simpler.vulkan import choose_driver, render_device
 
 POSE = 7
@@ -63,7 +63,7 @@ def rebuild(simulation: Any, layout: int, collect: bool = True) -> None:
     unused: dict[str, Callable] = {"get_obs": _nothing}  # a picture that nobody reads
     if not collect:
         unused["_clear"] = _nothing
-    with _instead(simulation, unused):
+    with replaced(simulation, unused):
         simulation.reset(seed=0, options={"episode_id": torch.tensor([layout]), "reconfigure": True})
 
 
@@ -114,14 +114,3 @@ def _moving(simulation: Any) -> list[Any]:
 
 def _nothing(*_: Any, **__: Any) -> None:
     return None
-
-
-@contextmanager
-def _instead(thing: Any, methods: dict[str, Callable]) -> Iterator[None]:
-    """While it lasts, some methods of one object are others."""
-    vars(thing).update(methods)
-    try:
-        yield
-    finally:
-        for name in methods:
-            del vars(thing)[name]

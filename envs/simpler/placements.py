@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +44,13 @@ class BridgeLayout:
     positions: np.ndarray
     turns: np.ndarray
 
+    def alone(self) -> dict[str, Any]:
+        """Attributes of a ManiSkill environment that knows this layout only, number 0."""
+        import torch
+
+        found = {"xyz_configs": self.positions, "quat_configs": self.turns}
+        return {name: torch.from_numpy(part.astype(np.float32))[None] for name, part in found.items()}
+
 
 def published(simulation: Any) -> list[BridgeLayout]:
     """The layouts of a ManiSkill environment in the order of their numbers."""
@@ -77,20 +82,6 @@ def draw(source: str, known: list[BridgeLayout], rng: np.random.Generator) -> Br
         nearest = np.abs(positions - drawn)[..., :2].max((1, 2)).min()
         if apart >= room.gap and nearest > TOO_NEAR:
             return BridgeLayout(drawn, turns)
-
-
-@contextmanager
-def replaced(simulation: Any, layout: BridgeLayout) -> Iterator[None]:
-    """While it lasts, the environment knows one layout, number 0."""
-    import torch
-
-    before = simulation.xyz_configs, simulation.quat_configs
-    simulation.xyz_configs = torch.from_numpy(layout.positions.astype(np.float32))[None]
-    simulation.quat_configs = torch.from_numpy(layout.turns.astype(np.float32))[None]
-    try:
-        yield
-    finally:
-        simulation.xyz_configs, simulation.quat_configs = before
 
 
 def _turned(quaternion: np.ndarray, yaw: float) -> np.ndarray:

@@ -6,10 +6,10 @@ import pytest
 
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
-from playloop.envs.simpler.averages import bridge_averages, fractal_averages
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal import protocol
 from playloop.envs.simpler.fractal.looks import meshes
+from playloop.envs.simpler.published import bridge_averages, fractal_averages
 from playloop.rollouts.summary import summarize
 
 

@@ -9,7 +9,7 @@ from simpler_assets import why_skip
 from playloop.core.episode import Episode
 from playloop.core.robots.google_robot import CAMERA
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.envs.simpler.fractal.camera import photograph
+from playloop.envs.simpler.fractal.env import photograph
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK
 
 pytestmark = pytest.mark.skipif(bool(why_skip("fractal")), reason=why_skip("fractal"))

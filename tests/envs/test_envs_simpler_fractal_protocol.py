@@ -6,8 +6,8 @@ import pytest
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal import looks, protocol
-from playloop.envs.simpler.fractal.camera import resize
 from playloop.envs.simpler.fractal.controller import Limits, plan
+from playloop.envs.simpler.fractal.env import resize
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK, layouts
 
 LIMITS = Limits(1.5, 2.0, 50.0)

@@ -10,16 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from playloop.core.episode import FRESH, Episode
-from playloop.envs.simpler.fractal.layouts import (
-    APPLE,
-    CLOSE,
-    NEAR,
-    OPEN,
-    PICK,
-    FractalLayout,
-    fresh,
-    layouts,
-)
+from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, PICK, FractalLayout, fresh, layouts
 from playloop.envs.simpler.fractal.looks import Look, looks
 
 SUITES = ("fractal", "fractal_variants")
@@ -37,11 +28,6 @@ class Setup:
     task: int
     layout: FractalLayout
     look: Look
-
-
-def task_names() -> list[str]:
-    """The five tasks."""
-    return list(NAMES)
 
 
 def count(task: int, suite: str = "fractal") -> int:
@@ -96,6 +82,5 @@ def describe(episode: Episode) -> dict[str, str]:
     chosen = setup(episode)
     kind = "recolour" if episode.suite == "fractal" else "variant"
     labels = {"task": NAMES[episode.task], "group": chosen.look.name, kind: chosen.look.name}
-    key = {PICK: "orientation", NEAR: "objects", OPEN: "drawer", CLOSE: "drawer", APPLE: "drawer"}
-    labels[key[episode.task]] = chosen.layout.drawer or chosen.layout.label
-    return labels
+    key = {PICK: "orientation", NEAR: "objects"}.get(episode.task, "drawer")
+    return labels | {key: chosen.layout.drawer or chosen.layout.label}

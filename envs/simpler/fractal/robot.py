@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from playloop.envs.simpler.env import parts_of
+
 ARM = ("torso", "shoulder", "bicep", "elbow", "forearm", "wrist", "gripper", "head_pan", "head_tilt")
 FINGERS = ("finger_right", "finger_left")
 START = {
@@ -52,7 +54,7 @@ DAMPING = (
 )
 FORCE = (300.0, 300.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0, 100.0)
 FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE = 200.0, 8.0, 60.0
-HAND, CAMERA = "link_gripper_tcp", "link_camera"
+HAND, CAMERA_LINK = "link_gripper_tcp", "link_camera"
 FINGER_LINKS = {side: (f"link_finger_{side}", f"link_finger_tip_{side}") for side in ("left", "right")}
 
 _RUBBER, _NAIL = (2.0, 2.0, 0.0), (0.1, 0.1, 0.0)
@@ -86,8 +88,9 @@ class Robot:
         self.fingers = np.array([order.index(name) for name in FINGERS])
         self.start = np.array([START[name] for name in order])
         self.stand: tuple[tuple[float, float], float] = ((0.0, 0.0), 0.0)
-        if glossy:
-            self._shine()
+        for link in self.body.links if glossy else ():
+            for part in parts_of(link.entity):
+                part.material.specular, part.material.roughness = 0.9, 0.3
 
     def reset(self, xy: tuple[float, float], yaw: float) -> None:
         """Put it at rest into its first posture at x, y (metres), turned by `yaw` from looking along -x."""
@@ -137,12 +140,3 @@ class Robot:
         """1 where the fingers are wide open, 0 where they are shut."""
         limits = np.asarray(self.body.get_qlimits())[self.fingers, -1]
         return float(1.0 - max(np.mean(self.positions()[self.fingers] / limits), 0.0))
-
-    def _shine(self) -> None:
-        import sapien
-
-        for link in self.body.links:
-            body = link.entity.find_component_by_type(sapien.render.RenderBodyComponent)
-            for shape in body.render_shapes if body else ():
-                for part in getattr(shape, "parts", [shape]):
-                    part.material.specular, part.material.roughness = 0.9, 0.3

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from playloop.envs.simpler.env import parts_of, pose_vector
 from playloop.envs.simpler.fractal import looks
 from playloop.envs.simpler.fractal.controller import SIMULATION_HZ, TIMESTEP
 from playloop.envs.simpler.fractal.layouts import Angles, Placed
 from playloop.envs.simpler.fractal.robot import HAND, Robot
-from playloop.envs.simpler.shapes import pose_vector
 
 OFFSET = (1.6616, 3.0337, 0.0)
 """Where the stages' origin lies, metres."""
@@ -258,7 +258,7 @@ class Kitchen:
 
 def quaternion(angles: Angles) -> np.ndarray:
     """Roll, pitch and yaw about fixed axes → w, x, y, z."""
-    return Rotation.from_euler("xyz", angles).as_quat()[[3, 0, 1, 2]]
+    return Rotation.from_euler("xyz", angles).as_quat(scalar_first=True)
 
 
 def model_facts(model: str) -> dict[str, Any]:
@@ -291,14 +291,11 @@ def _configure(contact_offset: float) -> None:
 
 def _finish(entity: Any, matte: bool) -> None:
     """Let textures that hold their light shine: SAPIEN 2 took no notice of the factor 0 in their files."""
-    import sapien
-
-    for shape in entity.find_component_by_type(sapien.render.RenderBodyComponent).render_shapes:
-        for part in getattr(shape, "parts", [shape]):
-            if part.material.emission_texture is not None:
-                part.material.emission = [1.0, 1.0, 1.0, 1.0]
-            if matte:
-                part.material.roughness, part.material.metallic, part.material.specular = 1.0, 0.0, 0.0
+    for material in (part.material for part in parts_of(entity)):
+        if material.emission_texture is not None:
+            material.emission = [1.0, 1.0, 1.0, 1.0]
+        if matte:
+            material.roughness, material.metallic, material.specular = 1.0, 0.0, 0.0
 
 
 def _renderer(device: str) -> Any:
