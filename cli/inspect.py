@@ -24,7 +24,7 @@ from playloop.cli.checkpoints import find_checkpoint
 FORMATS = (
     "playloop.policies.openvla.describe",
     "playloop.worlds.describe",
-    "playloop.policies.describe",
+    "playloop.policies.checkpoint",
     "playloop.demos.open",
 )
 """Modules with `describe(path) -> list[tuple[str, str]] | None`; None: the path is of another format."""

@@ -9,30 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.nn.decoder import Cache, StaticCache
 from playloop.nn.layers import MLP, LayerNorm, Linear
 
 
 @dataclass
 class PrefixCache:
-    """Keys and values of a prefix in every layer.
+    """A `nn.decoder.Cache` of a prefix alone: what is written stands behind it for one pass and is not kept.
 
     Args:
         keys: a tensor [B, heads, P, D / heads] for each layer.
         values: likewise.
-        room: 0, or the number of further tokens that the buffers have room for behind the prefix.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
-    room: int = 0
 
-    def reserve(self, room: int) -> PrefixCache:
-        """A cache with static buffers: a round writes its own keys in place instead of copying the prefix."""
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Cache`; gradients flow through it."""
+        return torch.cat([self.keys[layer], keys], 2), torch.cat([self.values[layer], values], 2)
 
-        def extend(x: Tensor) -> Tensor:
-            return torch.cat([x, x.new_zeros(*x.shape[:2], room, x.shape[3])], dim=2)
-
-        return PrefixCache([extend(k) for k in self.keys], [extend(v) for v in self.values], room)
+    def reserve(self, room: int) -> StaticCache:
+        """With so many slots behind the prefix: a round writes its keys there and copies no prefix."""
+        return StaticCache(*([F.pad(x, (0, 0, 0, room)) for x in half] for half in (self.keys, self.values)))
 
     def repeat(self, times: int) -> PrefixCache:
         """The same prefix for `times` neighbouring rows."""
@@ -41,14 +40,6 @@ class PrefixCache:
             return x[:, None].expand(-1, times, -1, -1, -1).flatten(0, 1)
 
         return PrefixCache([expand(k) for k in self.keys], [expand(v) for v in self.values])
-
-    def join(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Prefix and `keys`, `values` [B, heads, room, D / heads] together."""
-        if not self.room:
-            return torch.cat([self.keys[layer], keys], 2), torch.cat([self.values[layer], values], 2)
-        self.keys[layer][:, :, -self.room :] = keys
-        self.values[layer][:, :, -self.room :] = values
-        return self.keys[layer], self.values[layer]
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -130,11 +121,17 @@ class Transformer(nn.Module):
             cache.values.append(values)
         return self.norm(x), cache
 
-    def extend(self, x: Tensor, cache: PrefixCache) -> Tensor:
-        """x [B, T, D] attends to the prefix and to itself in both directions → [B, T, D]."""
+    def extend(self, x: Tensor, cache: Cache, slots: Tensor) -> Tensor:
+        """x [B, T, D] attends to the prefix and to itself in both directions → [B, T, D].
+
+        Args:
+            x: tokens behind the prefix.
+            cache: of the prefix.
+            slots: of the tokens in it, int64 [T].
+        """
         for index, block in enumerate(self._layers()):
             h = block.norm_attention(x)
-            keys, values = cache.join(index, *block.attention.keys_values(h))
+            keys, values = cache.write(index, slots, *block.attention.keys_values(h))
             x = block.update(x, h, keys, values)
         return self.norm(x)
 

@@ -1,9 +1,15 @@
-"""A checkpoint: one folder with everything a policy needs, and a decision that proves it still works."""
+"""A checkpoint: one folder with everything a policy needs, and a decision that proves it still works.
+
+`python -m playloop.policies.checkpoint FOLDER …` writes golden decision and manifest of older ones anew.
+"""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +29,9 @@ from playloop.nn.building import load_model
 from playloop.nn.contents import contents
 from playloop.nn.folder import WEIGHTS, read_record, write_record
 from playloop.nn.folder import rounded as stored_weights
-from playloop.nn.manifest import RECORDS, check_manifest, file_hashes, write_manifest
+from playloop.nn.manifest import MANIFEST, RECORDS, check_manifest, file_hashes, write_manifest
 from playloop.nn.record import model_kind, read_part, to_record
+from playloop.nn.shards import read_header
 from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.golden import (
     GOLDEN,
@@ -32,6 +39,7 @@ from playloop.policies.golden import (
     check_verify,
     golden_decision,
     is_bound,
+    observation_of,
     sloped,
     verify_golden,
     write_golden,
@@ -84,15 +92,48 @@ def save(
     with staged(folder) as partial:
         save_file(stored_weights(copied.state_dict()), partial / WEIGHTS)
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-        write_record(partial / "config.json", _config_record(model, encoder, decoder, partial))
+        parts = {"model": model.config, "decoder": decoder, "instructions": encoder.config}
+        record = {"format": FORMAT} | {name: to_record(part) for name, part in parts.items()}
+        write_record(partial / "config.json", record | {"weights_sha256": file_hash(partial / WEIGHTS)})
         write_record(partial / "statistics.json", model.statistics)
         write_record(partial / "contract.json", contract.to_json())
         write_record(partial / "training.json", training or {})
         texts = sorted(encoder.known)
         np.savez(partial / "instructions.npz", texts=np.array(texts), embeddings=encoder.encode(texts))
-        write_golden(partial, golden_decision(policy.judge(), enlarged(policy, observation)))
-        write_manifest(partial, RECORDS)
+        _write_golden(partial, policy, observation)
     return folder
+
+
+def renew(folder: str | Path) -> None:
+    """Write golden decision and manifest anew, for a checkpoint that an older version wrote.
+
+    Weights, settings, statistics, instructions and observation stay as they are to the byte, and so does the
+    checkpoint's hash.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or the policy does not decide as it did.
+    """
+    folder = Path(folder)
+    policy = load(folder)
+    observation = observation_of(read_archive(folder / GOLDEN), policy.cameras)
+    with staged(folder) as partial:
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in (GOLDEN, MANIFEST):
+                shutil.copy2(path, partial / path.name)
+        _write_golden(partial, policy, observation)
+
+
+def _write_golden(partial: Path, policy: VLAPolicy, observation: dict[str, Any]) -> None:
+    """The last two files of a folder.
+
+    Pictures of the network's own size get the environment's: the way from one to the other is part of a
+    golden decision.
+    """
+    sizes, images = policy.contract.cameras, observation["images"]
+    enlarged = {name: sloped(np.asarray(images[name]), sizes[name]) for name in policy.cameras}
+    write_golden(partial, golden_decision(policy.judge(), observation | {"images": enlarged}))
+    write_manifest(partial, RECORDS)
 
 
 def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
@@ -106,13 +147,6 @@ def noise_observation(policy: VLAPolicy) -> dict[str, Any]:
         "state": rng.uniform(low, np.maximum(high, low)).astype(np.float32),
         "instruction": text,
     }
-
-
-def enlarged(policy: VLAPolicy, observation: dict[str, Any]) -> dict[str, Any]:
-    """An observation whose pictures of the network's own size have the environment's: the way from one to the
-    other is part of a golden decision."""
-    sizes, images = policy.contract.cameras, observation["images"]
-    return observation | {"images": {n: sloped(np.asarray(images[n]), sizes[n]) for n in policy.cameras}}
 
 
 def load(
@@ -144,11 +178,9 @@ def load(
     folder = Path(folder)
     check_verify(verify)
     config = check_files(folder)
+    sizes, saved = _sizes(config, folder)
     try:
-        sizes = read_part(config, "model", (VLAConfig,), CLASSES)
-        saved = read_part(config, "decoder", (DecoderConfig,))
-        changed = override(saved, decoder)
-        encoder = _encoder(config, instructions)
+        changed, encoder = override(saved, decoder), _encoder(config, instructions)
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from error
     statistics = read_statistics(folder / "statistics.json")
@@ -194,6 +226,14 @@ def check_files(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder}/{WEIGHTS} is not the file that config.json names; copy it again")
     check_manifest(folder, required=is_bound(folder), hashes=hashes)
     return config
+
+
+def _sizes(config: Mapping[str, Any], folder: Path) -> tuple[VLAConfig, DecoderConfig]:
+    try:
+        model = read_part(config, "model", (VLAConfig,), CLASSES)
+        return model, read_part(config, "decoder", (DecoderConfig,))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
 
 
 def read_statistics(path: Path) -> dict[str, Any]:
@@ -296,11 +336,51 @@ def _check_contract(model: VLA, contract: Contract) -> None:
         )
 
 
-def _config_record(model: VLA, encoder: Any, decoder: DecoderConfig, partial: Path) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "model": to_record(model.config),
-        "decoder": to_record(decoder),
-        "instructions": to_record(encoder.config),
-        "weights_sha256": file_hash(partial / WEIGHTS),
-    }
+def describe(path: Path) -> list[tuple[str, str]] | None:
+    """What a folder is, from headers and JSON: lines of a label and a value; None for no policy of Playloop.
+
+    Raises:
+        ValueError: it is one, and damaged.
+        FileNotFoundError: it is one, and a file is missing.
+    """
+    if not (path / "config.json").is_file():
+        return None
+    record = read_record(path / "config.json")
+    if not {"model", "decoder", "instructions"} <= record.keys():
+        return None
+    check_format(record, path / "config.json")
+    if missing := [name for name in FILES if not (path / name).is_file()]:
+        raise FileNotFoundError(
+            f"{path} is no complete checkpoint: {', '.join(missing)} missing; copy it again"
+        )
+    entries = read_header(path / WEIGHTS).values()
+    model, decoder = _sizes(record, path)
+    contract = Contract.from_json(read_record(path / "contract.json"), str(path / "contract.json"))
+    return [
+        ("kind", "policy of playloop"),
+        ("parameters", f"{sum(entry.elements for entry in entries):,}"),
+        ("type", ", ".join(sorted({entry.dtype for entry in entries}))),
+        ("transformer", f"{model.layers} layers, width {model.width}, {model.heads} heads"),
+        ("cameras", ", ".join(model.cameras)),
+        ("actions", f"chunks of {model.chunk} with {len(contract.action_names)} numbers"),
+        ("decoder", ", ".join(f"{name}={value}" for name, value in vars(decoder).items())),
+        ("environment", contract.family),
+        *contract.described(),
+        *scale_lines(read_statistics(path / "statistics.json"), ("action", "state")),
+        ("trained with", str(read_record(path / "training.json").get("command", "unknown"))),
+    ]
+
+
+def scale_lines(record: Mapping[str, Any], parts: Sequence[str], indent: str = "") -> list[tuple[str, str]]:
+    """The ends of the scales in a data set's statistics, of those parts that it has, for `describe`."""
+    return [
+        (f"{indent}{part} {name}", " ".join(f"{value:.4g}" for value in record[part][name]))
+        for part in parts
+        if record.get(part)
+        for name in ("q01", "q99")
+    ]
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:]:
+        renew(word)

@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Magnitude, Natural, Positive
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
+from playloop.nn.building import make_seeded
+from playloop.nn.decoder import StaticCache
 from playloop.nn.layers import MLP, Linear, fourier_features
 from playloop.nn.transformer import PrefixCache, Transformer, prefix_mask
-from playloop.nn.vision import PATCH, Tower, patchify
-from playloop.policies.augment import Augmentation
+from playloop.nn.vision import PATCH, Augmentation, Tower, patchify
 from playloop.policies.diffusion import draw_masks
 from playloop.tokenizers.actions import ActionTokenizer
 from playloop.tokenizers.normalizer import QuantileNormalizer
@@ -27,7 +29,7 @@ TARGET_UNIT = 10.0
 
 
 @kind("camera")
-@dataclass
+@checked
 class CameraConfig:
     """One camera's tower.
 
@@ -45,7 +47,7 @@ class CameraConfig:
 
 
 @kind("vla")
-@dataclass
+@checked
 class VLAConfig:
     """The model's sizes and how it learns.
 
@@ -104,8 +106,6 @@ class VLAConfig:
         Raises:
             ValueError: sizes do not fit each other or the statistics.
         """
-        if self.attention not in ("prefix", "full"):
-            raise ValueError(f"policy.attention={self.attention!r}: use prefix or full")
         if self.target_size % 3:
             raise ValueError(
                 f"policy.target_size={self.target_size}: a target is positions of 3 numbers each"
@@ -117,9 +117,7 @@ class VLAConfig:
         states = len(statistics["state"]["q01"])
         if self.target_size and not all(0 <= index < states for index in self.position):
             raise ValueError(f"policy.position={self.position}: the state has {states} numbers")
-        with torch.random.fork_rng(devices=[]):  # module constructors know the global generator only
-            torch.manual_seed(seed)
-            return VLA(self, statistics)
+        return make_seeded(lambda: VLA(self, statistics), seed)
 
 
 CLASSES = (CameraConfig, Augmentation)
@@ -140,7 +138,7 @@ class Prompt:
     embeddings: Tensor
     condition: Tensor
     target: Tensor
-    cache: PrefixCache | None
+    cache: PrefixCache | StaticCache | None
 
 
 class CameraTokens(nn.Module):
@@ -174,6 +172,7 @@ class VLA(nn.Module):
 
     octaves = 6
     legal: Tensor
+    slots: Tensor
 
     def __init__(self, config: VLAConfig, statistics: dict[str, Any]):
         super().__init__()
@@ -197,6 +196,7 @@ class VLA(nn.Module):
         if self.conditioned:
             self.condition = MLP(2 * config.target_size * (1 + 2 * self.octaves), width, width)
         self.register_buffer("legal", self.tokenizer.legal_ids(), persistent=False)
+        self.register_buffer("slots", prefix + torch.arange(self.length), persistent=False)
         self._initialize()
 
     def _initialize(self) -> None:
@@ -276,21 +276,23 @@ class VLA(nn.Module):
         """Ids [B, L], `mask_id` where unknown → logits [B, L, 256], by the cached prefix if there is one."""
         if prompt.cache is None:
             return self.logits_uncached(prompt, tokens)
-        return self.head(self.transformer.extend(self._block(prompt, tokens), prompt.cache))
+        block = self._block(prompt.condition, tokens)
+        return self.head(self.transformer.extend(block, prompt.cache, self.slots))
 
     def logits_uncached(self, prompt: Prompt, tokens: Tensor) -> Tensor:
         """The same logits by one pass over prefix and action tokens together."""
-        return self.head(self._joint(prompt, tokens)[:, -self.length :])
+        return self.head(self._joint(prompt.embeddings, prompt.condition, tokens)[:, -self.length :])
 
-    def _joint(self, prompt: Prompt, tokens: Tensor) -> Tensor:
-        sequence = torch.cat([prompt.embeddings, self._block(prompt, tokens)], dim=1)
+    def _joint(self, embeddings: Tensor, condition: Tensor, tokens: Tensor) -> Tensor:
+        """Prefix [B, P, D] and action tokens in one pass, [B, P + L, D]."""
+        sequence = torch.cat([embeddings, self._block(condition, tokens)], dim=1)
         masked = self.config.attention == "prefix"
-        mask = prefix_mask(prompt.embeddings.shape[1], self.length, sequence.device) if masked else None
+        mask = prefix_mask(embeddings.shape[1], self.length, sequence.device) if masked else None
         return self.transformer.jointly(sequence, mask)
 
-    def _block(self, prompt: Prompt, tokens: Tensor) -> Tensor:
+    def _block(self, condition: Tensor, tokens: Tensor) -> Tensor:
         embedded = F.embedding(tokens, self.tokens.weight) + self.positions  # [B, L, D]
-        return embedded.to(prompt.condition.dtype) + prompt.condition[:, None]
+        return embedded.to(condition.dtype) + condition[:, None]
 
     # ------------------------------------------------------------------------------------------ training
 
@@ -342,14 +344,12 @@ class VLA(nn.Module):
     def _train_pass(self, prompt: Prompt, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states [B * draws, L, D] of the block, and the predicted target [B * any, target_size]."""
         draws = self.config.draws
-        if prompt.cache is not None:
-            condition = prompt.condition.repeat_interleave(draws, 0)
-            block = self._block(Prompt(prompt.embeddings, condition, prompt.target, None), tokens)
-            return self.transformer.extend(block, prompt.cache.repeat(draws)), prompt.target
-        embeddings, condition = (x.repeat_interleave(draws, 0) for x in (prompt.embeddings, prompt.condition))
-        hidden = self._joint(Prompt(embeddings, condition, prompt.target, None), tokens)
-        grounding = hidden[:, -self.length - 1]
-        return hidden[:, -self.length :], self._predict(grounding)
+        condition = prompt.condition.repeat_interleave(draws, 0)
+        if isinstance(prompt.cache, PrefixCache):
+            block = self._block(condition, tokens)
+            return self.transformer.extend(block, prompt.cache.repeat(draws), self.slots), prompt.target
+        hidden = self._joint(prompt.embeddings.repeat_interleave(draws, 0), condition, tokens)
+        return hidden[:, -self.length :], self._predict(hidden[:, -self.length - 1])
 
     def _target_loss(self, target: Tensor, truth: Tensor, metrics: dict[str, Tensor]) -> Tensor:
         truth = truth.repeat_interleave(len(target) // len(truth), 0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.core.images import shrink
+from playloop.nn.transformer import PrefixCache
 from playloop.policies.diffusion import Decoded, DecoderConfig, Noise, decode
 from playloop.policies.network import NetworkPolicy
 from playloop.policies.vla import VLA, Prompt
@@ -50,7 +51,7 @@ class VLAPolicy(NetworkPolicy):
 
     def decide(self, inputs: Inputs, noise: Noise) -> Decoded:  # type: ignore[override]
         prompt = self.model.prompt(*inputs, self.dtype)
-        if prompt.cache is not None:
+        if isinstance(prompt.cache, PrefixCache):
             prompt.cache = prompt.cache.reserve(self.model.length)
         return decode(
             lambda tokens: self.model.logits(prompt, tokens),

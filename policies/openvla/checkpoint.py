@@ -17,7 +17,6 @@ from playloop.nn.contents import contents
 from playloop.nn.folder import read_record
 from playloop.nn.shards import Entry, read_shards
 from playloop.policies.openvla import pickles
-from playloop.policies.openvla.attention import Mode
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig, network_fields
 from playloop.policies.openvla.pickles import Step, choose_files, read_part
 from playloop.policies.openvla.statistics import read_statistics
@@ -102,16 +101,11 @@ def check_family(folder: Path) -> None:
         raise ValueError(f"{folder / CONFIG} is not of OpenVLA's family{other}")
 
 
-def read_config(
-    folder: Path,
-    states: Mapping[str, Mapping[str, Tensor]],
-    *,
-    images: int | None = None,
-    chunk: int | None = None,
-    proprio: int | None = None,
-    decoders: tuple[Decoder, ...] | None = None,
-    attention: Mode | None = None,
-) -> OpenVLAConfig:
+STATED = ("images", "chunk", "proprio", "decoders", "attention")
+"""What a published folder may leave open."""
+
+
+def read_config(folder: Path, states: Mapping[str, Mapping[str, Tensor]], **stated: Any) -> OpenVLAConfig:
     """The configuration that a folder's files state together.
 
     The object "playloop" in the file goes before the rules, and what is given fills in what neither tells.
@@ -119,38 +113,33 @@ def read_config(
     Args:
         folder: of the checkpoint.
         states: tensors of OFT's files by part.
-        images: pictures of an observation.
-        chunk: actions of a decision.
-        proprio: size of the robot's state; 0: the checkpoint was trained without it.
-        decoders: ways of decoding.
-        attention: what sees what.
+        stated: of `STATED`, as `OpenVLAConfig` has them; None is open, `proprio=0` means that the checkpoint
+            was trained without the robot's state.
 
     Raises:
         Unstated: the files leave a field open; says which to give.
         ValueError: they contradict each other, or are of something else.
     """
+    if unknown := stated.keys() - STATED:
+        raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
     record = read_record(folder / CONFIG)
     try:
-        given = {
-            "images": images,
-            "chunk": chunk,
-            "proprio": proprio,
-            "decoders": decoders,
-            "attention": attention,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in stated.items() if value is not None}
         fields = network_fields(record)
         _check_given(given, fields)
         fields |= given
         if "decoders" not in fields:
             fields["decoders"] = _decoders(folder, record, states)
-        if fields["decoders"] == ("autoregressive",):
-            _check_single(fields)
-        else:
+        if fields["decoders"] != ("autoregressive",):
             fields = {"attention": "full"} | fields
-            stated = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
-            if not {"images", "chunk", "proprio"} <= stated:
+            known = fields.keys() | ({"proprio"} if pickles.PROPRIO in states else set())
+            if not {"images", "chunk", "proprio"} <= known:
                 fields = _of_benchmark(folder, pickles.HEAD in states) | fields
+        elif fields.get("chunk", 1) > 1:  # OpenVLA gives one action at a time
+            raise Unstated(
+                f"chunk={fields['chunk']}, and nothing in its files says how a chunk is decoded; give "
+                "decoders, too (diffusion or parallel)"
+            )
         return OpenVLAConfig(**_with_states(fields, states))
     except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError) as error:
         kind = Unstated if isinstance(error, Unstated) else ValueError
@@ -165,15 +154,6 @@ def _check_given(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
                 f"playloop.{name} is {stored[name]!r} there, and {name}={value!r} is given; leave it out, or "
                 "correct the file if it is wrong"
             )
-
-
-def _check_single(fields: Mapping[str, Any]) -> None:
-    """OpenVLA gives one action at a time: whoever states a chunk means another kind of checkpoint."""
-    if fields.get("chunk", 1) > 1:
-        raise Unstated(
-            f"chunk={fields['chunk']}, and nothing in its files says how a chunk is decoded; give decoders, "
-            "too (diffusion or parallel)"
-        )
 
 
 def _decoders(folder: Path, record: Mapping[str, Any], states: Mapping[str, Any]) -> tuple[Decoder, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from playloop.nn.folder import read_record
 from playloop.nn.shards import tensor_bytes
 from playloop.nn.vit import ViTConfig
-from playloop.policies.describe import scale_lines
+from playloop.policies.checkpoint import scale_lines
 from playloop.policies.openvla import pickles
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, Unstated, open_checkpoint
 from playloop.policies.openvla.config import Decoder, OpenVLAConfig
@@ -42,16 +42,11 @@ SEEN = {
 def describe(path: Path) -> Lines | None:
     """Lines of a label and a value; None for something else than an OpenVLA.
 
-    Args:
-        path: a Hugging Face folder.
-
     Raises:
         ValueError: it is one, and damaged or incomplete.
         FileNotFoundError: it is one, and a file is missing.
     """
-    if not (path / CONFIG).is_file():
-        return None
-    if read_record(path / CONFIG).get("model_type") != "openvla":
+    if not (path / CONFIG).is_file() or read_record(path / CONFIG).get("model_type") != "openvla":
         return None
     checkpoint, stated, kind = _open(path)
     outline(checkpoint)
@@ -98,10 +93,8 @@ def _files(checkpoint: Checkpoint) -> Lines:
     ]
     for part, steps in pickles.steps_of(checkpoint.folder).items():
         numbers = sum(value.numel() for value in checkpoint.states[part].values())
-        listed = ", ".join(map(str, steps))
-        lines.append(
-            (part, f"{numbers:,} parameters, steps {listed}: {checkpoint.parts[part].name} is taken")
-        )
+        listed, taken = ", ".join(map(str, steps)), checkpoint.parts[part].name
+        lines.append((part, f"{numbers:,} parameters, steps {listed}: {taken} is taken"))
     return lines
 
 
@@ -137,17 +130,14 @@ def _inputs(config: OpenVLAConfig, stated: bool) -> Lines:
 
 def _tokens(path: Path, config: OpenVLAConfig) -> Lines:
     first, last = config.words - config.bins, config.words - 1
-    lines = [
-        (
-            "bins",
-            f"{config.bins} edges on [-1, 1], {config.bins - 1} bins, ids {first} to {last} as values fall",
-        ),
-        ("vocabulary", f"{config.words} words in {config.vocabulary} rows"),
-    ]
-    if "diffusion" in config.decoders:
-        lines.append(("mask", f"id {config.mask}"))
+    bins = f"{config.bins} edges on [-1, 1], {config.bins - 1} bins, ids {first} to {last} as values fall"
     has_tokenizer = (path / "tokenizer.json").is_file()
-    return [*lines, ("tokenizer", "tokenizer.json" if has_tokenizer else "MISSING: copy tokenizer.json too")]
+    return [
+        ("bins", bins),
+        ("vocabulary", f"{config.words} words in {config.vocabulary} rows"),
+        *([("mask", f"id {config.mask}")] if "diffusion" in config.decoders else []),
+        ("tokenizer", "tokenizer.json" if has_tokenizer else "MISSING: copy tokenizer.json too"),
+    ]
 
 
 def _statistics(path: Path, key: str, record: Mapping[str, Any], config: OpenVLAConfig) -> Lines:

@@ -15,8 +15,7 @@ from playloop.policies.openvla.images import SIZE, EvaluationImages
 from playloop.policies.openvla.prompt import BARE, QUESTION
 
 ANY = "any"
-"""Protocol and rule of success: what a policy sees does not depend on them."""
-"""Success rule and protocol of a contract that only a policy holds."""
+"""Success rule and protocol of a contract that only a policy holds: what it sees does not depend on them."""
 
 
 @dataclass(frozen=True)

@@ -64,14 +64,7 @@ def read_openvla(
     step: Step | None = None,
     **stated: Any,
 ) -> OpenVLA:
-    """A checkpoint's network, for evaluation.
-
-    Args:
-        folder: Hugging Face's.
-        device: for the weights.
-        dtype: of the weights.
-        step: see `open_checkpoint`.
-        stated: likewise.
+    """A checkpoint's network, for evaluation; `step` and what is stated as of `open_checkpoint`.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -84,13 +77,7 @@ def read_openvla(
 def read_weights(
     checkpoint: Checkpoint, model: OpenVLA, device: str | torch.device, dtype: torch.dtype
 ) -> OpenVLA:
-    """A checkpoint's network with its weights, for evaluation.
-
-    Args:
-        checkpoint: from `open_checkpoint`.
-        model: its `outline`, which is filled.
-        device: for the weights.
-        dtype: of the weights.
+    """A checkpoint's `outline` filled with its weights, for evaluation.
 
     Raises:
         ValueError: a file is damaged.
@@ -128,11 +115,7 @@ def outline(checkpoint: Checkpoint) -> OpenVLA:
 
 
 def check_checkpoint(checkpoint: Checkpoint, model: OpenVLA) -> None:
-    """Refuse a checkpoint whose tensors are not those of its configuration.
-
-    Args:
-        checkpoint: to check.
-        model: built from its configuration; may lie on the meta device.
+    """Refuse a checkpoint whose tensors are not those of its configuration, of which the model is built.
 
     Raises:
         ValueError: a tensor is missing, unknown, of another shape or no floating-point number.
@@ -152,17 +135,14 @@ def check_checkpoint(checkpoint: Checkpoint, model: OpenVLA) -> None:
     slots = names.vision_slots(config) | names.language_slots(config)
     _check(model, slots, found, names.vision_unused(config), folder)
     for part, state in checkpoint.states.items():
-        unused = names.vision_unused(config, film=True) if part == pickles.VISION else {}
         path = checkpoint.parts[part]
-        _check(model, _part_slots(config, part), _shapes(state, path), unused, path)
-
-
-def _shapes(state: Mapping[str, Tensor], path: Path) -> names.Shapes:
-    try:
-        found = pickles.plain_shapes(state)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; download it again") from error
-    return {names.current(name): shape for name, shape in found.items()}
+        try:
+            shapes = pickles.plain_shapes(state)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; download it again") from error
+        found = {names.current(name): shape for name, shape in shapes.items()}
+        unused = names.vision_unused(config, film=True) if part == pickles.VISION else {}
+        _check(model, _part_slots(config, part), found, unused, path)
 
 
 def _check(
@@ -182,30 +162,21 @@ def _check(
 
 
 def _part_slots(config: OpenVLAConfig, part: str) -> dict[str, Slot]:
-    if part == pickles.PROPRIO:
-        return names.proprio_slots()
-    if part == pickles.HEAD:
-        return names.head_slots()
-    return names.vision_slots(config, film=True)
+    slots = {pickles.PROPRIO: names.proprio_slots, pickles.HEAD: names.head_slots}
+    return slots[part]() if part in slots else names.vision_slots(config, film=True)
 
 
 def _all_slots(config: OpenVLAConfig) -> dict[str, Slot]:
     """The slots of every tensor that is loaded, by part and name: two files may use one name."""
-    slots = names.language_slots(config)
-    if not config.film:
-        slots |= names.vision_slots(config)
+    slots = names.language_slots(config) | ({} if config.film else names.vision_slots(config))
     for part in _parts_of(config):
         slots |= {f"{part}/{name}": slot for name, slot in _part_slots(config, part).items()}
     return slots
 
 
 def _parts_of(config: OpenVLAConfig) -> list[str]:
-    present = {
-        pickles.PROPRIO: config.proprio is not None,
-        pickles.HEAD: config.l1,
-        pickles.VISION: config.film,
-    }
-    return [part for part, there in present.items() if there]
+    there = zip(pickles.PARTS, (config.proprio is not None, config.l1, config.film), strict=True)
+    return [part for part, present in there if present]
 
 
 def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
@@ -284,16 +255,8 @@ def hash_of(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def folder_hash(folder: str | Path) -> str:
-    """`hash_of` a folder's files."""
-    return hash_of(read_hashes(folder))
-
-
 def check_bound(folder: str | Path) -> dict[str, str]:
     """Refuse a folder that Playloop wrote and somebody altered; published ones have no manifest.
-
-    Args:
-        folder: of the checkpoint.
 
     Returns:
         As `read_hashes`; nothing where there is no manifest.

@@ -32,9 +32,8 @@ from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config
 from playloop.policies.openvla.config import network_record
 from playloop.policies.openvla.families import Family, choose_family, family_of
 from playloop.policies.openvla.files import copy_companions, outline, read_openvla
-from playloop.policies.openvla.golden import write_golden
 from playloop.policies.openvla.pickles import ADAPTER, Step, choose_files, read_part
-from playloop.policies.openvla.policy import check_parts
+from playloop.policies.openvla.policy import check_parts, write_golden
 from playloop.policies.openvla.prompt import TOKENIZER, PromptEncoder
 from playloop.policies.openvla.statistics import (
     DATASET_STATISTICS,
@@ -81,18 +80,17 @@ class MergeConfig:
     @property
     def stated(self) -> dict[str, Any]:
         """For `read_config`."""
-        given: dict[str, Any] = {"images": self.images, "chunk": self.chunk, "proprio": self.proprio}
-        given["decoders"] = None if self.decoders is None else tuple(self.decoders)
-        return {name: value for name, value in given.items() if value is not None}
+        decoders = None if self.decoders is None else tuple(self.decoders)
+        return {"images": self.images, "chunk": self.chunk, "proprio": self.proprio, "decoders": decoders}
 
 
 def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: str = "") -> int:
-    """Write the merged checkpoint, whole or not at all.
+    """Write the merged checkpoint, whole or not at all; an older folder is replaced.
 
     Args:
         base: folder of the checkpoint beside which the adapter was trained.
         run: folder of the training run, or the adapter's in it.
-        out: folder to write; an older one is replaced.
+        out: folder to write.
         config: see there.
         command: the command line, for the record.
 
@@ -180,13 +178,7 @@ def _write_golden(folder: Path, family: Family, key: str, gripper: str | None) -
 
 @dataclass(frozen=True)
 class Sources:
-    """What is read.
-
-    Args:
-        base: folder of the checkpoint beside which the adapter was trained.
-        run: folder of the training run; the adapter's own where it lies alone.
-        adapter: folder of the adapter.
-    """
+    """Folders that are read: base, training run (the adapter's own where it lies alone) and adapter."""
 
     base: Path
     run: Path
@@ -240,9 +232,7 @@ def check_fit(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sour
             (_, weight), *_ = read_tensors(entries, [f"{layer}.weight"])
             check_base(layer, weight, stored, sources.adapter)
     settings = read_record(sources.adapter / ADAPTER_CONFIG)
-    missing = sorted(
-        layer for layer in _targeted(settings, factors, entries, sources) if layer not in factors
-    )
+    missing = sorted(set(_targeted(settings, factors, entries, sources)) - factors.keys())
     if missing or not factors:
         first = f", {missing[0]} first" if missing else ""
         raise ValueError(
@@ -288,9 +278,7 @@ def copy_others(sources: Sources, target: Path, step: Step | None, statistics: s
     parts = choose_files(run, step) or choose_files(base)
     for path in parts.values():
         shutil.copyfile(path, target / path.name)
-    shutil.copytree(
-        sources.adapter, target / ADAPTER
-    )  # it tells OFT's code and ours the scale of FiLM's factors
+    shutil.copytree(sources.adapter, target / ADAPTER)  # it tells the scale of FiLM's factors
     if statistics not in (None, "base"):
         shutil.copyfile(Path(statistics), target / DATASET_STATISTICS)
     elif statistics is None and not (run / DATASET_STATISTICS).is_file():

@@ -9,12 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-import torch
-
 from playloop.nn.slots import Slot, llama_slots
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.config import OpenVLAConfig
-from playloop.policies.openvla.model import OpenVLA
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -56,13 +53,9 @@ def block_slots(config: ViTConfig, theirs: str, ours: str) -> dict[str, Slot]:
 
 
 def tower_slots(config: ViTConfig, theirs: str, number: int, film: bool = False) -> dict[str, Slot]:
-    """A vision transformer's slots.
+    """A vision transformer's slots; `theirs` is the prefix of the published names, with its dot.
 
-    Args:
-        config: its sizes.
-        theirs: prefix of the published names, with its dot.
-        number: of the tower.
-        film: whether every block is wrapped, with a scale and a shift beside it.
+    With FiLM every block is wrapped, with a scale and a shift beside it.
     """
     ours = f"towers.{number}."
     slots = linear_slots([(f"{theirs}patch_embed.proj", f"{ours}patches")])
@@ -84,20 +77,15 @@ def tower_slots(config: ViTConfig, theirs: str, number: int, film: bool = False)
 def tower_unused(config: ViTConfig, theirs: str, condition: int | None = None) -> Shapes:
     """Names and shapes of a vision transformer's tensors that nothing reads.
 
-    Args:
-        config: its sizes.
-        theirs: prefix of the published names, with its dot.
-        condition: size of FiLM's condition, where blocks are wrapped.
+    `condition` is the size of FiLM's, where blocks are wrapped.
     """
     width, hidden = config.width, config.hidden
     last = f"{theirs}blocks.{config.blocks - 1}."
     inner = last + ("" if condition is None else "block.")
-    layers = {
-        f"{inner}attn.qkv": (3 * width, width),
-        f"{inner}attn.proj": (width, width),
-        f"{inner}mlp.fc1": (hidden, width),
-        f"{inner}mlp.fc2": (width, hidden),
-    }
+    square = (width, width)
+    mlp = {"fc1": (hidden, width), "fc2": (width, hidden)}
+    layers = {f"{inner}attn.qkv": (3 * width, width), f"{inner}attn.proj": square}
+    layers |= {f"{inner}mlp.{name}": shape for name, shape in mlp.items()}
     norms = [f"{inner}norm1", f"{inner}norm2", f"{theirs}norm"]
     shapes: Shapes = {}
     if config.layer_scale:
@@ -108,13 +96,8 @@ def tower_unused(config: ViTConfig, theirs: str, condition: int | None = None) -
         pool = f"{theirs}attn_pool."
         shapes[f"{pool}latent"] = (1, 1, width)
         norms.append(f"{pool}norm")
-        layers |= {
-            f"{pool}q": (width, width),
-            f"{pool}kv": (2 * width, width),
-            f"{pool}proj": (width, width),
-            f"{pool}mlp.fc1": (hidden, width),
-            f"{pool}mlp.fc2": (width, hidden),
-        }
+        layers |= {f"{pool}q": square, f"{pool}kv": (2 * width, width), f"{pool}proj": square}
+        layers |= {f"{pool}mlp.{name}": shape for name, shape in mlp.items()}
     for name, shape in layers.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     for name in norms:
@@ -138,26 +121,20 @@ def vision_unused(config: OpenVLAConfig, film: bool = False) -> Shapes:
     return shapes
 
 
-def adapted_prefix(config: OpenVLAConfig) -> str:
-    """What an adapter's file has before a vision transformer's layers, as FiLM's file calls them.
+def vision_adapted(config: OpenVLAConfig) -> dict[str, Slot]:
+    """Both vision transformers by the names in an adapter's file; FiLM's own layers are never adapted.
 
     OFT wraps the vision transformers for FiLM after PEFT has adapted them, and the wrapper keeps them under
     their old name: `vision_backbone.vision_backbone.featurizer.blocks.0.block.attn.qkv` is such a layer. PEFT
     (0.11.1, OFT's pin) saves the factors by the names that they have then.
     """
-    return VISION if config.film else ""
-
-
-def vision_adapted(config: OpenVLAConfig) -> dict[str, Slot]:
-    """Both vision transformers by the names in an adapter's file; FiLM's own layers are never adapted."""
-    prefix, slots = adapted_prefix(config), vision_slots(config, config.film)
+    prefix, slots = VISION * config.film, vision_slots(config, config.film)
     return {prefix + name: slot for name, slot in slots.items() if not slot.parameter.startswith(FILMS)}
 
 
 def adapted_unused(config: OpenVLAConfig) -> Shapes:
     """`vision_unused` by the names in an adapter's file."""
-    prefix = adapted_prefix(config)
-    return {prefix + name: shape for name, shape in vision_unused(config, config.film).items()}
+    return {VISION * config.film + n: shape for n, shape in vision_unused(config, config.film).items()}
 
 
 def language_slots(config: OpenVLAConfig) -> dict[str, Slot]:
@@ -186,17 +163,3 @@ def head_slots() -> dict[str, Slot]:
 def is_rotary(name: str) -> bool:
     """Older files hold the frequencies of the rotary positions, which follow from the sizes."""
     return name.startswith(LANGUAGE) and name.endswith("rotary_emb.inv_freq")
-
-
-def parameter_counts(config: OpenVLAConfig) -> dict[str, int]:
-    """Numbers in a published checkpoint's weights by part, with those that nothing reads; takes no memory."""
-    with torch.device("meta"):
-        parameters = dict(OpenVLA(config).named_parameters())
-    slots = vision_slots(config) | language_slots(config)
-    counts = dict.fromkeys((*FEATURIZERS, "projector", "language_model"), 0)
-    sizes = {name: slot.of(parameters[slot.parameter]).numel() for name, slot in slots.items()}
-    for name, shape in vision_unused(config).items():
-        sizes[name] = torch.Size(shape).numel()
-    for name, size in sizes.items():
-        counts[name.removeprefix(VISION).split(".")[0]] += size
-    return counts | {"total": sum(counts.values())}

@@ -13,21 +13,16 @@ from playloop.nn.decoder import Kernels
 from playloop.nn.quantize import Kind, quantize
 from playloop.policies.golden import Verify
 from playloop.policies.openvla.checkpoint import Checkpoint, check_family, open_checkpoint
-from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
 from playloop.policies.openvla.families import Family, choose_family, family_of
 from playloop.policies.openvla.files import check_bound, in_bfloat16, outline, read_weights
-from playloop.policies.openvla.golden import asks_golden, verify_golden
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
-from playloop.policies.openvla.policy import OpenVLAPolicy, check_parts
+from playloop.policies.openvla.policy import OpenVLAPolicy, asks_golden, check_parts, verify_golden
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
 from playloop.tokenizers.grippers import GRIPPERS
-
-STATED = ("images", "chunk", "proprio", "decoders", "attention")
-"""What a published folder may leave open, see `checkpoint.read_config`."""
 
 
 def open_policy(
@@ -68,18 +63,22 @@ def open_policy(
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
         gripper: "opening" or "closing" where it is stored from -1 to 1; see `grippers.choose_stored`.
-        stated: of `STATED`, where the files do not tell; see `checkpoint.read_config`.
+        stated: of `checkpoint.STATED`, where the files do not tell; see `read_config` there.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, or the checkpoint does not fit the family.
     """
-    _check_stated(stated)
     check_family(Path(folder))
     verified, known = asks_golden(folder, verify), read_statistics(folder)
     chosen, key = _choose(folder, known, family, unnorm_key, resize)
     checkpoint = open_checkpoint(folder, step, **stated)  # small files are checked before the weights
-    _check_state(config := checkpoint.config, chosen)
+    config = checkpoint.config
+    if config.proprio is not None and not chosen.state:
+        raise ValueError(
+            f"the checkpoint reads the robot's state, and how {chosen.name}'s was given to it is not "
+            "published; only LIBERO's is known"
+        )
     contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
     statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
@@ -87,14 +86,11 @@ def open_policy(
     images = _images(chosen, folder, config.image, pipeline or {})
     prompts, hashes = PromptEncoder(folder, prompt or chosen.prompt_of(config)), check_bound(folder)
     model = _read(checkpoint, device, dtype, verify if verified else None)
-    _settle(model, weights, kernels, dtype)
+    if weights is not None:
+        quantize(model.llama, weights)
+    model.llama.choose_kernels(kernels, dtype)
     parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
     return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
-
-
-def _check_stated(stated: Mapping[str, Any]) -> None:
-    if unknown := stated.keys() - STATED:
-        raise ValueError(f"{min(unknown)} cannot be stated of a checkpoint; there are {', '.join(STATED)}")
 
 
 def _choose(
@@ -132,18 +128,3 @@ def _read(
         return first.to(dtype)
     del first  # before the next needs its room
     return read_weights(checkpoint, model, device, dtype)
-
-
-def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch.dtype) -> None:
-    """How the language model keeps its weights, and who computes with them."""
-    if weights is not None:
-        quantize(model.llama, weights)
-    model.llama.choose_kernels(kernels, dtype)
-
-
-def _check_state(config: OpenVLAConfig, family: Family) -> None:
-    if config.proprio is not None and not family.state:
-        raise ValueError(
-            f"the checkpoint reads the robot's state, and how {family.name}'s was given to it is not "
-            "published; only LIBERO's is known"
-        )

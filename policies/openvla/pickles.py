@@ -33,21 +33,15 @@ def steps_of(folder: Path) -> dict[str, dict[Step, Path]]:
         if match and match[1] in (*PARTS, FOREIGN):
             step: Step = "latest" if match[2] is None else int(match[2])
             found.setdefault(match[1], {})[step] = path
-    return {
-        part: dict(sorted(files.items(), key=lambda item: _order(item[0]))) for part, files in found.items()
-    }
+    return {part: {step: files[step] for step in sorted(files, key=_order)} for part, files in found.items()}
 
 
-def _order(step: Step) -> tuple[bool, int]:
-    return isinstance(step, str), step if isinstance(step, int) else 0
+def _order(step: Step) -> float:
+    return float("inf") if isinstance(step, str) else step
 
 
 def choose_files(folder: Path, step: Step | None = None) -> dict[str, Path]:
-    """One file for each part that the folder has, all of one step.
-
-    Args:
-        folder: of the checkpoint.
-        step: which; None for the latest that every part has.
+    """One file for each part that the folder has, all of one step; None: the latest that every part has.
 
     Raises:
         ValueError: the parts have no such step in common, or belong to a head that is not built here.
@@ -59,9 +53,9 @@ def choose_files(folder: Path, step: Step | None = None) -> dict[str, Path]:
             f"{folder} holds a {FOREIGN}: OFT's continuous diffusion head is not built here; use an L1 or a "
             "discrete checkpoint"
         )
+    if not found and step is not None:
+        raise ValueError(f"{folder} has no files of step {step}; leave the step out")
     if not found:
-        if step is not None:
-            raise ValueError(f"{folder} has no files of step {step}; leave the step out")
         return {}
     common = set.intersection(*(set(files) for files in found.values()))
     listed = "; ".join(f"{part}: {', '.join(map(str, files))}" for part, files in found.items())
@@ -79,8 +73,7 @@ def read_part(path: Path) -> dict[str, Tensor]:
         ValueError: see `nn.pickles.read_pickle`; or a tensor is no floating-point one.
     """
     tensors = {name.removeprefix("module."): value for name, value in read_pickle(path).items()}
-    wrong = [name for name, value in tensors.items() if not value.is_floating_point()]
-    if wrong:
+    if wrong := [name for name, value in tensors.items() if not value.is_floating_point()]:
         raise ValueError(f"{path}: {wrong[0]} is {tensors[wrong[0]].dtype}, and weights are floating-point")
     return tensors
 

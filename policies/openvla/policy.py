@@ -1,8 +1,16 @@
-"""A checkpoint of OpenVLA's family as a policy: observations in, chunks of the environment's actions out."""
+"""A checkpoint of OpenVLA's family as a policy: observations in, chunks of the environment's actions out.
+
+A fine-tuned checkpoint carries a golden decision along, so that a changed weight or program is noticed:
+weights that were merged again on another machine have turned 93 % success into 0 without an error
+(openvla-oft, issue 151). It is made in float32 from the weights in bfloat16: of a checkpoint with float32
+parts other types would hold other weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +19,19 @@ from torch import Tensor
 
 from playloop.core.contract import Contract
 from playloop.nn.quantize import kind_of
-from playloop.policies.diffusion import Decoded, Noise
+from playloop.policies import golden
+from playloop.policies.diffusion import RELEASED, Decoded, Noise
+from playloop.policies.golden import GOLDEN, Verify, check_verify, golden_decision
 from playloop.policies.network import NetworkPolicy
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig, Engine, first_pass
+from playloop.policies.openvla.families import FAMILIES
 from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PromptEncoder
-from playloop.policies.openvla.statistics import Statistics
+from playloop.policies.openvla.statistics import Statistics, read_statistics, statistics_of
 from playloop.tokenizers.actions import WORDS, ActionTokenizer, UniformBins
-from playloop.tokenizers.grippers import STORED, UNIT, Gripper
+from playloop.tokenizers.grippers import GRIPPERS, STORED, UNIT, Gripper
 
 Inputs = tuple[Tensor, Tensor | None, Tensor]
 """Pictures [B, images, 6, S, S], normalised states [B, S] or None, and prompts int64 [B, L]."""
@@ -150,3 +161,83 @@ def check_parts(config: OpenVLAConfig, contract: Contract, statistics: Statistic
             f"the state has {config.proprio} numbers for the checkpoint, {statistics.proprio.size} in its "
             f"statistics and {len(contract.state_names)} in {contract.family}: they do not belong together"
         )
+
+
+def write_golden(
+    folder: str | Path,
+    model: OpenVLA,
+    observation: Mapping[str, Any],
+    family: str,
+    key: str,
+    gripper: str | None = None,
+) -> None:
+    """Add an observation and what the model decides to a checkpoint's folder.
+
+    Args:
+        folder: of the checkpoint, complete but for this.
+        model: read from it in bfloat16, or what was written to it.
+        observation: `images` uint8 [H, W, 3] by camera, `state` float32 [P], `instruction`.
+        family: of the environment, see `families`.
+        key: data set whose statistics scale the actions.
+        gripper: how it is stored, where the statistics do not tell; see `grippers.choose_stored`.
+    """
+    policy = judge(folder, model, family, key, gripper)
+    stated = {"family": family, "key": key, "gripper": policy.tokenizer.stored}
+    decided = golden_decision(policy, observation)
+    golden.write_golden(Path(folder), {n: np.array(v) for n, v in stated.items()} | decided)
+
+
+def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict") -> None:
+    """Decide again and compare; nothing happens where a folder has no golden decision.
+
+    Args:
+        folder: of the checkpoint.
+        model: read from it in bfloat16, on any device.
+        verify: see `golden.verify_golden`.
+
+    Raises:
+        ValueError: the decision differs, or the file is damaged.
+    """
+
+    def stored_judge(stored: Mapping[str, np.ndarray]) -> OpenVLAPolicy:
+        gripper = str(stored["gripper"]) if "gripper" in stored else None
+        return judge(folder, model, str(stored["family"]), str(stored["key"]), gripper)
+
+    if asks_golden(folder, verify):
+        golden.verify_golden(Path(folder), stored_judge, verify, "family", "key", "scores")
+
+
+def asks_golden(folder: str | Path, verify: Verify) -> bool:
+    """Whether a folder's golden decision is to be made again.
+
+    Raises:
+        ValueError: there is no such `verify`.
+    """
+    check_verify(verify)
+    return verify != "off" and (Path(folder) / GOLDEN).is_file()
+
+
+def judge(
+    folder: str | Path, model: OpenVLA, family: str, key: str, gripper: str | None = None
+) -> OpenVLAPolicy:
+    """The checkpoint as a policy in float32, all settings as published, but nothing drawn.
+
+    Raises:
+        ValueError: no such family or key.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r}: choose from {', '.join(FAMILIES)}")
+    chosen, known = FAMILIES[family], read_statistics(folder)
+    if key not in known:
+        raise ValueError(f"the statistics have no data set {key!r}")
+    epsilon = model.config.decoders != ("autoregressive",)
+    return OpenVLAPolicy(
+        model,
+        chosen.contract(model.config.images),
+        PromptEncoder(folder, chosen.prompt_of(model.config)),
+        chosen.images.with_moments_of(folder).changed({"size": model.config.image}),
+        statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=model.config.action),
+        GRIPPERS[chosen.gripper],
+        DecodingConfig(diffusion=replace(RELEASED, sample="argmax", temperature=0.0)),
+        dtype=torch.float32,
+    )

@@ -77,12 +77,7 @@ def choose_key(known: dict[str, Any], wanted: str | None) -> str:
 
 
 def tell_conflict(folder: str | Path, key: str) -> None:
-    """Tell where a folder's two files scale the actions of a data set differently; its own file counts.
-
-    Args:
-        folder: of the checkpoint.
-        key: the data set.
-    """
+    """Tell where a folder's two files scale the actions of a data set differently; its own file counts."""
     own = Path(folder) / DATASET_STATISTICS
     if not own.is_file() or (Path(folder) / MANIFEST).is_file():  # ours: a run's scales beside a base's
         return
@@ -121,8 +116,7 @@ def statistics_of(
     action = record.get("action") if isinstance(record, dict) else None
     if not isinstance(action, dict):
         raise ValueError(f"the statistics of {key} have no action; copy {DATASET_STATISTICS} again")
-    added = EPSILON if epsilon else 0.0
-    normalizer = _normalizer(f"{key}.action", action, ("q01", "q99", "mask"), added)
+    normalizer = _normalizer(f"{key}.action", action, ("q01", "q99", "mask"), EPSILON if epsilon else 0.0)
     stored = UNIT
     if size in (None, normalizer.size):
         try:
@@ -131,17 +125,14 @@ def statistics_of(
             raise ValueError(f"{key}.action: {error}; copy {DATASET_STATISTICS} again") from error
         stored = choose_stored(key, *ends, gripper)
     proprio = record.get("proprio")
-    if not proprio:
-        return Statistics(key, normalizer, None, stored)
-    state = _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON)
+    state = _normalizer(f"{key}.proprio", proprio, ("q01", "q99"), EPSILON) if proprio else None
     return Statistics(key, normalizer, state, stored)
 
 
 def _normalizer(name: str, record: Any, wanted: tuple[str, ...], epsilon: float) -> QuantileNormalizer:
     if not isinstance(record, dict):
         raise ValueError(f"the statistics {name} are {record!r}; copy {DATASET_STATISTICS} again")
-    missing = [field for field in wanted if field not in record]
-    if missing:
+    if missing := [field for field in wanted if field not in record]:
         raise ValueError(
             f"the statistics {name} lack {' and '.join(missing)}: another version or normalisation; "
             f"use the {DATASET_STATISTICS} that the training wrote"

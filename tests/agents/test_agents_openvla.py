@@ -17,7 +17,7 @@ from playloop.cli.main import main
 from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.openvla.files import folder_hash
+from playloop.policies.openvla.files import hash_of, read_hashes
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.policies.resampling import area, lanczos
 
@@ -198,6 +198,10 @@ def test_impossible_settings_are_refused_before_the_weights_are_read(
     monkeypatch.setattr("playloop.policies.openvla.open.read_weights", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(ValueError, match=re.escape(wanted)):
         OpenVLAAgentConfig(str(folder), **changes).make()
+
+
+def folder_hash(folder):
+    return hash_of(read_hashes(folder))
 
 
 def test_the_hash_is_of_what_decides(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from playloop.core.images import shrink
-from playloop.policies.augment import Augmentation
+from playloop.nn.vision import Augmentation
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])

@@ -3,6 +3,8 @@ import torch
 
 from playloop.nn.transformer import Transformer, attend, prefix_mask
 
+SLOTS = torch.arange(11, 18)
+
 
 @pytest.fixture(scope="module")
 def parts():
@@ -15,7 +17,7 @@ def test_cached_equals_joint(parts):
     with torch.inference_mode():
         joint = network.jointly(torch.cat([prefix, block], 1), prefix_mask(11, 7))
         hidden, cache = network.prefill(prefix, readout=2)
-        assert torch.allclose(network.extend(block, cache), joint[:, 11:], atol=1e-5, rtol=1e-5)
+        assert torch.allclose(network.extend(block, cache, SLOTS), joint[:, 11:], atol=1e-5, rtol=1e-5)
         assert torch.allclose(hidden, joint[:, 9:11], atol=1e-5, rtol=1e-5)
 
 
@@ -24,10 +26,10 @@ def test_static_buffers_change_no_bit_and_can_be_used_again(parts):
     with torch.inference_mode():
         _, cache = network.prefill(prefix, readout=1)
         static = cache.reserve(7)
-        first = network.extend(block, cache)
-        assert torch.equal(network.extend(block, static), first)
-        assert not torch.equal(network.extend(block + 1, static), first)
-        assert torch.equal(network.extend(block, static), first)
+        first = network.extend(block, cache, SLOTS)
+        assert torch.equal(network.extend(block, static, SLOTS), first)
+        assert not torch.equal(network.extend(block + 1, static, SLOTS), first)
+        assert torch.equal(network.extend(block, static, SLOTS), first)
 
 
 def test_repeated_prefix_serves_several_blocks(parts):
@@ -35,9 +37,9 @@ def test_repeated_prefix_serves_several_blocks(parts):
     with torch.inference_mode():
         _, cache = network.prefill(prefix, readout=1)
         blocks = torch.stack([block, block + 1], 1).flatten(0, 1)  # [2 * 2, 7, 32]
-        together = network.extend(blocks, cache.repeat(2)).unflatten(0, (2, 2))
-        assert torch.allclose(together[:, 0], network.extend(block, cache), atol=1e-5)
-        assert torch.allclose(together[:, 1], network.extend(block + 1, cache), atol=1e-5)
+        together = network.extend(blocks, cache.repeat(2), SLOTS).unflatten(0, (2, 2))
+        assert torch.allclose(together[:, 0], network.extend(block, cache, SLOTS), atol=1e-5)
+        assert torch.allclose(together[:, 1], network.extend(block + 1, cache, SLOTS), atol=1e-5)
 
 
 def test_prefix_never_sees_the_block(parts):

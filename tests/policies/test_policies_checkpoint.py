@@ -10,8 +10,7 @@ from tiny import CONTRACT, tiny_config, tiny_observation, tiny_statistics
 
 from playloop.core.files import file_hash
 from playloop.nn.manifest import write_manifest
-from playloop.policies.checkpoint import checkpoint_hash, load, save
-from playloop.policies.describe import describe
+from playloop.policies.checkpoint import checkpoint_hash, describe, load, save
 from playloop.policies.diffusion import DecoderConfig
 from playloop.tokenizers.instructions import NGramsConfig
 

@@ -20,8 +20,8 @@ from test_policies_checkpoint import write as write_own
 
 from playloop.nn.adapter import read_adapter_config, read_factors
 from playloop.nn.manifest import write_manifest
+from playloop.policies.checkpoint import describe as describe_own
 from playloop.policies.checkpoint import load
-from playloop.policies.describe import describe as describe_own
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.prompt import PromptEncoder
 

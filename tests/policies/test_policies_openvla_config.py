@@ -9,12 +9,8 @@ import torch
 
 from playloop.nn.llama import LlamaSizes
 from playloop.policies.openvla.config import OPENVLA_7B, OpenVLAConfig, network_fields, network_record
-from playloop.policies.openvla.names import (
-    language_slots,
-    parameter_counts,
-    vision_slots,
-    vision_unused,
-)
+from playloop.policies.openvla.model import OpenVLA
+from playloop.policies.openvla.names import FEATURIZERS, VISION, language_slots, vision_slots, vision_unused
 
 PUBLISHED = {
     "model_type": "openvla",
@@ -44,6 +40,19 @@ PUBLISHED = {
 
 def test_a_published_configuration_gives_the_published_sizes():
     assert OpenVLAConfig(**network_fields(PUBLISHED)) == OPENVLA_7B
+
+
+def parameter_counts(config):
+    """Numbers in a published checkpoint's weights by part, with those that nothing reads; takes no memory."""
+    with torch.device("meta"):
+        parameters = dict(OpenVLA(config).named_parameters())
+    slots = vision_slots(config) | language_slots(config)
+    sizes = {name: slot.of(parameters[slot.parameter]).numel() for name, slot in slots.items()}
+    sizes |= {name: torch.Size(shape).numel() for name, shape in vision_unused(config).items()}
+    counts = dict.fromkeys((*FEATURIZERS, "projector", "language_model"), 0)
+    for name, size in sizes.items():
+        counts[name.removeprefix(VISION).split(".")[0]] += size
+    return counts | {"total": sum(counts.values())}
 
 
 def test_the_parameters_of_the_published_model_are_counted_without_its_memory():

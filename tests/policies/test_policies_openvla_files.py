@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from playloop.nn.shards import read_shards
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.files import read_openvla, write_openvla
-from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
+from playloop.policies.openvla.synthetic import synthetic_tokenizer
 
 STEP = "150000_checkpoint.pt"
 

@@ -13,8 +13,8 @@ from test_policies_openvla_policy import observation, seeds
 
 from playloop.nn.manifest import write_manifest
 from playloop.policies.openvla.files import read_openvla
-from playloop.policies.openvla.golden import write_golden
 from playloop.policies.openvla.open import open_policy
+from playloop.policies.openvla.policy import write_golden
 
 KEY = "libero_object_no_noops"
 KINDS = ("openvla", "oft", "parallel", "diffusion")

@@ -13,7 +13,7 @@ import torch
 from playloop.policies.openvla.families import FAMILIES, choose_family
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
-from playloop.policies.openvla.synthetic_tokenizer import synthetic_tokenizer
+from playloop.policies.openvla.synthetic import synthetic_tokenizer
 from playloop.tokenizers.actions import WORDS, ActionTokenizer, UniformBins
 from playloop.tokenizers.grippers import GRIPPERS
 from playloop.tokenizers.normalizer import QuantileNormalizer

@@ -11,8 +11,7 @@ from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.nn.archives import read_archive
 from playloop.nn.manifest import write_manifest
-from playloop.policies.checkpoint import checkpoint_hash, load
-from playloop.policies.renew import renew
+from playloop.policies.checkpoint import checkpoint_hash, load, renew
 
 SHIPPED = {"libero": LiberoConfig("libero_object"), "bridge": SimplerConfig("bridge")}
 HASHES = {

@@ -9,7 +9,7 @@ import numpy as np
 from playloop.core.contract import Contract
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.demos.video.encoder import encode_video
-from playloop.policies.augment import Augmentation
+from playloop.nn.vision import Augmentation
 from playloop.policies.vla import CameraConfig, VLAConfig
 from playloop.tokenizers.instructions import NGramsConfig
 from playloop.training.policy import PolicyTaskConfig

@@ -22,9 +22,9 @@ from playloop.nn.vit import FiLM
 from playloop.policies.openvla import names
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.files import copy_companions, read_openvla, write_openvla
-from playloop.policies.openvla.golden import write_golden
 from playloop.policies.openvla.model import ActionHead, OpenVLA, ProprioProjector
 from playloop.policies.openvla.pickles import ADAPTER
+from playloop.policies.openvla.policy import write_golden
 from playloop.policies.openvla.prompt import TOKENIZER
 
 TARGETS = ("vision_backbone", "projector", "language_model")
