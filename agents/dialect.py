@@ -20,8 +20,7 @@ from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, dialect_contract
-from playloop.policies.resampling import check_shrinks
+from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, check_shrinks, dialect_contract
 
 STICKY = 15
 """Steps for which the Google robot's gripper goes on with a command."""

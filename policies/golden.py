@@ -57,11 +57,7 @@ def probes(size: int) -> Tensor:
 
 
 def check_verify(verify: str) -> None:
-    """Refuse a `verify` that there is not.
-
-    Raises:
-        ValueError: lists those that there are.
-    """
+    """Refuse a `verify` that there is not; lists those that there are."""
     if verify not in get_args(Verify):
         raise ValueError(f"verify={verify!r}: use {', '.join(get_args(Verify))}")
 
@@ -127,7 +123,20 @@ def verify_golden(
         raise ValueError(
             f"{path} is damaged or of another checkpoint ({first_line(error)}); copy it again"
         ) from error
-    settle(folder, golden, now, verify)
+    found = differences(golden, now)
+    if not found:
+        return
+    first = next(iter(found))
+    cause = f"{CAUSES[first]}; use them or copy it again"
+    if first == "tokens" and not np.array_equal(golden["scores"], now["scores"]):
+        cause = "scores differ by rounding alone: another processor; load with verify='warn' to accept it"
+    message = (
+        f"{folder} does not decide as it did when it was written, its golden decision differs "
+        f"({'; '.join(found.values())}): {cause}"
+    )
+    if verify == "strict":
+        raise ValueError(message)
+    warnings.warn(message, stacklevel=4)
 
 
 @contextmanager
@@ -186,35 +195,6 @@ def _difference(name: str, before: np.ndarray, after: np.ndarray, regressed: boo
     away = np.abs(before - after)
     wrong = ~(away <= EXACT * np.maximum(np.abs(before), 1e-3))
     return f"{int(wrong.sum())} numbers of its {name} differ by up to {away.max():.2g}" if wrong.any() else ""
-
-
-def advice(found: Mapping[str, str], golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> str:
-    """What the differences come from, and what to do."""
-    first = next(iter(found))
-    if first == "tokens" and not np.array_equal(golden["scores"], now["scores"]):
-        return "scores differ by rounding alone: another processor; load with verify='warn' to accept it"
-    return f"{CAUSES[first]}; use them or copy it again"
-
-
-def settle(
-    folder: Path, golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray], verify: Verify
-) -> None:
-    """Refuse a checkpoint that decides otherwise, or tell of it.
-
-    Raises:
-        ValueError: it does, and `verify` is "strict".
-    """
-    found = differences(golden, now)
-    if not found:
-        return
-    said = "; ".join(found.values())
-    message = (
-        f"{folder} does not decide as it did when it was written, its golden decision differs ({said}): "
-        f"{advice(found, golden, now)}"
-    )
-    if verify == "strict":
-        raise ValueError(message)
-    warnings.warn(message, stacklevel=5)
 
 
 def sloped(image: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -109,6 +109,11 @@ class OpenVLAConfig:
             raise ValueError(f"a special token lies outside the vocabulary of {self.vocabulary}")
 
     @property
+    def single(self) -> bool:
+        """Whether it acts as the first OpenVLA does: token after token, one action a decision."""
+        return self.decoders == ("autoregressive",)
+
+    @property
     def image(self) -> int:
         """Side of a picture, pixels."""
         return self.towers[0].image

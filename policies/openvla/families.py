@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from playloop.core.contract import Contract
 from playloop.core.robots.google_robot import fractal_contract
@@ -13,6 +14,7 @@ from playloop.policies.dialects import DIALECTS, RESIZE, dialect_contract
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
 from playloop.policies.openvla.prompt import BARE, QUESTION
+from playloop.policies.openvla.statistics import choose_key
 
 ANY = "any"
 """Success rule and protocol of a contract that only a policy holds: what it sees does not depend on them."""
@@ -56,7 +58,7 @@ class Family:
 
         Checkpoints that give chunks come from OpenVLA-OFT's code, which asks the question wherever it acts.
         """
-        return self.prompt if config.decoders == ("autoregressive",) else QUESTION
+        return self.prompt if config.single else QUESTION
 
     def resized(self, resize: str) -> Family:
         """The same with pictures resized otherwise.
@@ -125,30 +127,31 @@ def family_of(key: str) -> Family:
     )
 
 
-def choose_family(name: str | None, keys: list[str], wanted: str | None) -> tuple[Family | None, str | None]:
-    """Family and data set from what is stated; what stays open is None.
+def choose_family(known: dict[str, Any], name: str | None, wanted: str | None) -> tuple[Family, str]:
+    """Family and data set, one from the other where only one is stated.
 
     Args:
-        name: of the family, None if it is not stated.
-        keys: the checkpoint's data sets.
-        wanted: data set, None if it is not stated. Of a stated family's, the only one is taken.
+        known: the checkpoint's statistics by data set.
+        name: of the family, None if it is not stated. It is stated for data sets that are none's, too.
+        wanted: data set, None if it is not stated: the only one, or a stated family's only one.
 
     Raises:
-        ValueError: there is no such family, or the data set belongs to another one. A family is stated for
-            data sets that are none's.
+        ValueError: there is no such family or data set, the data set belongs to another family, or several
+            could be meant.
     """
     if name is None:
-        return None, wanted
+        key = choose_key(known, wanted)
+        return family_of(key), key
     if name not in FAMILIES:
         raise ValueError(f"family={name!r}: choose from {', '.join(FAMILIES)}")
     family = FAMILIES[name]
-    own = [key for key in keys if key.startswith(family.keys)] or keys
+    own = [key for key in known if key.startswith(family.keys)] or list(known)
     if wanted is None and len(own) == 1:
         wanted = own[0]
-    theirs = [other for other, known in FAMILIES.items() if wanted and wanted.startswith(known.keys)]
+    theirs = [other for other, its in FAMILIES.items() if wanted and wanted.startswith(its.keys)]
     if theirs and theirs != [name]:
         raise ValueError(
             f"data set {wanted!r} is one of {theirs[0]}, not of {name}: another robot, another scale and "
             f"gripper; leave family= out, or give a checkpoint of {name}"
         )
-    return family, wanted
+    return family, choose_key(known, wanted)

@@ -11,8 +11,8 @@ import numpy as np
 
 from playloop.nn.checks import check_types
 from playloop.nn.folder import read_record
+from playloop.policies.dialects import lanczos
 from playloop.policies.openvla.jpeg import jpeg_round_trip
-from playloop.policies.resampling import lanczos
 
 SIZE = 224
 CROP_AREA = 0.9

@@ -30,17 +30,12 @@ from playloop.nn.manifest import RECORDS, write_manifest
 from playloop.nn.shards import INDEX, Entry, read_shards, read_tensors, write_shard
 from playloop.policies.openvla.checkpoint import CONFIG, Checkpoint, read_config
 from playloop.policies.openvla.config import network_record
-from playloop.policies.openvla.families import Family, choose_family, family_of
+from playloop.policies.openvla.families import Family, choose_family
 from playloop.policies.openvla.files import copy_companions, outline, read_openvla
 from playloop.policies.openvla.pickles import ADAPTER, Step, choose_files, read_part
 from playloop.policies.openvla.policy import check_parts, write_golden
 from playloop.policies.openvla.prompt import TOKENIZER, PromptEncoder
-from playloop.policies.openvla.statistics import (
-    DATASET_STATISTICS,
-    choose_key,
-    read_statistics,
-    statistics_of,
-)
+from playloop.policies.openvla.statistics import DATASET_STATISTICS, read_statistics, statistics_of
 
 RECORD = "merge.json"
 """Where the weights come from."""
@@ -154,11 +149,9 @@ def _check_use(folder: Path, entries: dict[str, Entry], config: MergeConfig) -> 
     known = read_statistics(folder)
     if not config.golden:
         return None
-    family, wanted = choose_family(config.family, list(known), config.unnorm_key)
-    key = choose_key(known, wanted)
-    family = family or family_of(key)
-    epsilon = network.decoders != ("autoregressive",)
-    statistics = statistics_of(known, key, epsilon=epsilon, gripper=config.gripper, size=network.action)
+    family, key = choose_family(known, config.family, config.unnorm_key)
+    size, epsilon = network.action, not network.single
+    statistics = statistics_of(known, key, epsilon=epsilon, gripper=config.gripper, size=size)
     check_parts(network, family.contract(network.images), statistics)
     return family, key
 

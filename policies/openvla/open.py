@@ -14,14 +14,13 @@ from playloop.nn.quantize import Kind, quantize
 from playloop.policies.golden import Verify
 from playloop.policies.openvla.checkpoint import Checkpoint, check_family, open_checkpoint
 from playloop.policies.openvla.decoders import DecodingConfig
-from playloop.policies.openvla.families import Family, choose_family, family_of
+from playloop.policies.openvla.families import choose_family
 from playloop.policies.openvla.files import check_bound, in_bfloat16, outline, read_weights
-from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, asks_golden, check_parts, verify_golden
 from playloop.policies.openvla.prompt import PromptEncoder
-from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of, tell_conflict
+from playloop.policies.openvla.statistics import read_statistics, statistics_of, tell_conflict
 from playloop.tokenizers.grippers import GRIPPERS
 
 
@@ -71,7 +70,9 @@ def open_policy(
     """
     check_family(Path(folder))
     verified, known = asks_golden(folder, verify), read_statistics(folder)
-    chosen, key = _choose(folder, known, family, unnorm_key, resize)
+    chosen, key = choose_family(known, family, unnorm_key)
+    tell_conflict(folder, key)
+    chosen = chosen if resize is None else chosen.resized(resize)
     checkpoint = open_checkpoint(folder, step, **stated)  # small files are checked before the weights
     config = checkpoint.config
     if config.proprio is not None and not chosen.state:
@@ -79,11 +80,14 @@ def open_policy(
             f"the checkpoint reads the robot's state, and how {chosen.name}'s was given to it is not "
             "published; only LIBERO's is known"
         )
-    contract, epsilon = chosen.contract(config.images), config.decoders != ("autoregressive",)
-    statistics = statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=config.action)
+    contract = chosen.contract(config.images)
+    statistics = statistics_of(known, key, epsilon=not config.single, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
-    images = _images(chosen, folder, config.image, pipeline or {})
+    size = config.image
+    images = chosen.images.with_moments_of(folder).changed({"size": size} | dict(pipeline or {}))
+    if images.size != size:
+        raise ValueError(f"images.size={images.size}: the checkpoint reads {size}; leave it out")
     prompts, hashes = PromptEncoder(folder, prompt or chosen.prompt_of(config)), check_bound(folder)
     model = _read(checkpoint, device, dtype, verify if verified else None)
     if weights is not None:
@@ -91,25 +95,6 @@ def open_policy(
     model.llama.choose_kernels(kernels, dtype)
     parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
     return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
-
-
-def _choose(
-    folder: str | Path, known: dict[str, Any], family: str | None, unnorm_key: str | None, resize: str | None
-) -> tuple[Family, str]:
-    """Family and data set, one from the other where only one is stated."""
-    named, wanted = choose_family(family, list(known), unnorm_key)
-    key = choose_key(known, wanted)
-    tell_conflict(folder, key)
-    chosen = named or family_of(key)
-    return chosen if resize is None else chosen.resized(resize), key
-
-
-def _images(family: Family, folder: str | Path, size: int, pipeline: Mapping[str, Any]) -> EvaluationImages:
-    """The family's pipeline with the folder's moments, changed."""
-    images = family.images.with_moments_of(folder).changed({"size": size} | dict(pipeline))
-    if images.size != size:
-        raise ValueError(f"images.size={images.size}: the checkpoint reads {size}; leave it out")
-    return images
 
 
 def _read(

@@ -230,13 +230,13 @@ def judge(
     chosen, known = FAMILIES[family], read_statistics(folder)
     if key not in known:
         raise ValueError(f"the statistics have no data set {key!r}")
-    epsilon = model.config.decoders != ("autoregressive",)
+    config = model.config
     return OpenVLAPolicy(
         model,
-        chosen.contract(model.config.images),
-        PromptEncoder(folder, chosen.prompt_of(model.config)),
-        chosen.images.with_moments_of(folder).changed({"size": model.config.image}),
-        statistics_of(known, key, epsilon=epsilon, gripper=gripper, size=model.config.action),
+        chosen.contract(config.images),
+        PromptEncoder(folder, chosen.prompt_of(config)),
+        chosen.images.with_moments_of(folder).changed({"size": config.image}),
+        statistics_of(known, key, epsilon=not config.single, gripper=gripper, size=config.action),
         GRIPPERS[chosen.gripper],
         DecodingConfig(diffusion=replace(RELEASED, sample="argmax", temperature=0.0)),
         dtype=torch.float32,

@@ -14,8 +14,7 @@ from playloop.agents.base import Plan, RowAgent
 from playloop.agents.dialect import STICKY, DialectConfig, Grip, relative_gripper, translate
 from playloop.core.episode import Episode
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.dialects import ACTION_NAMES
-from playloop.policies.resampling import area, fit_with_border, lanczos
+from playloop.policies.dialects import ACTION_NAMES, area, fit_with_border, lanczos
 
 ROBOT = SimplerConfig().contract()
 

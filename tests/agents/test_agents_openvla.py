@@ -17,9 +17,9 @@ from playloop.cli.main import main
 from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
+from playloop.policies.dialects import area, lanczos
 from playloop.policies.openvla.files import hash_of, read_hashes
 from playloop.policies.openvla.synthetic import write_synthetic
-from playloop.policies.resampling import area, lanczos
 
 LIBERO = pytest.mark.skipif(
     find_spec("libero") is None, reason="LIBERO is not installed: pip install 'playloop[libero]'"

@@ -193,15 +193,18 @@ def test_a_number_that_never_varied_is_no_damage():
 
 
 def test_a_family_is_stated_only_for_data_sets_that_are_none_s():
-    mixed = ["bridge_orig", "fractal20220817_data", "jaco_play"]
-    assert choose_family(None, mixed, "jaco_play") == (None, "jaco_play")
-    assert choose_family("bridge", mixed, None) == (FAMILIES["bridge"], "bridge_orig")
-    assert choose_family("libero", mixed, None) == (FAMILIES["libero"], None)
-    assert choose_family("libero", mixed, "jaco_play") == (FAMILIES["libero"], "jaco_play")
-    assert choose_family("libero", ["jaco_play"], None) == (FAMILIES["libero"], "jaco_play")
-    for keys, wanted in ((["bridge_orig"], None), (mixed, "bridge_orig")):
+    mixed = dict.fromkeys(["bridge_orig", "fractal20220817_data", "jaco_play"])
+    with pytest.raises(ValueError, match="'jaco_play' belongs to no environment that is known here"):
+        choose_family(mixed, None, "jaco_play")
+    assert choose_family(mixed, None, "bridge_orig") == (FAMILIES["bridge"], "bridge_orig")
+    assert choose_family(mixed, "bridge", None) == (FAMILIES["bridge"], "bridge_orig")
+    with pytest.raises(ValueError, match="the checkpoint knows several data sets"):
+        choose_family(mixed, "libero", None)
+    assert choose_family(mixed, "libero", "jaco_play") == (FAMILIES["libero"], "jaco_play")
+    assert choose_family({"jaco_play": 1}, "libero", None) == (FAMILIES["libero"], "jaco_play")
+    for keys, wanted in (({"bridge_orig": 1}, None), (mixed, "bridge_orig")):
         with pytest.raises(ValueError, match="'bridge_orig' is one of bridge, not of libero"):
-            choose_family("libero", keys, wanted)
+            choose_family(keys, "libero", wanted)
 
 
 # -- prompts -------------------------------------------------------------------------------------------

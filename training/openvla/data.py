@@ -77,12 +77,11 @@ def student_config(
         raise ValueError("the data sets have chunks of different sizes; train on those with one size")
     if action != base.action:
         raise ValueError(f"actions of the data have {action} numbers, the checkpoint's {base.action}")
-    single = base.decoders == ("autoregressive",)
-    reads = state if state is not None else (family.state if single else bool(base.proprio))
+    reads = state if state is not None else (family.state if base.single else bool(base.proprio))
     kind, size = DECODERS[objective.name], datasets[0].features["observation.state"]["shape"][0]
     return replace(
         base,
-        images=images or (len(datasets[0].cameras) if single else base.images),
+        images=images or (len(datasets[0].cameras) if base.single else base.images),
         proprio=size if reads else None,
         chunk=chunk,
         film=base.film if film is None else film,

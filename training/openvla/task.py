@@ -20,7 +20,7 @@ from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.families import choose_family
 from playloop.policies.openvla.files import read_openvla
 from playloop.policies.openvla.prompt import PromptEncoder
-from playloop.policies.openvla.statistics import choose_key, read_statistics, statistics_of
+from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.tokenizers.actions import WORDS, UniformBins
 from playloop.tokenizers.grippers import GRIPPERS
 from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
@@ -157,7 +157,7 @@ class OpenVLATask(DataTask):
             key = config.key or f"{self.family.keys[0]}_{self.datasets[0].root.name}"
             return {key: published_record(actions[learned], self.states[learned], episodes)}
         known = read_statistics(config.teacher or config.openvla)
-        key = choose_key(known, choose_family(self.family.name, list(known), config.statistics)[1])
+        _, key = choose_family(known, self.family.name, config.statistics)
         return {key: known[key]}
 
     def _read_prompts(self) -> None:
