@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from playloop.core.images import shrink
 from playloop.nn.transformer import PrefixCache
 from playloop.policies.diffusion import Decoded, DecoderConfig, Noise, decode
 from playloop.policies.network import NetworkPolicy
-from playloop.policies.vla import VLA, Prompt
+from playloop.policies.vla import VLA
 from playloop.tokenizers.instructions import InstructionEncoder
 
 Inputs = tuple[dict[str, Tensor], Tensor, Tensor]
@@ -23,16 +24,7 @@ Inputs = tuple[dict[str, Tensor], Tensor, Tensor]
 
 
 class VLAPolicy(NetworkPolicy):
-    """See `policies.network.NetworkPolicy`.
-
-    Args:
-        model: the network; put into evaluation mode.
-        contract: of the environment that it was trained for.
-        encoder: of the instructions.
-        decoder: how chunks are decoded.
-        batch: rows of a network call.
-        dtype: to compute in.
-    """
+    """See `policies.network.NetworkPolicy`; `encoder` is of the instructions."""
 
     def __init__(
         self,
@@ -49,22 +41,20 @@ class VLAPolicy(NetworkPolicy):
         self.model, self.encoder = model, encoder
         self.execute = model.config.execute or self.chunk
 
-    def decide(self, inputs: Inputs, noise: Noise) -> Decoded:  # type: ignore[override]
-        prompt = self.model.prompt(*inputs, self.dtype)
-        if isinstance(prompt.cache, PrefixCache):
-            prompt.cache = prompt.cache.reserve(self.model.length)
-        return decode(
-            lambda tokens: self.model.logits(prompt, tokens),
-            self.model.length,
-            self.decoder,
-            noise,
-            mask_id=self.model.mask_id,
-            legal=self.model.legal,
-        )
+    def decide(  # type: ignore[override]
+        self, inputs: Inputs, noise: Noise, cached: bool = True
+    ) -> Decoded:
+        """One decision for every row; without a cache the prefix takes part in every round."""
+        model = self.model
+        prompt = model.prompt(*inputs, self.dtype)
+        if cached and isinstance(prompt.cache, PrefixCache):
+            prompt.cache = prompt.cache.reserve(model.length)
+        logits = partial(model.logits if cached else model.logits_uncached, prompt)
+        return decode(logits, model.length, self.decoder, noise, mask_id=model.mask_id, legal=model.legal)
 
     def first_scores(self, observation: dict[str, Any]) -> Tensor:
         blank = torch.full((1, self.model.length), self.model.mask_id, device=self.device)
-        return self.model.logits(self.prompt([observation]), blank)[0]
+        return self.model.logits(self.model.prompt(*self.inputs([observation]), self.dtype), blank)[0]
 
     def facts(self, tokens: np.ndarray | None) -> dict[str, Any]:
         return {"rounds": self.decoder.rounds}
@@ -73,10 +63,6 @@ class VLAPolicy(NetworkPolicy):
         """The same in the deterministic mode, a row at a time, for its golden decision."""
         decoder = replace(self.decoder, sample="argmax", temperature=0.0, order="max")
         return VLAPolicy(self.model, self.contract, self.encoder, decoder)
-
-    def prompt(self, observations: Sequence[dict[str, Any]]) -> Prompt:
-        """The prefix of these observations, computed."""
-        return self.model.prompt(*self.inputs(observations), self.dtype)
 
     def inputs(self, observations: Sequence[dict[str, Any]]) -> Inputs:
         """Images uint8 [B, H, W, 3] by camera, raw state [B, S], instruction [B, E], on its device."""
