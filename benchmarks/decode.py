@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from torch import nn
 
-from playloop.benchmarks.machine import alternate, matrix_rate
+from playloop.benchmarks.machine import alternate, matrix_rate, operations
 from playloop.core.annotations import Count, DecoderFields
 from playloop.core.checked import checked
-from playloop.nn.layers import Conv2d, Linear
 from playloop.policies.checkpoint import load, noise_observation
-from playloop.policies.diffusion import Decoded, decode, draw_noise
+from playloop.policies.diffusion import Decoded, draw_noise
 from playloop.policies.vla_policy import Inputs, VLAPolicy
 
 
@@ -78,9 +76,15 @@ def bench_decode(
         raise ValueError("decoding with full attention has no exact cache to compare; use attention=prefix")
     observations = observations or [noise_observation(policy)] * policy.batch
     inputs = policy.inputs(observations)
+
+    def decide(cached: bool) -> Decoded:
+        generators = [torch.Generator().manual_seed(row) for row in range(len(observations))]
+        noise = draw_noise(generators, policy.decoder, policy.model.length, policy.device)
+        return policy.decide(inputs, noise, cached)
+
     ways = {
-        "cached": lambda: _decode(policy, inputs, cached=True),
-        "uncached": lambda: _decode(policy, inputs, cached=False),
+        "cached": lambda: decide(cached=True),
+        "uncached": lambda: decide(cached=False),
         "prefix": lambda: policy.model.prompt(*inputs, policy.dtype),
     }
     times, results = alternate(ways, repeats, policy.device)
@@ -101,45 +105,13 @@ def bench_decode(
     }
 
 
-def _decode(policy: VLAPolicy, inputs: Inputs, cached: bool) -> Decoded:
-    model = policy.model
-    prompt = model.prompt(*inputs, policy.dtype)
-    if cached and prompt.cache is not None:
-        prompt.cache = prompt.cache.reserve(model.length)
-    logits = model.logits if cached else model.logits_uncached
-    generators = [torch.Generator(policy.device).manual_seed(row) for row in range(len(prompt.embeddings))]
-    noise = draw_noise(generators, policy.decoder, model.length)
-    if policy.decoder.deterministic:
-        noise = type(noise)(noise.order.to(policy.device), noise.token.to(policy.device))
-    return decode(
-        lambda tokens: logits(prompt, tokens),
-        model.length,
-        policy.decoder,
-        noise,
-        mask_id=model.mask_id,
-        legal=model.legal,
-    )
-
-
 def count_flops(policy: VLAPolicy, inputs: Inputs, evaluations: int) -> float:
     """Multiplications and additions of the linear and convolution layers: one prefix pass and the rounds."""
-    total = 0.0
-
-    def add(module: nn.Module, _: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        weight: Any = module.weight
-        outputs = output.numel() / weight.shape[0]
-        total += 2.0 * weight.numel() * outputs
-
-    layers = [m for m in policy.model.modules() if isinstance(m, Linear | Conv2d)]
-    hooks = [layer.register_forward_hook(add) for layer in layers]
-    try:
-        prompt = policy.model.prompt(*inputs, policy.dtype)
-        prefix, total = total, 0.0
-        rows = len(prompt.embeddings)
-        blank = torch.full((rows, policy.model.length), policy.model.mask_id, device=policy.device)
-        policy.model.logits(prompt, blank)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return prefix + evaluations * total
+    model = policy.model
+    prompt = model.prompt(*inputs, policy.dtype)
+    blank = torch.full((len(prompt.embeddings), model.length), model.mask_id, device=policy.device)
+    once, each = (
+        sum(count for product, count in operations(run).items() if product != torch.ops.aten.bmm)
+        for run in (lambda: model.prompt(*inputs, policy.dtype), lambda: model.logits(prompt, blank))
+    )
+    return float(once + evaluations * each)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from playloop.nn.quantize import Kind, rows_to_fp8
 
@@ -157,3 +158,10 @@ def _times(action: Callable[[], Any], count: int, device: torch.device | str) ->
         wait(device)
         times.append(time.perf_counter() - began)
     return times
+
+
+def operations(run: Callable[[], Any]) -> dict[Any, int]:
+    """Multiplications and additions of products, counted while it runs, by PyTorch's name of the product."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_flop_counts()["Global"]

@@ -11,9 +11,8 @@ from typing import Any, Literal
 import torch
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from playloop.benchmarks.machine import Cost, alternate, name_of, rates, short
+from playloop.benchmarks.machine import Cost, alternate, name_of, operations, rates, short
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.core.annotations import Count
@@ -248,8 +247,7 @@ class OpenVLABench:
 
     def _noise(self, decoder: DecoderConfig) -> Noise:
         generators = [torch.Generator().manual_seed(row) for row in range(self.batch)]
-        noise = draw_noise(generators, decoder, self.network.config.tokens)
-        return Noise(noise.order.to(self.device), noise.token.to(self.device))
+        return draw_noise(generators, decoder, self.network.config.tokens, self.device)
 
     # ------------------------------------------------------------------------------------------------ cost
 
@@ -274,11 +272,8 @@ class OpenVLABench:
         """
         first, joint, cached = self._costs(weights)
         passes = [first, *[joint] * (whole - 1), *[cached] * (evaluations - whole)]
-        total = passes[0]
-        for cost in passes[1:]:
-            total = total + cost
         floor = sum(cost.floor(*self.speed) for cost in passes)
-        return Way(name, run, rounds, evaluations, floor, total)
+        return Way(name, run, rounds, evaluations, floor, sum(passes, Cost(0, 0)))
 
     def _costs(self, weights: Kind | None) -> tuple[Cost, Cost, Cost]:
         """The cost of the first pass, pictures included, of another whole one, and of one over a cache."""
@@ -287,8 +282,8 @@ class OpenVLABench:
         blank = torch.full((len(prefix), config.tokens), config.mask, device=self.device)
         block = model.block(blank).to(prefix.dtype)
         layout = model.layout(prefix, block.shape[1], "full")
-        seeing = sum(_operations(lambda: model.encode(*self.inputs)).values())
-        counted = _operations(lambda: model(prefix, block, layout))
+        seeing = sum(operations(lambda: model.encode(*self.inputs)).values())
+        counted = operations(lambda: model(prefix, block, layout))
         whole, linear = sum(counted.values()), counted[torch.ops.aten.mm]
         numbers, share = _numbers(model.llama), 1.0 if weights else 0.0
         stack = numbers * (1 if weights else itemsize)
@@ -314,10 +309,3 @@ def _changed(found: Decoded, exact: Decoded) -> float:
 def _numbers(module: nn.Module | None) -> int:
     """How many a part of the model has."""
     return 0 if module is None else sum(p.numel() for p in module.parameters())
-
-
-def _operations(run: Callable[[], Any]) -> dict[Any, int]:
-    """Multiplications and additions of products, counted while it runs, by PyTorch's name of the product."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_flop_counts()["Global"]
