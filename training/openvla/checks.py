@@ -21,7 +21,8 @@ PIECES, PIECE = 64, 4096
 def check_adapter(
     folder: str | Path, base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConfig
 ) -> None:
-    """Refuse adapters that cannot be made, or that lie in the weights already.
+    """Refuse to drop FiLM's layers, new parts that stay untrained or that an adapter does not know, and
+    adapters that cannot be made or lie in the weights already.
 
     Args:
         folder: of the checkpoint to begin with.
@@ -33,7 +34,7 @@ def check_adapter(
         FileNotFoundError: there is no adapter to go on from.
         ValueError: says what to change.
     """
-    check_parts(base, config, adapter)
+    _check_parts(base, config, adapter)
     adapted_slots(config, adapter.targets)
     adapter.lora()
     if adapter.start and Path(adapter.start).resolve().is_relative_to(Path(folder).resolve()):
@@ -43,17 +44,7 @@ def check_adapter(
         )
 
 
-def check_parts(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConfig) -> None:
-    """Refuse to drop FiLM's layers, and to make new parts that stay untrained or an adapter does not know.
-
-    Args:
-        base: the checkpoint's.
-        config: what it becomes.
-        adapter: what is trained.
-
-    Raises:
-        ValueError: says what to change.
-    """
+def _check_parts(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConfig) -> None:
     if base.film and not config.film:
         raise ValueError("film=false: this checkpoint's vision transformers need their FiLM; leave film out")
     made = {
@@ -77,17 +68,7 @@ def check_parts(base: OpenVLAConfig, config: OpenVLAConfig, adapter: AdapterConf
 def check_teacher(
     folder: str | Path, teacher: OpenVLAConfig, student: OpenVLAConfig, objective: ObjectiveConfig
 ) -> None:
-    """Refuse a teacher whose scores are of something else than it has learned.
-
-    Args:
-        folder: of the teacher.
-        teacher: its configuration.
-        student: what follows it.
-        objective: of the training.
-
-    Raises:
-        ValueError: says what to change.
-    """
+    """Refuse a teacher, in that folder, whose scores are of something else than it has learned."""
     if "diffusion" not in teacher.decoders:
         raise ValueError(
             f"objective=distill follows a diffusion model, and {folder} decodes by "
@@ -110,11 +91,10 @@ def checkpoint_identity(folder: str | Path) -> Mapping[str, Any]:
     """What tells one checkpoint from another without reading all of its weights."""
     folder = Path(folder)
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*_checkpoint.pt")])
-    golden = folder / GOLDEN
     return {
         "name": folder.name,
         "config": file_hash(folder / CONFIG),
-        "golden": file_hash(golden) if golden.is_file() else None,
+        "golden": file_hash(folder / GOLDEN) if (folder / GOLDEN).is_file() else None,
         "weights": {path.name: sampled_hash(path) for path in weights},
     }
 

@@ -60,14 +60,7 @@ def student_config(
 ) -> OpenVLAConfig:
     """What a checkpoint becomes: inputs and outputs of the data, decoder and attention of the objective.
 
-    Args:
-        base: the checkpoint's.
-        objective: that it is trained for.
-        family: of the environment.
-        datasets: to train on.
-        images: see `OpenVLATaskConfig`.
-        state: likewise.
-        film: likewise.
+    `images`, `state` and `film` are as in `OpenVLATaskConfig`.
 
     Raises:
         ValueError: the data sets' chunks or actions have another size.
@@ -92,16 +85,12 @@ def student_config(
 
 
 def published_record(actions: np.ndarray, states: np.ndarray, episodes: int) -> dict[str, Any]:
-    """Statistics of a data set in the published form; the last action, the gripper, is not normalised.
+    """Statistics of a data set in the published form: actions [N, A], states [N, P], so many episodes.
 
-    Args:
-        actions: [N, A], grippers as the checkpoint knows them.
-        states: [N, P].
-        episodes: that the rows come from.
+    The last action, the gripper as the checkpoint knows it, is not normalised.
     """
     action, proprio = summarize(actions), summarize(states)
-    for entry in (action, proprio):
-        entry.pop("count")
+    del action["count"], proprio["count"]
     action["mask"] = [True] * (actions.shape[1] - 1) + [False]
     counts = {"num_transitions": len(actions), "num_trajectories": episodes}
     return {"action": action, "proprio": proprio, **counts}

@@ -79,13 +79,9 @@ def centred(pictures: Tensor, area: float) -> Tensor:
 
 
 def crop(x: Tensor, area: float, down: Tensor, right: Tensor) -> Tensor:
-    """A square of that area, resized bilinearly to the whole; corners stay corners, as in `crop_and_resize`.
+    """A square of that share of the area, resized bilinearly to the whole: [N, C, S, S] → [N, C, S, S].
 
-    Args:
-        x: [N, C, S, S].
-        area: 0 … 1.
-        down: its position between the uppermost (0) and the lowest (1), [N].
-        right: likewise.
+    Corners stay corners, as in `crop_and_resize`; `down` and `right`, [N], are its position from 0 to 1.
     """
     side = area**0.5
     theta = x.new_zeros(len(x), 2, 3)  # from −1 … 1 of the result to −1 … 1 of the source
@@ -126,14 +122,8 @@ def prepared_frames(
 ) -> np.ndarray:
     """A camera's pictures of all rows after the steps that are the same every time, uint8 [N, S, S, 3].
 
-    Made once and kept; memory-mapped.
-
-    Args:
-        dataset: whose rows.
-        camera: a video feature.
-        images: steps of evaluation; its crop is left out.
-        processes: that prepare at a time when it has to be made.
-        folder: where the array lies; the data set's `cache` if not given.
+    Made once and kept in the folder, the data set's `cache` if none is given; memory-mapped. The crop of the
+    steps of evaluation is left out.
 
     Raises:
         KeyError: the data set has no such camera.
@@ -143,8 +133,7 @@ def prepared_frames(
         raise KeyError(f"{dataset.root} has no camera {camera!r}; it has {dataset.cameras}.")
     images = replace(images, crop=None)
     steps = hashlib.sha256(images.describe().encode()).hexdigest()[:8]
-    home = Path(folder) if folder else dataset.root / "cache"
-    path = home / f"{camera}-openvla-{steps}-{dataset.identity}.npy"
+    path = Path(folder or dataset.root / "cache") / f"{camera}-openvla-{steps}-{dataset.identity}.npy"
 
     def fill(target: Path) -> None:
         starts = enumerate(dataset.starts[:-1].tolist())

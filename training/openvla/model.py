@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,29 +116,26 @@ def refit(model: OpenVLA, config: OpenVLAConfig, generator: torch.Generator) -> 
                 f"{name} is {getattr(before, name)} in the checkpoint, not {getattr(config, name)}"
             )
     width, dtype = config.llama.width, model.table.weight.dtype
+    fresh = partial(_fresh, generator=generator, dtype=dtype)
     if config.proprio != before.proprio:
-        made = None if config.proprio is None else ProprioProjector(config.proprio, width)
-        model.proprio = made and _fresh(made, generator).to(dtype)
+        model.proprio = None if config.proprio is None else fresh(ProprioProjector(config.proprio, width))
     if config.l1 != before.l1:
-        model.action_head = (
-            _fresh(ActionHead(width, config.action), generator).to(dtype) if config.l1 else None
-        )
+        model.action_head = fresh(ActionHead(width, config.action)) if config.l1 else None
     if config.film and not before.film:
-        films = nn.ModuleList(FiLM(width, tower) for tower in config.towers)
-        model.films = _fresh(films, generator).to(dtype)
+        model.films = fresh(nn.ModuleList(FiLM(width, tower) for tower in config.towers))
     model.config = config
     return model
 
 
 @torch.no_grad()
-def _fresh(module: Any, generator: torch.Generator) -> Any:
-    """PyTorch's initial weights of linear layers, drawn from a generator."""
+def _fresh(module: Any, generator: torch.Generator, dtype: torch.dtype) -> Any:
+    """PyTorch's initial weights of linear layers, drawn from a generator, then in another type."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             bound = layer.in_features**-0.5
             for parameter in layer.parameters(recurse=False):
                 parameter.uniform_(-bound, bound, generator=generator)
-    return module
+    return module.to(dtype)
 
 
 @torch.no_grad()
@@ -166,20 +164,20 @@ def export_student(
         training: for `training.json`.
     """
     _fill(model, state)
-    with staged(folder) as partial:
-        write_adapter(partial / ADAPTER, model, str(base))
+    with staged(folder) as scratch:
+        write_adapter(scratch / ADAPTER, model, str(base))
         rank = next(iter(adapters(model).values())).config.rank
         merge(model)
         model.to(torch.bfloat16)
         tokenizer = (base / TOKENIZER).read_text(encoding="utf-8")
-        merged = write_openvla(partial / "merged", model, statistics, tokenizer, rank=rank)
+        merged = write_openvla(scratch / "merged", model, statistics, tokenizer, rank=rank)
         for path in list(merged.iterdir()):
-            path.rename(partial / path.name)
+            path.rename(scratch / path.name)
         merged.rmdir()
-        copy_companions(base, partial)
-        write_record(partial / "training.json", dict(training))
-        write_golden(partial, model.eval(), observation, family, next(iter(statistics)))
-        write_manifest(partial, RECORDS)
+        copy_companions(base, scratch)
+        write_record(scratch / "training.json", dict(training))
+        write_golden(scratch, model.eval(), observation, family, next(iter(statistics)))
+        write_manifest(scratch, RECORDS)
     return folder
 
 

@@ -9,8 +9,7 @@ distill    a student that is masked as in "diffusion" follows a frozen teacher w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -113,21 +112,25 @@ class Objective(nn.Module):
             dtype: to compute in.
         """
         images = self.pictures(batch["images"], generator).to(dtype)
-        name, ids = self.config.name, batch["ids"]
+        name, ids, model = self.config.name, batch["ids"], self.model
         if name in ("parallel", "l1"):
-            block = self.model.blank(len(ids))
-            states = predictors(self.model, images, batch, block, self.config.attention)
-            if name == "l1":
-                return regression_loss(self.model, states, batch["values"])
-            return self._token_loss(states, ids, torch.ones_like(ids, dtype=torch.bool))
-        masked = draw_masks(len(ids), ids.shape[1], generator)
-        block = self.model.block(torch.where(masked, self.model.config.mask, ids))
-        if name == "diffusion":
-            states = predictors(self.model, images, batch, block, self.config.attention)
-            return self._token_loss(states, ids, masked)
-        wanted = self._taught(images, batch, block, masked)
-        states = predictors(self.model, images, batch, block, self.config.attention)
-        return self._distillation_loss(states, wanted, ids, masked)
+            masked = torch.ones_like(ids, dtype=torch.bool)
+            block = model.blank(len(ids))
+        else:
+            masked = draw_masks(len(ids), ids.shape[1], generator)
+            block = model.block(torch.where(masked, model.config.mask, ids))
+        wanted = self._taught(images, batch, block, masked) if name == "distill" else None
+        states = predictors(model, images, batch, block, self.config.attention)
+        if name == "l1":
+            found = model.act(states[:, : model.config.tokens])
+            return F.l1_loss(found, batch["values"].to(found.dtype)), {}
+        loss, right = cross_entropy(model, states, labelled(ids, masked, model.config.eos))
+        if wanted is None:
+            return loss, {"accuracy": right}
+        scores = model.logits(states[:, : masked.shape[1]][masked]).log_softmax(-1)
+        divergence = F.kl_div(scores, wanted.log_softmax(-1), reduction="batchmean", log_target=True)
+        metrics = {"accuracy": right, "divergence": divergence.detach(), "truth": loss.detach()}
+        return self.config.divergence * divergence + self.config.truth * loss, metrics
 
     def pictures(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Changed at random while training, cropped in the middle otherwise, and normalised.
@@ -139,44 +142,18 @@ class Objective(nn.Module):
         pairs = zip(*(torch.tensor(m, device=x.device)[:, :, None, None] for m in self.moments), strict=True)
         return torch.cat([(x - mean) / std for mean, std in pairs], 1).unflatten(0, images.shape[:2])
 
-    def _token_loss(self, states: Tensor, ids: Tensor, masked: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        labels = labelled(ids, masked, self.model.config.eos)
-        loss, right = cross_entropy(self.model, states, labels)
-        return loss, {"accuracy": right}
-
     def _taught(self, images: Tensor, batch: Batch, block: Tensor, masked: Tensor) -> Tensor:
         """The teacher's scores of the masked tokens, [masked, vocabulary]."""
-        with torch.no_grad(), self._teaching() as teacher:
+        teacher = self.teacher or self.model
+        with torch.no_grad(), nullcontext() if self.teacher else without_adapters(self.model):
             states = predictors(teacher, images, batch, block, self.config.teacher_attention)
             return teacher.logits(states[:, : masked.shape[1]][masked])
-
-    @contextmanager
-    def _teaching(self) -> Iterator[OpenVLA]:
-        if self.teacher is not None:
-            yield self.teacher
-        else:
-            with without_adapters(self.model):
-                yield self.model
-
-    def _distillation_loss(
-        self, states: Tensor, wanted: Tensor, ids: Tensor, masked: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        found = self.model.logits(states[:, : masked.shape[1]][masked]).log_softmax(-1)
-        divergence = F.kl_div(found, wanted.log_softmax(-1), reduction="batchmean", log_target=True)
-        truth, metrics = self._token_loss(states, ids, masked)
-        loss = self.config.divergence * divergence + self.config.truth * truth
-        return loss, metrics | {"divergence": divergence.detach(), "truth": truth.detach()}
 
 
 def predictors(model: OpenVLA, images: Tensor, batch: Batch, block: Tensor, mode: Mode) -> Tensor:
     """One pass: the states that predict the block's tokens, [B, N + 1, D]; the last of them the end's.
 
-    Args:
-        model: to run.
-        images: normalised, [B, I, C, S, S].
-        batch: state and prompt.
-        block: action tokens and the end, embedded, [B, N + 1, D].
-        mode: what sees what.
+    Pictures are normalised, [B, I, C, S, S], the block is embedded, [B, N + 1, D].
     """
     prefix = model.encode(images, batch.get("proprio"), batch["prompt"])
     layout = model.layout(prefix, block.shape[1], mode, model.padding(batch["prompt"]))
@@ -198,9 +175,3 @@ def cross_entropy(model: OpenVLA, states: Tensor, labels: Tensor) -> tuple[Tenso
     scores, wanted = model.logits(states[supervised]), labels[supervised]
     right = (scores.detach().argmax(-1) == wanted).float().mean()
     return F.cross_entropy(scores, wanted), right
-
-
-def regression_loss(model: OpenVLA, states: Tensor, values: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean absolute error of the action head, on normalised actions."""
-    found = model.act(states[:, : model.config.tokens])
-    return F.l1_loss(found, values.to(found.dtype)), {}
