@@ -67,7 +67,7 @@ class Layout:
             real = F.pad(~padding.to(device), (0, length - prefix), value=True)
             positions = (real.cumsum(1) - 1).clamp(min=0)  # [B, length]
         self.rotary = Rotary(sizes, length, dtype, device).at(positions)
-        self.bias = self._bias(range(count), count)
+        self.bias = self.bias_of(0, count, count)
 
     def turn(self, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of `count` slots from `start`."""
@@ -81,19 +81,13 @@ class Layout:
             0 where a key is seen and minus infinity where not, [count, keys] or with padding [B, 1, count,
             keys]; None where all are seen.
         """
-        whole = self.prefix + self.block
-        if (start, count, keys) == (0, whole, whole):
-            return self.bias
-        return self._bias(range(start, start + count), keys)
-
-    def _bias(self, rows: range, keys: int) -> Tensor | None:
         like, first = self.rotary[0], self.prefix - 1
-        every = self.mode == "full" or (self.mode == "block" and rows.start >= first)
-        if every and self.padding is None and keys == rows.stop:
+        every = self.mode == "full" or (self.mode == "block" and start >= first)
+        if every and self.padding is None and keys == start + count:
             return None
         slots = torch.arange(keys, device=like.device)
-        chosen = slots[rows.start : rows.stop, None]
-        hidden = (slots >= rows.stop).expand(len(rows), -1)
+        chosen = slots[start : start + count, None]
+        hidden = (slots >= start + count).expand(count, -1)
         if self.mode == "causal":
             hidden = hidden | (slots > chosen)
         elif self.mode == "block":

@@ -203,10 +203,10 @@ def write_openvla(
     limit: int = 5_000_000_000,
     unused: Callable[[tuple[int, ...]], Tensor] = torch.zeros,
 ) -> Path:
-    """The inverse of `read_openvla`, in the weights' own type; whole or not at all.
+    """The inverse of `read_openvla`, in the weights' own type; whole or not at all, in place of an older one.
 
     Args:
-        folder: to write; an older one is replaced.
+        folder: to write.
         model: whose weights.
         statistics: data set → its record; goes into `config.json` and `dataset_statistics.json`.
         tokenizer: content of `tokenizer.json`.
@@ -232,9 +232,8 @@ def write_openvla(
                 state = pickles.within_peft(state, rank)
             else:  # both were wrapped by DistributedDataParallel when they were saved
                 state = {f"module.{name}": value for name, value in state.items()}
-            torch.save(
-                {n: v.cpu().clone() for n, v in state.items()}, partial / f"{part}--{step}_checkpoint.pt"
-            )
+            state = {name: value.cpu().clone() for name, value in state.items()}
+            torch.save(state, partial / f"{part}--{step}_checkpoint.pt")
     return folder
 
 

@@ -192,12 +192,7 @@ class OpenVLA(nn.Module):
         return torch.cat([end.new_zeros(batch, self.config.tokens, end.shape[-1]), end], 1)
 
     def logits(self, hidden: Tensor, ids: slice | Tensor | None = None) -> Tensor:
-        """Scores of the chosen ids only, float32: hidden […, D] → […, ids].
-
-        Args:
-            hidden: states as `forward` returns them.
-            ids: rows of the head, a contiguous range (nothing is copied) or int64 [n]; None for all.
-        """
+        """Scores, float32, hidden […, D] → […, ids], of a range of ids, of those in int64 [n], or of all."""
         # As one matrix: of a slice of rows, torch would copy the weights for every product.
         flat = hidden.reshape(-1, hidden.shape[-1])
         scores = self.head(flat) if ids is None else self.head.rows(flat, ids)
@@ -223,14 +218,9 @@ class OpenVLA(nn.Module):
         padding: Tensor | None = None,
         length: int | None = None,
     ) -> Layout:
-        """Positions and bias for a prefix [B, P, D] and a block of so many tokens.
+        """Positions and bias for a prefix [B, P, D] and a block of so many tokens; see `Layout`.
 
-        Args:
-            prefix: gives length, type and device.
-            block: tokens of it.
-            mode: what sees what; None: as the checkpoint was trained.
-            padding: see `padding`.
-            length: slots of a cache; None: as many as prefix and block have tokens.
+        A mode of None is the one that the checkpoint was trained in.
         """
         mode = self.config.attention if mode is None else mode
         form = mode, prefix.shape[1], block, prefix.dtype, prefix.device, padding, length
@@ -259,19 +249,14 @@ class OpenVLA(nn.Module):
         layout.check(prefix, block)
         count = layout.prefix + layout.block
         x = torch.cat([prefix, block], 1)
-        bias = layout.bias_of(0, count, count)
-        return self.llama(x, layout.turn(0, count), bias, wanted=layout.block + 1)
+        return self.llama(x, layout.turn(0, count), layout.bias, wanted=layout.block + 1)
 
     def prefill(
         self, prefix: Tensor, block: Tensor, layout: Layout, approximate: bool = False
     ) -> tuple[Tensor, StaticCache]:
         """`forward` that keeps keys and values: its states, and a cache of `layout.length` slots.
 
-        Args:
-            prefix: embedded, [B, P, D].
-            block: embedded, [B, N, D].
-            layout: of both.
-            approximate: keep them of attention "full", too, where they are right for this block only.
+        With `approximate` those of attention "full" are kept, too, where they are right for this block only.
 
         Raises:
             ValueError: the layout is of another sequence, or of attention "full".
@@ -281,10 +266,8 @@ class OpenVLA(nn.Module):
         count = layout.prefix + layout.block
         cache = StaticCache.empty(self.config.llama, len(prefix), layout.length, prefix.dtype, prefix.device)
         slots = torch.arange(count, device=prefix.device)
-        bias = layout.bias_of(0, count, layout.length)
-        x = torch.cat([prefix, block], 1)
-        wanted = layout.block + 1
-        return self.llama(x, layout.turn(0, count), bias, cache, slots, wanted), cache
+        x, bias = torch.cat([prefix, block], 1), layout.bias_of(0, count, layout.length)
+        return self.llama(x, layout.turn(0, count), bias, cache, slots, layout.block + 1), cache
 
     def extend(
         self, x: Tensor, start: int, cache: StaticCache, layout: Layout, approximate: bool = False

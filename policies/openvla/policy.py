@@ -47,7 +47,7 @@ class OpenVLAPolicy(NetworkPolicy):
         images: a camera's picture → the network's.
         statistics: of the data set whose actions it gives.
         gripper: what an action's last number means.
-        decoding: how chunks are decoded.
+        decoding: how chunks are decoded; None as published.
         batch: rows of a network call.
         dtype: to compute in.
         hashes: SHA-256 of its files by name, where they were computed.
@@ -101,24 +101,23 @@ class OpenVLAPolicy(NetworkPolicy):
         pictures = np.stack([[self.images(o["images"][c]) for c in self.cameras] for o in observations])
         state = None
         if self.model.config.proprio is not None and self.state is not None:
-            raw = np.stack([np.asarray(observation["state"], np.float64) for observation in observations])
+            raw = np.stack([np.asarray(o["state"], np.float64) for o in observations])
             normalized = self.state.normalize(torch.from_numpy(raw))
             # published evaluators cut what the mask leaves as it is, too
             state = normalized.clamp(-1, 1).to(self.device, self.dtype)
-        words = torch.tensor([self.prompts(observation["instruction"]) for observation in observations])
+        words = torch.tensor([self.prompts(o["instruction"]) for o in observations])
         self.model.check_prompts(words)
         return torch.from_numpy(pictures).to(self.device, self.dtype), state, words.to(self.device)
 
     def describe(self) -> dict[str, Any]:
         """What decides its actions besides the weights, for results."""
-        decoding, stored = self.decoding, self.tokenizer.stored
+        decoding, stored, meaning = self.decoding, self.tokenizer.stored, self.tokenizer.convention.meaning
         found = {
             "unnorm_key": self.statistics.key,
             "prompt": self.prompts.words,
             "image": str(self.contract.image),
             "images": self.images.describe(self.contract.cameras[self.cameras[0]]),
-            "gripper": self.tokenizer.convention.meaning
-            + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
+            "gripper": meaning + ("" if stored == UNIT else f"; stored as {STORED[stored][0]}"),
             "cameras": list(self.cameras),
             "decoder": decoding.decoder,
             "ids": [decoding.ids.start, decoding.ids.stop],
@@ -208,11 +207,7 @@ def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict")
 
 
 def asks_golden(folder: str | Path, verify: Verify) -> bool:
-    """Whether a folder's golden decision is to be made again.
-
-    Raises:
-        ValueError: there is no such `verify`.
-    """
+    """Whether a folder's golden decision is to be made again; refuses a `verify` that there is not."""
     check_verify(verify)
     return verify != "off" and (Path(folder) / GOLDEN).is_file()
 

@@ -6,13 +6,12 @@ Its ids are the published ones, so the table of tokens keeps its 32,064 rows; ev
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from torch import Tensor
 
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
@@ -40,14 +39,9 @@ KINDS: dict[Kind, dict[str, Any]] = {
 
 
 def synthetic_config(kind: Kind, **changes: Any) -> OpenVLAConfig:
-    """Small sizes for a kind of checkpoint.
+    """Small sizes for a kind of checkpoint, with other values of some fields of `OpenVLAConfig`.
 
-    Args:
-        kind: "openvla" (token by token), "oft" (regression), "parallel" (tokens in one pass) or "diffusion".
-        changes: fields of `OpenVLAConfig`.
-
-    Raises:
-        ValueError: there is no such kind.
+    The kinds: "openvla" (token by token), "oft" (regression), "parallel" (tokens in one pass), "diffusion".
     """
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r}: choose from {', '.join(KINDS)}")
@@ -77,10 +71,7 @@ def _moments(size: int, generator: torch.Generator, gripper: bool) -> dict[str, 
     if gripper:  # not normalised: 0 shut, 1 open
         low[-1], high[-1] = 0.0, 1.0
     values = {"mean": (low + high) / 2, "std": (high - low) / 4, "max": high, "min": low}
-    values |= {
-        "q01": 0.9 * low,
-        "q99": 0.9 * high if not gripper else torch.cat([0.9 * high[:-1], high[-1:]]),
-    }
+    values |= {"q01": 0.9 * low, "q99": torch.cat([0.9 * high[:-1], high[-1:]]) if gripper else 0.9 * high}
     record: dict[str, Any] = {name: value.tolist() for name, value in values.items()}
     return record | ({"mask": [True] * (size - 1) + [False]} if gripper else {})
 
@@ -131,10 +122,6 @@ def write_synthetic(
     model = OpenVLA(config)
     fill(model, generator)
     statistics = synthetic_statistics(config, generator, key)
-
-    def noise(shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=generator)
-
     return write_openvla(
         folder,
         model.to(dtype),
@@ -142,7 +129,7 @@ def write_synthetic(
         synthetic_tokenizer("diffusion" in config.decoders),
         step=step,
         limit=limit,
-        unused=noise,
+        unused=partial(torch.randn, generator=generator),
     )
 
 
@@ -197,16 +184,8 @@ def synthetic_tokenizer(mask: bool = True) -> str:
         },
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": [
-                {"SpecialToken": {"id": "<s>", "type_id": 0}},
-                {"Sequence": {"id": "A", "type_id": 0}},
-            ],
-            "pair": [
-                {"SpecialToken": {"id": "<s>", "type_id": 0}},
-                {"Sequence": {"id": "A", "type_id": 0}},
-                {"SpecialToken": {"id": "<s>", "type_id": 1}},
-                {"Sequence": {"id": "B", "type_id": 1}},
-            ],
+            "single": _template("A", 0),
+            "pair": _template("A", 0) + _template("B", 1),
             "special_tokens": {"<s>": {"id": "<s>", "ids": [OPENVLA_7B.bos], "tokens": ["<s>"]}},
         },
     }
@@ -222,10 +201,15 @@ def _learn() -> tuple[list[tuple[str, str]], list[str]]:
     tokenizer.train_from_iterator(SENTENCES, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     pieces = sorted(model["vocab"], key=model["vocab"].get)
-    merges = [
-        tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]
-    ]
+    merges = [tuple(merge if isinstance(merge, list) else merge.split(" ")) for merge in model["merges"]]
     return merges, [piece for piece in pieces if piece != SPACE]
+
+
+def _template(name: str, number: int) -> list[dict[str, Any]]:
+    return [
+        {"SpecialToken": {"id": "<s>", "type_id": number}},
+        {"Sequence": {"id": name, "type_id": number}},
+    ]
 
 
 def _special(number: int, content: str) -> dict[str, Any]:
