@@ -47,10 +47,7 @@ def adapter_slots(model: nn.Module) -> dict[str, Slot]:
 def write_adapter(folder: str | Path, model: nn.Module, base: str = "") -> Path:
     """Write a model's adapters, in float32, and its head's own weight; an older folder is replaced.
 
-    Args:
-        folder: to write.
-        model: that `nn.lora.adapt` has adapted.
-        base: where the model without adapters lies; PEFT writes it down.
+    `base` is where the model without adapters lies; PEFT writes it down.
 
     Raises:
         ValueError: the model has no adapters.
@@ -132,13 +129,7 @@ def read_adapter(
 
 
 class Factors(NamedTuple):
-    """What a file holds of one layer.
-
-    Args:
-        down: A, [rank, in, …].
-        up: B, [out, rank, …].
-        base: the layer's own weight, where it is stored, too.
-    """
+    """A layer in a file: A [rank, in, …], B [out, rank, …], and its own weight where that is stored, too."""
 
     down: Tensor
     up: Tensor
@@ -146,10 +137,7 @@ class Factors(NamedTuple):
 
 
 def read_factors(folder: str | Path) -> dict[str, Factors]:
-    """The factors of every adapted layer, by its published name.
-
-    Args:
-        folder: PEFT's.
+    """The factors of every adapted layer in PEFT's folder, by its published name.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -218,10 +206,8 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             f"{folder}/{WEIGHTS}: {wrong[0]} has the type {found[wrong[0]].dtype}; only floating-point "
             "adapters are read"
         )
-    bases = {
-        name.removeprefix(PREFIX).removesuffix(BASE): found[name] for name in found if name.endswith(BASE)
-    }
-    return {name: value for name, value in found.items() if not name.endswith(BASE)}, bases
+    bases = {name: found.pop(name) for name in list(found) if name.endswith(BASE)}
+    return found, {name.removeprefix(PREFIX).removesuffix(BASE): value for name, value in bases.items()}
 
 
 def _present(folder: Path, name: str) -> Path:

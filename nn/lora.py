@@ -50,13 +50,7 @@ class LoRAConfig:
 
 @dataclass(frozen=True)
 class Part:
-    """A published layer within a linear layer.
-
-    Args:
-        name: the published one, without ".weight".
-        start: first row of the weight that it fills.
-        rows: how many.
-    """
+    """A published layer within a linear layer: its name without ".weight", and the rows that it fills."""
 
     name: str
     start: int
@@ -81,15 +75,8 @@ class Adapter(nn.Module):
         config: LoRAConfig,
         generator: torch.Generator,
     ) -> None:
-        """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies.
-
-        Args:
-            base: the layer.
-            plain: makes one of its sizes.
-            parts: of it.
-            config: sizes of the adapters.
-            generator: for A.
-        """
+        """Make A ~ N(0, 1 / rank), PEFT's "gaussian", and B = 0, where the layer lies; `plain` makes one of
+        its sizes."""
         self._plain = plain
         _check_parts(parts, len(base.weight))
         self.parts, self.config, self.active = tuple(parts), config, True
@@ -170,10 +157,7 @@ class LoRALinear(Adapter, Linear):
 
 
 class LoRAConv2d(Adapter, Conv2d):
-    """A convolution and its adapter: A has the layer's window, B one of 1 x 1, as PEFT's has.
-
-    Args: as `LoRALinear`.
-    """
+    """A convolution and its adapter: A has the layer's window, B one of 1 x 1, as PEFT's has."""
 
     def __init__(self, base: Conv2d, parts: Sequence[Part], config: LoRAConfig, generator: torch.Generator):
         if base.groups != 1 or base.padding_mode != "zeros":

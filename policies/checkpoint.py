@@ -201,17 +201,13 @@ def load(
 
 
 def check_files(folder: Path) -> dict[str, Any]:
-    """Refuse a folder whose files are not all there, or not those that were written together.
-
-    Returns:
-        Its `config.json`.
+    """A folder's `config.json`, once its files are all there and those that were written together.
 
     Raises:
         FileNotFoundError: a file is missing; says what the folder is, if it is something else.
         ValueError: a file is damaged or of another checkpoint.
     """
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
         config = read_record(folder / "config.json") if (folder / "config.json").is_file() else {}
         own = model_kind(config) == kind_of(VLAConfig) if config else len(missing) < 3
         advice = "; copy it again" if own else contents(folder) or "; give the folder of a checkpoint"
@@ -237,11 +233,7 @@ def _sizes(config: Mapping[str, Any], folder: Path) -> tuple[VLAConfig, DecoderC
 
 
 def read_statistics(path: Path) -> dict[str, Any]:
-    """The scales of a checkpoint's actions and state.
-
-    Raises:
-        ValueError: one is missing or damaged.
-    """
+    """The scales of a checkpoint's actions and state; says which is missing or damaged."""
     record = read_record(path)
     try:
         ActionTokenizer.from_statistics(record.get("action"))  # type: ignore[arg-type]
@@ -268,11 +260,7 @@ def _encoder(config: dict[str, Any], folder: str | None) -> Any:
 
 
 def _embeddings(path: Path, size: int) -> dict[str, np.ndarray]:
-    """The embeddings of known instructions, float32 [size] each.
-
-    Raises:
-        ValueError: they are damaged or of another encoder.
-    """
+    """The embeddings of known instructions, float32 [size] each."""
     stored = read_archive(path, "texts", "embeddings")
     texts, found = stored["texts"], stored["embeddings"]
     if texts.dtype.kind != "U" or found.dtype.kind != "f" or found.shape != (*texts.shape, size):
@@ -287,12 +275,9 @@ def _embeddings(path: Path, size: int) -> dict[str, np.ndarray]:
 
 def override(decoder: DecoderConfig, changes: dict[str, Any] | None) -> DecoderConfig:
     """The decoder with some fields changed; an unknown field is an error that names the known ones."""
-    changes = dict(changes or {})
-    unknown = set(changes) - set(DecoderConfig.__dataclass_fields__)
-    if unknown:
-        raise ValueError(
-            f"no decoder field {sorted(unknown)}; there are {sorted(DecoderConfig.__dataclass_fields__)}"
-        )
+    changes, known = dict(changes or {}), DecoderConfig.__dataclass_fields__
+    if unknown := changes.keys() - known:
+        raise ValueError(f"no decoder field {sorted(unknown)}; there are {sorted(known)}")
     return replace(decoder, **changes)
 
 

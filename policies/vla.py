@@ -199,16 +199,15 @@ class VLA(nn.Module):
         self.register_buffer("slots", prefix + torch.arange(self.length), persistent=False)
         self._initialize()
 
+    @torch.no_grad()
     def _initialize(self) -> None:
         # Neighbouring bins mean nearly the same: both tables start as smooth functions of the bin's centre.
         centers = self.tokenizer.bins.decode(torch.arange(self.mask_id))[:, None]
         waves = fourier_features(centers.float(), 5)
         for table in (self.tokens.weight, self.head.weight):
             mixing = torch.randn(waves.shape[1], self.config.width) / waves.shape[1] ** 0.5
-            with torch.no_grad():
-                table[: self.mask_id] = 0.5 * table[: self.mask_id] * 0.02 + 0.05 * waves @ mixing
-        with torch.no_grad():
-            self.tokens.weight[self.mask_id].mul_(0.02)
+            table[: self.mask_id] = 0.5 * table[: self.mask_id] * 0.02 + 0.05 * waves @ mixing
+        self.tokens.weight[self.mask_id].mul_(0.02)
 
     # ------------------------------------------------------------------------------------------ forward
 
@@ -296,12 +295,6 @@ class VLA(nn.Module):
 
     # ------------------------------------------------------------------------------------------ training
 
-    def forward(
-        self, batch: dict[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """`loss`, for wrappers that only know `forward`."""
-        return self.loss(batch, generator)
-
     def loss(
         self, batch: dict[str, Tensor], generator: torch.Generator, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -318,14 +311,13 @@ class VLA(nn.Module):
         """
         dtype = dtype or (torch.bfloat16 if self.training else torch.float32)
         config, draws = self.config, self.config.draws
-        rows, device = len(batch["state"]), batch["state"].device
+        rows, noise = len(batch["state"]), None
         images = {name: patchify(batch[f"images.{name}"], dtype) for name in self.cameras}
-        noise = None
         if self.training:
             images = {name: config.augmentation(x, generator) for name, x in images.items()}
-            noise = config.target_noise * torch.randn(
-                rows, config.target_size, generator=generator, device=device
-            )
+            shape = rows, config.target_size
+            noise = torch.randn(shape, generator=generator, device=batch["state"].device)
+            noise = config.target_noise * noise
         prompt = self.prompt(images, batch["state"], batch["instruction"], dtype, noise)
         truth = self.tokenizer.encode(batch["actions"]).repeat_interleave(draws, 0)  # [B * draws, L]
         masked = draw_masks(rows * draws, self.length, generator)

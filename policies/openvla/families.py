@@ -46,11 +46,7 @@ class Family:
     resize: str | None = None
 
     def contract(self, images: int) -> Contract:
-        """The environment's conventions, of so many pictures an observation.
-
-        Raises:
-            ValueError: it has fewer cameras.
-        """
+        """The environment's conventions, of so many pictures an observation; refuses more than it has."""
         return self.conventions(images, self.resize)
 
     def prompt_of(self, config: OpenVLAConfig) -> str:
@@ -60,12 +56,14 @@ class Family:
         """
         return self.prompt if config.single else QUESTION
 
-    def resized(self, resize: str) -> Family:
-        """The same with pictures resized otherwise.
+    def resized(self, resize: str | None) -> Family:
+        """The same with pictures resized otherwise; None changes nothing.
 
         Raises:
             ValueError: there is no such way, or nothing to choose.
         """
+        if resize is None:
+            return self
         if self.resize is None:
             raise ValueError(
                 f"resize={resize!r}: {self.name}'s pictures are resized by `images` alone; leave it out"
@@ -127,13 +125,16 @@ def family_of(key: str) -> Family:
     )
 
 
-def choose_family(known: dict[str, Any], name: str | None, wanted: str | None) -> tuple[Family, str]:
+def choose_family(
+    known: dict[str, Any], name: str | None, wanted: str | None, resize: str | None = None
+) -> tuple[Family, str]:
     """Family and data set, one from the other where only one is stated.
 
     Args:
         known: the checkpoint's statistics by data set.
         name: of the family, None if it is not stated. It is stated for data sets that are none's, too.
         wanted: data set, None if it is not stated: the only one, or a stated family's only one.
+        resize: see `Family`; None as published.
 
     Raises:
         ValueError: there is no such family or data set, the data set belongs to another family, or several
@@ -141,7 +142,7 @@ def choose_family(known: dict[str, Any], name: str | None, wanted: str | None) -
     """
     if name is None:
         key = choose_key(known, wanted)
-        return family_of(key), key
+        return family_of(key).resized(resize), key
     if name not in FAMILIES:
         raise ValueError(f"family={name!r}: choose from {', '.join(FAMILIES)}")
     family = FAMILIES[name]
@@ -154,4 +155,4 @@ def choose_family(known: dict[str, Any], name: str | None, wanted: str | None) -
             f"data set {wanted!r} is one of {theirs[0]}, not of {name}: another robot, another scale and "
             f"gripper; leave family= out, or give a checkpoint of {name}"
         )
-    return family, choose_key(known, wanted)
+    return family.resized(resize), choose_key(known, wanted)

@@ -83,11 +83,7 @@ class EvaluationImages:
         return "; ".join(step for step in steps if step)
 
     def changed(self, changes: Mapping[str, Any]) -> EvaluationImages:
-        """With other values of some fields.
-
-        Raises:
-            ValueError: there is no such field; names the known ones.
-        """
+        """With other values of some fields; an unknown one is an error that names the known ones."""
         known = self.__dataclass_fields__
         if unknown := changes.keys() - known:
             raise ValueError(f"images.{min(unknown)} is no step; there are {', '.join(known)}")

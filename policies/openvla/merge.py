@@ -111,11 +111,11 @@ def merge_run(base: Path, run: Path, out: Path, config: MergeConfig, command: st
         except ValueError as error:  # nobody will find the scratch folder
             raise ValueError(str(error).replace(str(partial), str(sources.run))) from error
         for path in sorted({entry.file for entry in entries.values()}):
-            inside = {name: entry for name, entry in entries.items() if entry.file == path}
+            inside = [name for name, entry in entries.items() if entry.file == path]
             # the comprehension's tensors are out of memory before the next file's come
             write_shard(
                 partial / path.name,
-                {n: merged(n, value, factors, scale) for n, value in read_tensors(inside, inside)},
+                {n: merged(n, value, factors, scale) for n, value in read_tensors(entries, inside)},
             )
         made = {"base": str(sources.base), "run": str(sources.run), "command": command}
         write_record(partial / RECORD, made)
@@ -224,8 +224,7 @@ def check_fit(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sour
         if stored is not None:
             (_, weight), *_ = read_tensors(entries, [f"{layer}.weight"])
             check_base(layer, weight, stored, sources.adapter)
-    settings = read_record(sources.adapter / ADAPTER_CONFIG)
-    missing = sorted(set(_targeted(settings, factors, entries, sources)) - factors.keys())
+    missing = sorted(set(_targeted(factors, entries, sources)) - factors.keys())
     if missing or not factors:
         first = f", {missing[0]} first" if missing else ""
         raise ValueError(
@@ -234,13 +233,9 @@ def check_fit(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sour
         )
 
 
-def _targeted(
-    settings: Mapping[str, Any],
-    factors: Mapping[str, Factors],
-    entries: Mapping[str, Entry],
-    sources: Sources,
-) -> list[str]:
+def _targeted(factors: Mapping[str, Factors], entries: Mapping[str, Entry], sources: Sources) -> list[str]:
     """The base's layers that an adapter's settings name; "all-linear" names those that it has."""
+    settings = read_record(sources.adapter / ADAPTER_CONFIG)
     targets = settings.get("target_modules")
     if not isinstance(targets, list):
         return []

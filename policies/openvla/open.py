@@ -13,9 +13,11 @@ from playloop.nn.decoder import Kernels
 from playloop.nn.quantize import Kind, quantize
 from playloop.policies.golden import Verify
 from playloop.policies.openvla.checkpoint import Checkpoint, check_family, open_checkpoint
+from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.decoders import DecodingConfig
-from playloop.policies.openvla.families import choose_family
+from playloop.policies.openvla.families import Family, choose_family
 from playloop.policies.openvla.files import check_bound, in_bfloat16, outline, read_weights
+from playloop.policies.openvla.images import EvaluationImages
 from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.pickles import Step
 from playloop.policies.openvla.policy import OpenVLAPolicy, asks_golden, check_parts, verify_golden
@@ -56,8 +58,7 @@ def open_policy(
         batch: rows of a network call.
         device: to run on.
         dtype: of weights and computation.
-        weights: "int8" or "fp8" keeps those of the language model in eight bits, once the golden decision is
-            verified; None as they are.
+        weights: "int8" or "fp8": of the language model in eight bits; None as they are.
         kernels: of passes of few tokens, see `nn.decoder.Kernels`.
         step: of OFT's further files; None for the latest.
         verify: what to do when a golden decision that the folder carries along is made differently.
@@ -70,31 +71,36 @@ def open_policy(
     """
     check_family(Path(folder))
     verified, known = asks_golden(folder, verify), read_statistics(folder)
-    chosen, key = choose_family(known, family, unnorm_key)
+    chosen, key = choose_family(known, family, unnorm_key, resize)
     tell_conflict(folder, key)
-    chosen = chosen if resize is None else chosen.resized(resize)
     checkpoint = open_checkpoint(folder, step, **stated)  # small files are checked before the weights
-    config = checkpoint.config
-    if config.proprio is not None and not chosen.state:
-        raise ValueError(
-            f"the checkpoint reads the robot's state, and how {chosen.name}'s was given to it is not "
-            "published; only LIBERO's is known"
-        )
+    _check_state(config := checkpoint.config, chosen)
     contract = chosen.contract(config.images)
     statistics = statistics_of(known, key, epsilon=not config.single, gripper=gripper, size=config.action)
     check_parts(config, contract, statistics)
     (decoding or DecodingConfig()).of(config)
-    size = config.image
-    images = chosen.images.with_moments_of(folder).changed({"size": size} | dict(pipeline or {}))
-    if images.size != size:
-        raise ValueError(f"images.size={images.size}: the checkpoint reads {size}; leave it out")
+    images = _images(chosen, folder, config.image, pipeline or {})
     prompts, hashes = PromptEncoder(folder, prompt or chosen.prompt_of(config)), check_bound(folder)
     model = _read(checkpoint, device, dtype, verify if verified else None)
-    if weights is not None:
-        quantize(model.llama, weights)
-    model.llama.choose_kernels(kernels, dtype)
+    _settle(model, weights, kernels, dtype)
     parts = (model, contract, prompts, images, statistics, GRIPPERS[chosen.gripper])
     return OpenVLAPolicy(*parts, decoding, batch, dtype, hashes)
+
+
+def _check_state(config: OpenVLAConfig, family: Family) -> None:
+    if config.proprio is not None and not family.state:
+        raise ValueError(
+            f"the checkpoint reads the robot's state, and how {family.name}'s was given to it is not "
+            "published; only LIBERO's is known"
+        )
+
+
+def _images(family: Family, folder: str | Path, size: int, pipeline: Mapping[str, Any]) -> EvaluationImages:
+    """The family's pipeline with the folder's moments, changed."""
+    images = family.images.with_moments_of(folder).changed({"size": size} | dict(pipeline))
+    if images.size != size:
+        raise ValueError(f"images.size={images.size}: the checkpoint reads {size}; leave it out")
+    return images
 
 
 def _read(
@@ -113,3 +119,10 @@ def _read(
         return first.to(dtype)
     del first  # before the next needs its room
     return read_weights(checkpoint, model, device, dtype)
+
+
+def _settle(model: OpenVLA, weights: Kind | None, kernels: Kernels, dtype: torch.dtype) -> None:
+    """How the language model keeps its weights, once they are verified, and who computes with them."""
+    if weights is not None:
+        quantize(model.llama, weights)
+    model.llama.choose_kernels(kernels, dtype)
