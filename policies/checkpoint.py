@@ -92,7 +92,8 @@ def save(
     with staged(folder) as partial:
         save_file(stored_weights(copied.state_dict()), partial / WEIGHTS)
         (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-        parts = {"model": model.config, "decoder": decoder, "instructions": encoder.config}
+        words: Any = encoder
+        parts = {"model": model.config, "decoder": decoder, "instructions": words.config}
         record = {"format": FORMAT} | {name: to_record(part) for name, part in parts.items()}
         write_record(partial / "config.json", record | {"weights_sha256": file_hash(partial / WEIGHTS)})
         write_record(partial / "statistics.json", model.statistics)

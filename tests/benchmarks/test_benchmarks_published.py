@@ -68,6 +68,14 @@ def test_ways_of_deciding(tmp_path):
     assert "block int8, 4" in shown(bench, report)
 
 
+@pytest.fixture
+def known_rates(monkeypatch):
+    """Of the machine, as if measured: that takes longer than the rest of a tiny bench."""
+    monkeypatch.setattr(machine, "matrix_rate", lambda dtype, device: 1e10)
+    monkeypatch.setattr(machine, "bandwidth", lambda device: 1e10)
+
+
+@pytest.mark.usefixtures("known_rates")
 def test_rounds_that_commit_nothing_are_no_passes_of_ours(tmp_path):
     bench = deciding(tmp_path / "checkpoint", {"chunk": 4}, rounds=(12, 24), repeats=1)
     report = bench.run()
@@ -99,6 +107,7 @@ def test_weights_in_eight_bits_are_multiplied_at_their_own_rate(tmp_path, monkey
         assert f"0.00 with {weights} weights" in shown(bench, report)
 
 
+@pytest.mark.usefixtures("known_rates")
 def test_films_are_read_too(tmp_path):
     rows = {}
     for film in (False, True):
@@ -115,6 +124,7 @@ def test_a_floor_of_products_at_two_rates():
     assert matrix_rate(torch.float8_e4m3fn, "cpu") > 0
 
 
+@pytest.mark.usefixtures("known_rates")
 def test_ways_of_dreaming(folder):
     bench = MineWorldBench(str(folder), plain=(2,), players=2, weights="int8", frames=3, **QUICK)
     report = bench.run()

@@ -20,6 +20,7 @@ from playloop.cli.train import run
 from playloop.nn.lora import merge
 from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import read_shards, read_tensors
+from playloop.policies.openvla.files import check_bound
 from playloop.policies.openvla.open import open_policy
 from playloop.training.openvla.model import AdapterConfig
 
@@ -84,29 +85,26 @@ def test_a_stopped_run_goes_on_exactly(home, trained, tmp_path):
     assert all("lora_" in name or "proprio" in name for name in state if name.startswith("model/"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_a_changed_weight_is_noticed(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "copy")
+    for name in (
         "language_model.model.layers.0.self_attn.v_proj.weight",
         "vision_backbone.fused_featurizer.blocks.0.mlp.fc1.weight",
         "projector.fc2.bias",
-    ],
-)
-def test_a_changed_weight_is_noticed(trained, tmp_path, name):
-    shutil.copytree(trained, tmp_path / "copy")
-    tensors = load_file(trained / "model.safetensors")
-    tensors[name].view(-1)[3] += 4
-    save_file(tensors, tmp_path / "copy/model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="is not the file that was written with the others"):
-        open_policy(tmp_path / "copy")
-    write_manifest(tmp_path / "copy")
-    with pytest.raises(ValueError, match="does not decide as it did when it was written"):
-        open_policy(tmp_path / "copy")
+    ):
+        tensors = load_file(trained / "model.safetensors")
+        tensors[name].view(-1)[3] += 4
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match="is not the file that was written with the others"):
+            check_bound(folder)
+        write_manifest(folder)
+        with pytest.raises(ValueError, match="does not decide as it did when it was written"):
+            open_policy(folder)
     with pytest.warns(UserWarning, match="does not decide"):
-        open_policy(tmp_path / "copy", verify="warn")
+        open_policy(folder, verify="warn")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        open_policy(tmp_path / "copy", verify="off")
+        open_policy(folder, verify="off")
 
 
 @pytest.mark.parametrize("name", ["l1", "parallel"])
