@@ -24,7 +24,7 @@ from playloop.nn.graphs import Captured
 from playloop.nn.quantize import Kind
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.clip import clip_schedule
-from playloop.worlds.mineworld.folder import MineWorldPlay, load_mineworld, minecraft_contract
+from playloop.worlds.mineworld.folder import MineWorldPlay, minecraft_contract
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
 from playloop.worlds.open import opener
 from playloop.worlds.sampler import SamplerConfig
@@ -318,7 +318,7 @@ class MineWorldBench:
         name = str(self.model)
         if name not in MODELS:
             opener(name)  # of a published checkpoint it says what to do
-            return load_mineworld(Path(name), self.device, self.dtype)
+            return MineWorldPlay.load(Path(name), self.device, self.dtype)
         sizes, vq = MODELS[name], SMALL_VQ if name == "small" else VQConfig()
         model = random_model(lambda: MineWorld(sizes), self.device, self.dtype)
         tokenizer = random_model(lambda: VQTokenizer(vq), self.device, self.dtype)

@@ -16,10 +16,9 @@ from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.tokenizers.frames import FrameTokenizerConfig
-from playloop.worlds.checkpoint import World, load_world
+from playloop.worlds.checkpoint import World
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.sampler import SamplerConfig
-from playloop.worlds.session import open_session
 
 WARM_UP = 3
 """Frames that are not timed, after the context is full."""
@@ -94,7 +93,7 @@ class WorldBench:
 
     def _world(self, device: str, dtype: torch.dtype) -> World:
         if self.checkpoint:
-            return load_world(Path(self.checkpoint), device, dtype)
+            return World.load(Path(self.checkpoint), device, dtype)
         sizes = self.model
         tokenizer = FrameTokenizerConfig(8 * sizes.rows, 8 * sizes.columns).make().to(device, dtype)
         contract = Contract("none", "none", (), 20.0, {}, "none", (), "none")
@@ -113,16 +112,16 @@ class WorldBench:
         """Seconds of each frame after the ring has gone round once: the whole, and the pixels' part."""
         dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[self.precision]
         world = self._world("cpu", torch.float32) if backend == "kernels" else self._world(self.device, dtype)
-        session = open_session(world, SamplerConfig(window=window), backend)
+        players = world.players(SamplerConfig(window=window), 1, backend)
         sizes, rng = world.model.config, np.random.default_rng(0)
         action = torch.zeros(len(sizes.actions), dtype=torch.int64)
         frame = torch.from_numpy(rng.integers(0, sizes.codes, world.tokenizer.tokens))
         for number in range(sizes.context):
-            session.write(frame, action if number else None)
+            players.write(0, frame, action if number else None)
         times: dict[str, list[float]] = {"frame": [], "pixels": []}
         for _ in range(self.frames + WARM_UP):
             began = time.perf_counter()
-            tokens = session.step(action, rng.random(world.tokenizer.tokens))
+            tokens = players.step({0: action}, {0: rng.random(world.tokenizer.tokens)})[0]
             decoded = time.perf_counter()
             world.tokenizer.decode(tokens[None]).cpu()  # waits for a GPU
             ended = time.perf_counter()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import string
 from dataclasses import field, replace
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 import torch
 
@@ -25,7 +23,6 @@ from playloop.nn.graphs import Captured
 from playloop.worlds.checkpoint import check_inverse, load_inverse
 from playloop.worlds.open import count_starts, load_playable, outline, read_contract
 from playloop.worlds.sampler import SamplerConfig
-from playloop.worlds.session import open_session
 
 SUITE = "world"
 TASK = "do as you like"
@@ -44,7 +41,7 @@ class WorldEnvConfig(EnvConfig):
         inits: stored beginnings, of those that the checkpoint has; of fewer, all.
         horizon: frames of an episode.
         device: "cpu" or "cuda".
-        backend: "kernels", "torch", "triton" or "auto", see `worlds.session`.
+        backend: "kernels", "torch", "triton", or "auto" for the fastest there.
         threads: of PyTorch in the environment's process; 0 leaves them as they are.
         weights: "int8" or "fp8": of a MineWorld in eight bits; None as they are.
         inverse: folder of an inverse-dynamics model, which reads the actions of clips to go on from; None for
@@ -101,8 +98,8 @@ class WorldEnvConfig(EnvConfig):
     def idle_buttons(self) -> tuple[str, ...]:
         """Keys that the model's actions have no word for."""
         form, pressed = outline(self.checkpoint).actions, np.eye(len(BUTTONS), ACTION_SIZE, dtype=np.float32)
-        told = form.decode(form.encode(pressed))
-        return tuple(name for place, name in enumerate(BUTTONS) if told[place, place] < 0.5)
+        kept = form.decode(form.encode(pressed)).diagonal()
+        return tuple(name for name, held in zip(BUTTONS, kept, strict=True) if held < 0.5)
 
     def contract(self) -> Contract:
         """The imitated game's contract, without its state and its rules."""
@@ -142,27 +139,16 @@ class WorldEnvConfig(EnvConfig):
 class WorldEnv(PlayEnv):
     """Dreams on under the player's actions. The same episode and actions give the same frames."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own declaration)
-
     def __init__(self, config: WorldEnvConfig, render_mode: str | None = None):
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.config, self.contract = config, config.contract()
-        self.horizon, self.render_mode = config.horizon, render_mode
+        super().__init__(config.contract(), config.horizon, render_mode, action_space())
+        self.config = config
         self.world = load_playable(config.checkpoint, config.device, config.weights)
-        self.session = open_session(self.world, config.sampler, config.backend)
+        self.players = self.world.players(config.sampler, 1, config.backend)
         self.picture = Captured(self.world.tokenizer.decode)
         self.inverse = load_inverse(config.inverse, config.device) if config.inverse else None
-        self.camera, self.size = next(iter(self.contract.cameras.items()))
-        self.action_space = action_space()
-        image = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
-        self.observation_space = gym.spaces.Dict(
-            {
-                "images": gym.spaces.Dict({self.camera: image}),
-                "state": gym.spaces.Box(-np.inf, np.inf, (0,), np.float32),
-                "instruction": gym.spaces.Text(64, charset=string.ascii_letters + " "),
-            }
-        )
+        self.camera = next(iter(self.contract.cameras))
 
     def episodes(self) -> list[Episode]:
         return self.config.episodes()
@@ -201,7 +187,7 @@ class WorldEnv(PlayEnv):
     def advance(self, action: np.ndarray) -> Outcome:
         action = np.asarray(action, np.float32)
         taken = torch.from_numpy(self.world.actions.encode(action))
-        self.tokens = self.session.step(taken, self.rng.random(self.world.tokenizer.tokens))
+        self.tokens = self.players.step({0: taken}, {0: self.rng.random(self.world.tokenizer.tokens)})[0]
         self.steps += 1
         left, over = bool(action[place_of("ESC")] > 0.5), self.steps >= self.horizon
         return Outcome(success=over and not left, terminated=over or left)
@@ -222,7 +208,7 @@ class WorldEnv(PlayEnv):
     @property
     def sampler(self) -> SamplerConfig:
         """How frames are drawn, everything named."""
-        return self.session.sampler
+        return self.players.sampler
 
     def sampling(self, temperature: float, top_p: float, top_k: int | None = None) -> None:
         """How frames are drawn from now on; see `SamplerConfig`, None for no limit of their number.
@@ -230,10 +216,10 @@ class WorldEnv(PlayEnv):
         Raises:
             ValueError: a number is out of range, or two exclude each other.
         """
-        sampler = replace(self.session.sampler, temperature=temperature, top_p=top_p, top_k=top_k)
+        sampler = replace(self.sampler, temperature=temperature, top_p=top_p, top_k=top_k)
         self.world.check(sampler)
-        self.session.sampler = sampler
+        self.players.sampler = sampler
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> None:
-        self.session.enter(tokens, actions)
+        self.players.enter(0, tokens, actions)
         self.tokens = tokens[-1]

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from playloop.nn.checks import check_types
 from playloop.nn.folder import WEIGHTS
 from playloop.nn.shards import Entry, read_header, read_tensors
 
@@ -23,6 +24,37 @@ network that is only a little larger is built, without memory, to name the tenso
 
 FEW = 1000
 """Tensors, and numbers of a kilobyte each, that any network may have."""
+
+
+class Sizes(Generic[Network]):
+    """Base of a network's configuration: a dataclass whose sizes are checked before anything is built."""
+
+    def check(self) -> None:
+        """Refuse sizes that are out of range or do not fit together.
+
+        Raises:
+            ValueError: with the reason.
+        """
+        check_types(self)
+        self.check_fit()
+
+    def check_fit(self) -> None:
+        """Refuse sizes, each within its range, that do not fit together, with a ValueError."""
+
+    def build(self) -> Network:
+        """The network, its weights drawn from the global generator."""
+        raise NotImplementedError
+
+    def make(self, seed: int = 0) -> Network:
+        """The network with new weights; the global generator is left alone.
+
+        Raises:
+            ValueError: the sizes are out of range or do not fit together.
+        """
+        self.check()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.build()
 
 
 def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
@@ -42,13 +74,6 @@ def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
     network = make()
     network.load_state_dict({name: value.float() for name, value in read_tensors(entries, entries)})
     return network.eval()
-
-
-def make_seeded(make: Callable[[], Network], seed: int) -> Network:
-    """A network with new weights from a seed; the global generator, of which modules draw, is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
 
 
 def _check_sizes(outline: nn.Module, entries: Mapping[str, Entry], folder: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
-from typing import Literal, Protocol, cast, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Protocol, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class Cache(Protocol):
 class StaticCache:
     """Buffers of one size for good: nothing is allocated, copied or moved while decoding.
 
+    What a class adds is of the whole batch, or a tensor with a row for each of it.
+
     Args:
         keys: [B, K, S, E] for each layer, positions applied.
         values: likewise.
@@ -39,15 +41,31 @@ class StaticCache:
 
     @classmethod
     def empty(
-        cls, sizes: LlamaSizes, batch: int, length: int, dtype: torch.dtype, device: torch.device | str
-    ) -> StaticCache:
-        """Zeros for `length` tokens."""
+        cls,
+        sizes: LlamaSizes,
+        batch: int,
+        length: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        **more: Any,
+    ) -> Self:
+        """Zeros for `length` tokens, and `more` fields of the class."""
 
         def tensors() -> list[Tensor]:
             shape = batch, sizes.groups, length, sizes.size
             return [torch.zeros(shape, dtype=dtype, device=device) for _ in range(sizes.layers)]
 
-        return cls(tensors(), tensors())
+        return cls(tensors(), tensors(), **more)
+
+    @property
+    def length(self) -> int:
+        """Slots."""
+        return self.keys[0].shape[2]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in."""
+        return self.keys[0].dtype
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """See `Cache`."""
@@ -55,9 +73,15 @@ class StaticCache:
         put(self.values[layer], slots, values)
         return self.keys[layer], self.values[layer]
 
-    def rows(self, chosen: slice) -> StaticCache:
-        """Some rows of the batch, as views: what is written to them is written here."""
-        return StaticCache(*([buffer[chosen] for buffer in half] for half in (self.keys, self.values)))
+    def rows(self, chosen: slice) -> Self:
+        """Some rows of the batch, as views: what is done to them is done here."""
+
+        def of(value: Any) -> Any:
+            if isinstance(value, list):
+                return [buffer[chosen] for buffer in value]
+            return value[chosen] if isinstance(value, Tensor) else value
+
+        return type(self)(*(of(getattr(self, field.name)) for field in fields(self)))
 
 
 def put(buffer: Tensor, slots: Tensor, values: Tensor) -> None:
@@ -175,12 +199,13 @@ class Llama(nn.Module):
             return self.norm(x[:, -(wanted or x.shape[1]) :])
         for layer, block in enumerate(self.layers()):
             last = layer == self.sizes.layers - 1
-            x = block(x, rotary, bias, _keeper(layer, cache, slots), wanted if last else None)
+            x = block(x, rotary, bias, keeper(layer, cache, slots), wanted if last else None)
         return self.norm(x)
 
 
-def _keeper(layer: int, cache: Cache | None, slots: Tensor | None) -> Keep | None:
-    """Writes a layer's keys and values into the slots; None without a cache."""
+def keeper(layer: int, cache: Cache | None, slots: Tensor | None) -> Keep | None:
+    """Writes keys and values of the first tokens into a layer's slots, [written] or [B, written], and returns
+    the whole layer's; None without a cache."""
     if cache is None or slots is None:
         return None
     written = slots.shape[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,22 @@ def check_target(folder: Path, record: str, verb: str, *sources: Path) -> None:
         raise ValueError(f"out={folder} is there and not of playloop {verb}; name a new folder, or remove it")
 
 
-def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def rounded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights on the CPU in bfloat16, as they are stored."""
     return {name: value.detach().cpu().to(torch.bfloat16).contiguous() for name, value in state.items()}
+
+
+def write_weights(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: dict[str, Any],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a model's tensors, and its `config.json`, which names their file by its hash and a manifest."""
+    save_file(dict(tensors), folder / WEIGHTS, metadata)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
+    bound = {"weights_sha256": file_hash(folder / WEIGHTS), BOUND: True}
+    write_record(folder / "config.json", {"format": FORMAT} | config | bound)
 
 
 def save_model(
@@ -69,10 +82,7 @@ def save_model(
     with staged(folder) as partial:
         if more:
             more(partial)
-        save_file(rounded(state), partial / WEIGHTS)
-        (partial / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-        bound = {"weights_sha256": file_hash(partial / WEIGHTS), BOUND: True}
-        write_record(partial / "config.json", {"format": FORMAT} | config | bound)
+        write_weights(partial, rounded(state), config)
         write_record(partial / "training.json", training)
         write_manifest(partial)
     return folder

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Counts, Fraction
 from playloop.core.kinds import kind
-from playloop.nn.building import make_seeded
-from playloop.nn.checks import check_squares, check_types
-from playloop.nn.fsq import FSQ
+from playloop.nn.building import Sizes
+from playloop.nn.checks import check_squares
 from playloop.nn.layers import Conv2d, Residual
 
 Side = Annotated[int, Ge(1), Le(4096)]
@@ -32,7 +31,7 @@ PATCH = 4
 
 @kind("fsq-frames")
 @dataclass
-class FrameTokenizerConfig:
+class FrameTokenizerConfig(Sizes["FrameTokenizer"]):
     """Sizes of a frame tokenizer, and what it is trained for.
 
     Args:
@@ -69,27 +68,69 @@ class FrameTokenizerConfig:
         """Number of ids."""
         return math.prod(self.levels)
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together, before anything is built of them.
-
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
+    def check_fit(self) -> None:
         check_squares(self.height, self.width, self.side)
         if self.codes > MOST_CODES:
             raise ValueError(f"the product of levels={self.levels} must be at most {MOST_CODES:,}")
         if len(self.blocks) != len(self.channels):
             raise ValueError(f"channels={self.channels} and blocks={self.blocks} differ in length")
 
-    def make(self, seed: int = 0) -> FrameTokenizer:
-        """The network with new weights.
+    def build(self) -> FrameTokenizer:
+        return FrameTokenizer(self)
 
-        Raises:
-            ValueError: the sizes do not fit together.
-        """
-        self.check()
-        return make_seeded(lambda: FrameTokenizer(self), seed)
+
+class FSQ(nn.Module):
+    """Finite scalar quantisation (arXiv 2309.15505): `len(levels)` numbers, each rounded to one of its
+    levels, ↔ ids below the product of the levels. No codebook is learned.
+
+    Args:
+        levels: of each number, at least 2.
+    """
+
+    levels: Tensor
+    base: Tensor
+
+    def __init__(self, levels: tuple[int, ...]):
+        super().__init__()
+        if min(levels, default=0) < 2:
+            raise ValueError(f"levels={levels}: give at least one number, each with 2 levels or more")
+        self.size, self.codes = len(levels), math.prod(levels)
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        bases = torch.tensor([math.prod(levels[:index]) for index in range(len(levels))])
+        self.register_buffer("base", bases, persistent=False)
+
+    def bound(self, z: Tensor) -> Tensor:
+        """Any numbers [..., S] → numbers whose rounding is one of the levels, 0 … levels - 1."""
+        top = (self.levels - 1).to(z.dtype)
+        return (torch.tanh(z) + 1) / 2 * top
+
+    def quantize(self, z: Tensor) -> Tensor:
+        """Numbers [..., S] → levels as float; the gradient passes as if nothing had been rounded."""
+        bounded = self.bound(z.float())
+        return bounded + (bounded.round() - bounded).detach()
+
+    def center(self, digits: Tensor) -> Tensor:
+        """Levels [..., S] → what a decoder reads, in [-1, 1]."""
+        return 2 * digits / (self.levels - 1) - 1
+
+    def ids(self, digits: Tensor) -> Tensor:
+        """Levels [..., S] → ids int64 [...]."""
+        return (digits.round().long() * self.base).sum(-1)
+
+    def digits(self, ids: Tensor) -> Tensor:
+        """The inverse of `ids`: int64 [..., S]."""
+        return ids[..., None] // self.base % self.levels
+
+    def neighbours(self, digits: Tensor, generator: torch.Generator) -> Tensor:
+        """Levels [..., S] with one number each moved by one level: the codes nearest to them."""
+        shape, device = digits.shape[:-1], digits.device
+        index = torch.randint(self.size, shape, generator=generator, device=device)
+        up = torch.randint(2, shape, generator=generator, device=device) * 2 - 1
+        moved = torch.zeros_like(digits).scatter_(-1, index[..., None], up[..., None].to(digits.dtype))
+        # At an end there is one neighbour only.
+        stepped = digits + moved
+        inside = (stepped >= 0) & (stepped <= self.levels - 1)
+        return torch.where(inside, stepped, digits - moved)
 
 
 class FrameTokenizer(nn.Module):

@@ -11,15 +11,17 @@ import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Counts
 from playloop.core.kinds import kind
-from playloop.nn.building import make_seeded
-from playloop.nn.checks import check_squares, check_types
+from playloop.nn.building import Sizes
+from playloop.nn.checks import check_squares
 from playloop.nn.layers import Conv2d
+from playloop.nn.slots import Slot
 from playloop.tokenizers.frames import Blocks, Side
 
 AT_ONCE = 4
@@ -28,7 +30,7 @@ AT_ONCE = 4
 
 @kind("vq")
 @dataclass
-class VQConfig:
+class VQConfig(Sizes["VQTokenizer"]):
     """Sizes of a VQ autoencoder; the defaults are MineWorld's, 146.2 M parameters.
 
     Args:
@@ -59,24 +61,13 @@ class VQConfig:
         """Rows and columns of tokens."""
         return self.height // self.side, self.width // self.side
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together, before anything is built of them.
-
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
+    def check_fit(self) -> None:
         check_squares(self.height, self.width, self.side)
         if any(width % self.groups for width in self.channels):
             raise ValueError(f"channels={self.channels} must be multiples of groups={self.groups}")
 
-    def make(self, seed: int = 0) -> VQTokenizer:
-        """The network with new weights.
-
-        Raises:
-            ValueError: the sizes do not fit together.
-        """
-        return make_seeded(lambda: VQTokenizer(self), seed)
+    def build(self) -> VQTokenizer:
+        return VQTokenizer(self)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -195,15 +186,10 @@ class Quantizer(nn.Module):
 
 
 class VQTokenizer(nn.Module):
-    """uint8 frames ↔ ids, in raster order; the same public surface as `FrameTokenizer`.
-
-    Raises:
-        ValueError: the sizes do not fit together.
-    """
+    """uint8 frames ↔ ids, in raster order; the same public surface as `FrameTokenizer`."""
 
     def __init__(self, config: VQConfig):
         super().__init__()
-        config.check()
         self.config, (self.rows, self.columns) = config, config.grid
         self.encoder, self.decoder = Half(config, False), Half(config, True)
         self.quant_conv = Conv2d(config.latent, config.latent, 1)
@@ -224,6 +210,10 @@ class VQTokenizer(nn.Module):
     def tokens(self) -> int:
         """Tokens of a frame."""
         return self.rows * self.columns
+
+    def slots(self) -> dict[str, Slot]:
+        """The published names of all weights → their slots here."""
+        return {name: Slot(name) for name, _ in self.named_parameters()}
 
     def encoding(self) -> str:
         """A name for what `encode` does: two tokenizers with other decoders alone share it."""
@@ -266,3 +256,16 @@ class VQTokenizer(nn.Module):
         """int64 [B, N] → [B, 3, H, W] in about [-1, 1]."""
         codes = F.embedding(ids, self.quantize.embedding.weight).transpose(1, 2)  # [B, S, N]
         return self.decoder(self.post_quant_conv(codes.unflatten(2, (self.rows, self.columns))))
+
+
+def resize_linear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image uint8 [H, W, 3] as [height, width, 3], as OpenCV's INTER_LINEAR up to one grey level.
+
+    MineWorld's release shrinks 640 x 360 so, without the smoothing of `core.images.resize`: its tokens are
+    those of such pixels.
+    """
+    if image.shape[:2] == size:
+        return image
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    scaled = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+    return scaled[0].permute(1, 2, 0).round().to(torch.uint8).numpy()

@@ -15,7 +15,7 @@ from playloop.nn.record import to_record
 from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
 from playloop.training.start import take_over
 from playloop.training.task import Share
-from playloop.worlds.checkpoint import load_inverse, save_inverse
+from playloop.worlds.checkpoint import load_inverse, save_part
 from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, windows
 
 
@@ -76,4 +76,4 @@ class InverseTask(EpisodeTask):
         return self.model.loss(batch, self.dtype, generator if self.model.training else None)
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
-        save_inverse(folder, self.config.model, state, self.provenance() | record)
+        save_part(folder, self.config.model, state, self.provenance() | record)

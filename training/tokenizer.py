@@ -20,8 +20,8 @@ from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
 from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.task import Share
-from playloop.worlds.checkpoint import load_tokenizer, load_world, replace_tokenizer, save_tokenizer
-from playloop.worlds.metrics.reconstruction import reconstruction
+from playloop.worlds.checkpoint import World, load_tokenizer, replace_tokenizer, save_part
+from playloop.worlds.metrics.frames import reconstruction
 from playloop.worlds.sampler import SamplerConfig
 
 JUDGED = 1024
@@ -107,7 +107,7 @@ class TokenizerTask(EpisodeTask):
         if config.generated:
             replace_tokenizer(folder, config.generated, config.model, state, record)
         else:
-            save_tokenizer(folder, config.model, state, record)
+            save_part(folder, config.model, state, record)
 
     def _judged(self, state: dict[str, Tensor]) -> dict[str, float] | None:
         """The figures of these weights, as they are stored, in held-out frames; None if none are held out."""
@@ -131,7 +131,7 @@ class Guesser:
 
     def __init__(self, config: TokenizerTaskConfig, data: FrameData):
         assert config.generated is not None
-        world = load_world(config.generated)
+        world = World.load(config.generated)
         self.data, self.world, self.name, self.sampler = data, world.model, world.name, config.sampler
         self.sampler.check_trained(self.world.config.windows, len(self.world.config.corruption))
         self.length = self.world.config.context

@@ -20,7 +20,7 @@ from playloop.training.frames import ClipTask, FrameData, FrameTaskConfig
 from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.token_cache import PIECE, cached_tokens, token_cache_path
-from playloop.worlds.checkpoint import load_tokenizer, load_world, save_world, weights_hash
+from playloop.worlds.checkpoint import World, load_tokenizer, save_world, weights_hash
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.sampler import SamplerConfig
 
@@ -73,7 +73,7 @@ class WorldTask(ClipTask):
         _check_sizes(config, tokenizer)
         self.model = config.model.make(config.seed)
         if config.start:
-            begun = load_world(config.start)
+            begun = World.load(config.start)
             if begun.tokenizer.encoding() != tokenizer.encoding():
                 raise ValueError(
                     f"start={config.start} knows other tokens than those of tokenizer={config.tokenizer}; "

@@ -2,63 +2,64 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from playloop.core.contract import Contract
 from playloop.core.files import file_hash, read_json
 from playloop.core.images import resize
+from playloop.core.kinds import kind_of
 from playloop.core.scratch import staged
-from playloop.nn.building import load_model
+from playloop.nn.building import Network, Sizes, load_model
 from playloop.nn.contents import NOUNS, contents
-from playloop.nn.folder import (
-    WEIGHTS,
-    read_config,
-    read_record,
-    save_model,
-    write_record,
-)
+from playloop.nn.folder import WEIGHTS, read_config, read_record, save_model, write_record
+from playloop.nn.golden import GOLDEN, Arrays, write_golden
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.record import model_kind, to_record
 from playloop.tokenizers.camera import CameraBins
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.worlds.golden import (
-    GOLDEN,
-    of_inverse,
-    of_tokenizer,
-    of_world,
-    rounded_network,
-    verify_golden,
-    write_golden,
-)
+from playloop.worlds.golden import of_inverse, of_tokenizer, of_world, rounded_network, verify_golden
 from playloop.worlds.inverse import InverseConfig, InverseModel
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.playable import Playable
 from playloop.worlds.players import Backend
-from playloop.worlds.reading import read_sizes, read_surroundings, write_surroundings
+from playloop.worlds.reading import model_name, read_sizes, write_surroundings
 from playloop.worlds.ring import RingBackend
 from playloop.worlds.sampler import SamplerConfig
 
-Network = TypeVar("Network", bound=torch.nn.Module)
 TOKENIZER, WORLD, INVERSE = "fsq-frames", "fsq-world", "inverse-dynamics"
 """Kinds of models that folders hold."""
+PARTS: dict[str, tuple[type[Any], tuple[type, ...], Callable[..., Arrays]]] = {
+    TOKENIZER: (FrameTokenizerConfig, (), of_tokenizer),
+    INVERSE: (InverseConfig, (CameraBins,), of_inverse),
+}
+"""What is no world model → its configuration, classes that it may hold, what is made of a golden input."""
 
 
-def save_tokenizer(
-    folder: str | Path, config: FrameTokenizerConfig, state: dict[str, Tensor], training: dict[str, Any]
+def save_part(
+    folder: str | Path, config: Sizes[Network], state: dict[str, Tensor], training: dict[str, Any]
 ) -> Path:
-    """Write a frame tokenizer."""
-    golden = partial(write_golden, made=of_tokenizer(rounded_network(config.make, state)))
+    """Write a frame tokenizer or an inverse-dynamics model: what is in `PARTS`."""
+    _, _, made = PARTS[str(kind_of(type(config)))]
+    golden = partial(write_golden, made=made(rounded_network(config, state)))
     return save_model(folder, state, {"model": to_record(config)}, training, golden)
+
+
+def _load_part(folder: str | Path, kind: str, device: str | torch.device, dtype: torch.dtype) -> Any:
+    folder, (config, classes, made) = Path(folder), PARTS[kind]
+    sizes: Sizes[nn.Module] = read_sizes(read_config(folder, kind), folder, config, *classes)
+    network = load_model(sizes.make, folder)
+    verify_golden(folder, partial(made, network))
+    return _moved(network, device, dtype)
 
 
 def load_tokenizer(
@@ -70,17 +71,16 @@ def load_tokenizer(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    tokenizer = _load(folder, TOKENIZER, FrameTokenizerConfig)
-    verify_golden(Path(folder), partial(of_tokenizer, tokenizer))
-    return _moved(tokenizer, device, dtype)
+    tokenizer: FrameTokenizer = _load_part(folder, TOKENIZER, device, dtype)
+    return tokenizer
 
 
-def save_inverse(
-    folder: str | Path, config: InverseConfig, state: dict[str, Tensor], training: dict[str, Any]
-) -> Path:
-    """Write an inverse-dynamics model."""
-    golden = partial(write_golden, made=of_inverse(rounded_network(config.make, state)))
-    return save_model(folder, state, {"model": to_record(config)}, training, golden)
+def load_inverse(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> InverseModel:
+    """Read an inverse-dynamics model; see `load_tokenizer`."""
+    model: InverseModel = _load_part(folder, INVERSE, device, dtype)
+    return model
 
 
 def check_inverse(folder: str | Path) -> None:
@@ -94,29 +94,37 @@ def check_inverse(folder: str | Path) -> None:
         raise ValueError(f"{folder} is no {NOUNS[INVERSE]}{contents(folder)}")
 
 
-def load_inverse(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> InverseModel:
-    """Read an inverse-dynamics model.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else.
-    """
-    model = _load(folder, INVERSE, InverseConfig, CameraBins)
-    verify_golden(Path(folder), partial(of_inverse, model))
-    return _moved(model, device, dtype)
-
-
 class World(Playable[WorldModel, FrameTokenizer]):
     """A trained world model of Playloop's own; its actions are compact."""
 
+    kind, sizes, frames = WORLD, WorldConfig, FrameTokenizerConfig
     backends = ("auto", "torch", "kernels")
     unused = ("rules", "placeholder", "causal", "keep")
 
-    @property
-    def actions(self) -> CompactActions:
-        return CompactActions()
+    @classmethod
+    def _read(
+        cls, folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype | None
+    ) -> tuple[WorldModel, FrameTokenizer]:
+        model = load_model(read_sizes(record, folder, WorldConfig).make, folder)
+        tokenizer = load_tokenizer(folder / "tokenizer")
+        verify_golden(folder, partial(of_world, model, tokenizer))
+        dtype = dtype or torch.float32
+        return model.to(device, dtype), _moved(tokenizer, device, dtype)
+
+    @classmethod
+    def name_in(cls, folder: Path) -> str:
+        read_config(folder, WORLD)  # compares the weights with what `config.json` says of them
+        return model_name(folder)
+
+    @classmethod
+    def form(cls, sizes: WorldConfig) -> CompactActions:
+        form = CompactActions()
+        if sizes.actions != form.sizes:
+            raise ValueError(
+                f"actions={list(sizes.actions)}, and actions here are {list(form.sizes)}; use the version "
+                "that trained it"
+            )
+        return form
 
     @property
     def seen(self) -> int:
@@ -183,8 +191,7 @@ def save_world(
     def more(scratch: Path) -> None:
         shutil.copytree(tokenizer, scratch / "tokenizer")
         write_surroundings(scratch, contract, starts)
-        model = rounded_network(config.make, state)
-        write_golden(scratch, of_world(model, load_tokenizer(scratch / "tokenizer"), CompactActions()))
+        write_golden(scratch, of_world(rounded_network(config, state), load_tokenizer(scratch / "tokenizer")))
 
     return save_model(folder, state, {"model": to_record(config)}, training, more)
 
@@ -199,7 +206,7 @@ def replace_tokenizer(
     """Write a copy of a world model with another frame tokenizer, whose encoder must be the same."""
     with staged(Path(folder)) as scratch:
         shutil.copytree(world, scratch, dirs_exist_ok=True)
-        save_tokenizer(scratch / "tokenizer", config, state, training)
+        save_part(scratch / "tokenizer", config, state, training)
         bind_world(scratch)
     return Path(folder)
 
@@ -210,59 +217,9 @@ def bind_world(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     record = read_record(folder / "config.json")
     model = load_model(read_sizes(record, folder, WorldConfig).make, folder)
-    write_golden(folder, of_world(model, load_tokenizer(folder / "tokenizer"), CompactActions()))
+    write_golden(folder, of_world(model, load_tokenizer(folder / "tokenizer")))
     write_record(folder / "config.json", record | {BOUND: True})
     write_manifest(folder)
-
-
-def load_world(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> World:
-    """Read a world model.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else.
-    """
-    folder = Path(folder)
-    model = _load(folder, WORLD, WorldConfig)
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config, compact_form)
-    verify_golden(folder, partial(of_world, model, tokenizer, CompactActions()))
-    return World(
-        model.to(device, dtype),
-        _moved(tokenizer, device, dtype),
-        contract,
-        starts.to(device),
-        actions.to(device),
-        _name(folder),
-    )
-
-
-def compact_form(sizes: WorldConfig) -> CompactActions:
-    """The actions that a model of such sizes takes.
-
-    Raises:
-        ValueError: this version has others.
-    """
-    form = CompactActions()
-    if sizes.actions != form.sizes:
-        raise ValueError(
-            f"actions={list(sizes.actions)}, and actions here are {list(form.sizes)}; use the version that "
-            "trained it"
-        )
-    return form
-
-
-def world_name(folder: Path) -> str:
-    """The name of a folder's world model, whose weights are compared with what `config.json` says of them.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else.
-    """
-    read_config(folder, WORLD)
-    return _name(folder)
 
 
 def _moved(network: Network, device: str | torch.device, dtype: torch.dtype) -> Network:
@@ -271,19 +228,6 @@ def _moved(network: Network, device: str | torch.device, dtype: torch.dtype) -> 
     return network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _name(folder: Path) -> str:
-    """A name for all that decides on the frames of a world model, those of its tokenizer included."""
-    both = weights_hash(folder) + weights_hash(folder / "tokenizer")
-    return hashlib.sha256(both.encode()).hexdigest()[:12]
-
-
 def weights_hash(folder: str | Path) -> str:
     """A name for a model's weights: the beginning of their SHA-256."""
     return file_hash(Path(folder) / WEIGHTS)[:12]
-
-
-def _load(folder: str | Path, kind: str, *configs: type) -> Any:
-    """A model of a kind with its weights; `configs` are the classes that its record may name."""
-    folder = Path(folder)
-    config: Any = read_sizes(read_config(folder, kind), folder, *configs)
-    return load_model(config.make, folder)

@@ -1,4 +1,4 @@
-"""What a model made of a stored input when its folder was written, compared with what it makes of it now.
+"""What a world model and its parts make of a golden input (`nn.golden`), and how near it has to come again.
 
 From the pictures and an action to logits and pictures: altered weights or settings show, and so does code or
 hardware that computes something else. Whole frames are not drawn again: a token whose two likeliest ids are
@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from playloop.core.minecraft import action_vector
-from playloop.nn.archives import read_archive
+from playloop.nn.building import Network, Sizes
+from playloop.nn.folder import rounded
+from playloop.nn.golden import GOLDEN, Arrays, make_again
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.inverse import InverseModel
 from playloop.worlds.model import WorldModel
 
-GOLDEN = "golden.npz"
 TOLERANCE = {torch.float32: 0.01, torch.float64: 0.01}
 """Mean difference allowed, as a share of how far the numbers lie apart: processors differ by a millionth."""
 COARSE = 0.2
@@ -30,9 +30,6 @@ COARSE = 0.2
 ACTION = {"forward": 1, "jump": 1, "attack": 1, "hotbar.2": 1, "camera": (3.0, -8.0)}
 READ = 8
 """Tokens of a frame whose logits are kept."""
-
-Arrays = dict[str, np.ndarray]
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def pictures(count: int, height: int, width: int) -> np.ndarray:
@@ -42,13 +39,8 @@ def pictures(count: int, height: int, width: int) -> np.ndarray:
     return squares.repeat(8, 1).repeat(8, 2)[:, :height, :width]
 
 
-def write_golden(folder: Path, made: Arrays) -> None:
-    """Store an input and what was made of it."""
-    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **made)
-
-
 def verify_golden(
-    folder: Path, again: Callable[[Mapping[str, np.ndarray]], Arrays], dtype: torch.dtype = torch.float32
+    folder: Path, again: Callable[[Arrays], Arrays], dtype: torch.dtype = torch.float32
 ) -> None:
     """Compare; nothing happens where a folder has no golden file, as older ones.
 
@@ -62,13 +54,7 @@ def verify_golden(
     """
     if not (folder / GOLDEN).is_file():
         return
-    golden = read_archive(folder / GOLDEN)
-    try:
-        now = again(golden)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{folder / GOLDEN} is not of this model ({error}); copy the folder again"
-        ) from error
+    golden, now = make_again(folder, again)
     allowed = TOLERANCE.get(dtype, COARSE)
     for name, values in now.items():
         if name not in golden or _apart(values, golden[name]) > allowed:
@@ -88,20 +74,22 @@ def _apart(now: np.ndarray, then: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def of_tokenizer(tokenizer: FrameTokenizer, given: Mapping[str, np.ndarray] | None = None) -> Arrays:
+def of_tokenizer(tokenizer: FrameTokenizer, given: Arrays | None = None) -> Arrays:
     """Latents of two pictures, and the pictures of stored ids."""
-    images = pictures(2, *_size(tokenizer)) if given is None else given["images"]
+    images = (
+        pictures(2, tokenizer.config.height, tokenizer.config.width) if given is None else given["images"]
+    )
     ids = tokenizer.encode(torch.from_numpy(images)).numpy() if given is None else given["ids"]
     return {
         "images": images,
         "ids": ids,
-        "latents": tokenizer.latents(torch.from_numpy(images)).float().numpy(),
+        "latents": to_array(tokenizer.latents(torch.from_numpy(images))),
         "pixels": tokenizer.decode(torch.from_numpy(ids)).numpy(),
     }
 
 
 @torch.inference_mode()
-def of_inverse(model: InverseModel, given: Mapping[str, np.ndarray] | None = None) -> Arrays:
+def of_inverse(model: InverseModel, given: Arrays | None = None) -> Arrays:
     """Logits, and the action with its turn in degrees, of as many pictures as the model sees."""
     config = model.config
     frames = pictures(config.frames, config.height, config.width) if given is None else given["frames"]
@@ -111,31 +99,25 @@ def of_inverse(model: InverseModel, given: Mapping[str, np.ndarray] | None = Non
 
 
 @torch.inference_mode()
-def of_world(
-    model: WorldModel,
-    tokenizer: FrameTokenizer,
-    form: CompactActions,
-    given: Mapping[str, np.ndarray] | None = None,
-) -> Arrays:
+def of_world(model: WorldModel, tokenizer: FrameTokenizer, given: Arrays | None = None) -> Arrays:
     """What `of_tokenizer` makes, and logits of a frame behind two frames and an action, for every window."""
     made = of_tokenizer(tokenizer, given)
     vector = action_vector(ACTION) if given is None else given["vector"]
     ids = torch.from_numpy(made["ids"])[None]
-    actions = torch.from_numpy(form.encode(vector[None]))[None]
+    actions = torch.from_numpy(CompactActions().encode(vector[None]))[None]
     level = torch.zeros(1, dtype=torch.int64)
     logits = [model(ids, actions, window, level)[0, -1] for window in model.schedules]
     step = max(1, ids.shape[2] // READ)
-    return made | {"vector": vector, "logits": torch.stack(logits)[:, ::step].float().numpy()}
+    return made | {"vector": vector, "logits": to_array(torch.stack(logits)[:, ::step])}
 
 
-def _size(tokenizer: FrameTokenizer) -> tuple[int, int]:
-    return tokenizer.config.height, tokenizer.config.width
-
-
-def rounded_network(make: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
+def rounded_network(config: Sizes[Network], state: Mapping[str, Tensor]) -> Network:
     """A network with weights as they are stored, in bfloat16, on the CPU in float32."""
-    network = make()
-    network.load_state_dict(
-        {name: value.detach().cpu().to(torch.bfloat16).float() for name, value in state.items()}
-    )
+    network = config.make()
+    network.load_state_dict({name: value.float() for name, value in rounded(state).items()})
     return network.eval()
+
+
+def to_array(x: Tensor) -> np.ndarray:
+    """On the CPU in float32."""
+    return x.float().cpu().numpy()

@@ -14,9 +14,8 @@ from playloop.core.annotations import Count, Counts, Fraction, Natural
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import MAX_TURN
-from playloop.nn.building import make_seeded
-from playloop.nn.checks import check_squares, check_types
-from playloop.nn.correlation import correlate
+from playloop.nn.building import Sizes
+from playloop.nn.checks import check_squares
 from playloop.nn.layers import Conv2d, Linear, Residual
 from playloop.tokenizers.camera import FINE, CameraBins
 from playloop.tokenizers.frames import Side
@@ -25,7 +24,7 @@ from playloop.tokenizers.minecraft import GROUPS, CompactActions
 
 @kind("inverse-dynamics")
 @dataclass
-class InverseConfig:
+class InverseConfig(Sizes["InverseModel"]):
     """Sizes of an inverse-dynamics model.
 
     Args:
@@ -67,23 +66,11 @@ class InverseConfig:
         """Cells of the last convolution's output."""
         return self.height // self.side * (self.width // self.side)
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together, before anything is built of them.
-
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
+    def check_fit(self) -> None:
         check_squares(self.height, self.width, self.side)
 
-    def make(self, seed: int = 0) -> InverseModel:
-        """The network with new weights.
-
-        Raises:
-            ValueError: a size is out of range.
-        """
-        self.check()
-        return make_seeded(lambda: InverseModel(self), seed)
+    def build(self) -> InverseModel:
+        return InverseModel(self)
 
 
 class InverseModel(nn.Module):
@@ -238,3 +225,28 @@ def _normalise(x: Tensor) -> Tensor:
 def key_classes(actions: CompactActions, vectors: np.ndarray) -> np.ndarray:
     """The keys of action vectors [n, 25] as classes, int64 [n, 7]."""
     return actions.encode(vectors)[:, : len(GROUPS)]
+
+
+def correlate(a: Tensor, b: Tensor, reach: int, stride: int = 1) -> Tensor:
+    """Products of the features at positions of `a` with those of `b` up to `reach` positions away.
+
+    Args:
+        a: [B, C, H, W].
+        b: [B, C, H, W].
+        reach: rows and columns in each direction.
+        stride: every so many rows and columns of `a` are compared, with all of `b`.
+
+    Returns:
+        [B, (2 * reach + 1)², H / stride, W / stride], divided by the square root of C; entry (i, j) in raster
+        order is of b at (row + i - reach, column + j - reach), 0 where that lies outside.
+    """
+    a = a[:, :, ::stride, ::stride] * a.shape[1] ** -0.5
+    batch, _, rows, columns = a.shape
+    side = 2 * reach + 1
+    padded = F.pad(b, (reach,) * 4)
+    area, wide = padded.shape[2] * padded.shape[3], padded.shape[3]
+    # One product of matrices compares all positions with all; a view then picks the near ones of each.
+    every = a.flatten(2).transpose(1, 2) @ padded.flatten(2)  # [B, rows * columns, area]
+    down, right = columns * area + stride * wide, area + stride
+    shape = (batch, side, side, rows, columns)
+    return every.as_strided(shape, (rows * columns * area, wide, 1, down, right)).flatten(1, 2)

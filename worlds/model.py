@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Counts, Fraction, Magnitude
 from playloop.core.kinds import kind
-from playloop.nn.building import make_seeded
-from playloop.nn.checks import check_heads, check_types
+from playloop.nn.building import Sizes
+from playloop.nn.checks import check_heads
 from playloop.nn.layers import Linear
-from playloop.nn.llama import LlamaBlock, RMSNorm, attend_grouped
-from playloop.worlds.positions import AxialPositions
+from playloop.nn.llama import LlamaBlock, LlamaSizes, RMSNorm
 from playloop.worlds.sampler import Order, SamplerConfig
 from playloop.worlds.schedule import Schedule, clip_mask
 
@@ -40,9 +39,45 @@ def check_positions(context: int, unit: int) -> None:
         )
 
 
+class AxialPositions:
+    """Rotary positions: of each head's pairs half turn with time, a quarter with the row, a quarter with
+    the column.
+
+    Time is relative, so frames keep their keys in a ring for ever; it is counted in float64, because a
+    session's clock grows without bound.
+
+    Args:
+        schedule: gives the slots and start queries of a frame.
+        size: of a head; a multiple of 8.
+    """
+
+    def __init__(self, schedule: Schedule, size: int):
+        if size % 8:
+            raise ValueError(f"a head of {size} cannot be divided between time, row and column; use 8 · n")
+        self.quarter, tokens = size // 8, torch.arange(schedule.tokens)
+        starts = torch.arange(1, schedule.rows)
+        rows = torch.cat([torch.tensor([-1]), tokens // schedule.columns, starts])
+        columns = torch.cat([torch.tensor([-1]), tokens % schedule.columns, torch.full_like(starts, -1)])
+        octave = _frequencies(self.quarter, 32.0)
+        self.grid = torch.cat([rows[:, None] * octave, columns[:, None] * octave], 1)  # [queries, E / 4]
+
+    def of_frames(self, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [T * queries, 1, E / 2] of frames at the times [T]."""
+        clock = times.double()[:, None] * _frequencies(2 * self.quarter, 64.0).to(times.device)
+        moments = clock[:, None].expand(-1, len(self.grid), -1)
+        spots = self.grid.to(times.device).expand(len(times), -1, -1)
+        angles = torch.cat([moments, spots], -1).flatten(0, 1)[:, None]
+        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def _frequencies(count: int, longest: float) -> Tensor:
+    """Radians a unit, from one down to 1 / longest, float64 [count]."""
+    return longest ** -torch.linspace(0, 1, count, dtype=torch.float64)
+
+
 @kind("fsq-world")
 @dataclass
-class WorldConfig:
+class WorldConfig(Sizes["WorldModel"]):
     """Sizes of a world model.
 
     Args:
@@ -76,13 +111,12 @@ class WorldConfig:
     shares: tuple[Magnitude, ...] = ()
     corruption: Annotated[tuple[Fraction, ...], MinLen(1)] = (0.0, 0.05, 0.1, 0.2, 0.3)
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together, before anything is built of them.
+    @property
+    def sizes(self) -> LlamaSizes:
+        """Sizes of the blocks; their positions are `AxialPositions`."""
+        return LlamaSizes(self.width, self.layers, self.heads, self.groups, self.hidden, eps=1e-5)
 
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
+    def check_fit(self) -> None:
         check_positions(self.context, 1 + self.rows * self.columns)
         if self.shares and (len(self.shares) != len(self.windows) or not sum(self.shares)):
             raise ValueError(
@@ -90,14 +124,8 @@ class WorldConfig:
             )
         check_heads(self.width, self.heads, self.groups)
 
-    def make(self, seed: int = 0) -> WorldModel:
-        """The network with new weights.
-
-        Raises:
-            ValueError: the sizes do not fit together.
-        """
-        self.check()
-        return make_seeded(lambda: WorldModel(self), seed)
+    def build(self) -> WorldModel:
+        return WorldModel(self)
 
 
 class WorldModel(nn.Module):
@@ -223,25 +251,24 @@ class WorldModel(nn.Module):
         window: int,
         level: Tensor,
         dtype: torch.dtype | None = None,
-        keep: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
         """Logits of every token given the truth before it, [B, T, N, codes], in one pass over a clip.
 
-        The same masks hold as in decoding, so that this is what decoding computes step by step. `keep` takes
-        each layer's keys and values [B, K, T * slots, E].
+        The same masks hold as in decoding, so that this is what decoding computes step by step.
         """
         schedule, t = self.schedules[window], tokens.shape[1]
         x = self.embed_clip(tokens, actions, window, level).to(dtype or self.dtype)
-        cosines, sines = self.positions.of_frames(torch.arange(t, device=x.device), x.dtype)
-        x, slots = x.flatten(1, 2), schedule.slots
+        rotary = self.positions.of_frames(torch.arange(t, device=x.device), x.dtype)
         mask = clip_mask(schedule, t, self.config.context).to(x.device)
         bias = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, float("-inf"))
+
+        def seen(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:  # not those of start queries
+            kept = [y.unflatten(2, (t, -1))[:, :, :, : schedule.slots].flatten(2, 3) for y in (keys, values)]
+            return kept[0], kept[1]
+
+        x = x.flatten(1, 2)
         for block in self.layers():
-            queries, keys, values = block.attention.split(block.norm_attention(x), cosines, sines)
-            keys, values = (y.unflatten(2, (t, -1))[:, :, :, :slots].flatten(2, 3) for y in (keys, values))
-            if keep is not None:
-                keep.append((keys, values))
-            x = block.finish(x, attend_grouped(queries, keys, values, bias))
+            x = block(x, rotary, bias, seen)
         readers = schedule.readers.to(x.device)
         return self.head(self.norm(x.unflatten(1, (t, -1))[:, :, readers]))
 

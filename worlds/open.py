@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,54 +17,16 @@ from playloop.nn.folder import WEIGHTS, read_record
 from playloop.nn.quantize import Kind
 from playloop.nn.record import model_kind
 from playloop.nn.shards import read_header
-from playloop.tokenizers.frames import FrameTokenizerConfig
-from playloop.tokenizers.vq import VQConfig
-from playloop.worlds.checkpoint import WORLD, World, compact_form, load_world, world_name
+from playloop.worlds.checkpoint import WORLD, World
 from playloop.worlds.mineworld.files import candidates
-from playloop.worlds.mineworld.folder import MINEWORLD, MineWorldPlay, load_mineworld, play_name
-from playloop.worlds.mineworld.model import MineWorldConfig
-from playloop.worlds.model import WorldConfig
+from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.playable import Playable
-from playloop.worlds.reading import (
-    Form,
-    read_conventions,
-    read_order,
-    read_sizes,
-    read_surroundings,
-    require,
-)
+from playloop.worlds.reading import read_conventions, read_order, read_sizes, read_surroundings, require
+
+OPENERS: dict[str, type[Playable[Any, Any]]] = {cls.kind: cls for cls in (World, MineWorldPlay)}
 
 
-@dataclass(frozen=True)
-class Opener:
-    """How folders of one kind of world model are read.
-
-    Args:
-        playable: what they become.
-        sizes: configuration of the model.
-        frames: configuration of the frame tokenizer.
-        form: of the model's actions, from its sizes; refuses those that are not of this version.
-        load: reads a folder onto a device.
-        name: names all that decides on the frames of a folder, after a look at its files.
-    """
-
-    playable: type[Playable[Any, Any]]
-    sizes: type[Any]
-    frames: type[Any]
-    form: Callable[[Any], Form]
-    load: Callable[..., Playable[Any, Any]]
-    name: Callable[[Path], str]
-
-
-OPENERS = {
-    WORLD: Opener(World, WorldConfig, FrameTokenizerConfig, compact_form, load_world, world_name),
-    MINEWORLD: Opener(
-        MineWorldPlay, MineWorldConfig, VQConfig, attrgetter("actions"), load_mineworld, play_name
-    ),
-}
-
-
-def opener(folder: str | Path) -> Opener:
+def opener(folder: str | Path) -> type[Playable[Any, Any]]:
     """What opens a folder, by the kind that its `config.json` names.
 
     Raises:
@@ -98,12 +58,7 @@ def load_playable(
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else, or a setting is of another kind of model.
     """
-    found = opener(folder)
-    if weights is None:
-        return found.load(folder, device)
-    if not found.playable.weight_kinds:
-        raise ValueError(f"weights={weights} is for a MineWorld; {folder} holds another world model")
-    return found.load(folder, device, weights=weights)
+    return opener(folder).load(folder, device, weights=weights)
 
 
 def read_contract(folder: str | Path) -> tuple[Contract, str]:
@@ -113,7 +68,7 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged or of something else.
     """
-    name = opener(folder).name(Path(folder))
+    name = opener(folder).name_in(Path(folder))
     return read_conventions(Path(folder)), name
 
 
@@ -135,7 +90,7 @@ def outline(folder: str | Path) -> Playable[Any, Any]:
     frames = read_sizes(read_record(inner / "config.json"), inner, found.frames)
     around = read_surroundings(folder, sizes, frames, found.form)
     model, tokenizer = _outlined(sizes.make, folder), _outlined(frames.make, inner)
-    return found.playable(model, tokenizer, *around, "outline", read_order(record, folder))
+    return found(model, tokenizer, *around, "outline", read_order(record, folder))
 
 
 def _outlined(make: Callable[[], nn.Module], folder: Path) -> nn.Module:

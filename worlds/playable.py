@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from playloop.core.contract import Contract
+from playloop.nn.folder import read_config
+from playloop.nn.quantize import Kind, quantize
 from playloop.tokenizers.frames import FrameTokenizer
-from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.players import Backend, Players
+from playloop.worlds.reading import Form, model_name, read_order, read_surroundings
 from playloop.worlds.sampler import Order, SamplerConfig
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -43,6 +46,12 @@ class Playable(ABC, Generic[Model, Frames]):
     name: str
     trained: Order | None = None
 
+    kind: ClassVar[str]
+    """Of its folders."""
+    sizes: ClassVar[type[Any]]
+    """Configuration of the model."""
+    frames: ClassVar[type[Any]]
+    """Configuration of the frame tokenizer."""
     backends: ClassVar[tuple[str, ...]] = ("auto", "torch")
     """What can compute its frames."""
     weight_kinds: ClassVar[tuple[str, ...]] = ()
@@ -56,9 +65,57 @@ class Playable(ABC, Generic[Model, Frames]):
         return self.tokenizer.config.height, self.tokenizer.config.width
 
     @property
-    @abstractmethod
-    def actions(self) -> CompactActions | MineWorldActions:
+    def actions(self) -> Form:
         """Action vectors ↔ what the model takes."""
+        return self.form(self.model.config)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        weights: Kind | None = None,
+    ) -> Self:
+        """Read a folder of this kind.
+
+        Args:
+            folder: of the model.
+            device: to run on.
+            dtype: to compute in; None for what the kind computes in there.
+            weights: "int8" or "fp8": of a kind that has `weight_kinds`, those of its blocks in eight bits.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged or of something else, or the kind has no such weights.
+        """
+        folder, device = Path(folder), torch.device(device)
+        if weights is not None and not cls.weight_kinds:
+            raise ValueError(f"weights={weights} is for a MineWorld; {folder} holds another world model")
+        record = read_config(folder, cls.kind)
+        model, tokenizer = cls._read(folder, record, device, dtype)
+        contract, starts, actions = read_surroundings(folder, model.config, tokenizer.config, cls.form)
+        if weights is not None:
+            quantize(model.llama, weights)
+        around = contract, starts.to(device), actions.to(device), model_name(folder)
+        return cls(model, tokenizer, *around, read_order(record, folder))
+
+    @classmethod
+    def name_in(cls, folder: Path) -> str:
+        """The name of a folder's model, after a look at its files; see `load`."""
+        return model_name(folder)
+
+    @classmethod
+    @abstractmethod
+    def form(cls, sizes: Any) -> Form:
+        """The actions that a model of such sizes takes; refuses those that are not of this version."""
+
+    @classmethod
+    @abstractmethod
+    def _read(
+        cls, folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype | None
+    ) -> tuple[Any, Any]:
+        """The network and the frame tokenizer of a folder, each compared with its golden file."""
 
     @property
     @abstractmethod

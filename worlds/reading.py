@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.nn.archives import read_archive
+from playloop.nn.building import Sizes
 from playloop.nn.folder import read_record, write_record
 from playloop.nn.record import read_part
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
@@ -25,14 +28,7 @@ Form: TypeAlias = CompactActions | MineWorldActions
 """Action vectors ↔ what a model takes."""
 
 
-class Sizes(Protocol):
-    """A network's configuration."""
-
-    def check(self) -> None:
-        """Refuse sizes that do not fit together, with a ValueError."""
-
-
-Config = TypeVar("Config", bound=Sizes)
+Config = TypeVar("Config", bound=Sizes[Any])
 
 
 def require(folder: Path, *names: str) -> None:
@@ -145,6 +141,26 @@ def read_conventions(folder: Path) -> Contract:
     if not contract.cameras or not 0 < contract.control_hz <= MOST_HZ:
         raise ValueError(f"{path}: it needs a camera, and a control_hz above 0 and at most {MOST_HZ:g}")
     return contract
+
+
+def model_name(folder: Path) -> str:
+    """A name for all that decides on a world model's frames: from what `config.json` says of the weights and
+    of the tokenizer's, of the order that they are played in, and of the ids that turns have.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it says nothing of them, or is damaged.
+    """
+    records = [read_record(path / "config.json") for path in (folder, folder / "tokenizer")]
+    hashes = [record.get("weights_sha256") for record in records]
+    model = records[0].get("model")
+    if not isinstance(model, dict) or not all(isinstance(value, str) for value in hashes):
+        raise ValueError(f"{folder / 'config.json'} lacks weights_sha256 or model; copy the folder again")
+    both = "".join(value[:12] for value in hashes)
+    more = {"trained": records[0].get("trained"), "truncate": model.get("truncate")}
+    if any(more.values()):  # folders that say nothing of it keep their names
+        both += json.dumps(more, sort_keys=True)
+    return hashlib.sha256(both.encode()).hexdigest()[:12]
 
 
 def _check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> None:

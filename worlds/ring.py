@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from playloop.nn.decoder import StaticCache, put
-from playloop.nn.llama import attend_grouped
+from playloop.nn.decoder import StaticCache, keeper, put
 from playloop.worlds.decode import decode_frame, shared
 from playloop.worlds.model import WorldModel
 from playloop.worlds.players import Context
@@ -31,7 +29,6 @@ class RingCache(StaticCache):
         valid: whether a row's block holds a frame of its own session, bool [B, blocks].
         clock: frames written so far, int64 [B]; the frame being written lies in block clock % blocks.
         slots: of a block.
-        dtype: what is computed in.
         frame: tokens of the latest frame, int64 [B, N].
         pending: its last token as input, [B, 1, D]; its slot is written with the next frame.
     """
@@ -39,7 +36,6 @@ class RingCache(StaticCache):
     valid: Tensor
     clock: Tensor
     slots: int
-    dtype: torch.dtype
     frame: Tensor
     pending: Tensor
 
@@ -55,26 +51,20 @@ class RingCache(StaticCache):
             dtype: what is computed in, if not the model's own type.
             buffers: False for the bookkeeping alone, where somebody else keeps keys and values.
         """
-        config, weight = model.config, model.head.weight
-        slots, blocks, dtype = 1 + config.rows * config.columns, config.context + 1, dtype or weight.dtype
-        shape = (batch, config.groups, blocks * slots, config.width // config.heads)
-        layers = model.blocks if buffers else ()
-        keys, values = (
-            [torch.zeros(shape, dtype=dtype, device=weight.device) for _ in layers] for _ in range(2)
+        config, weight, device = model.config, model.head.weight, model.head.weight.device
+        slots, blocks = 1 + config.rows * config.columns, config.context + 1
+        return cls.empty(
+            config.sizes if buffers else replace(config.sizes, layers=0),
+            batch,
+            blocks * slots,
+            dtype or weight.dtype,
+            device,
+            valid=torch.zeros(batch, blocks, dtype=torch.bool, device=device),
+            clock=torch.zeros(batch, dtype=torch.int64, device=device),
+            slots=slots,
+            frame=torch.zeros(batch, slots - 1, dtype=torch.int64, device=device),
+            pending=torch.zeros(batch, 1, config.width, dtype=weight.dtype, device=device),
         )
-        valid = torch.zeros(batch, blocks, dtype=torch.bool, device=weight.device)
-        clock = torch.zeros(batch, dtype=torch.int64, device=weight.device)
-        frame = torch.zeros(batch, slots - 1, dtype=torch.int64, device=weight.device)
-        pending = torch.zeros(batch, 1, config.width, dtype=weight.dtype, device=weight.device)
-        return cls(keys, values, valid, clock, slots, dtype, frame, pending)
-
-    def rows(self, chosen: slice) -> RingCache:
-        """Some rows, as views: what is done to them is done here."""
-        keys, values = ([buffer[chosen] for buffer in half] for half in (self.keys, self.values))
-        valid, clock, frame, pending = (
-            part[chosen] for part in (self.valid, self.clock, self.frame, self.pending)
-        )
-        return RingCache(keys, values, valid, clock, self.slots, self.dtype, frame, pending)
 
     @property
     def blocks(self) -> int:
@@ -164,20 +154,27 @@ class RingPasses:
         else:
             starts = self.inputs.starts(step.queries[len(step.fed) :])
             x = torch.cat([self.inputs.tokens(tokens[:, step.fed], step.fed), starts], 1)
-            hidden = self.run(x, step.queries, step.written)
-        logits: Tensor = self.model.head(hidden[:, step.reading])
-        return logits
+            hidden = self.feed(x, step.queries, step.written)
+        return self.model.head(hidden[:, step.reading])
 
     def close(self, tokens: Tensor, moves: Tensor | None) -> None:
         end = torch.tensor([self.schedule.tokens - 1], device=tokens.device)
         self.cache.close(tokens, self.inputs.tokens(tokens[:, end], end), moves)
 
-    def run(self, x: Tensor, queries: Tensor, written: int) -> Tensor:
+    def feed(self, x: Tensor, queries: Tensor, written: int) -> Tensor:
         """A pass of queries [n] of the frame as vectors [B, n, D], of which the first `written` stay."""
-        rotary = [table[:, 1, queries] for table in self.rotary]
-        return run_queries(
-            self.model, x, self.own[:, queries[:written]], rotary, self.bias[:, :, queries], self.cache
-        )
+        cosines, sines = (table[:, 1, queries] for table in self.rotary)
+        return self._run(x, self.own[:, queries[:written]], (cosines, sines), self.bias[:, :, queries])
+
+    def _run(self, x: Tensor, slots: Tensor, rotary: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
+        """One pass: x [B, n, D] → [B, n, D]; the first queries leave keys and values in `slots` [B, written].
+
+        Cosines and sines are [B, n, 1, E / 2], the bias is [B, 1, n, slots of the cache].
+        """
+        x, slots = x.to(self.cache.dtype), shared(slots)
+        for layer, block in enumerate(self.model.layers()):
+            x = block(x, rotary, bias, keeper(layer, self.cache, slots))
+        return self.model.norm(x)
 
     def _open(self) -> Tensor:
         """The first pass: the last token of the frame before, then this frame's action."""
@@ -186,9 +183,8 @@ class RingPasses:
         put(seen, shared(before), cache.holds(1)[:, None].expand(-1, -1, cache.slots))
         bias = torch.cat([self._bias(seen), self.bias[:, :, :1]], 2)
         slots = torch.stack([before[:, last], self.own[:, 0]], 1)
-        rotary = [torch.stack([table[:, 0, last], table[:, 1, 0]], 1) for table in self.rotary]
-        x = torch.cat([cache.pending, self.inputs.opening()], 1)
-        return run_queries(self.model, x, slots, rotary, bias, cache)
+        cosines, sines = (torch.stack([table[:, 0, last], table[:, 1, 0]], 1) for table in self.rotary)
+        return self._run(torch.cat([cache.pending, self.inputs.opening()], 1), slots, (cosines, sines), bias)
 
     def _bias(self, seen: Tensor) -> Tensor:
         zeros = torch.zeros(seen.shape, dtype=self.cache.dtype, device=seen.device)
@@ -229,25 +225,6 @@ class FrameInputs:
         return torch.cat([self.opening(), self.tokens(tokens, torch.arange(tokens.shape[1]).to(tokens))], 1)
 
 
-def run_queries(
-    model: WorldModel, x: Tensor, slots: Tensor, rotary: Sequence[Tensor], bias: Tensor, cache: RingCache
-) -> Tensor:
-    """One pass: x [B, n, D] through all layers; the first queries leave keys and values in the cache.
-
-    Args:
-        x: the queries as vectors.
-        slots: in the cache, of the queries that are written, [B, written].
-        rotary: cosines and sines, [B, n, 1, E / 2].
-        bias: [B, 1, n, slots of the cache].
-    """
-    written, slots, x = slots.shape[1], shared(slots), x.to(cache.dtype)
-    for layer, block in enumerate(model.layers()):
-        queries, keys, values = block.attention.split(block.norm_attention(x), *rotary)
-        keys, values = cache.write(layer, slots, keys[:, :, :written], values[:, :, :written])
-        x = block.finish(x, attend_grouped(queries, keys, values, bias))
-    return model.norm(x)
-
-
 @torch.inference_mode()
 def write_frame(
     model: WorldModel, cache: RingCache, tokens: Tensor, action: Tensor, known: Tensor, sampler: SamplerConfig
@@ -261,7 +238,7 @@ def write_frame(
     """
     passes = RingPasses(model, cache, action, sampler, known)
     x = passes.inputs.whole(tokens)
-    passes.run(x, torch.arange(cache.slots, device=tokens.device), cache.slots)
+    passes.feed(x, torch.arange(cache.slots, device=tokens.device), cache.slots)
     cache.close(tokens, x[:, -1:])
 
 

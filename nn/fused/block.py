@@ -9,8 +9,7 @@ import torch
 import triton
 from torch import Tensor, nn
 
-from playloop.nn.fused.attention import attend_packed
-from playloop.nn.fused.heads import store_heads
+from playloop.nn.fused.attention import attend_packed, store_heads
 from playloop.nn.fused.linear import linear_rows
 from playloop.nn.llama import LlamaBlock, LlamaSizes
 

@@ -38,7 +38,7 @@ class WorldEvaluationConfig:
         on_corrupt: "refuse" or "skip".
         seed: of the draws.
         device: "cpu" or "cuda".
-        backend: "kernels", "torch", "triton" or "auto", see `worlds.session`.
+        backend: "kernels", "torch", "triton", or "auto" for the fastest there.
         weights: "int8" or "fp8": of a MineWorld in eight bits; None as they are.
         batch: clips at a time in PyTorch.
         threads: of PyTorch; 0 leaves them as they are.

@@ -39,7 +39,7 @@ class Dreamer:
     Args:
         world: the model.
         sampler: how tokens are drawn.
-        backend: one of `world.backends`, see `worlds.session`.
+        backend: one of `world.backends`.
         batch: clips at a time; each takes the memory of a whole context.
         weights: what the model's are kept in, for the record.
 

@@ -11,7 +11,7 @@ from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.world import WorldEnvConfig
-from playloop.worlds.checkpoint import load_inverse, save_inverse
+from playloop.worlds.checkpoint import load_inverse, save_part
 from playloop.worlds.inverse import InverseConfig
 
 
@@ -19,10 +19,10 @@ from playloop.worlds.inverse import InverseConfig
 def checkpoint(tmp_path_factory):
     from tiny_world import SIZE, TOKENIZER, WORLD
 
-    from playloop.worlds.checkpoint import save_tokenizer, save_world
+    from playloop.worlds.checkpoint import save_part, save_world
 
     root, contract = tmp_path_factory.mktemp("world"), CraftConfig(size=SIZE).contract()
-    save_tokenizer(root / "t", TOKENIZER, TOKENIZER.make(1).state_dict(), {})
+    save_part(root / "t", TOKENIZER, TOKENIZER.make(1).state_dict(), {})
     model, rng = WORLD.make(1), np.random.default_rng(0)
     for parameter in model.parameters():  # a fresh network hardly reacts; this one does
         parameter.data.mul_(4.0 if parameter.ndim == 2 else 1.0)
@@ -76,7 +76,7 @@ def test_it_goes_on_from_pictures_of_any_size(checkpoint):
 
 def test_actions_of_a_clip_are_read_where_they_are_not_given(checkpoint, tmp_path):
     config = InverseConfig(32, 64, before=0, after=0, features=4, reach=1, channels=(8, 8), hidden=16)
-    folder = save_inverse(tmp_path / "inverse", config, config.make(3).state_dict(), {})
+    folder = save_part(tmp_path / "inverse", config, config.make(3).state_dict(), {})
     env = WorldEnvConfig(str(checkpoint), threads=0, inverse=str(folder)).make()
     context, still = env.world.model.config.context, np.zeros(ACTION_SIZE, np.float32)
     clip = np.random.default_rng(0).integers(0, 256, (context + 3, 64, 128, 3), np.uint8)

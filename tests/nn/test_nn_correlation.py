@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from playloop.nn.correlation import correlate
+from playloop.worlds.inverse import correlate
 
 
 def slow(a, b, reach, stride):

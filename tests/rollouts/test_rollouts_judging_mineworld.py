@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from one_player import Session
 from tiny_world import record_explorer
 from vpt_files import line, noise, write_pair
 
@@ -20,14 +21,13 @@ from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.rollouts.judging.dream import Dreamer, Start
 from playloop.rollouts.judging.run import evaluate_world
+from playloop.tokenizers.vq import resize_linear
 from playloop.worlds.metrics import psnr
-from playloop.worlds.mineworld.folder import load_mineworld
-from playloop.worlds.mineworld.images import resize_linear
+from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.model import TOP_P
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, write_synthetic
 from playloop.worlds.open import load_playable
 from playloop.worlds.sampler import Order, SamplerConfig
-from playloop.worlds.session import open_session
 
 SMALL = {"clips": 3, "horizon": 4, "drift_clips": 1, "drift_frames": 7, "branches": 1, "branch_frames": 2}
 WORDS = [f"{name}={value}" for name, value in SMALL.items()] + ["windows=[4]", "keep=2", "strips=1"]
@@ -99,7 +99,7 @@ def test_what_is_imagined_is_what_a_session_plays(out, folder, data):
             images = torch.from_numpy(recordings.frames(clip)[:SEEN])
             numbers = clip.rng("draws", 0).random((frames, TINY.tokens))
             for window in windows:
-                session = open_session(world, SamplerConfig(window=window, keep=2))
+                session = Session(world, SamplerConfig(window=window, keep=2))
                 for number, tokens in enumerate(world.tokenizer.encode(images)):
                     session.write(tokens, actions[number - 1] if number else None)
                 played = [session.step(actions[SEEN - 1 + n], numbers[n]).tolist() for n in range(frames)]
@@ -107,7 +107,7 @@ def test_what_is_imagined_is_what_a_session_plays(out, folder, data):
 
 
 def test_clips_together_are_clips_alone(folder):
-    world = load_mineworld(folder, dtype=torch.float32)
+    world = MineWorldPlay.load(folder, dtype=torch.float32)
     rng = np.random.default_rng(0)
     starts = [
         Start(

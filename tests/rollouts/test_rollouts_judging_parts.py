@@ -25,7 +25,7 @@ from playloop.rollouts.judging.quality import CEILING, Measures, Shown
 from playloop.rollouts.judging.store import DreamStore
 from playloop.rollouts.judging.workload import Workload
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.worlds.checkpoint import load_world
+from playloop.worlds.checkpoint import World
 from playloop.worlds.sampler import SamplerConfig
 
 CONFIG = WorldEvaluationConfig(clips=5, horizon=4, drift_clips=2, drift_frames=9, branches=3, branch_frames=4)
@@ -38,7 +38,7 @@ def recordings(chain):
 
 @pytest.fixture(scope="module")
 def world(chain):
-    return load_world(chain["world"])
+    return World.load(chain["world"])
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_an_action_leads_from_its_frame_to_the_next(recordings, workload):
 def test_a_dream_does_not_depend_on_its_neighbours(chain, workload, backend):
     if backend == "kernels":
         pytest.importorskip("numba", reason="numba is not installed: the kernels are for it")
-    world = load_world(chain["world"], dtype=torch.float64 if backend == "torch" else torch.float32)
+    world = World.load(chain["world"], dtype=torch.float64 if backend == "torch" else torch.float32)
     starts = [workload.start(clip) for clip in workload.clips[:4]]
     dreamers = [Dreamer(world, SamplerConfig(), backend, batch) for batch in (1, 4)]
     together = dreamers[1].dream(starts, 1)

@@ -15,7 +15,7 @@ from playloop.rollouts.judging.dream import Dreamer
 from playloop.rollouts.judging.judge import Pictures
 from playloop.rollouts.judging.report import write_report
 from playloop.rollouts.judging.run import evaluate_world
-from playloop.worlds.checkpoint import load_world, save_inverse
+from playloop.worlds.checkpoint import World, save_part
 from playloop.worlds.inverse import InverseConfig
 from playloop.worlds.metrics import psnr
 
@@ -32,7 +32,7 @@ def fresh(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inverse(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inverse") / "checkpoint"
-    return save_inverse(folder, INVERSE, INVERSE.make().state_dict(), {})
+    return save_part(folder, INVERSE, INVERSE.make().state_dict(), {})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def read(out):
 def test_the_command_leaves_everything(out, chain):
     summary = read(out)
     result, run = summary["result"], summary["run"]
-    assert result["world"] == load_world(chain["world"]).name and result["windows"] == [1, 4]
+    assert result["world"] == World.load(chain["world"]).name and result["windows"] == [1, 4]
     assert set(result["quality"]["kinds"]) == {"window 1", "window 4", "persistence", "tokenizer"}
     for found in result["quality"]["kinds"].values():
         for name, record in found.items():

@@ -13,9 +13,9 @@ from vpt_files import line, noise, write_pair
 from playloop.cli.main import main
 from playloop.core.minecraft import place_of
 from playloop.rollouts.play.uploads import read_starts
+from playloop.tokenizers.vq import resize_linear
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
-from playloop.worlds.mineworld.folder import load_mineworld
-from playloop.worlds.mineworld.images import resize_linear
+from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.synthetic import write_synthetic
 
 SETTINGS = ConvertConfig(rows=2, columns=4, frames=2)
@@ -35,7 +35,7 @@ def test_beginnings_come_from_a_picture(source, tmp_path):
         replace(SETTINGS, starts=str(tmp_path / "start.png"), dtype="keep"),
         read_starts,
     )
-    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
+    world = MineWorldPlay.load(tmp_path / "out", dtype=torch.float32)
     wanted = world.tokenizer.encode(torch.from_numpy(world.resize(picture))[None])
     assert torch.equal(world.starts, wanted[None]) and len(wanted.unique()) > 2
     for words, complaint in (("nowhere.png", "not there"), (str(source), "no image or clip")):
@@ -67,7 +67,7 @@ def test_beginnings_of_a_recording_are_as_long_as_the_context_allows(source, tmp
         "columns=4",
     ]
     assert main(["convert", *words]) == 0
-    world = load_mineworld(tmp_path / "out", dtype=torch.float32)
+    world = MineWorldPlay.load(tmp_path / "out", dtype=torch.float32)
     assert world.model.config.context == 4 and world.starts.shape == (3, 3, 8)
     assert world.start_actions.shape == (3, 2, 11)
     assert main(["convert", *words, "frames=4"]) == 2

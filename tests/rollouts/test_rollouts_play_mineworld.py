@@ -84,11 +84,11 @@ def test_all_that_the_model_sees_of_a_clip_is_seen(folder):
     env.begin(Episode("world", 0, FRESH))
     clip = np.random.default_rng(6).integers(0, 256, (6, *SIZE), np.uint8)
     env.start_from(clip, np.zeros((5, ACTION_SIZE), np.float32))
-    given = list(env.session.frames)
+    given = list(env.players.contexts[0].frames)
     assert len(given) == env.world.seen == 3
     env.advance(ACTIONS[("KeyW",)])
-    assert len(env.session.frames) == 4 and torch.equal(
-        torch.stack(given), torch.stack(env.session.frames[:3])
+    assert len(env.players.contexts[0].frames) == 4 and torch.equal(
+        torch.stack(given), torch.stack(env.players.contexts[0].frames[:3])
     )
 
 

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from playloop.nn.fsq import FSQ
-from playloop.tokenizers.frames import FrameTokenizerConfig
-from playloop.worlds.checkpoint import load_tokenizer, save_tokenizer
+from playloop.tokenizers.frames import FSQ, FrameTokenizerConfig
+from playloop.worlds.checkpoint import load_tokenizer, save_part
 
 SMALL = FrameTokenizerConfig(16, 24, channels=(16, 24), blocks=(1, 1), levels=(4, 3))
 
@@ -76,7 +75,7 @@ def test_wrong_frames_and_sizes_are_refused():
 
 def test_a_checkpoint_gives_the_same_frames(tmp_path):
     model = SMALL.make(seed=2)
-    save_tokenizer(tmp_path / "t", SMALL, model.state_dict(), {"seed": 2})
+    save_part(tmp_path / "t", SMALL, model.state_dict(), {"seed": 2})
     again, third = load_tokenizer(tmp_path / "t"), load_tokenizer(tmp_path / "t")
     frames = stripes(4, np.random.default_rng(1))
     assert torch.equal(again.encode(frames), third.encode(frames))

@@ -25,12 +25,12 @@ from playloop.core.episode import Episode
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.envs.world import WorldEnvConfig
+from playloop.tokenizers.vq import resize_linear
 from playloop.training.mineworld import frames as mineworld_frames
 from playloop.training.mineworld.task import MineWorldTaskConfig
 from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.task import Share
-from playloop.worlds.mineworld.folder import load_mineworld
-from playloop.worlds.mineworld.images import resize_linear
+from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.open import load_playable
 from playloop.worlds.sampler import Order, SamplerConfig
 
@@ -62,7 +62,7 @@ def test_the_loss_falls_and_the_export_is_a_whole_folder(home, tuned):
     found = lines(home / "run")
     assert found[-1]["loss"] < 0.7 * found[0]["loss"]
     assert {"accuracy", "accuracy_actions", "validation/loss"} <= found[-1].keys()
-    world, base = load_playable(tuned), load_mineworld(home / "base")
+    world, base = load_playable(tuned), MineWorldPlay.load(home / "base")
     assert world.model.config == replace(base.model.config, start_queries=True)
     for name, value in base.tokenizer.state_dict().items():
         assert torch.equal(value, world.tokenizer.state_dict()[name])
@@ -79,7 +79,7 @@ def test_the_loss_falls_and_the_export_is_a_whole_folder(home, tuned):
 
 def test_the_loss_is_that_of_the_export_on_the_recordings(home, tuned):
     """Frames, actions and sums made here, from the recordings' rows."""
-    world, data = load_mineworld(tuned, dtype=torch.float32), Demonstrations(home / "data")
+    world, data = MineWorldPlay.load(tuned, dtype=torch.float32), Demonstrations(home / "data")
     task, losses = settings(home).make(), []
     schedule = world.model.config.schedule(SamplerConfig())
     taken = torch.from_numpy(world.actions.encode(data.column("action")))
@@ -99,7 +99,7 @@ def test_the_loss_is_that_of_the_export_on_the_recordings(home, tuned):
 
 
 def test_start_queries_are_trained_saved_and_used(home, tuned):
-    base, world = (load_mineworld(path, dtype=torch.float32).model for path in (home / "base", tuned))
+    base, world = (MineWorldPlay.load(path, dtype=torch.float32).model for path in (home / "base", tuned))
     mean = base.token.weight[: base.config.codes].mean(0)
     fresh = settings(home, start_queries=True).make().model
     assert torch.allclose(fresh.start, mean[None]) and (world.start - mean).norm() > 0.1 * mean.norm()
@@ -117,7 +117,7 @@ def test_a_model_keeps_the_order_that_it_was_trained_for(home, tmp_path):
     """Whoever names nothing plays and fine-tunes in that order."""
     train(*words(home, tmp_path / "run", "steps=2", "window=2", "causal=true", "placeholder=above"))
     folder, order = tmp_path / "run/checkpoint", Order(2, "above", True)
-    assert load_mineworld(folder).trained == order and load_mineworld(home / "base").trained is None
+    assert MineWorldPlay.load(folder).trained == order and MineWorldPlay.load(home / "base").trained is None
     assert dict(describe(folder))["trained for"] == "window=2, placeholder=above, causal=True"
     assert "trained for" not in dict(describe(home / "base"))
     again = settings(home, start=str(folder)).make()
@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on_exactly(home, tuned, tmp_path):
     stopped = words(home, tmp_path / "run", "start_queries=true")
     train(*stopped, "max_minutes=0.0")
     assert [found["step"] for found in lines(tmp_path / "run")] == [10]
-    assert load_mineworld(tmp_path / "run/checkpoint").model.config.start_queries
+    assert MineWorldPlay.load(tmp_path / "run/checkpoint").model.config.start_queries
     train(*stopped)
     assert lines(tmp_path / "run") == lines(home / "run")
     assert equal_exports(tmp_path / "run", home / "run")
@@ -167,11 +167,11 @@ def test_sizes_are_trained_from_nothing(home, tmp_path):
     places = [f"data={tmp_path / 'more'}", f"cache={tmp_path / 'cache'}"]
     train(*words(home, tmp_path / "run", *new, *places, "steps=2", "dtype=float16", "window=2", "seed=5"))
     assert len(list((tmp_path / "cache").iterdir())) == 1
-    world = load_mineworld(tmp_path / "run/checkpoint")
+    world = MineWorldPlay.load(tmp_path / "run/checkpoint")
     config = world.model.config
     assert (config.rows, config.columns, config.codes, config.vocabulary) == (2, 4, 48, 118)
     assert (config.width, config.layers, config.context, config.start_queries) == (16, 1, 3, False)
-    assert not config.truncate and load_mineworld(home / "base").model.config.truncate
+    assert not config.truncate and MineWorldPlay.load(home / "base").model.config.truncate
     stored = load_file(tmp_path / "run/checkpoint/model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
     WorldEnvConfig(str(tmp_path / "run/checkpoint"), SamplerConfig(), threads=0).make().warm_up()
@@ -185,7 +185,7 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
     monkeypatch.setattr(mineworld_frames, "PIECE", 3)
     options = {"data": data, "validation": 0.0}
     task = replace(settings(home), **options, processes=2).make()
-    world = load_mineworld(home / "base", dtype=torch.float32)
+    world = MineWorldPlay.load(home / "base", dtype=torch.float32)
     rows = {0: 0, 3: 3, 4: 5, 7: 8}  # the menu's frame is left out, and parts two episodes
     for row, number in rows.items():
         frame = open_demonstrations(data[0]).frame(POV, row)

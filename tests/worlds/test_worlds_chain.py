@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from one_player import Session
 from tiny_world import HELD_OUT, SIZE, TOKENIZER, WORLD, train_tokenizer, train_world
 
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.splits import held_out
 from playloop.training.metrics import read_metrics
-from playloop.worlds.checkpoint import load_tokenizer, load_world, save_tokenizer
-from playloop.worlds.metrics.reconstruction import reconstruction
+from playloop.worlds.checkpoint import World, load_tokenizer, save_part
+from playloop.worlds.metrics.frames import reconstruction
 from playloop.worlds.open import read_contract
 from playloop.worlds.sampler import SamplerConfig
-from playloop.worlds.session import open_session
 
 
 def test_recorded_frames_are_the_games_own(chain):
@@ -39,7 +39,7 @@ def test_recorded_frames_are_the_games_own(chain):
 
 
 def test_training_leaves_whole_checkpoints(chain):
-    world = load_world(chain["world"])
+    world = World.load(chain["world"])
     assert world.model.config.context == WORLD.context and world.starts.shape[2] == world.tokenizer.tokens
     training = json.loads((chain["world"] / "training.json").read_text())
     assert training["data"][0]["rows"] == 96 and training["steps"] == 12
@@ -75,7 +75,7 @@ def test_the_decoder_learns_what_the_model_expects(chain, tmp_path):
     for old, new in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True):
         assert torch.equal(old, new)
     assert not torch.equal(before.decoder[0].weight, after.decoder[0].weight)
-    old, new = load_world(chain["world"]), load_world(taught)
+    old, new = World.load(chain["world"]), World.load(taught)
     assert torch.equal(old.starts, new.starts) and old.name != new.name
     assert read_contract(taught) == (new.contract, new.name)
     with pytest.raises(ValueError, match="leave start out"):
@@ -102,7 +102,7 @@ def test_a_model_to_go_on_from_must_fit(chain, tmp_path, kind, word, told):
 
 def test_a_model_to_go_on_from_knows_its_own_tokens(chain, tmp_path):
     other = TOKENIZER.make(99)
-    save_tokenizer(tmp_path / "other", TOKENIZER, other.state_dict(), {})
+    save_part(tmp_path / "other", TOKENIZER, other.state_dict(), {})
     with pytest.raises(
         ValueError, match=r"knows other tokens than those of tokenizer=.*other; give tokenizer="
     ):
@@ -129,23 +129,23 @@ def test_sizes_that_do_not_fit_are_named(chain, tmp_path):
 
 
 def test_both_back_ends_imagine_and_repeat(chain):
-    world = load_world(chain["world"])
+    world = World.load(chain["world"])
     sampler, action = SamplerConfig(level=0), torch.tensor([0, 1, 0, 0, 0, 0, 0, 15, 20])
     for backend in ("torch", "kernels"):
         frames = []
         for _ in range(2):
-            session, rng = open_session(world, sampler, backend), np.random.default_rng(1)
+            session, rng = Session(world, sampler, backend), np.random.default_rng(1)
             for number, tokens in enumerate(world.starts[0]):
                 session.write(tokens, world.start_actions[0, number - 1] if number else None)
             frames.append(
                 [session.step(action, rng.random(world.tokenizer.tokens)).tolist() for _ in range(5)]
             )
         assert frames[0] == frames[1]
-    assert open_session(world, sampler).players.backend.name == "kernels"
+    assert Session(world, sampler).players.backend.name == "kernels"
     with pytest.raises(ValueError, match="not trained"):
-        open_session(world, SamplerConfig(window=2))
+        Session(world, SamplerConfig(window=2))
     with pytest.raises(ValueError, match="choose from auto, torch, kernels"):
-        open_session(world, sampler, "magic")
+        Session(world, sampler, "magic")
 
 
 def test_vpt_recordings_take_the_same_way_into_an_environment(tmp_path):

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from playloop.worlds import ring
+from playloop.nn.llama import GroupedAttention
 from playloop.worlds.decode import decode_frame
 from playloop.worlds.model import WorldConfig
-from playloop.worlds.ring import RingCache, write_frame
+from playloop.worlds.ring import RingCache, RingPasses, write_frame
 from playloop.worlds.sampler import SamplerConfig, sample
 
 FRAMES, CONTEXT, CODES, TOKENS = 7, 3, 11, 12
@@ -42,12 +42,13 @@ def imagine(model, play, sampler, cache=None):
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
-def test_decoding_equals_teacher_forcing(model, play, window):
+def test_decoding_equals_teacher_forcing(model, play, window, monkeypatch):
     sampler = SamplerConfig(window=window, level=1, top_p=0.7)
     tokens, cache = imagine(model, play, sampler)
-    keep: list = []
+    keep, split = [], GroupedAttention.split
+    monkeypatch.setattr(GroupedAttention, "split", lambda *a: keep.append(split(*a)[1:]) or split(*a))
     with torch.inference_mode():
-        logits = model(tokens, play[1], window, torch.ones(2, dtype=torch.int64), keep=keep)
+        logits = model(tokens, play[1], window, torch.ones(2, dtype=torch.int64))
     for t in range(2, FRAMES):
         assert torch.equal(sample(logits[:, t], play[2][:, t], sampler), tokens[:, t])
     for t in range(FRAMES - CONTEXT, FRAMES):
@@ -56,7 +57,7 @@ def test_decoding_equals_teacher_forcing(model, play, window):
         for layer, (keys, values) in enumerate(keep):
             for buffers, whole in ((cache.keys, keys), (cache.values, values)):
                 mine = buffers[layer][:, :, place : place + count]
-                truth = whole[:, :, t * cache.slots : t * cache.slots + count]
+                truth = whole.unflatten(2, (FRAMES, -1))[:, :, t, :count]
                 assert torch.allclose(mine, truth, atol=2e-4, rtol=1e-4)
 
 
@@ -89,8 +90,8 @@ def test_nobody_reads_what_was_not_written(model, play, window):
 @pytest.mark.parametrize(("window", "passes"), [(1, 6), (2, 8), (4, 12)])
 def test_passes_a_frame(model, play, window, passes, monkeypatch):
     calls = []
-    run = ring.run_queries
-    monkeypatch.setattr(ring, "run_queries", lambda *a: calls.append(len(a[1][0])) or run(*a))
+    run = RingPasses._run
+    monkeypatch.setattr(RingPasses, "_run", lambda *a: calls.append(len(a[1][0])) or run(*a))
     imagine(model, play, SamplerConfig(window=window, level=1))
     assert len(calls) == 2 + passes * (FRAMES - 2)
 

@@ -12,7 +12,7 @@ import torch
 from playloop.core.minecraft import ACTION_SIZE
 from playloop.nn.manifest import write_manifest
 from playloop.tokenizers.camera import VPT
-from playloop.worlds.checkpoint import load_inverse, save_inverse
+from playloop.worlds.checkpoint import load_inverse, save_part
 from playloop.worlds.inverse import InverseConfig, key_classes, windows
 
 SMALL = InverseConfig(height=32, width=32, features=8, reach=2, channels=(16, 16), hidden=32)
@@ -79,7 +79,7 @@ def test_frames_of_another_size_are_resized(model):
 def test_a_model_survives_the_disk(model, tmp_path):
     config = replace(SMALL, camera=VPT)
     saved = config.make(seed=2).eval()
-    save_inverse(tmp_path / "idm", config, saved.state_dict(), {"command": "test"})
+    save_part(tmp_path / "idm", config, saved.state_dict(), {"command": "test"})
     loaded = load_inverse(tmp_path / "idm")
     assert loaded.config == config and json.loads((tmp_path / "idm/training.json").read_text())
     video = noise(5, 32, 32, 3)
@@ -93,7 +93,7 @@ def test_a_model_survives_the_disk(model, tmp_path):
 
 
 def test_damaged_or_foreign_folders_are_refused(tmp_path):
-    save_inverse(tmp_path / "idm", SMALL, SMALL.make().state_dict(), {})
+    save_part(tmp_path / "idm", SMALL, SMALL.make().state_dict(), {})
     record = json.loads((tmp_path / "idm/config.json").read_text())
     for change, sentence in (
         ({"model": {"kind": "fsq-world"}}, "holds a world model, and a inverse-dynamics model is wanted"),

@@ -180,11 +180,10 @@ def test_no_pass_waits_for_a_value(choice):
     """On the meta device there are no values: whatever read one would fail."""
     made, sampler = model(), SamplerConfig(**choice)
     state = ContextCache.for_model(made)
-    state = ContextCache(
-        *([buffer.to("meta") for buffer in half] for half in (state.keys, state.values)),
-        state.rotary,
-        *(tensor.to("meta") for tensor in (state.base, state.frame, state.first)),
-    )
+    for name in ("keys", "values"):
+        setattr(state, name, [buffer.to("meta") for buffer in getattr(state, name)])
+    for name in ("base", "frame", "first"):
+        setattr(state, name, getattr(state, name).to("meta"))
     state.rotary.cosines, state.rotary.sines = (
         t.to("meta") for t in (state.rotary.cosines, state.rotary.sines)
     )

@@ -25,7 +25,7 @@ from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.describe import describe
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.files import GridMismatch, SeveralSizes, read_published
-from playloop.worlds.mineworld.folder import load_mineworld
+from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.model import PRESETS, MineWorld
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, vq_record, write_synthetic
 from playloop.worlds.open import opener
@@ -65,7 +65,7 @@ def test_a_checkpoint_becomes_a_folder_with_the_same_numbers(source, tmp_path, c
     kept = load_file(out / "model.safetensors")
     assert kept.keys() == transformer.keys()
     assert all(torch.equal(kept[name], value) for name, value in transformer.items())
-    world = load_mineworld(out, dtype=torch.float32)
+    world = MineWorldPlay.load(out, dtype=torch.float32)
     found = published(world.model, world.model.slots())
     assert all(torch.equal(found[name], value) for name, value in transformer.items())
     for name, value in world.tokenizer.state_dict().items():
@@ -82,7 +82,7 @@ def test_the_precision_on_disk_is_chosen(tmp_path, kept, wanted):
     convert(source, tmp_path / "out", replace(SETTINGS, dtype=kept), read_starts)
     for part in (tmp_path / "out", tmp_path / "out" / "tokenizer"):
         assert {value.dtype for value in load_file(part / "model.safetensors").values()} == {wanted}
-    world = load_mineworld(tmp_path / "out", dtype=torch.bfloat16)
+    world = MineWorldPlay.load(tmp_path / "out", dtype=torch.bfloat16)
     assert world.model.dtype == world.tokenizer.dtype == torch.bfloat16
 
 
@@ -150,7 +150,7 @@ def test_published_weights_get_the_ids_that_they_know(source, tmp_path):
     convert(source, tmp_path / "out", SETTINGS, read_starts)
     record = json.loads((tmp_path / "out/config.json").read_text())
     asked = [action_vector({"camera": (0.0, turn)}) for turn in (1.95, 0.0, 2.0)]
-    released = load_mineworld(tmp_path / "out")
+    released = MineWorldPlay.load(tmp_path / "out")
     small, none, two = released.actions.encode(np.stack(asked)).tolist()
     assert small == none != two
     told = dict(describe(tmp_path / "out"))["action"]
@@ -158,7 +158,7 @@ def test_published_weights_get_the_ids_that_they_know(source, tmp_path):
     del record["model"]["truncate"]
     (tmp_path / "out/config.json").write_text(json.dumps(record))
     unbind(tmp_path / "out")  # as a folder that was converted before there was a choice
-    older = load_mineworld(tmp_path / "out")
+    older = MineWorldPlay.load(tmp_path / "out")
     small, none, two = older.actions.encode(np.stack(asked)).tolist()
     assert small == two != none and older.name != released.name
     assert "keep their fractions" in dict(describe(tmp_path / "out"))["action"]
@@ -334,15 +334,15 @@ def test_a_damaged_folder_is_refused(source, tmp_path):
     data[-1] ^= 1
     weights.write_bytes(data)
     with pytest.raises(ValueError, match=r"is not the file that config\.json names"):
-        load_mineworld(out)
+        MineWorldPlay.load(out)
     convert(source, out, SETTINGS, read_starts)
     (out / "starts.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"starts\.npz missing"):
-        load_mineworld(out)
+        MineWorldPlay.load(out)
     convert(source, out, SETTINGS, read_starts)
     change_record(out, lambda record: record["model"].update(layers=1))
     with pytest.raises(ValueError, match="do not fit the configuration"):
-        load_mineworld(out)
+        MineWorldPlay.load(out)
 
 
 def test_both_forms_are_described_from_their_headers(source, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from acts import keys
 from conformance import check_env
 from no_host import without_host
+from one_player import Session
 from PIL import Image
 from rewriting import change_record
 
@@ -26,12 +27,11 @@ from playloop.nn.record import to_record
 from playloop.rollouts.play.environments import Environments, Part
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
-from playloop.worlds.checkpoint import WORLD, load_world
+from playloop.worlds.checkpoint import WORLD, World
 from playloop.worlds.mineworld.model import TOP_P
 from playloop.worlds.mineworld.synthetic import TINY, write_synthetic
 from playloop.worlds.open import OPENERS, load_playable, opener, read_contract
 from playloop.worlds.sampler import Order, SamplerConfig
-from playloop.worlds.session import open_session
 
 AHEAD, STILL = action_vector({"forward": 1, "camera": [0.0, 10.0]}), np.zeros(ACTION_SIZE, np.float32)
 
@@ -86,8 +86,10 @@ def test_it_goes_on_from_pictures(folder):
         env.world.tokenizer.encode(torch.from_numpy(env.world.resize(clip[-1]))[None])
     )
     assert np.array_equal(env.observe()["images"]["pov"], wanted[0].numpy())
-    assert len(env.session.frames) == 3 and len(env.session.actions) == 2  # a new one fills the context
-    assert torch.equal(env.session.actions[0], torch.from_numpy(env.world.actions.encode(AHEAD)))
+    assert (
+        len(env.players.contexts[0].frames) == 3 and len(env.players.contexts[0].actions) == 2
+    )  # a new one fills the context
+    assert torch.equal(env.players.contexts[0].actions[0], torch.from_numpy(env.world.actions.encode(AHEAD)))
     assert not env.advance(STILL).terminated
 
 
@@ -106,7 +108,7 @@ def draws(seed, world):
 @pytest.mark.parametrize("rules", ["clean", "demo"])
 def test_when_the_context_is_full_the_latest_frames_are_read_in_again(world, rules):
     sampler = SamplerConfig(keep=2, rules=rules)
-    session = open_session(world, sampler)
+    session = Session(world, sampler)
     actions = [torch.from_numpy(world.actions.encode(vector)) for vector in (AHEAD, STILL)]
     frames = [world.starts[0, 0]]
     session.write(frames[0], None)
@@ -115,20 +117,20 @@ def test_when_the_context_is_full_the_latest_frames_are_read_in_again(world, rul
         held = len(session.frames)
         assert held == (number + 2 if number < 3 else 3 + (number - 3) % 2)
     # Frames 0 to 3 fill the context: 4 and 5 were made of 2 and 3 and what followed.
-    other = open_session(world, sampler)
+    other = Session(world, sampler)
     other.write(frames[2], None)
     other.write(frames[3], actions[0])
     for number in (3, 4):
         assert torch.equal(other.step(actions[number % 2], draws(number, world)), frames[number + 1])
     # With `keep` near the context nothing is lost at first: the two sessions differ from then on alone.
-    longer = open_session(world, replace(sampler, keep=3))
+    longer = Session(world, replace(sampler, keep=3))
     longer.write(frames[0], None)
     found = [longer.step(actions[number % 2], draws(number, world)) for number in range(3)]
     assert all(torch.equal(one, two) for one, two in zip(found, frames[1:4], strict=True))
 
 
 def test_a_session_begins_anew(world):
-    session = open_session(world, SamplerConfig(rules="demo"))
+    session = Session(world, SamplerConfig(rules="demo"))
     action = torch.from_numpy(world.actions.encode(AHEAD))
     first = []
     for _ in range(2):
@@ -139,7 +141,7 @@ def test_a_session_begins_anew(world):
 
 
 def test_a_session_refuses_what_has_no_meaning(world):
-    session, action = open_session(world, SamplerConfig()), torch.zeros(11, dtype=torch.int64)
+    session, action = Session(world, SamplerConfig()), torch.zeros(11, dtype=torch.int64)
     with pytest.raises(ValueError, match="no frame to go on from"):
         session.step(action, draws(0, world))
     with pytest.raises(ValueError, match="follows no action"):
@@ -162,7 +164,7 @@ def test_a_session_refuses_what_has_no_meaning(world):
 )
 def test_settings_are_checked_before_the_first_step(world, choice, complaint):
     with pytest.raises(ValueError, match=complaint):
-        open_session(world, SamplerConfig(**choice))
+        Session(world, SamplerConfig(**choice))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +182,7 @@ def test_a_model_is_played_in_the_order_that_it_was_trained_for(folder, trained,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         env = WorldEnvConfig(str(trained), own, threads=0).make()
-        assert env.session.sampler == replace(named, top_p=TOP_P)
+        assert env.sampler == replace(named, top_p=TOP_P)
         env.sampling(1.0, 0.8)
         wanted = play(WorldEnvConfig(str(folder), named, threads=0).make(), AHEAD, 1)
         plain = play(WorldEnvConfig(str(folder), own, threads=0).make(), AHEAD, 1)
@@ -191,7 +193,7 @@ def test_a_model_is_played_in_the_order_that_it_was_trained_for(folder, trained,
     assert all(str(line.message).startswith(message) for line in told)
     assert np.array_equal(play(other, AHEAD, 1), plain)
     with pytest.warns(UserWarning, match="rules=demo, but the model was trained for rules=clean;"):
-        open_session(env.world, SamplerConfig(rules="demo"))
+        Session(env.world, SamplerConfig(rules="demo"))
     assert env.world.name != world.name  # what is imagined without a word about the order is another thing
 
 
@@ -216,9 +218,9 @@ def test_folders_say_what_they_are(folder, tmp_path):
     contract, name = read_contract(folder)
     assert contract.family == "minerl" and name == load_playable(folder).name
     with pytest.raises(ValueError, match="holds a MineWorld, and a world model is wanted"):
-        load_world(folder)
+        World.load(folder)
     with pytest.raises(ValueError, match="backend='kernels'"):
-        open_session(load_playable(folder), SamplerConfig(), "kernels")
+        Session(load_playable(folder), SamplerConfig(), "kernels")
     release = write_synthetic(tmp_path / "release")
     for reads in (read_contract, load_playable):
         with pytest.raises(FileNotFoundError, match="playloop convert"):
@@ -307,7 +309,7 @@ def test_eight_bits_are_a_setting_that_results_name(larger, kind):
 
 @pytest.mark.parametrize("decoded", [VQTokenizer, FrameTokenizer])
 def test_pixels_could_be_captured(folder, decoded):
-    craft = load_world(find_checkpoint("craft")).tokenizer
+    craft = World.load(find_checkpoint("craft")).tokenizer
     tokenizer = craft if decoded is FrameTokenizer else load_playable(folder).tokenizer
     assert isinstance(tokenizer, decoded)
     assert without_host(tokenizer.decode, torch.zeros(1, tokenizer.tokens, dtype=torch.int64)) > 20

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mineworld_sizes import CONFIG, begun, clip, draws, model
 from no_host import without_host
+from one_player import Session
 
 from playloop.nn.graphs import WARM_UPS, Captured
 from playloop.worlds.decode import decode_frame
@@ -18,7 +19,6 @@ from playloop.worlds.mineworld.decode import ContextCache, prefill
 from playloop.worlds.mineworld.folder import MineWorldPlay, minecraft_contract
 from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, enliven
 from playloop.worlds.sampler import SamplerConfig
-from playloop.worlds.session import open_session
 
 N, A, W, H = CONFIG.tokens, 11, CONFIG.columns, CONFIG.rows
 SAMPLERS = [{}, {"window": 2, "placeholder": "above"}, {"window": 3, "causal": True}]
@@ -49,7 +49,7 @@ class Solo:
     """What one player does and sees, in a session of its own."""
 
     def __init__(self, sampler):
-        self.session = open_session(world(), sampler)
+        self.session = Session(world(), sampler)
 
     def enter(self, frames):
         self.session.begin()

@@ -15,7 +15,7 @@ import torch
 from playloop.core.children import CONTEXT
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.pictures import Pictures
-from playloop.worlds.mineworld.images import resize_linear
+from playloop.tokenizers.vq import resize_linear
 
 PIECE = 64
 """Frames that are decoded together."""

@@ -26,7 +26,7 @@ from playloop.training.frames import ClipTask, EpisodeData, FrameTaskConfig
 from playloop.training.mineworld.frames import resized_pieces
 from playloop.training.token_cache import cached_tokens, token_cache_path
 from playloop.worlds.mineworld.convert import DTYPES
-from playloop.worlds.mineworld.folder import load_mineworld, load_vq, save_mineworld
+from playloop.worlds.mineworld.folder import MineWorldPlay, load_vq, save_mineworld
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
 from playloop.worlds.open import opener
 from playloop.worlds.sampler import CLEAN, DIAGONAL, Order, SamplerConfig
@@ -181,7 +181,7 @@ def _trained(folder: Path, tokenizer: str | None, changes: Mapping[str, Any], st
         raise ValueError(f"{folder} holds no MineWorld; give a folder that `playloop convert` wrote")
     if tokenizer is not None:
         raise ValueError(f"{folder} brings its own tokenizer, whose tokens it knows; leave tokenizer out")
-    world = load_mineworld(folder, "cpu", torch.float32)
+    world = MineWorldPlay.load(folder, "cpu", torch.float32)
     model, found = world.model.requires_grad_(True), world.model.config
     wanted = _changed(found, changes)
     for name in changes:

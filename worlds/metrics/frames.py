@@ -1,10 +1,12 @@
-"""PSNR and SSIM of frames, in float64."""
+"""PSNR and SSIM of frames in float64, and what a tokenizer leaves of frames."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from playloop.tokenizers.frames import FrameTokenizer
 
 Frames = np.ndarray | Tensor
 """uint8 [..., H, W, 3]."""
@@ -14,6 +16,8 @@ WINDOW, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
 CHUNK = 8
 """Frames that are compared at a time."""
+TOGETHER = 64
+"""Frames that a tokenizer takes at a time."""
 
 
 def psnr(a: Frames, b: Frames) -> np.ndarray:
@@ -79,12 +83,50 @@ def _similarity(a: Tensor, b: Tensor) -> np.ndarray:
 
 def _blur(x: Tensor) -> Tensor:
     """A Gaussian mean over the windows inside, [N, 3, H, W] → [N, 3, H - 10, W - 10]."""
-    places = np.arange(WINDOW) - WINDOW // 2
-    weights = np.exp(-(places**2) / (2 * SIGMA**2))
+    weights = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     weights /= weights.sum()
     for axis in (2, 3):  # sums of shifted copies: convolutions in float64 are slow
-        pieces = [x.narrow(axis, place, x.shape[axis] - WINDOW + 1) for place in range(WINDOW)]
+        pieces = [x.narrow(axis, start, x.shape[axis] - WINDOW + 1) for start in range(WINDOW)]
         x = pieces[0] * weights[0]
         for piece, weight in zip(pieces[1:], weights[1:], strict=True):
             x.add_(piece, alpha=float(weight))
     return x
+
+
+@torch.inference_mode()
+def reconstruction(
+    tokenizer: FrameTokenizer, frames: np.ndarray, disturbance: float = 0.1, seed: int = 0
+) -> dict[str, float]:
+    """How well a tokenizer keeps frames.
+
+    Args:
+        tokenizer: of their size.
+        frames: uint8 [N, H, W, 3].
+        disturbance: share of the codes of which a neighbour in the codebook takes the place for the
+            perturbed score (arXiv 2503.08354).
+        seed: of the choice.
+
+    Returns:
+        "psnr" in dB and "ssim", means over the frames; "psnr_perturbed" and "ssim_perturbed", with disturbed
+        codes; "codes_used", the share of all codes that occur in these frames; "perplexity", of how many
+        equally frequent codes they would have the entropy.
+    """
+    generator, fsq = torch.Generator().manual_seed(seed), tokenizer.fsq
+    found: dict[str, list[np.ndarray]] = {}
+    counts = torch.zeros(tokenizer.codes, dtype=torch.int64)
+    for start in range(0, len(frames), TOGETHER):
+        true = torch.from_numpy(np.ascontiguousarray(frames[start : start + TOGETHER]))
+        ids = tokenizer.encode(true)
+        counts += ids.flatten().bincount(minlength=tokenizer.codes)
+        moved = fsq.ids(fsq.neighbours(fsq.digits(ids), generator))
+        replaced = torch.rand(ids.shape, generator=generator) < disturbance
+        for name, seen in (("", ids), ("_perturbed", torch.where(replaced, moved, ids))):
+            shown = tokenizer.decode(seen)
+            found.setdefault(f"psnr{name}", []).append(psnr(shown, true))
+            found.setdefault(f"ssim{name}", []).append(ssim(shown, true))
+    share = counts[counts > 0].double() / counts.sum()
+    use = {
+        "codes_used": len(share) / tokenizer.codes,
+        "perplexity": float((-share * share.log()).sum().exp()),
+    }
+    return {name: float(np.concatenate(values).mean()) for name, values in found.items()} | use

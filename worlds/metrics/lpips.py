@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.nn.pickles import read_pickle
 from playloop.worlds.metrics.frames import Frames, as_pair
-from playloop.worlds.metrics.weights import check_shapes, read_state
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """What the channels of a frame in [-1, 1] are normalised by."""
@@ -85,7 +85,7 @@ class LPIPS:
         self.layers, self.ends = NETWORKS[config.kind]()
         _load_network(self.layers, Path(config.network))
         widths = [module.out_channels for module in self.layers if isinstance(module, nn.Conv2d)]
-        convolutions = [place for place, module in enumerate(self.layers) if isinstance(module, nn.Conv2d)]
+        convolutions = [number for number, module in enumerate(self.layers) if isinstance(module, nn.Conv2d)]
         sizes = [widths[convolutions.index(end - 1)] for end in self.ends]
         self.layers.to(self.device).eval().requires_grad_(False)
         self.linear = [weight.to(self.device) for weight in _read_linear(Path(config.linear), sizes)]
@@ -104,28 +104,57 @@ class LPIPS:
         return total.double().cpu().numpy()
 
     def _features(self, frames: Tensor) -> list[Tensor]:
-        """Features of unit length at every place, from each of the five depths."""
+        """Features of unit length at every point, from each of the five depths."""
         x = frames.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         shift, scale = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (SHIFT, SCALE))
         x, found = (x - shift) / scale, []
-        for place, layer in enumerate(self.layers):
+        for number, layer in enumerate(self.layers):
             x = layer(x)
-            if place in self.ends:
+            if number in self.ends:
                 found.append(x / (x.norm(dim=1, keepdim=True) + EPSILON))
         return found
 
 
 def _load_network(layers: nn.Sequential, path: Path) -> None:
-    state = read_state(path)
+    state = _read_state(path)
     # The classifier behind the convolutions is in torchvision's file too, and is not needed.
     features = {name: value for name, value in state.items() if not name.startswith("classifier.")}
     wanted = {f"features.{name}": tuple(value.shape) for name, value in layers.state_dict().items()}
-    check_shapes(path, features, wanted)
+    _check_shapes(path, features, wanted)
     layers.load_state_dict({name.removeprefix("features."): value for name, value in features.items()})
 
 
 def _read_linear(path: Path, sizes: list[int]) -> list[Tensor]:
-    state = read_state(path)
+    state = _read_state(path)
     names = [f"lin{number}.model.1.weight" for number in range(len(sizes))]
-    check_shapes(path, state, {name: (1, size, 1, 1) for name, size in zip(names, sizes, strict=True)})
+    _check_shapes(path, state, {name: (1, size, 1, 1) for name, size in zip(names, sizes, strict=True)})
     return [state[name].float() for name in names]
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """A state dictionary that `torch.save` wrote; nothing but tensors is read from it, and nothing is run.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or no state dictionary.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name the file with the weights.")
+    try:
+        return read_pickle(path)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        raise ValueError(f"{path} is no file of weights, no state dictionary: it {reason}") from error
+
+
+def _check_shapes(path: Path, found: dict[str, Tensor], wanted: dict[str, tuple[int, ...]]) -> None:
+    """Refuse weights whose names or shapes differ from what a network wants.
+
+    Raises:
+        ValueError: they differ; names the first few.
+    """
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    wrong = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    if wrong:
+        listed = "; ".join(f"{n}: file {shapes.get(n)}, network {wanted.get(n)}" for n in wrong[:3])
+        raise ValueError(f"{path} holds the weights of another network ({len(wrong)} tensors: {listed}).")

@@ -14,11 +14,10 @@ from playloop.core.checked import checked
 from playloop.core.files import file_hash
 from playloop.core.kinds import kind
 from playloop.core.minecraft import ACTION_SIZE
-from playloop.nn.slots import Slot, fill_slots
-from playloop.tokenizers.vq import VQTokenizer
+from playloop.nn.slots import fill_slots
+from playloop.tokenizers.vq import VQTokenizer, resize_linear
 from playloop.worlds.mineworld.files import Published, read_published
 from playloop.worlds.mineworld.folder import save_published
-from playloop.worlds.mineworld.images import resize_linear
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "keep": None}
 """Names of the types that weights can be kept in."""
@@ -139,6 +138,5 @@ def _encoder(published: Published) -> VQTokenizer:
     with torch.device("meta"):
         tokenizer = VQTokenizer(published.tokenizer)
     tokenizer.to_empty(device="cpu")
-    slots = {name: Slot(name) for name, _ in tokenizer.named_parameters()}
-    fill_slots(tokenizer, slots, published.tokenizer_weights.items())
+    fill_slots(tokenizer, tokenizer.slots(), published.tokenizer_weights.items())
     return tokenizer.eval()

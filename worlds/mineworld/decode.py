@@ -48,28 +48,10 @@ class ContextCache(StaticCache):
     def for_model(cls, model: MineWorld, batch: int = 1, dtype: torch.dtype | None = None) -> ContextCache:
         """Room for the model's context, on its device."""
         config, device = model.config, model.head.weight.device
-        dtype = dtype or model.dtype
-        store = StaticCache.empty(config.sizes, batch, config.positions, dtype, device)
-        rotary = Rotary(config.sizes, config.positions, dtype, device)
-        base = torch.zeros(batch, dtype=torch.int64, device=device)
-        frames = [torch.zeros(batch, config.tokens, dtype=torch.int64, device=device) for _ in range(2)]
-        return cls(store.keys, store.values, rotary, base, *frames)
-
-    def rows(self, chosen: slice) -> ContextCache:
-        """Some rows, as views: what is done to them is done here."""
-        keys, values = ([buffer[chosen] for buffer in half] for half in (self.keys, self.values))
-        parts = (part[chosen] for part in (self.base, self.frame, self.first))
-        return ContextCache(keys, values, self.rotary, *parts)
-
-    @property
-    def length(self) -> int:
-        """Slots."""
-        return self.keys[0].shape[2]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What is computed in."""
-        return self.keys[0].dtype
+        shape = config.positions, dtype or model.dtype, device
+        frame, first = (torch.zeros(batch, config.tokens, dtype=torch.int64, device=device) for _ in range(2))
+        base, rotary = torch.zeros(batch, dtype=torch.int64, device=device), Rotary(config.sizes, *shape)
+        return cls.empty(config.sizes, batch, *shape, rotary=rotary, base=base, frame=frame, first=first)
 
     def clear(self, slots: Tensor) -> None:
         """Make the slots zeros: the release's rules see them before they are written, and a row that stood

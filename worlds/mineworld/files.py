@@ -7,10 +7,10 @@ of diffusers' VQModel. Sizes are in a YAML file of the code's repository, config
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -22,7 +22,7 @@ from playloop.nn.checks import check_types
 from playloop.nn.contents import contents
 from playloop.nn.pickles import read_pickle
 from playloop.nn.shards import Entry
-from playloop.nn.slots import Slot, check_shapes
+from playloop.nn.slots import check_shapes
 from playloop.tokenizers.vq import VQConfig, VQTokenizer
 from playloop.worlds.mineworld.model import PREFIX, PRESETS, MineWorld, MineWorldConfig
 
@@ -54,9 +54,6 @@ VQ_FIXED = {
     "up_block_types": "UpDecoderBlock2D",
 }
 """What a config.json may say and must not say otherwise: there is one such network here."""
-
-
-Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 class GridMismatch(ValueError):
@@ -112,10 +109,8 @@ def read_published(
     vq = replace(_vq_config(path), height=rows, width=columns)  # in tokens so far
     vq = replace(vq, height=rows * vq.side, width=columns * vq.side)
     sizes = replace(_sizes(path, config, weights, vq, (rows, columns)), truncate=True)
-    model = _outline(lambda: MineWorld(sizes), weights, path)
-    tokenizer = _outline(lambda: VQTokenizer(vq), found, holder)
-    _check(model, model.slots(), weights, path)
-    _check(tokenizer, {name: Slot(name) for name, _ in tokenizer.named_parameters()}, found, holder)
+    _check(_outline(sizes, weights, path), weights, path)
+    _check(_outline(vq, found, holder), found, holder)
     return Published(path, sizes, vq, weights, found)
 
 
@@ -184,26 +179,24 @@ def _outer(path: Path, shapes: bool) -> tuple[dict[str, Tensor], Path]:
     return found, file
 
 
-def _outline(make: Callable[[], Network], tensors: Mapping[str, Tensor], path: Path) -> Network:
+def _outline(config: MineWorldConfig | VQConfig, tensors: Mapping[str, Tensor], path: Path) -> Any:
     """The network that a configuration describes, without memory, and no larger than the file's tensors."""
     entries = {name: Entry(path, "F32", tuple(value.shape)) for name, value in tensors.items()}
     try:
         with torch.device("meta"), bounded(entries):
-            return make()
+            return config.make()
     except (ValueError, ArithmeticError, RuntimeError) as error:
         raise ValueError(
             f"{path} does not fit its configuration: {error}; give config=FILE.yaml of this very model"
         ) from error
 
 
-def _check(
-    model: torch.nn.Module, slots: Mapping[str, Slot], tensors: Mapping[str, Tensor], path: Path
-) -> None:
+def _check(model: MineWorld | VQTokenizer, tensors: Mapping[str, Tensor], path: Path) -> None:
     whole = [name for name, value in tensors.items() if not value.is_floating_point()]
     if whole:
         raise ValueError(f"{path}: {whole[0]} is {tensors[whole[0]].dtype}, and weights are floating-point")
     try:
-        check_shapes(model, slots, {name: tuple(value.shape) for name, value in tensors.items()})
+        check_shapes(model, model.slots(), {name: tuple(value.shape) for name, value in tensors.items()})
     except ValueError as error:
         raise ValueError(
             f"{path} does not fit its configuration: {error}. Copy it again, or give config=FILE.yaml of "

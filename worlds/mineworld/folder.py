@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from playloop.core.contract import Contract
-from playloop.core.files import file_hash
-from playloop.core.formats import FORMAT
-from playloop.core.minecraft import minerl_contract
+from playloop.core.minecraft import action_vector, minerl_contract
 from playloop.core.scratch import staged
 from playloop.nn.building import build_outline
-from playloop.nn.folder import WEIGHTS, read_config, read_record, write_record
+from playloop.nn.folder import WEIGHTS, read_config, read_record, write_record, write_weights
+from playloop.nn.golden import GOLDEN, Arrays, write_golden
 from playloop.nn.manifest import BOUND, MANIFEST, write_manifest
 from playloop.nn.precision import native
-from playloop.nn.quantize import KINDS, Kind, quantize
+from playloop.nn.quantize import KINDS
 from playloop.nn.record import to_record
-from playloop.nn.shards import Entry, read_header, read_tensors
-from playloop.nn.slots import Slot, check_shapes, fill_slots
-from playloop.nn.slots import published as weights_by_name
+from playloop.nn.shards import read_header, read_tensors
+from playloop.nn.slots import check_shapes, fill_slots, published
 from playloop.tokenizers.minecraft import MineWorldActions
-from playloop.tokenizers.vq import VQConfig, VQTokenizer
-from playloop.worlds.golden import GOLDEN, verify_golden, write_golden
+from playloop.tokenizers.vq import VQConfig, VQTokenizer, resize_linear
+from playloop.worlds.golden import ACTION, pictures, to_array, verify_golden
+from playloop.worlds.mineworld.clip import ClipSchedule
 from playloop.worlds.mineworld.decode import ContextBackend
 from playloop.worlds.mineworld.files import Published
-from playloop.worlds.mineworld.golden import of_mineworld, of_vq
-from playloop.worlds.mineworld.images import resize_linear
 from playloop.worlds.mineworld.model import MineWorld, MineWorldConfig
 from playloop.worlds.playable import Playable
 from playloop.worlds.players import Backend
-from playloop.worlds.reading import read_order, read_sizes, read_surroundings, require, write_surroundings
+from playloop.worlds.reading import read_sizes, require, write_surroundings
 from playloop.worlds.sampler import DIAGONAL, Order, SamplerConfig
+from playloop.worlds.schedule import Schedule
 
 MINEWORLD, TOKENIZER = "mineworld", "vq"
 """Kinds of models that folders hold."""
@@ -50,12 +45,25 @@ MINEWORLD, TOKENIZER = "mineworld", "vq"
 class MineWorldPlay(Playable[MineWorld, VQTokenizer]):
     """A MineWorld with its VQ tokenizer; its actions are tokens, int64 [S, T - 1, A]."""
 
+    kind, sizes, frames = MINEWORLD, MineWorldConfig, VQConfig
     backends = ("auto", "torch", "triton")
     weight_kinds = KINDS
 
-    @property
-    def actions(self) -> MineWorldActions:
-        return self.model.config.actions
+    @classmethod
+    def _read(
+        cls, folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype | None
+    ) -> tuple[MineWorld, VQTokenizer]:
+        """In float16 on a GPU, as the release, and in what a CPU multiplies fastest."""
+        dtype = dtype or (native(device) if device.type == "cpu" else torch.float16)
+        model = _network(folder, record, MineWorldConfig, device, dtype)
+        require(folder, "tokenizer")
+        tokenizer = load_vq(folder / "tokenizer", device, dtype)
+        verify_golden(folder, partial(of_mineworld, model), dtype)
+        return model, tokenizer
+
+    @classmethod
+    def form(cls, sizes: MineWorldConfig) -> MineWorldActions:
+        return sizes.actions
 
     @property
     def seen(self) -> int:
@@ -90,7 +98,7 @@ def minecraft_contract(config: VQConfig) -> Contract:
 
 def save_published(
     folder: Path,
-    published: Published,
+    source: Published,
     dtype: torch.dtype | None,
     starts: tuple[Tensor, Tensor],
     training: dict[str, Any],
@@ -101,7 +109,7 @@ def save_published(
 
     Args:
         folder: to write; an older one of that name is replaced.
-        published: the checkpoint.
+        source: the checkpoint.
         dtype: to keep the weights in; None keeps each as it is.
         starts: tokens [S, T, N] and actions [S, T - 1, A] of clips to begin with.
         training: where it comes from: anything JSON-able.
@@ -110,11 +118,10 @@ def save_published(
         ValueError: a weight is no number, or too large for `dtype`.
     """
     with staged(folder) as scratch:
-        _save_half(scratch / "tokenizer", published.tokenizer, published.tokenizer_weights, dtype)
-        _save_half(scratch, published.config, published.weights, dtype)
-        write_record(scratch / "training.json", training)
-        write_surroundings(scratch, minecraft_contract(published.tokenizer), starts)
-        _bind(scratch)
+        (scratch / "tokenizer").mkdir()
+        _save_half(scratch / "tokenizer", source.tokenizer, source.tokenizer_weights, dtype)
+        _save_half(scratch, source.config, source.weights, dtype)
+        _finish(scratch, minecraft_contract(source.tokenizer), starts, training)
     return folder
 
 
@@ -129,7 +136,7 @@ def save_mineworld(
     training: dict[str, Any],
     trained: Order,
 ) -> Path:
-    """Write a MineWorld that was trained here as a folder, whole or not at all; names are the published ones.
+    """Write a MineWorld that was trained here; see `save_published`.
 
     Args:
         folder: to write; an older one of that name is replaced.
@@ -150,78 +157,37 @@ def save_mineworld(
     model.load_state_dict(state, assign=True)
     with staged(folder) as scratch:
         shutil.copytree(tokenizer, scratch / "tokenizer")
-        _save_half(scratch, config, weights_by_name(model, model.slots()), dtype, trained)
-        write_record(scratch / "training.json", training)
-        write_surroundings(scratch, contract, starts)
-        _bind(scratch)
+        _save_half(scratch, config, published(model, model.slots()), dtype, trained=to_record(trained))
+        _finish(scratch, contract, starts, training)
     return folder
 
 
 def _save_half(
-    folder: Path,
-    config: MineWorldConfig | VQConfig,
-    weights: Mapping[str, Tensor],
-    dtype: torch.dtype | None,
-    trained: Order | None = None,
+    folder: Path, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype | None, **more: Any
 ) -> None:
-    folder.mkdir(exist_ok=True)
     kept = {name: value.to(dtype or value.dtype).contiguous() for name, value in weights.items()}
     wrong = sorted(name for name, value in kept.items() if not value.isfinite().all())
     if wrong:
         raise ValueError(f"{wrong[0]} holds a number that {kept[wrong[0]].dtype} cannot; use dtype=keep")
-    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / WEIGHTS).chmod(0o644)  # safetensors gives it to the owner alone
-    record = {"format": FORMAT, "model": to_record(config), "weights_sha256": file_hash(folder / WEIGHTS)}
-    order = {} if trained is None else {"trained": to_record(trained)}
-    write_record(folder / "config.json", record | order | {BOUND: True})
+    write_weights(folder, kept, {"model": to_record(config)} | more, {"format": "pt"})
 
 
-def _bind(folder: Path) -> None:
-    """Write what both halves make of a golden input, and the manifests; the whole's lists the tokenizer's."""
-    inner, cpu = folder / "tokenizer", torch.device("cpu")
+def _finish(
+    folder: Path, contract: Contract, starts: tuple[Tensor, Tensor], training: dict[str, Any]
+) -> None:
+    """Write what lies beside both halves, what they make of a golden input, and the manifests."""
+    write_record(folder / "training.json", training)
+    write_surroundings(folder, contract, starts)
+    inner, exact = folder / "tokenizer", (torch.device("cpu"), torch.float32)
     for name in (GOLDEN, MANIFEST):
         (inner / name).unlink(missing_ok=True)
     record = read_record(inner / "config.json")
-    write_golden(inner, of_vq(_tokenizer(inner, record, cpu, torch.float32)))
+    write_golden(inner, of_vq(_network(inner, record, VQConfig, *exact)))
     write_record(inner / "config.json", record | {BOUND: True})
     write_manifest(inner)
-    model = _model(folder, read_record(folder / "config.json"), cpu, torch.float32)
-    write_golden(folder, of_mineworld(model, model.config.actions))
+    model = _network(folder, read_record(folder / "config.json"), MineWorldConfig, *exact)
+    write_golden(folder, of_mineworld(model))
     write_manifest(folder)
-
-
-def load_mineworld(
-    folder: str | Path,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    weights: Kind | None = None,
-) -> MineWorldPlay:
-    """Read a MineWorld to play it.
-
-    Args:
-        folder: that `playloop convert` wrote.
-        device: to run on.
-        dtype: to compute in; None for float16 on a GPU, as the release, and what a CPU multiplies fastest.
-        weights: "int8" or "fp8" keeps those of the transformer's blocks in eight bits; None as they are.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else.
-    """
-    folder, device = Path(folder), torch.device(device)
-    dtype = dtype or (native(device) if device.type == "cpu" else torch.float16)
-    record = read_config(folder, MINEWORLD)
-    model = _model(folder, record, device, dtype)
-    require(folder, "tokenizer")
-    tokenizer = load_vq(folder / "tokenizer", device, dtype)
-    contract, starts, actions = read_surroundings(
-        folder, model.config, tokenizer.config, attrgetter("actions")
-    )
-    name, trained = play_name(folder), read_order(record, folder)
-    verify_golden(folder, partial(of_mineworld, model, model.config.actions), dtype)
-    if weights is not None:
-        quantize(model.llama, weights)
-    return MineWorldPlay(model, tokenizer, contract, starts.to(device), actions.to(device), name, trained)
 
 
 def load_vq(
@@ -234,58 +200,56 @@ def load_vq(
         ValueError: a file is damaged or of something else.
     """
     folder = Path(folder)
-    tokenizer = _tokenizer(folder, read_config(folder, TOKENIZER), torch.device(device), dtype)
+    tokenizer: VQTokenizer = _network(
+        folder, read_config(folder, TOKENIZER), VQConfig, torch.device(device), dtype
+    )
     verify_golden(folder, partial(of_vq, tokenizer), dtype)
     return tokenizer
 
 
-def _model(folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype) -> MineWorld:
-    config, entries = read_sizes(record, folder, MineWorldConfig), read_header(folder / WEIGHTS)
-    model = build_outline(lambda: MineWorld(config), entries, folder)
-    _fill(model, model.slots(), folder, entries, device, dtype)
-    return model
-
-
-def _tokenizer(folder: Path, record: dict[str, Any], device: torch.device, dtype: torch.dtype) -> VQTokenizer:
-    config, entries = read_sizes(record, folder, VQConfig), read_header(folder / WEIGHTS)
-    tokenizer = build_outline(lambda: VQTokenizer(config), entries, folder)
-    slots = {name: Slot(name) for name, _ in tokenizer.named_parameters()}
-    _fill(tokenizer, slots, folder, entries, device, dtype)
-    # What torch declares leaves memory_format out.
-    return tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _fill(
-    model: nn.Module,
-    slots: Mapping[str, Slot],
-    folder: Path,
-    entries: Mapping[str, Entry],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> None:
-    """Give a model on the meta device its weights, one tensor at a time."""
+def _network(
+    folder: Path, record: dict[str, Any], kind: type[Any], device: torch.device, dtype: torch.dtype
+) -> Any:
+    """A half with its weights, one tensor at a time."""
+    config, entries = read_sizes(record, folder, kind), read_header(folder / WEIGHTS)
+    network: Any = build_outline(config.make, entries, folder)
+    slots = network.slots()
     try:
-        check_shapes(model, slots, {name: entry.shape for name, entry in entries.items()})
+        check_shapes(network, slots, {name: entry.shape for name, entry in entries.items()})
     except ValueError as error:
         raise ValueError(f"{folder}: weights do not fit the configuration: {error}; copy it again") from error
-    model.to(dtype).to_empty(device=device)
+    network.to(dtype).to_empty(device=device)
     try:
-        fill_slots(model, slots, read_tensors(entries, slots))
+        fill_slots(network, slots, read_tensors(entries, slots))
     except ValueError as error:
         raise ValueError(f"{folder}: {error}; copy it again") from error
-    model.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def play_name(folder: Path) -> str:
-    """A name for all that decides on the frames, from what `config.json` says of the weights, of the order
-    that they are played in, and of the ids that turns have."""
-    records = [read_record(path / "config.json") for path in (folder, folder / "tokenizer")]
-    hashes = [record.get("weights_sha256") for record in records]
-    model = records[0].get("model")
-    if not isinstance(model, dict) or not all(isinstance(value, str) for value in hashes):
-        raise ValueError(f"{folder / 'config.json'} lacks weights_sha256 or model; copy the folder again")
-    both = "".join(value[:12] for value in hashes)
-    more = {"trained": records[0].get("trained"), "truncate": model.get("truncate")}
-    if any(more.values()):  # folders that say nothing of it keep their names
-        both += json.dumps(more, sort_keys=True)
-    return hashlib.sha256(both.encode()).hexdigest()[:12]
+@torch.inference_mode()
+def of_vq(tokenizer: VQTokenizer, given: Arrays | None = None) -> Arrays:
+    """Latents of a picture of two by two tokens, and the picture of stored ids: a whole one takes seconds."""
+    side, device = tokenizer.config.side, tokenizer.quant_conv.weight.device
+    images = pictures(1, 2 * side, 2 * side) if given is None else given["images"]
+    latents = tokenizer.latents(torch.from_numpy(images).to(device))
+    ids = tokenizer.quantize.nearest(latents).cpu().numpy() if given is None else given["ids"]
+    codes = F.embedding(torch.from_numpy(ids).to(device), tokenizer.quantize.embedding.weight)
+    grid = codes.transpose(1, 2).unflatten(2, (2, 2))
+    pixels = tokenizer.decoder(tokenizer.post_quant_conv(grid))
+    return {"images": images, "ids": ids, "latents": to_array(latents), "pixels": to_array(pixels)}
+
+
+@torch.inference_mode()
+def of_mineworld(model: MineWorld, given: Arrays | None = None) -> Arrays:
+    """Logits behind a row of tokens and an action; a whole frame takes seconds on a processor."""
+    config, form, device = model.config, model.config.actions, model.head.weight.device
+    vector = action_vector(ACTION) if given is None else given["vector"]
+    row = np.random.default_rng(0).integers(0, config.codes, config.columns)
+    ids = row if given is None else given["ids"]
+    unit = Schedule(1, len(ids), len(ids), form.length, own_starts=False)
+    # The first frame of a clip that goes on: the row, the action, and one more row, of which nothing is read.
+    both, actions = np.stack([ids, ids])[None], form.encode(vector)[None, None]
+    sequence = model.sequence(torch.from_numpy(both), torch.from_numpy(actions)).to(device)
+    hidden = model.encode(model.token(sequence).to(model.dtype), ClipSchedule(unit, 2))
+    logits = model.head(hidden[:, len(ids) : len(ids) + form.length])
+    return {"ids": ids, "vector": vector, "logits": to_array(logits)}

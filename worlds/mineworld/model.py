@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from playloop.core.annotations import Count
 from playloop.core.kinds import kind
-from playloop.nn.building import make_seeded
-from playloop.nn.checks import check_heads, check_types
+from playloop.nn.building import Sizes
+from playloop.nn.checks import check_heads
 from playloop.nn.decoder import Cache, Llama, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaSizes
@@ -33,7 +33,7 @@ TOP_P = 0.8
 
 @kind("mineworld")
 @dataclass
-class MineWorldConfig:
+class MineWorldConfig(Sizes["MineWorld"]):
     """Sizes of a MineWorld; the defaults are those of the 300M model.
 
     Args:
@@ -102,13 +102,7 @@ class MineWorldConfig:
             causal=order.causal and not released,
         )
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together.
-
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
+    def check_fit(self) -> None:
         check_positions(self.context, self.tokens + MineWorldActions.length)
         needed = self.actions.ids.stop
         if self.vocabulary < needed:
@@ -117,13 +111,8 @@ class MineWorldConfig:
             )
         check_heads(self.width, self.heads, self.groups, even=True)
 
-    def make(self, seed: int = 0) -> MineWorld:
-        """The network with new weights.
-
-        Raises:
-            ValueError: the sizes do not fit together.
-        """
-        return make_seeded(lambda: MineWorld(self).initialise(), seed)
+    def build(self) -> MineWorld:
+        return MineWorld(self).initialise()
 
 
 PRESETS = {
@@ -140,14 +129,10 @@ class MineWorld(nn.Module):
     """Frame t + 1 from the frames up to t and the actions up to a_t, as one sequence v_1 a_1 v_2 a_2 …
 
     Every id has one embedding, frame or action; positions count through the sequence.
-
-    Raises:
-        ValueError: the sizes do not fit together.
     """
 
     def __init__(self, config: MineWorldConfig):
         super().__init__()
-        config.check()
         self.config = config
         self.token = nn.Embedding(config.vocabulary, config.width)
         self.llama = Llama(config.sizes)
