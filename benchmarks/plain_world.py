@@ -8,7 +8,7 @@ from torch import Tensor
 from playloop.benchmarks.plain import PlainLlama, draw_sorted
 from playloop.nn.slots import published
 from playloop.worlds.mineworld.model import PREFIX, MineWorld
-from playloop.worlds.sampler import DEMO, SamplerConfig
+from playloop.worlds.sampler import SamplerConfig
 
 
 class PlainMineWorld:
@@ -26,7 +26,7 @@ class PlainMineWorld:
         weights = published(model, model.slots())
         self.llama = PlainLlama(weights, config.sizes, f"{PREFIX}model.")
         self.table, self.head = weights[f"{PREFIX}model.embed_tokens.weight"], model.head.weight
-        self.schedule = config.schedule(SamplerConfig(window=window, rules=DEMO))
+        self.schedule = config.schedule(SamplerConfig(window=window, rules="demo"))
         self.temperature, self.top_p, self.codes = temperature, top_p, config.codes
         self.length = config.positions
         self.cache = self.llama.cache(1, self.length, self.table)

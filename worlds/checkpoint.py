@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -148,16 +147,15 @@ class World(Playable[WorldModel, FrameTokenizer]):
         return 1 if self._choice(backend) == "kernels" else count
 
     def _choice(self, backend: str) -> str:
-        """The back end that "auto" stands for: compiled kernels on a CPU where numba is installed.
+        """The back end that "auto" stands for: compiled kernels on a CPU.
 
         Raises:
             ValueError: it is not for this device.
         """
         on_cpu = self.model.head.weight.device.type == "cpu"
-        compiled = on_cpu and importlib.util.find_spec("numba") is not None
-        if backend == "kernels" and not compiled:
-            raise ValueError("backend=kernels needs a CPU and numba; pip install numba, or use backend=torch")
-        return ("kernels" if compiled else "torch") if backend == "auto" else backend
+        if backend == "kernels" and not on_cpu:
+            raise ValueError("backend=kernels needs a CPU; use backend=torch")
+        return ("kernels" if on_cpu else "torch") if backend == "auto" else backend
 
     def _backend(self, name: str, players: int, graphs: bool) -> Backend:
         if self._choice(name) == "torch":

@@ -1,4 +1,4 @@
-"""Decoding for one session on one CPU core: the same steps as `worlds.decode`, with kernels of our own.
+"""Decoding for one player on one CPU core: the same steps as `worlds.decode`, with kernels of our own.
 
 What PyTorch needs a hundred small operations a pass for is one compiled function a frame here, over int8
 weights and a float32 cache. The masks, the schedule and the rule of sampling are those of `worlds.decode`;
@@ -16,78 +16,72 @@ from torch import Tensor
 from playloop.nn.kernels import TILE, quantize_rows
 from playloop.nn.llama import LlamaBlock
 from playloop.worlds.model import WorldModel
-from playloop.worlds.passes import Frame, Pass, Plan, Scratch, Weights, decode, run
+from playloop.worlds.passes import Frame, Plan, Scratch, Weights, decode, run
 from playloop.worlds.players import Context
 from playloop.worlds.ring import FrameInputs, RingCache
 from playloop.worlds.sampler import SamplerConfig, share
 from playloop.worlds.schedule import Schedule, step_indices
 
 
-class Engine:
-    """A world model made ready for one core; sessions share it and bring their own `EngineCache`.
+class KernelBackend:
+    """Compiled kernels on one CPU core, one player after the other; see `worlds.players.Backend`.
 
     Args:
         model: on the CPU; float32 embeddings are kept, the products' weights are rounded to int8.
+        players: each with a cache of its own.
     """
 
-    def __init__(self, model: WorldModel):
+    name = "kernels"
+
+    def __init__(self, model: WorldModel, players: int):
         self.model = model.float().eval()
         self.weights = pack(self.model)
         self.plans = {window: plan_of(schedule) for window, schedule in model.schedules.items()}
+        self.caches = [EngineCache(model) for _ in range(players)]
 
-    def start(self) -> EngineCache:
-        """An empty cache."""
-        return EngineCache(self.model)
+    def begin(self, player: int) -> None:
+        self.caches[player] = EngineCache(self.model)
+
+    def prepare(self, player: int, context: Context, sampler: SamplerConfig) -> None:
+        for frame, action in context.unread():
+            self.write_frame(player, frame, action, sampler)
+        context.trim(self.model.config.context)
+
+    def step(
+        self, action: Tensor, uniform: np.ndarray, sampler: SamplerConfig, moves: Tensor | None
+    ) -> Tensor:
+        tokens = torch.zeros(uniform.shape, dtype=torch.int64)
+        for player in range(len(self.caches)):
+            if moves is None or moves[player]:
+                tokens[player] = self.decode_frame(player, action[player], uniform[player], sampler)
+        return tokens
 
     @torch.inference_mode()
-    def write_frame(
-        self, cache: EngineCache, tokens: Tensor, action: Tensor | None, config: SamplerConfig
-    ) -> None:
-        """Put a frame that exists into the cache.
-
-        Args:
-            tokens: int64 [N].
-            action: what led to it, int64 [G]; None if the session begins with it.
-        """
-        model, config = self.model, self.model.resolved(config)
-        schedule = model.schedule(config)
+    def write_frame(self, player: int, tokens: Tensor, action: Tensor | None, config: SamplerConfig) -> None:
+        """Put a frame that exists, int64 [N], into a player's cache, and the action [G] that led to it."""
+        model, cache, config = self.model, self.caches[player], self.model.resolved(config)
         known = torch.tensor([action is not None])
-        given = (
-            torch.zeros(1, len(model.config.actions), dtype=torch.int64) if action is None else action[None]
-        )
-        inputs = FrameInputs(model, cache.ring, given, config, known)
+        given = torch.zeros(1, model.action_size, dtype=torch.int64) if action is None else action[None]
+        schedule, inputs = model.schedule(config), FrameInputs(model, cache.ring, given, config, known)
         x = inputs.whole(tokens[None])[0].float().numpy()
         frame = cache.frame(schedule, x[:2], inputs, np.zeros(schedule.tokens))
         rows, scratch = schedule.slots, cache.scratch(schedule.slots)
         scratch.x[:rows] = x
-        queries = np.arange(schedule.slots)
-        slots, angles = queries + frame.base, queries + schedule.queries
-        fed = Pass(rows, rows, slots, angles, queries)
-        run(self.weights, fed, frame, *cache.buffers, scratch, model.config.heads)
+        queries = np.arange(rows)
+        run(self.weights, rows, rows, queries, frame, *cache.buffers, scratch, model.config.heads)
         cache.ring.close(tokens[None], torch.from_numpy(x[None, -1:]))
 
     @torch.inference_mode()
-    def decode_frame(
-        self, cache: EngineCache, action: Tensor, uniform: np.ndarray, config: SamplerConfig
-    ) -> Tensor:
-        """The next frame's tokens, int64 [N]; see `worlds.decode.decode_frame`.
-
-        Args:
-            cache: holds at least one frame.
-            action: int64 [G].
-            uniform: float64 [N].
-            config: how tokens are drawn.
-        """
-        model, config = self.model, self.model.resolved(config)
-        schedule = model.schedule(config)
-        inputs = FrameInputs(model, cache.ring, action[None], config)
+    def decode_frame(self, player: int, action: Tensor, uniform: np.ndarray, config: SamplerConfig) -> Tensor:
+        """A player's next frame, int64 [N], after the action [G]; see `worlds.decode.decode_frame`."""
+        model, cache, config = self.model, self.caches[player], self.model.resolved(config)
+        schedule, inputs = model.schedule(config), FrameInputs(model, cache.ring, action[None], config)
         opening = torch.cat([cache.ring.pending[0], inputs.opening()[0]]).float().numpy()
-        frame = cache.frame(schedule, opening, inputs, uniform)
         tokens = np.zeros(schedule.tokens, np.int64)
         decode(
             self.weights,
             self.plans[schedule.window],
-            frame,
+            cache.frame(schedule, opening, inputs, uniform),
             *cache.buffers,
             cache.scratch(schedule.rows + TILE),
             model.config.heads,
@@ -103,11 +97,7 @@ class Engine:
 
 
 class EngineCache:
-    """A session's keys and values as the kernels want them, and the ring's bookkeeping.
-
-    Args:
-        model: whose sizes it has.
-    """
+    """A player's keys and values as the kernels want them, and the ring's bookkeeping."""
 
     def __init__(self, model: WorldModel):
         config = model.config
@@ -123,17 +113,19 @@ class EngineCache:
         self, schedule: Schedule, opening: np.ndarray, inputs: FrameInputs, uniform: np.ndarray
     ) -> Frame:
         """What the passes of the frame that is being written read; `opening` is float32 [2, D]."""
-        ring = self.ring
-        times = torch.cat([ring.clock - 1, ring.clock])
-        cosines, sines = (t[:, 0].numpy() for t in self.model.positions.of_frames(times, torch.float32))
-        seen = np.zeros((schedule.queries + 1, self.slots), np.float32)
-        count, base, before = ring.blocks * ring.slots, int(ring.block()[0, 0]), int(ring.block(1)[0, 0])
+        ring, last = self.ring, schedule.slots - 1
+        tables = self.model.positions.of_frames(torch.cat([ring.clock - 1, ring.clock]), torch.float32)
+        own = [*range(schedule.queries, 2 * schedule.queries), last]  # its queries, and the pending token
+        cosines, sines = (table[own, 0].numpy() for table in tables)
+        base, before = int(ring.block()[0, 0]), int(ring.block(1)[0, 0])
+        seen, count = np.zeros((len(own), self.slots), np.float32), ring.blocks * ring.slots
         seen[:-1, :count] = ring.past(0)[0].numpy()
         seen[:-1, base : base + ring.slots] = schedule.visible.numpy()
         seen[-1, :count] = ring.past(1)[0].numpy()
         seen[-1, before : before + ring.slots] = float(ring.holds(1))
-        common, pending = inputs.common[0].float().numpy(), before + ring.slots - 1
-        return Frame(opening, common, cosines, sines, seen, pending, base, uniform.astype(np.float64))
+        slots = np.append(base + np.arange(schedule.queries), before + last)
+        common = inputs.common[0].float().numpy()
+        return Frame(opening, common, cosines, sines, seen, slots, uniform.astype(np.float64))
 
     def scratch(self, rows: int) -> Scratch:
         """Working memory for passes of so many rows; made once."""
@@ -156,33 +148,6 @@ class EngineCache:
             arrays |= {name: np.zeros((TILE, size), np.float32) for name, size in tiles.items()}
             self._scratch[rows] = Scratch(**arrays, bits=np.zeros(wide, np.int32))
         return self._scratch[rows]
-
-
-class KernelBackend:
-    """Compiled kernels on one CPU core, one player after the other; see `worlds.players.Backend`."""
-
-    name = "kernels"
-
-    def __init__(self, model: WorldModel, players: int):
-        self.engine = Engine(model)
-        self.caches = [self.engine.start() for _ in range(players)]
-
-    def begin(self, player: int) -> None:
-        self.caches[player] = self.engine.start()
-
-    def prepare(self, player: int, context: Context, sampler: SamplerConfig) -> None:
-        for frame, action in context.unread():
-            self.engine.write_frame(self.caches[player], frame, action, sampler)
-        context.trim(self.engine.model.config.context)
-
-    def step(
-        self, action: Tensor, uniform: np.ndarray, sampler: SamplerConfig, moves: Tensor | None
-    ) -> Tensor:
-        tokens = torch.zeros(uniform.shape, dtype=torch.int64)
-        for player, cache in enumerate(self.caches):
-            if moves is None or moves[player]:
-                tokens[player] = self.engine.decode_frame(cache, action[player], uniform[player], sampler)
-        return tokens
 
 
 def up(count: int) -> int:
@@ -224,6 +189,7 @@ def plan_of(schedule: Schedule) -> Plan:
     query, target = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
     for number, step in enumerate(step_indices(schedule, torch.device("cpu"))):
         first = 0 if number else 1  # behind the pending token
+        query[number, 0] = schedule.queries
         count[number], fed[number] = first + len(step.queries), step.written
         query[number, first : count[number]] = step.queries
         target[number, step.reading] = step.targets

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     Args:
         rows: int64 [S].
         fed: int64 [S].
-        query: of each row, int64 [S, R].
+        query: of each row, int64 [S, R]; the pending token of the frame before stands behind the frame's own.
         target: token that the row predicts, -1 for none, int64 [S, R].
     """
 
@@ -60,11 +60,11 @@ class Frame(NamedTuple):
     Args:
         opening: the two rows of the first pass, float32 [2, D].
         common: added to every query, float32 [queries, D].
-        cosines: of the frame before and of this one, float32 [2 · queries, E / 2].
+        cosines: of its position, float32 [queries + 1, E / 2]; the last row here and below is the pending
+            token's.
         sines: likewise.
-        seen: slots that each query sees, float32 [queries + 1, P]; the last row is the pending token's.
-        pending: slot of the pending token.
-        base: first slot of this frame.
+        seen: slots that each query sees, float32 [queries + 1, P].
+        slots: of each query, int64 [queries + 1].
         uniform: float64 [N].
     """
 
@@ -73,8 +73,7 @@ class Frame(NamedTuple):
     cosines: np.ndarray
     sines: np.ndarray
     seen: np.ndarray
-    pending: int
-    base: int
+    slots: np.ndarray
     uniform: np.ndarray
 
 
@@ -106,24 +105,6 @@ class Scratch(NamedTuple):
     bits: np.ndarray
 
 
-class Pass(NamedTuple):
-    """The rows of one pass.
-
-    Args:
-        rows: how many.
-        fed: how many of them, the first, feed tokens; their keys and values are kept.
-        slots: in the cache, of each row, int64 [R].
-        angles: rows of `Frame.cosines`.
-        masks: rows of `Frame.seen`.
-    """
-
-    rows: int
-    fed: int
-    slots: np.ndarray
-    angles: np.ndarray
-    masks: np.ndarray
-
-
 @fast
 def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
     """Rotary positions, written over: vector float32 [E], halves paired."""
@@ -136,44 +117,45 @@ def turn(vector: np.ndarray, cosines: np.ndarray, sines: np.ndarray) -> None:
 
 @fast
 def mix(
-    layer: int,
-    p: Pass,
+    rows: int,
+    fed: int,
+    queries: np.ndarray,
     frame: Frame,
     keys: np.ndarray,
     values: np.ndarray,
     s: Scratch,
     heads: int,
 ) -> None:
-    """Attention of a pass's rows: `s.heads` → `s.mixed`; keys and values of those that feed are kept.
-
-    Args:
-        keys: float32 [L, K, E, P]; `values`: float32 [L, K, P, E].
-        heads: of queries.
-    """
-    groups, size = keys.shape[1], keys.shape[2]
+    """A layer's attention of a pass: `s.heads` → `s.mixed`; keys [K, E, P] and values [K, P, E] are kept of
+    the first `fed` rows."""
+    groups, size = keys.shape[0], keys.shape[1]
     scale = np.float32(1 / np.sqrt(size))
-    for row in range(p.rows):
-        cosines, sines = frame.cosines[p.angles[row]], frame.sines[p.angles[row]]
+    for row in range(rows):
+        cosines, sines, slot = (
+            frame.cosines[queries[row]],
+            frame.sines[queries[row]],
+            frame.slots[queries[row]],
+        )
         for head in range(heads + groups):
             turn(s.heads[row, head * size : (head + 1) * size], cosines, sines)
-        if row < p.fed:
+        if row < fed:
             for group in range(groups):
                 start = (heads + group) * size
                 for e in range(size):
-                    keys[layer, group, e, p.slots[row]] = s.heads[row, start + e]
-                    values[layer, group, p.slots[row], e] = s.heads[row, start + groups * size + e]
+                    keys[group, e, slot] = s.heads[row, start + e]
+                    values[group, slot, e] = s.heads[row, start + groups * size + e]
     together = heads // groups  # heads that read the same keys
     for group in range(groups):
-        for first in range(0, p.rows * together, TILE):
+        for first in range(0, rows * together, TILE):
             for lane in range(TILE):
                 # The last tile is filled up with repetitions of its last query.
-                row, head = divmod(min(first + lane, p.rows * together - 1), together)
+                row, head = divmod(min(first + lane, rows * together - 1), together)
                 start = (group * together + head) * size
-                s.seen[lane] = frame.seen[p.masks[row]]
+                s.seen[lane] = frame.seen[queries[row]]
                 for e in range(size):
                     s.wanted[lane, e] = s.heads[row, start + e] * scale
-            attend(s.wanted, keys[layer, group], values[layer, group], s.seen, s.scores, s.bits, s.found)
-            for lane in range(min(TILE, p.rows * together - first)):
+            attend(s.wanted, keys[group], values[group], s.seen, s.scores, s.bits, s.found)
+            for lane in range(min(TILE, rows * together - first)):
                 row, head = divmod(first + lane, together)
                 start = (group * together + head) * size
                 for e in range(size):
@@ -182,14 +164,31 @@ def mix(
 
 @fast
 def run(
-    w: Weights, p: Pass, frame: Frame, keys: np.ndarray, values: np.ndarray, s: Scratch, heads: int
+    w: Weights,
+    rows: int,
+    fed: int,
+    queries: np.ndarray,
+    frame: Frame,
+    keys: np.ndarray,
+    values: np.ndarray,
+    s: Scratch,
+    heads: int,
 ) -> None:
-    """One pass: the rows of `s.x` through all layers; the result, normed, is in `s.normed`."""
-    rows, width, hidden = p.rows, s.x.shape[1], s.hidden.shape[1]
+    """One pass: the rows of `s.x` through all layers; the result, normed, is in `s.normed`.
+
+    Args:
+        rows: how many.
+        fed: how many of them, the first, feed tokens; their keys and values are kept.
+        queries: of the rows, int64 [R].
+        keys: float32 [L, K, E, P].
+        values: float32 [L, K, P, E].
+        heads: of queries.
+    """
+    width, hidden = s.x.shape[1], s.hidden.shape[1]
     for layer in range(len(w.project)):
         normalize(s.x, s.normed, rows, EPS)
         linear(s.normed, w.project[layer], w.project_scale[layer], s.heads, rows)
-        mix(layer, p, frame, keys, values, s, heads)
+        mix(rows, fed, queries, frame, keys[layer], values[layer], s, heads)
         linear(s.mixed, w.join[layer], w.join_scale[layer], s.normed, rows)
         for row in range(rows):
             for k in range(width):
@@ -220,22 +219,17 @@ def decode(
     tokens: np.ndarray,
 ) -> None:
     """Fill `tokens` int64 [N] with the next frame, pass by pass; keys and values are written on the way."""
-    queries, most = len(frame.common), plan.query.shape[1]
-    slots, angles, masks = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
     for step in range(len(plan.rows)):
         rows = plan.rows[step]
         for row in range(rows):
             query = plan.query[step, row]
-            slots[row], angles[row], masks[row] = frame.base + query, queries + query, query
             if step == 0:
                 s.x[row] = frame.opening[row]
             elif row < plan.fed[step]:
                 s.x[row] = w.token[tokens[query - 1]] + w.position[query] + frame.common[query]
             else:
                 s.x[row] = w.position[query] + frame.common[query]
-        if step == 0:
-            slots[0], angles[0], masks[0] = frame.pending, len(tokens), queries
-        run(w, Pass(rows, plan.fed[step], slots, angles, masks), frame, keys, values, s, heads)
+        run(w, rows, plan.fed[step], plan.query[step], frame, keys, values, s, heads)
         linear(s.normed, w.head, w.head_scale, s.logits, rows)
         for row in range(rows):
             target = plan.target[step, row]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from playloop.core.annotations import Count, Magnitude, Portion
 from playloop.core.kinds import kind
 from playloop.nn.checks import check_types
 from playloop.nn.sampling import COLDEST, inverse_cdf, likeliest, nucleus
 
-CLEAN, OFFLINE, DEMO = "clean", "offline", "demo"
-PLACEHOLDERS = {OFFLINE: "first", DEMO: "above"}
+CLEAN = "clean"
+Placeholder = Literal["before", "above"]
+PLACEHOLDERS = {"offline": "first", "demo": "above"}
 """Which token the release's two programs feed for the row above's last one."""
 
 
@@ -32,7 +35,7 @@ class Order:
     """
 
     window: int = 1
-    placeholder: str = "before"
+    placeholder: Placeholder = "before"
     causal: bool = False
 
 
@@ -64,15 +67,15 @@ class SamplerConfig:
             forgotten.
     """
 
-    temperature: float = 1.0
-    top_p: float | None = None
+    temperature: Magnitude = 1.0
+    top_p: Portion | None = None
     window: int | None = None
     level: int = 0
-    top_k: int | None = None
-    rules: str = CLEAN
-    placeholder: str | None = None
+    top_k: Count | None = None
+    rules: Literal["clean", "offline", "demo"] = "clean"
+    placeholder: Placeholder | None = None
     causal: bool | None = None
-    keep: int = 8
+    keep: Count = 8
 
     def order(self, own: Order = DIAGONAL) -> Order:
         """The order that is named; what is not named is `own`."""
@@ -95,12 +98,6 @@ class SamplerConfig:
             ValueError: a value is of another type or out of range, or two exclude each other.
         """
         check_types(self)
-        if self.temperature < 0 or (self.top_p is not None and not 0 < self.top_p <= 1):
-            raise ValueError(
-                f"temperature={self.temperature} must be 0 or more, top_p={self.top_p} above 0 and at most 1"
-            )
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k} must be 1 or more, or null for no limit")
         if self.top_k is not None and self.top_p is not None and self.top_p < 1:
             raise ValueError(
                 f"top_k={self.top_k} and top_p={self.top_p} exclude each other, as in MineWorld's release: "
@@ -134,17 +131,11 @@ class SamplerConfig:
             ValueError: a setting is out of range; says which.
         """
         self.check_draws()
-        order = self.order()
-        if not 1 <= order.window <= columns:
-            raise ValueError(f"window={order.window} must lie between 1 (diagonal) and {columns} (raster)")
+        window = self.order().window
+        if not 1 <= window <= columns:
+            raise ValueError(f"window={window} must lie between 1 (diagonal) and {columns} (raster)")
         if self.level != 0:
             raise ValueError(f"level={self.level}: MineWorld knows no levels of corruption, leave it 0")
-        if self.rules not in (CLEAN, OFFLINE, DEMO):
-            raise ValueError(f"rules={self.rules} must be clean, offline or demo")
-        if order.placeholder not in ("before", "above"):
-            raise ValueError(f"placeholder={order.placeholder} must be before or above")
-        if self.keep < 1:
-            raise ValueError(f"keep={self.keep}: at least one frame must stay to go on from")
 
     def compare(self, trained: Order | None) -> None:
         """Warn where the model was trained for another order or for other rules; None: it is not known."""

@@ -9,7 +9,7 @@ pytest.importorskip("numba", reason="numba is not installed: the kernels are for
 from playloop.nn import kernels
 from playloop.nn.sampling import inverse_cdf, nucleus
 from playloop.worlds.decode import decode_frame
-from playloop.worlds.engine import Engine
+from playloop.worlds.engine import KernelBackend
 from playloop.worlds.model import WorldConfig
 from playloop.worlds.ring import RingCache, write_frame
 from playloop.worlds.sampler import SamplerConfig
@@ -46,33 +46,31 @@ def model():
 @pytest.mark.parametrize("window", [1, 2, 4])
 def test_the_same_tokens_as_pytorch_for_longer_than_the_ring(model, window):
     sampler, generator = SamplerConfig(window=window), torch.Generator().manual_seed(4)
-    engine, cache = Engine(model), RingCache.for_model(model, 1)
-    mine = engine.start()
+    engine, cache = KernelBackend(model, 1), RingCache.for_model(model, 1)
     first = torch.randint(11, (1, 12), generator=generator)
     none = torch.zeros(1, 2, dtype=torch.int64)
-    engine.write_frame(mine, first[0], None, sampler)
+    engine.write_frame(0, first[0], None, sampler)
     write_frame(model, cache, first, none, torch.tensor([False]), sampler)
-    engine.write_frame(mine, first[0].flip(0), none[0], sampler)
+    engine.write_frame(0, first[0].flip(0), none[0], sampler)
     write_frame(model, cache, first.flip(1), none, torch.tensor([True]), sampler)
     for number in range(8):
         action = torch.tensor([[number % 3, number % 2]])
         uniform = torch.rand(1, 12, generator=generator, dtype=torch.float64)
         theirs = decode_frame(model, cache, action, uniform, sampler)[0]
-        assert torch.equal(engine.decode_frame(mine, action[0], uniform[0].numpy(), sampler), theirs)
-    keys = mine.buffers[0][0, :, :, : cache.blocks * cache.slots].transpose(0, 2, 1)  # [K, P, E]
+        assert torch.equal(engine.decode_frame(0, action[0], uniform[0].numpy(), sampler), theirs)
+    keys = engine.caches[0].buffers[0][0, :, :, : cache.blocks * cache.slots].transpose(0, 2, 1)  # [K, P, E]
     written = cache.keys[0][0].abs().sum(-1) > 0
     np.testing.assert_allclose(keys[written.numpy()], cache.keys[0][0][written].numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_garbage_in_unwritten_places_changes_nothing(model):
     def play(fill):
-        engine, sampler = Engine(model), SamplerConfig()
-        cache, rng = engine.start(), np.random.default_rng(0)
-        for buffer in cache.buffers:
+        engine, sampler, rng = KernelBackend(model, 1), SamplerConfig(), np.random.default_rng(0)
+        for buffer in engine.caches[0].buffers:
             buffer.fill(fill)
-        engine.write_frame(cache, torch.arange(12) % 11, None, sampler)
+        engine.write_frame(0, torch.arange(12) % 11, None, sampler)
         action = torch.tensor([1, 1])
-        return [engine.decode_frame(cache, action, rng.random(12), sampler).tolist() for _ in range(3)]
+        return [engine.decode_frame(0, action, rng.random(12), sampler).tolist() for _ in range(3)]
 
     assert play(0.0) == play(1e4)
 
