@@ -131,11 +131,8 @@ def mix(
     groups, size = keys.shape[0], keys.shape[1]
     scale = np.float32(1 / np.sqrt(size))
     for row in range(rows):
-        cosines, sines, slot = (
-            frame.cosines[queries[row]],
-            frame.sines[queries[row]],
-            frame.slots[queries[row]],
-        )
+        query = queries[row]
+        cosines, sines, slot = frame.cosines[query], frame.sines[query], frame.slots[query]
         for head in range(heads + groups):
             turn(s.heads[row, head * size : (head + 1) * size], cosines, sines)
         if row < fed:
