@@ -149,7 +149,7 @@ class MineWorldBench:
             f"{report['tflop_per_second']:.2f} Tflop/s{eight if report['weights'] else ''} measured; n: "
             "passes; ids, GB, GF (Gflop): of the tokens; px: of the pixels; floor: weights and keys once a "
             "pass, and the pixels; x: p50 to it; plain: the release's ids to these"
-        ) + "".join([*_together(report["rows"]), *_told(report)])
+        ) + "".join([*_together(report["rows"]), *_changed_words(report)])
         table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         headings = ("", "n", "p50", "p99", "fps", "ids", "px", "GB", "GF", "floor", "x", "plain")
         for heading in headings:
@@ -338,7 +338,7 @@ def _together(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _told(report: dict[str, Any]) -> Iterator[str]:
+def _changed_words(report: dict[str, Any]) -> Iterator[str]:
     """What eight bits change, in words."""
     if changed := report["changed"]:
         yield (

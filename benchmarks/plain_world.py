@@ -16,7 +16,7 @@ class PlainMineWorld:
 
     Args:
         model: whose weights are used, nothing is copied.
-        window: of the schedule; the release's demo has 4, its command line 2 unless told otherwise.
+        window: of the schedule; the release's demo has 4, its command line 2 by default.
         temperature: of the draws.
         top_p: of the draws.
     """
@@ -49,8 +49,8 @@ class PlainMineWorld:
         """The next frame, int64 [N], after an action int64 [A]; a row begins with the token above."""
         schedule, found = self.schedule, {}
         count, columns = schedule.actions, schedule.columns
-        places = [self.base - 1 + place for place in range(count + 1)]
-        logits = self._feed([self.last, *action.tolist()], places)
+        positions = list(range(self.base - 1, self.base + count))
+        logits = self._feed([self.last, *action.tolist()], positions)
         found[0] = self._draw(logits[-1], generator)
         for step in schedule.steps[1:]:
             ids = [found[token] for token in step.fed]
@@ -59,16 +59,16 @@ class PlainMineWorld:
             slots += [count + row * columns - 1 for row in step.starts]
             logits = self._feed(ids, [self.base + slot for slot in slots])
             reading = [*step.predicting, *range(len(step.fed), len(slots))]
-            for place, target in zip(reading, step.targets, strict=True):
-                found[target] = self._draw(logits[place], generator)
+            for row, target in zip(reading, step.targets, strict=True):
+                found[target] = self._draw(logits[row], generator)
         tokens = torch.tensor([found[token] for token in range(schedule.tokens)])
         self.base, self.last = self.base + schedule.slots, int(tokens[-1])
         return tokens
 
-    def _feed(self, ids: list[int], places: list[int]) -> Tensor:
+    def _feed(self, ids: list[int], at: list[int]) -> Tensor:
         """One pass → logits of all ids, float32 [n, V]."""
         device = self.table.device
-        positions = torch.tensor(places, device=device)
+        positions = torch.tensor(at, device=device)
         x = self.table[torch.tensor(ids, device=device)][None]
         hidden = self.llama.forward(x, positions, self.mask[positions], self.cache)
         return torch.nn.functional.linear(hidden[0], self.head).float()

@@ -17,11 +17,11 @@ from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer, FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
-from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.task import Share
 from playloop.worlds.checkpoint import World, load_tokenizer, replace_tokenizer, save_part
 from playloop.worlds.metrics.frames import reconstruction
+from playloop.worlds.ring import imagine
 from playloop.worlds.sampler import SamplerConfig
 
 JUDGED = 1024

@@ -17,11 +17,11 @@ from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.frames import ClipTask, FrameData, FrameTaskConfig
-from playloop.training.rollout import imagine
 from playloop.training.start import take_over
 from playloop.training.token_cache import PIECE, cached_tokens, token_cache_path
 from playloop.worlds.checkpoint import World, load_tokenizer, save_world, weights_hash
 from playloop.worlds.model import WorldConfig, WorldModel
+from playloop.worlds.ring import imagine
 from playloop.worlds.sampler import SamplerConfig
 
 

@@ -46,27 +46,33 @@ def describe(path: Path) -> list[tuple[str, str]] | None:
     if not (path / "config.json").is_file():
         return describe_published(path)
     record = read_record(path / "config.json")
-    kind = model_kind(record)
-    if kind == MINEWORLD:
-        return describe_converted(path)
-    if kind not in (WORLD, *PARTS):
-        return None
+    found = DESCRIBED.get(str(model_kind(record)))
+    return found(path, record) if found else None
+
+
+def _describe_world(path: Path, record: dict[str, Any]) -> list[tuple[str, str]]:
+    contract = read_conventions(path)
+    tokenizer = [(f"tokenizer {label}", value) for label, value in describe(path / "tokenizer") or []]
+    return [
+        *_describe_part(path, record),
+        ("environment", contract.family),
+        *contract.described(),
+        *tokenizer,
+    ]
+
+
+def _describe_part(path: Path, record: dict[str, Any]) -> list[tuple[str, str]]:
     check_format(record, path / "config.json")
-    config, classes = (WorldConfig, ()) if kind == WORLD else PARTS[kind][:2]
+    kind = str(model_kind(record))
+    config, classes = PARTS[kind][:2] if kind in PARTS else (WorldConfig, ())
     model = to_record(read_sizes(record, path, config, *classes))
     entries = read_header(path / WEIGHTS).values()
-    lines = [
+    return [
         ("kind", f"{NOUNS[kind]} of playloop"),
         ("parameters", f"{sum(entry.elements for entry in entries):,}"),
         ("type", ", ".join(sorted({entry.dtype for entry in entries}))),
         *((name, _text(value)) for name, value in model.items() if name != KEY),
     ]
-    if kind == WORLD:
-        contract = read_conventions(path)
-        lines += [("environment", contract.family), *contract.described()]
-        found = describe(path / "tokenizer") or []
-        lines += [(f"tokenizer {label}", value) for label, value in found]
-    return lines
 
 
 def _text(value: Any) -> str:
@@ -127,15 +133,8 @@ def _kinds(weights: dict[str, Tensor]) -> list[str]:
     return sorted({str(value.dtype).removeprefix("torch.") for value in weights.values()})
 
 
-def describe_converted(path: Path) -> list[tuple[str, str]]:
-    """Lines of a label and a value of a MineWorld's folder.
-
-    Raises:
-        ValueError: it is damaged.
-        FileNotFoundError: it lacks a part.
-    """
+def _describe_mineworld(path: Path, record: dict[str, Any]) -> list[tuple[str, str]]:
     inner = path / "tokenizer"
-    record = read_record(path / "config.json")
     config = read_sizes(record, path, MineWorldConfig)
     vq = read_sizes(read_record(inner / "config.json"), inner, VQConfig)
     headers = [read_header(folder / WEIGHTS) for folder in (path, path / "tokenizer")]
@@ -177,3 +176,11 @@ def _sizes(
 
 def _count(numbers: int) -> str:
     return f"{numbers / 1e6:.1f} M" if numbers >= 1e6 else f"{numbers:,}"
+
+
+DESCRIBED = {
+    WORLD: _describe_world,
+    MINEWORLD: _describe_mineworld,
+    **dict.fromkeys(PARTS, _describe_part),
+}
+"""Kind of a folder → what describes it, from the folder and its `config.json`."""

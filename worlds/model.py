@@ -94,7 +94,7 @@ class WorldConfig(Sizes["WorldModel"]):
         windows: decoding windows that are trained, a random one a step; 1 is diagonal, `columns` is raster.
         shares: of the steps that each window gets; () for equal ones.
         corruption: shares of the input's tokens that are replaced, a random one a clip. The model knows
-            which, so that it can be asked to distrust its own frames: `level` when decoding.
+            which, so that it can distrust its own frames: `level` when decoding.
     """
 
     rows: Count = 8

@@ -242,6 +242,40 @@ def write_frame(
     cache.close(tokens, x[:, -1:])
 
 
+@torch.no_grad()
+def imagine(
+    model: WorldModel,
+    tokens: Tensor,
+    actions: Tensor,
+    known: int,
+    sampler: SamplerConfig,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> Tensor:
+    """A copy of clips in which all frames after the first `known` are the model's own, drawn as in play.
+
+    Args:
+        model: whose weights stay as they are.
+        tokens: int64 [B, T, N].
+        actions: int64 [B, T - 1, G].
+        known: recorded frames at the start, at least 1.
+        sampler: how tokens are drawn.
+        generator: of the draws, on the device.
+        dtype: to compute in.
+    """
+    seen, cache = tokens.clone(), RingCache.for_model(model, len(tokens), dtype)
+    with torch.inference_mode():
+        for number, frame in enumerate(tokens.unbind(1)):
+            action = actions[:, number - 1] if number else torch.zeros_like(actions[:, 0])
+            if number < known:
+                has_action = torch.full((len(frame),), number > 0, device=frame.device)
+                write_frame(model, cache, frame, action, has_action, sampler)
+            else:
+                uniform = torch.rand(frame.shape, generator=generator, device=frame.device)
+                seen[:, number] = decode_frame(model, cache, action, uniform, sampler)
+    return seen
+
+
 class RingBackend:
     """PyTorch on any device; see `worlds.players.Backend`."""
 

@@ -102,8 +102,12 @@ def test_sampling_changes_live_and_is_checked(checkpoint):
     assert np.array_equal(
         play(env, Episode("world", 0, 1, 0), still), play(env, Episode("world", 0, 1, 9), still)
     )
-    for temperature, top_p in ((-1.0, 0.5), (1.0, 0.0), (1.0, 1.5)):
-        with pytest.raises(ValueError, match="temperature"):
+    for temperature, top_p, wrong in (
+        (-1.0, 0.5, "temperature=-1"),
+        (1.0, 0.0, "top_p=0"),
+        (1.0, 1.5, "top_p=1.5"),
+    ):
+        with pytest.raises(ValueError, match=wrong):
             env.sampling(temperature, top_p)
     env.sampling(5.0, 1.0, top_k=1)
     hot = play(env, Episode("world", 0, 1, 0), still)

@@ -26,8 +26,8 @@ from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.envs.world import WorldEnvConfig
 from playloop.tokenizers.vq import resize_linear
-from playloop.training.mineworld import frames as mineworld_frames
-from playloop.training.mineworld.task import MineWorldTaskConfig
+from playloop.training import mineworld as mineworld_training
+from playloop.training.mineworld import MineWorldTaskConfig
 from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.task import Share
 from playloop.worlds.mineworld.folder import MineWorldPlay
@@ -182,7 +182,7 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
     pictures = [noise((80, 140), seed=number) for number in range(9)]
     write_pair(tmp_path / "vpt", "a", [line(keys=["w"], gui=k == 4, dx=20.0) for k in range(9)], pictures)
     data = [str(tmp_path / "vpt"), str(home / "data")]
-    monkeypatch.setattr(mineworld_frames, "PIECE", 3)
+    monkeypatch.setattr(mineworld_training, "PIECE", 3)
     options = {"data": data, "validation": 0.0}
     task = replace(settings(home), **options, processes=2).make()
     world = MineWorldPlay.load(home / "base", dtype=torch.float32)
@@ -199,7 +199,7 @@ def test_tokens_are_those_of_frames_as_the_release_shrinks_them(home, tmp_path, 
     def never(job):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(mineworld_frames, "_read", never)
+    monkeypatch.setattr(mineworld_training, "_read", never)
     again = replace(settings(home), **options).make()
     every = np.arange(len(again.tokens))
     assert np.array_equal(again.tokens.gather(every), task.tokens.gather(every))
@@ -244,7 +244,7 @@ def test_other_folders_are_refused(home, tmp_path, capsys):
         settings(home, data=[str(tmp_path / "other")]).make()
     with pytest.raises(FileNotFoundError, match="playloop convert"):
         settings(home, start=str(home / "base-release")).make()
-    with pytest.raises(ValueError, match="holds no MineWorld"):
+    with pytest.raises(FileNotFoundError, match=r"holds no MineWorld: .* it is a data set"):
         settings(home, start=str(home / "data")).make()
     assert main(["train", "mineworld=300M_17f", f"data={home / 'data'}", f"out={tmp_path / 'run'}"]) != 0
     assert "300M_17f is neither the folder of a MineWorld nor" in (said := capsys.readouterr().err)

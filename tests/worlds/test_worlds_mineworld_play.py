@@ -156,10 +156,10 @@ def test_a_session_refuses_what_has_no_meaning(world):
     [
         ({"window": 5}, "window=5 must lie between 1"),
         ({"level": 1}, "level=1"),
-        ({"rules": "odd"}, "rules=odd"),
-        ({"placeholder": "first"}, "placeholder=first"),
-        ({"keep": 0}, "keep=0"),
-        ({"temperature": -1.0}, "temperature"),
+        ({"rules": "odd"}, "rules='odd': choose from clean, offline, demo"),
+        ({"placeholder": "first"}, "placeholder='first': choose from before, above"),
+        ({"keep": 0}, "keep=0: use a whole number of at least 1"),
+        ({"temperature": -1.0}, r"temperature=-1\.0: use a finite number of at least 0"),
     ],
 )
 def test_settings_are_checked_before_the_first_step(world, choice, complaint):
@@ -251,7 +251,7 @@ def test_the_command_line_evaluates_in_it(folder, tmp_path, capsys):
     [line] = (tmp_path / "run" / "episodes.jsonl").read_text().splitlines()
     assert json.loads(line)["error"] is None
     assert main(["eval", *words, "env.sampler.rules=none", f"out={tmp_path / 'bad'}"]) != 0
-    assert "rules=none must be clean, offline or demo" in capsys.readouterr().err
+    assert "rules='none': choose from clean, offline, demo" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_command_line_evaluates_in_it(folder, tmp_path, capsys):
         ([], "give one checkpoint, not 0"),
         (["a", "b"], "give one checkpoint, not 2"),
         (["nowhere.ckpt"], "nowhere.ckpt is not there"),
-        (["x", "dtype=int8"], "dtype=int8: there are float16"),
+        (["x", "dtype=int8"], "dtype='int8': choose from float16, bfloat16"),
         (["x", "rows=0"], "at least 1"),
         (["x", "starts=nowhere.png"], "starts=nowhere.png is not there"),
         (["x", "row=3"], 'did you mean "rows"'),

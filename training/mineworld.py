@@ -7,7 +7,9 @@ is predicted from what diagonal decoding will have fed before it, so that what i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
+from playloop.core.children import CONTEXT
 from playloop.core.kinds import kind
+from playloop.demos.lerobot.dataset import Demonstrations
+from playloop.demos.lerobot.pictures import Pictures
 from playloop.nn.folder import read_record
 from playloop.nn.record import to_record
 from playloop.tokenizers.minecraft import MineWorldActions
-from playloop.tokenizers.vq import VQTokenizer
+from playloop.tokenizers.vq import VQTokenizer, resize_linear
 from playloop.training.frames import ClipTask, EpisodeData, FrameTaskConfig
-from playloop.training.mineworld.frames import resized_pieces
 from playloop.training.token_cache import cached_tokens, token_cache_path
 from playloop.worlds.mineworld.convert import DTYPES
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_vq, save_mineworld
@@ -34,6 +38,10 @@ from playloop.worlds.sampler import CLEAN, DIAGONAL, Order, SamplerConfig
 UNUSED = 2
 """Ids behind those of the actions that the published models leave unused."""
 
+PIECE = 64
+"""Frames that are decoded together."""
+
+Job = tuple[Pictures, tuple[int, int]]
 Begun = tuple[MineWorld, VQTokenizer, Path, Order | None]
 
 
@@ -86,9 +94,7 @@ class MineWorldTask(ClipTask):
         self.config = config
         if config.dtype not in DTYPES:
             raise ValueError(f"dtype={config.dtype}: there are {', '.join(DTYPES)}")
-        self.model, tokenizer, self.folder, before = begin(
-            config.start, config.tokenizer, config.model, config.start_queries, config.seed
-        )
+        self.model, tokenizer, self.folder, before = begin(config)
         self.sampler = self.model.resolved(config.sampler, before or DIAGONAL)
         sizes = self.model.config
         clip = sizes.context if config.clip is None else config.clip
@@ -131,6 +137,43 @@ def _tokens(data: EpisodeData, tokenizer: VQTokenizer, config: MineWorldTaskConf
         yield cached_tokens(path, dataset.length, pieces, tokenizer, device)
 
 
+def resized_pieces(
+    dataset: Demonstrations, camera: str, size: tuple[int, int], processes: int
+) -> Iterator[np.ndarray]:
+    """All frames of a data set in the order of its rows, uint8 [n, height, width, 3] each, n at most `PIECE`.
+
+    They are resized as MineWorld does it, and kept nowhere: an hour of play is 19 GB of pixels, its tokens
+    are 48 MB.
+    """
+    jobs = _jobs(dataset, camera, size)
+    if processes <= 1:
+        yield from map(_read, jobs)
+        return
+    waiting: deque[Future[np.ndarray]] = deque()
+    pool = ProcessPoolExecutor(processes, CONTEXT, torch.set_num_threads, (1,))
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(_read, job))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _jobs(dataset: Demonstrations, camera: str, size: tuple[int, int]) -> Iterator[Job]:
+    for episode, record in enumerate(dataset.episodes):
+        pictures = dataset.pictures(camera, episode)
+        for start in range(0, record["length"], PIECE):
+            yield pictures[start : start + PIECE], size
+
+
+def _read(job: Job) -> np.ndarray:
+    pictures, size = job
+    return np.stack([resize_linear(image, size) for image in pictures])
+
+
 def _weights_name(folder: Path) -> str | None:
     """What a folder's `config.json` calls its weights; None without one."""
     record = folder / "config.json"
@@ -150,48 +193,40 @@ def _check_settings(sampler: SamplerConfig, sizes: MineWorldConfig, clip: int) -
         raise ValueError(f"vocabulary={sizes.vocabulary} does not fit into the cache's 16 bits")
 
 
-def begin(
-    start: str | None, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool, seed: int
-) -> Begun:
+def begin(config: MineWorldTaskConfig) -> Begun:
     """A float32 model to train, its frozen tokenizer in float32, the tokenizer's folder, and the order that
     the model was trained for, None if that is not known.
-
-    Args:
-        start: folder of a MineWorld, or a name in `PRESETS` for new weights.
-        tokenizer: folder of a VQ tokenizer, or of a MineWorld that has one; for new weights only.
-        changes: settings of `MineWorldConfig` that are not those of `start`.
-        start_queries: add trained ones if there are none.
-        seed: of new weights.
 
     Raises:
         FileNotFoundError: a folder or a part of it is missing.
         ValueError: something is damaged or does not fit; says what to do.
     """
+    start = config.start
     if start is not None and Path(start).is_dir():
-        return _trained(Path(start), tokenizer, changes, start_queries)
+        return _trained(Path(start), config)
     if start is not None and start in PRESETS:
-        return _new(start, tokenizer, changes, start_queries, seed)
+        return _new(start, config)
     raise ValueError(
         f"{start} is neither the folder of a MineWorld nor the name of published sizes: {', '.join(PRESETS)}"
     )
 
 
-def _trained(folder: Path, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool) -> Begun:
-    if opener(folder).sizes is not MineWorldConfig:
-        raise ValueError(f"{folder} holds no MineWorld; give a folder that `playloop convert` wrote")
-    if tokenizer is not None:
+def _trained(folder: Path, config: MineWorldTaskConfig) -> Begun:
+    opener(folder)  # of a published checkpoint it says what to do
+    if config.tokenizer is not None:
         raise ValueError(f"{folder} brings its own tokenizer, whose tokens it knows; leave tokenizer out")
     world = MineWorldPlay.load(folder, "cpu", torch.float32)
     model, found = world.model.requires_grad_(True), world.model.config
-    wanted = _changed(found, changes)
-    for name in changes:
-        if name != "context" and (here := getattr(found, name)) != (asked := getattr(wanted, name)):
+    wanted = _changed(found, config.model)
+    for name in config.model:
+        here, there = getattr(found, name), getattr(wanted, name)
+        if name != "context" and here != there:
             raise ValueError(
-                f"{folder} has {name}={here}, not {asked}; leave model.{name} out, or train that size from "
+                f"{folder} has {name}={here}, not {there}; leave model.{name} out, or train that size from "
                 f"nothing with one of {', '.join(PRESETS)}"
             )
     wanted.check()
-    if start_queries and model.start is None:
+    if config.start_queries and model.start is None:
         wanted = replace(wanted, start_queries=True)
         # A query stands where a frame's token would: it begins as the mean of what can stand there.
         mean = model.token.weight.detach()[: found.codes].mean(0)
@@ -200,27 +235,24 @@ def _trained(folder: Path, tokenizer: str | None, changes: Mapping[str, Any], st
     return model, world.tokenizer, folder / "tokenizer", world.trained
 
 
-def _new(
-    name: str, tokenizer: str | None, changes: Mapping[str, Any], start_queries: bool, seed: int
-) -> Begun:
-    if tokenizer is None:
+def _new(name: str, config: MineWorldTaskConfig) -> Begun:
+    if config.tokenizer is None:
         raise ValueError(
             f"{name} begins from nothing; give tokenizer=DIR, the folder of a VQ tokenizer or of a MineWorld"
         )
-    folder = Path(tokenizer)
+    folder = Path(config.tokenizer)
     folder = folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
     vq = load_vq(folder)
     fixed: dict[str, Any] = {"rows": vq.rows, "columns": vq.columns, "codes": vq.codes}
     vocabulary = MineWorldActions(vq.codes).ids.stop + UNUSED
-    sizes = replace(PRESETS[name], **fixed, vocabulary=vocabulary, start_queries=start_queries)
-    sizes = _changed(sizes, changes)
-    wrong = [key for key, value in fixed.items() if getattr(sizes, key) != value]
-    if wrong:
+    sizes = replace(PRESETS[name], **fixed, vocabulary=vocabulary, start_queries=config.start_queries)
+    sizes = _changed(sizes, config.model)
+    if wrong := [key for key, value in fixed.items() if getattr(sizes, key) != value]:
         raise ValueError(
             f"model.{wrong[0]}={getattr(sizes, wrong[0])}, but the tokenizer {folder} has {fixed[wrong[0]]}; "
             f"leave model.{wrong[0]} out"
         )
-    return sizes.make(seed), vq, folder, None
+    return sizes.make(config.seed), vq, folder, None
 
 
 def _changed(sizes: MineWorldConfig, changes: Mapping[str, Any]) -> MineWorldConfig:

@@ -1,1 +1,0 @@
-"""Training of MineWorlds, published ones and new ones."""
