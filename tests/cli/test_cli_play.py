@@ -97,7 +97,7 @@ def unserved(monkeypatch):
     ("words", "complaint"),
     [
         (["sampler.window=9"], "window=9 must lie between 1 (diagonal) and 4 (raster)"),
-        (["sampler.rules=dem"], "rules=dem must be clean, offline or demo"),
+        (["sampler.rules=dem"], "rules='dem': choose from clean, offline, demo"),
         (["env.weights=int4"], "env.weights='int4': choose from int8, fp8 or null"),
         (["env.backend=triton"], "backend=triton needs device=cuda and triton"),
         (["env.backend=kernels"], "backend=kernels is not for this world model; it has auto, torch, triton"),

@@ -160,7 +160,7 @@ def test_the_game_is_told_the_turns_that_the_model_is(folder):
     ("words", "complaint"),
     [
         (["windows=[5]"], "window=5 must lie between 1"),
-        (["sampler.rules=odd"], "rules=odd must be clean, offline or demo"),
+        (["sampler.rules=odd"], "rules='odd': choose from clean, offline, demo"),
         (["level=1"], "level=1"),
         (["horizon=0"], "horizon=0"),
         (["context=4"], "context=4: this model sees 3 frames; use at most so many"),

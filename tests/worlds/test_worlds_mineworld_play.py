@@ -236,10 +236,10 @@ def test_it_is_played_on_the_envs_of_the_page(folder):
         assert envs.build().cameras == {"pov": (32, 64)} and len(envs.worlds) == 1
         envs.warm_up(Episode("world", 0, FRESH, 0), STILL)
         envs.begin(Episode("world", 0, FRESH, 0), images)
-        before = envs.views()[0].image.copy()
+        before = envs.views()[0][2].copy()
         for _ in range(6):
             assert not envs.advance(envs.within(AHEAD), {}, images).over
-        assert (envs.views()[0].image != before).any()
+        assert (envs.views()[0][2] != before).any()
         envs.worlds[0].start_from(np.zeros((1, 90, 160, 3), np.uint8))
     finally:
         envs.close()
