@@ -46,15 +46,20 @@ class Sizes(Generic[Network]):
         raise NotImplementedError
 
     def make(self, seed: int = 0) -> Network:
-        """The network with new weights; the global generator is left alone.
+        """The network with new weights.
 
         Raises:
             ValueError: the sizes are out of range or do not fit together.
         """
         self.check()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.build()
+        return make_seeded(self.build, seed)
+
+
+def make_seeded(make: Callable[[], Network], seed: int) -> Network:
+    """A network with new weights from a seed; the global generator, of which modules draw, is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
 
 
 def load_model(make: Callable[[], Network], folder: str | Path) -> Network:
