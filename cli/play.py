@@ -36,8 +36,9 @@ from playloop.core.fields import make
 from playloop.rollouts.selection import task_number
 
 if TYPE_CHECKING:
-    from playloop.agents.person import PersonConfig
     from playloop.envs.world import WorldEnvConfig
+    from playloop.rollouts.play.environments import Part
+    from playloop.rollouts.play.session import SessionConfig
 
 INVERSES = {"craft": "craft-inverse"}
 """Family of the frames → the shipped inverse-dynamics model that was trained on such."""
@@ -88,7 +89,7 @@ def alone(words: list[str]) -> list[str]:
     return ["~env" if word == "env=null" else word for word in words if word != "agent=null"]
 
 
-def session_config(config: DictConfig, arguments: Arguments) -> Any:
+def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
     """Check the settings and put a session's together.
 
     Raises:
@@ -102,42 +103,44 @@ def session_config(config: DictConfig, arguments: Arguments) -> Any:
     if not config.host:
         raise ValueError("host= names no address; give host=127.0.0.1, or 0.0.0.0 for all of this machine's.")
     parts = parts_of(config)
-    agent, agent_name = None, "agent"
-    if config.get("agent") is not None:
-        find_checkpoints(config.agent, parts[0].config.contract())
-        agent, agent_name = make(config.agent), chosen_agent(arguments.words)
+    first, person, agent = parts[0].config, make(config.person), config.get("agent")
+    names = ["agent", *(word.partition("=")[2] for word in arguments.words if word.startswith("agent="))]
+    if agent is not None:
+        find_checkpoints(agent, first.contract())
     return SessionConfig(
         parts=parts,
-        person=person_of(config, parts[0].config),
-        episode=first_episode(parts[0].config, config),
+        # A world model gets no keys that do nothing in it.
+        person=dataclasses.replace(person, without=(*person.without, *first.idle_buttons())),
+        episode=first_episode(first, config),
         out=arguments.choose_out(config.out).absolute(),
-        agent=agent,
-        agent_name=agent_name,
+        agent=make(agent) if agent is not None else None,
+        agent_name=names[-1],
         fps=config.fps,
         command=arguments.command,
     )
 
 
-def parts_of(config: DictConfig) -> tuple[Any, ...]:
+def parts_of(config: DictConfig) -> tuple[Part, ...]:
     """The environment, the world model, or both in this order.
 
     Raises:
-        ValueError: they do not take the same actions, or a world model cannot be played so.
+        ValueError: a world model cannot be played so.
     """
-    from playloop.rollouts.play.environments import Part, check_together
+    from playloop.rollouts.play.environments import Part
 
-    parts: list[Any] = []
+    parts: dict[str, Any] = {}
     if config.get("env") is not None:
-        env = patient(make_env(config.env), config.horizon)
-        parts.append(Part("env", env.title(), env))
+        parts["env"] = make_env(config.env)
     if config.world is not None:
-        world = patient(world_of(find_checkpoint(str(config.world)), config.inverse), config.horizon)
+        parts["world"] = world = world_of(find_checkpoint(str(config.world)), config.inverse)
         world.check()  # the page is not to be the first that shows an error
         if config.init is not None:
             world.episodes(inits=[config.init])
-        parts.append(Part("world", world.title(), world))
-    check_together({part.name: part.config.contract() for part in parts})
-    return tuple(parts)
+    if config.horizon is not None:  # a person can take the time
+        for name, env in parts.items():
+            if any(field.name == "horizon" for field in dataclasses.fields(env)):
+                parts[name] = dataclasses.replace(env, horizon=config.horizon)
+    return tuple(Part(name, env.title(), env) for name, env in parts.items())
 
 
 def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
@@ -157,25 +160,6 @@ def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
     return WorldEnvConfig(str(checkpoint), inits=inits, inverse=found)
 
 
-def person_of(config: DictConfig, env: Any) -> PersonConfig:
-    """Whose hands move the first environment; a world model gets no keys that do nothing in it."""
-    person: PersonConfig = make(config.person)
-    return dataclasses.replace(person, without=(*person.without, *env.idle_buttons()))
-
-
-def patient(env: Any, horizon: int | None) -> Any:
-    """The environment's settings with so long an episode that a person can take the time; see `horizon`.
-
-    Raises:
-        ValueError: the horizon is not positive.
-    """
-    if horizon is None or not any(field.name == "horizon" for field in dataclasses.fields(env)):
-        return env
-    if horizon < 1:
-        raise ValueError(f"horizon={horizon} must be at least 1, or null for the environment's own.")
-    return dataclasses.replace(env, horizon=horizon)
-
-
 def first_episode(env: Any, config: DictConfig) -> Episode:
     """The episode that `task`, `init` and `seed` name.
 
@@ -187,12 +171,6 @@ def first_episode(env: Any, config: DictConfig) -> Episode:
         return Episode(env.suite, task, FRESH, config.seed)
     [episode] = env.episodes(tasks=[task], inits=[config.init], seed=config.seed)
     return episode
-
-
-def chosen_agent(words: list[str]) -> str:
-    """The word behind `agent=`, for the page."""
-    chosen = [word.partition("=")[2] for word in words if word.startswith("agent=")]
-    return chosen[-1] if chosen else "agent"
 
 
 def url(host: str, port: int, token: str | None) -> str:

@@ -72,6 +72,9 @@ class SessionConfig:
         person: how hands become actions.
         fps: ticks a second; None is the first environment's control rate.
         command: the command line, for the record.
+
+    Raises:
+        ValueError: the parts cannot be driven by the same actions.
     """
 
     parts: tuple[Part, ...]
@@ -82,6 +85,16 @@ class SessionConfig:
     person: PersonConfig = field(default_factory=PersonConfig)
     fps: float | None = None
     command: str = ""
+
+    def __post_init__(self) -> None:
+        (name, first), *rest = ((part.name, part.config.contract()) for part in self.parts)
+        for other, contract in rest:
+            for what in ("action_names", "control_hz"):
+                if getattr(first, what) != getattr(contract, what):
+                    raise ValueError(
+                        f"{name} and {other} cannot be played side by side: their {what} differ "
+                        f"({getattr(first, what)} and {getattr(contract, what)}); choose another world model."
+                    )
 
 
 class Session:
@@ -254,7 +267,7 @@ class Session:
         if not self.envs.worlds:
             raise ValueError("there is no world model to sample from.")
         for live in self.envs.worlds:
-            live.env.sampling(command.temperature, command.top_p, command.top_k)  # type: ignore[union-attr]
+            live.env.sampling(command.temperature, command.top_p, command.top_k)
         self.sampling = command.model_dump(exclude={"type"})
 
     def _start_from(self, command: messages.Start) -> None:
@@ -313,7 +326,7 @@ class Session:
     def _hello(self) -> None:
         worlds = self.envs.worlds
         if worlds:
-            sampler = worlds[0].env.sampler  # type: ignore[union-attr]
+            sampler = worlds[0].env.sampler
             self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
         self._send(
             "hello",

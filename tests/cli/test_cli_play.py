@@ -158,6 +158,11 @@ def test_a_world_model_alone_has_only_keys_that_it_knows(mineworld):
     assert {"KeyE", "KeyF"} <= keys_of(session("env=craft", f"world={mineworld}"))
 
 
+def test_parts_that_take_other_actions_are_not_played_side_by_side(capsys, unserved):
+    assert main(["play", "env=toy", "world=craft", "port=0"]) == 2
+    assert "env and world cannot be played side by side: their action_names differ" in capsys.readouterr().err
+
+
 def test_a_mineworld_is_played_beside_the_voxel_world(mineworld):
     real, dreamed = session("env=craft", f"world={mineworld}").parts
     assert (real.config.contract().family, dreamed.config.contract().family) == ("craft", "minerl")
