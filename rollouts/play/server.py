@@ -27,7 +27,7 @@ from playloop.rollouts.play.serving import ConnectionLimit
 from playloop.rollouts.play.session import SessionConfig
 from playloop.rollouts.play.uploads import decode_apart
 
-SCRIPTS = ("main.js", "hands.js", "hud.js", "panel.js", "picture.js")
+SCRIPTS = ("main.js", "dom.js", "hands.js", "hud.js", "panel.js", "picture.js")
 FILES = {"index.html": "text/html", "style.css": "text/css", **dict.fromkeys(SCRIPTS, "text/javascript")}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",

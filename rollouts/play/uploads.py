@@ -20,8 +20,6 @@ from PIL import Image, UnidentifiedImageError
 from playloop.core.children import CONTEXT
 from playloop.core.files import check_pointer
 from playloop.core.minecraft import ACTION_SIZE
-from playloop.demos.video.decoder import VideoDecoder
-from playloop.demos.vpt.recording import FPS, read_recording
 from playloop.rollouts.play.clips import HOLES, as_shown, check_size, film, has_holes, moving
 
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -178,6 +176,9 @@ def read_starts(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _recorded(path: Path, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    from playloop.demos.video.decoder import VideoDecoder  # decoding an upload does not wait for them
+    from playloop.demos.vpt.recording import FPS, read_recording
+
     recording = read_recording(path.parent, path.stem, slack=1)
     gui = recording.gui
     firsts = [k for k in range(0, len(gui) - frames + 1, frames) if not gui[k : k + frames].any()]

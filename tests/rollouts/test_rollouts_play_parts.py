@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from play_helpers import unpack
@@ -91,3 +93,25 @@ def test_frames_survive_the_way(size, kind):
 def test_input_becomes_hands():
     message = messages.read('{"type":"input","seq":7,"keys":["KeyW"],"dx":2,"dy":-1.5,"wheel":1}')
     assert message.held() == Held(frozenset({"KeyW"}), turn=(2.0, -1.5), wheel=1, seq=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "Invalid JSON"),
+        (b"\x00\x01", "Invalid JSON"),
+        (b"\xff\xfe\xc3\x28", "Invalid JSON"),
+        ('{"type": "reboot"}', "tag"),
+        ('{"type": "input", "seq": 1, "keys": ["KeyW"], "more": 1}', "Extra inputs"),
+        ('{"type": "input", "seq": 1, "keys": ["<b>"]}', "pattern"),
+        ('{"type": "input", "seq": -1, "keys": []}', "greater than"),
+        ('{"type": "input", "seq": 1, "keys": [], "dx": NaN}', "dx"),
+        ('{"type": "sampling", "temperature": 1, "top_p": 0}', "greater than 0"),
+        ('{"type": "pause", "on": "yes"}', "boolean"),
+        (json.dumps({"type": "input", "seq": 1, "keys": ["KeyW"] * 40}), "at most 32"),
+        ('{"path": "/etc/passwd"}', "discriminator"),
+    ],
+)
+def test_what_is_no_message_is_refused_with_what_is_wrong(text, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        messages.read(text)

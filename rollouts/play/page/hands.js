@@ -1,9 +1,11 @@
 // Keyboard, mouse, touch and gamepad → which keys are held, how far the mouse went. Sent when something changes.
+import { element, make } from "./dom.js";
 
 const SHORTCUTS = { KeyH: "hand", KeyP: "pause", Period: "step", KeyN: "next", KeyV: "record" };
 const PAUSE_BETWEEN = 12; // milliseconds between two messages of mouse movement
 const TURN = 14; // pixels a display frame of a gamepad's stick at its end
 const DEAD = 0.25;
+const clamp = (value, most) => Math.max(-most, Math.min(most, value));
 
 export class Hands {
   constructor(stage, send, shortcut) {
@@ -71,14 +73,13 @@ export class Hands {
   }
 
   turn(x, y, time) {
-    const limit = (value) => Math.max(-10000, Math.min(10000, value));
-    this.dx = limit(this.dx + x);
-    this.dy = limit(this.dy + y);
+    this.dx = clamp(this.dx + x, 10000);
+    this.dy = clamp(this.dy + y, 10000);
     this.changed(time, false);
   }
 
   scroll(notches, time) {
-    this.wheel = Math.max(-100, Math.min(100, this.wheel + notches));
+    this.wheel = clamp(this.wheel + notches, 100);
     this.changed(time);
   }
 
@@ -129,15 +130,13 @@ export class Hands {
 
   // Fingers: a pad for the four directions, a button for every other key, and the picture turns the view.
   touch() {
-    const root = document.getElementById("touch");
-    const pad = Object.assign(document.createElement("div"), { id: "pad" });
-    const taps = Object.assign(document.createElement("div"), { id: "taps" });
-    const knob = pad.appendChild(document.createElement("i"));
+    const knob = make("i");
+    const [pad, taps] = [make("div", { id: "pad" }, knob), make("div", { id: "taps" })];
     const steer = (event, over) => {
       const box = pad.getBoundingClientRect();
       const x = over ? 0 : (2 * (event.clientX - box.left)) / box.width - 1;
       const y = over ? 0 : (2 * (event.clientY - box.top)) / box.height - 1;
-      knob.style.transform = `translate(${34 * Math.max(-1, Math.min(1, x))}px, ${34 * Math.max(-1, Math.min(1, y))}px)`;
+      knob.style.transform = `translate(${34 * clamp(x, 1)}px, ${34 * clamp(y, 1)}px)`;
       this.stick("touch", x, y, event.timeStamp);
     };
     pad.onpointerdown = (event) => { pad.setPointerCapture(event.pointerId); steer(event, false); };
@@ -152,13 +151,13 @@ export class Hands {
       else (pair ? keys : keys.slice(0, 1)).forEach((key, index) =>
         taps.append(this.tap(label(index), (down, time) => this.hold("touch", key, down, time))));
     }
-    root.replaceChildren(pad, taps);
-    root.hidden = false;
+    element("touch").replaceChildren(pad, taps);
+    element("touch").hidden = false;
     this.swipe();
   }
 
   tap(label, press) {
-    const button = Object.assign(document.createElement("button"), { textContent: label });
+    const button = make("button", { textContent: label });
     const listener = (down) => (event) => {
       event.preventDefault();
       if (button.classList.contains("down") === down) return;
@@ -172,7 +171,7 @@ export class Hands {
 
   swipe() {
     let last = null;
-    const views = document.getElementById("views");
+    const views = element("views");
     views.onpointerdown = (event) => { last = event; };
     views.onpointermove = (event) => {
       if (!last || !this.layout.look) return;
@@ -183,11 +182,8 @@ export class Hands {
   }
 
   stick(source, x, y, time) {
-    const [left, right, up, down] = this.layout.stick;
-    this.hold(source, left, x < -DEAD, time);
-    this.hold(source, right, x > DEAD, time);
-    this.hold(source, up, y < -DEAD, time);
-    this.hold(source, down, y > DEAD, time);
+    const pushed = [x < -DEAD, x > DEAD, y < -DEAD, y > DEAD];
+    this.layout.stick.forEach((key, index) => this.hold(source, key, pushed[index], time));
   }
 
   gamepad() {

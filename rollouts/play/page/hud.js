@@ -1,8 +1,8 @@
 // Numbers on screen: frame rate, frame times, latency from hand to picture.
+import { element } from "./dom.js";
 
 const KEPT = 200; // values of which the quantiles on screen are
 const LONGEST = 5000; // milliseconds; longer ones count as this
-const element = (id) => document.getElementById(id);
 
 function quantile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);

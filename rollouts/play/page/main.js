@@ -1,13 +1,16 @@
 // One session: a socket, and what it feeds. Everything visible is in the other modules.
+import { element } from "./dom.js";
 import { Hands } from "./hands.js";
 import { Hud } from "./hud.js";
 import { Panel } from "./panel.js";
 import { Pictures, unpack } from "./picture.js";
 
-const element = (id) => document.getElementById(id);
 const hud = new Hud();
-const pictures = new Pictures(element("views"));
-const panel = new Panel(say);
+const pictures = new Pictures(element("views"), (header, time) => {
+  hud.drawn(header, time);
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "seen", frame: header.frame }));
+});
+const panel = new Panel(say, notice);
 const hands = new Hands(element("stage"), (input, felt) => {
   hud.felt(input.seq, felt);
   say({ type: "input", ...input });
@@ -29,8 +32,9 @@ function connect() {
   socket = mine;
   mine.binaryType = "arraybuffer";
   mine.onmessage = (event) => {
-    if (typeof event.data === "string") hear(JSON.parse(event.data));
-    else pictures.take(unpack(event.data));
+    if (typeof event.data !== "string") return pictures.take(unpack(event.data));
+    const message = JSON.parse(event.data);
+    hearing[message.type]?.(message);
   };
   mine.onclose = (event) => {
     ready = false;
@@ -67,15 +71,6 @@ const hearing = {
   error(message) { failure = sentence(message.text); },
 };
 
-function hear(message) {
-  hearing[message.type]?.(message);
-}
-
-pictures.onDraw = (header, time) => {
-  hud.drawn(header, time);
-  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "seen", frame: header.frame }));
-};
-
 function sentence(text) {
   const start = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(start) ? start : `${start}.`;
@@ -89,7 +84,6 @@ function notice(text) {
   clearTimeout(fading);
   fading = setTimeout(() => { box.hidden = true; }, Math.max(4000, 70 * text.length)); // time to read it
 }
-panel.onNotice = notice;
 
 function veil(text, over = false) {
   element("veil").hidden = text === null;

@@ -1,6 +1,6 @@
 // The side panel: who acts, pause, episodes, recording, the world model's sampling, and the map of the keys.
+import { element, make } from "./dom.js";
 
-const element = (id) => document.getElementById(id);
 const NAMES = {
   ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Space: "Space", ShiftLeft: "Shift",
   ControlLeft: "Ctrl", Mouse0: "left click", Mouse1: "middle click", Mouse2: "right click", Mouse: "mouse", Wheel: "wheel",
@@ -15,21 +15,19 @@ function short(keys) {
 }
 
 export class Panel {
-  constructor(say) {
-    this.say = say;
+  constructor(say, notice) {
+    [this.say, this.notice] = [say, notice];
     this.recording = false;
     this.state = { paused: false, by: "person" };
-    this.onNotice = () => {};
-    const doing = {
+    this.doing = {
       hand: () => this.say({ type: "hand", to: this.state.by === "person" ? "agent" : "person" }),
       pause: () => this.say({ type: "pause", on: !this.state.paused }),
       step: () => this.say({ type: "step" }),
       record: () => this.say({ type: "record", on: !this.recording }),
       next: () => this.say({ type: "reset" }),
     };
-    this.doing = doing;
-    for (const id of Object.keys(doing)) {
-      element(id).onclick = (event) => { event.currentTarget.blur(); doing[id](); };
+    for (const [id, act] of Object.entries(this.doing)) {
+      element(id).onclick = (event) => { event.currentTarget.blur(); act(); };
     }
     element("seed").onchange = ({ target }) => {
       const seed = Number.parseInt(target.value, 10);
@@ -45,7 +43,7 @@ export class Panel {
       const wrong = target.validity.badInput || (text && !(Number.isSafeInteger(count) && count > 0));
       target.blur();
       if (!wrong) return this.sample("top_k", text ? count : null);
-      this.onNotice("top-k is a whole number from 1, or nothing");
+      this.notice("top-k is a whole number from 1, or nothing");
       this.sliders(this.wanted);
     };
     element("file").onchange = ({ target }) => { this.upload(target.files[0]); target.value = ""; };
@@ -69,12 +67,10 @@ export class Panel {
     this.agent = agent;
     element("hand").hidden = agent === null;
     element("world").hidden = !world;
-    element("keys").replaceChildren(...layout.bindings.flatMap(({ keys, does }) => {
-      const [term, meaning] = [document.createElement("dt"), document.createElement("dd")];
-      term.append(...short(keys).map((key) => Object.assign(document.createElement("kbd"), { textContent: key })));
-      meaning.textContent = does;
-      return [term, meaning];
-    }));
+    element("keys").replaceChildren(...layout.bindings.flatMap(({ keys, does }) => [
+      make("dt", {}, ...short(keys).map((key) => make("kbd", { textContent: key }))),
+      make("dd", { textContent: does }),
+    ]));
   }
 
   status(state) {
@@ -124,27 +120,23 @@ export class Panel {
   async upload(file) {
     if (!file || element("world").hidden) return;
     if (file.size > this.limit) {
-      this.onNotice(`${file.name} is larger than ${this.limit / 1e6} MB`);
+      this.notice(`${file.name} is larger than ${this.limit / 1e6} MB`);
       return;
     }
-    this.onNotice(`reading ${file.name} …`);
+    this.notice(`reading ${file.name} …`);
     try {
       const answer = await fetch(`upload/${this.id}${location.search}`, { method: "POST", body: file });
-      if (!answer.ok) this.onNotice(await answer.text());
+      if (!answer.ok) this.notice(await answer.text());
     } catch {
-      this.onNotice("the upload did not arrive; try again");
+      this.notice("the upload did not arrive; try again");
     }
   }
 
   recorded({ url, folder, episodes, steps }) {
-    const [item, link, where] = ["li", "a", "span"].map((tag) => document.createElement(tag));
-    link.href = url + location.search;
-    link.download = "";
-    link.textContent = "Download mp4";
     const many = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
-    where.textContent = `${many(steps, "step")}, ${many(episodes, "episode")} in ${folder}`;
-    item.append(link, where);
-    element("recorded").prepend(item);
+    const where = `${many(steps, "step")}, ${many(episodes, "episode")} in ${folder}`;
+    const link = make("a", { href: url + location.search, download: "", textContent: "Download mp4" });
+    element("recorded").prepend(make("li", {}, link, make("span", { textContent: where })));
     element("recordings").hidden = false;
   }
 }

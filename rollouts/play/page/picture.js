@@ -1,4 +1,5 @@
 // Frames as they come from the server → canvases, each as large as fits.
+import { make } from "./dom.js";
 
 const decoder = new TextDecoder();
 
@@ -28,13 +29,12 @@ async function decode(view, bytes) {
 }
 
 export class Pictures {
-  constructor(root) {
-    this.root = root;
+  constructor(root, onDraw) {
+    [this.root, this.onDraw] = [root, onDraw];
     this.labels = new Map();
     this.canvases = new Map();
     this.waiting = null;
     this.newest = 0;
-    this.onDraw = () => {};
     new ResizeObserver(() => this.fit()).observe(root);
   }
 
@@ -70,15 +70,11 @@ export class Pictures {
     let canvas = this.canvases.get(key);
     if (canvas && canvas.width === view.width && canvas.height === view.height) return canvas;
     canvas?.closest("figure").remove();
-    canvas = Object.assign(document.createElement("canvas"), { width: view.width, height: view.height });
-    const caption = document.createElement("figcaption");
-    const heading = document.createElement("b");
-    heading.textContent = this.labels.get(view.part) ?? view.part;
-    caption.append(heading);
-    if (views.filter((other) => other.part === view.part).length > 1) caption.append(` ${view.camera}`);
-    const figure = document.createElement("figure");
+    canvas = make("canvas", { width: view.width, height: view.height });
+    const heading = make("b", { textContent: this.labels.get(view.part) ?? view.part });
+    const several = views.filter((other) => other.part === view.part).length > 1;
+    const figure = make("figure", {}, make("figcaption", {}, heading, several ? ` ${view.camera}` : ""), canvas);
     figure.dataset.view = key;
-    figure.append(caption, canvas);
     this.root.append(figure);
     this.canvases.set(key, canvas);
     this.fit();
