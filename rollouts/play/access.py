@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 MESSAGES = 150.0
 """Messages a second that a page may send: input of every display frame, and answers to frames."""
 BURST = 300.0
+"""Most of them that are saved up."""
 
 
 def is_loopback(host: str) -> bool:
@@ -67,24 +68,16 @@ def _name(host: str) -> str:
 
 
 class RateLimit:
-    """A limit on messages: a bucket that fills at a steady rate (token bucket).
+    """A limit on messages: a bucket that fills at a steady rate (token bucket)."""
 
-    Args:
-        rate: messages a second.
-        burst: most that are saved up.
-        clock: seconds, for tests.
-    """
-
-    def __init__(
-        self, rate: float = MESSAGES, burst: float = BURST, clock: Callable[[], float] = time.monotonic
-    ):
-        self._rate, self._burst, self._clock = rate, burst, clock
-        self._left, self._at = burst, clock()
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._left, self._at = BURST, clock()
 
     def allow(self) -> bool:
         """Count one more message; False if it is beyond the limit."""
         now = self._clock()
-        self._left = min(self._burst, self._left + self._rate * (now - self._at))
+        self._left = min(BURST, self._left + MESSAGES * (now - self._at))
         self._at = now
         if self._left < 1.0:
             return False

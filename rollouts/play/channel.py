@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from playloop.agents.keymaps import Held
@@ -37,13 +36,11 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._worker = ProcessWorker(config, main=play, grace=PATIENCE)
-        self.pid = self._worker.process.pid
         self._texts: deque[tuple[str, Any]] = deque()
         self._frame: tuple[int, bytes] | None = None
         self._drawn = self._sent = 0
-        self._ended: str | None = None
-        self._failure = ""
-        self._ready = False
+        self._why = ""
+        self._ready = self._ended = False
         self.hello: dict[str, Any] = {}
         """What the session said of itself first."""
         self._held = Held()
@@ -94,8 +91,8 @@ class Channel:
                 (self._sent, frame), self._frame = self._frame, None
                 self._drawn = self._drawn or self._sent - 1
                 return "frame", frame
-            if self._ended is not None:
-                return "end", self._ended
+            if self._ended:
+                return "end", self._why
             await self._news.wait()
 
     async def close(self) -> None:
@@ -119,27 +116,26 @@ class Channel:
 
     def _listen(self) -> None:
         """Take in what the process sends until it ends."""
-        try:
-            while True:
-                self._in_loop(self._arrived, *self._worker.receive())
-        except WorkerDied as death:
-            self._in_loop(self._died, str(death))
+        kind = ""
+        while kind != "ended":
+            try:
+                kind, content = self._worker.receive()
+            except WorkerDied as death:
+                kind, content = "ended", f"{death}."
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._arrived, kind, content)
 
     def _arrived(self, kind: str, content: Any) -> None:
         if kind == "frame":
             self._frame = content
-        elif kind == "failed":
-            self._failure = content
+        elif kind in ("failed", "ended"):
+            self._why, self._ended = self._why or content, kind == "ended"
         else:
             if kind == "text" and content["type"] == "hello":
                 self.hello = content
             self._ready |= kind == "text" and content["type"] == "ready"
             if len(self._texts) <= TEXTS:
                 self._texts.append((kind, content))
-        self._news.set()
-
-    def _died(self, why: str) -> None:
-        self._ended = self._failure or f"{why}."
         self._news.set()
 
     def _talk(self) -> None:
@@ -156,7 +152,3 @@ class Channel:
             for item in waiting:
                 self._worker.send(item)
         self._worker.send(None)  # hang up
-
-    def _in_loop(self, call: Callable[..., None], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(call, *arguments)

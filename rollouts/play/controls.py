@@ -45,11 +45,9 @@ class Controls:
         return IMAGES | self.agent.reads if self.agent and self.by == "agent" else IMAGES
 
     def warm_up(self, episode: Episode, look: Callable[[frozenset[str]], dict[str, Any]]) -> None:
-        """Let the agent decide once, so that the first decision that is waited for is as fast as the rest.
+        """Let the agent decide once in an episode that has begun; `look` gives what it reads.
 
-        Args:
-            episode: has begun.
-            look: what to read → an observation.
+        The first decision that is waited for is then as fast as the rest.
         """
         if self.agent is not None:
             carry, rng = self.agent.begin(episode), episode.rng("decision", 0)

@@ -129,7 +129,7 @@ def pack(header: dict[str, Any], pictures: list[tuple[str, str, np.ndarray]]) ->
     """A frame as one message: length of the header (uint32, little-endian), header as JSON, pictures.
 
     Args:
-        header: what the page is told besides; `views` is added: what each picture is, and its bytes.
+        header: to which `views` is added: what each picture is, and its size in bytes.
         pictures: part, camera and image, uint8 [H, W, 3].
     """
     views, data = [], []

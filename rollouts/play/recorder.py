@@ -79,7 +79,12 @@ class PlayRecorder:
         assert segment.frames is not None
         with self._or_stop():
             if not self._parts:
-                self._begin(episode, segment)
+                parts, rate = self.folder / PARTS, self.contract.control_hz
+                for name in segment.frames:
+                    path = parts / _part_name(self._episodes, name)
+                    self._parts[name] = PartWriter(path, rate, growing=True)
+                self._episodes += 1
+                self._note(episode=episode.to_json(), instruction=segment.instruction)
             for camera, frames in segment.frames.items():
                 for frame in frames:
                     self._parts[camera].add(frame)
@@ -102,13 +107,6 @@ class PlayRecorder:
             done = complete(self.folder)
         self._lock.release()
         return done
-
-    def _begin(self, episode: Episode, segment: Segment) -> None:
-        rate, parts = self.contract.control_hz, self.folder / PARTS
-        for name in segment.frames or {}:
-            self._parts[name] = PartWriter(parts / _part_name(self._episodes, name), rate, growing=True)
-        self._episodes += 1
-        self._note(episode=episode.to_json(), instruction=segment.instruction)
 
     def _note(self, **facts: object) -> None:
         """A line on disk: it outlives this process from now on."""

@@ -29,14 +29,10 @@ IDLE = 0.5
 
 
 class Pacer:
-    """Says how long to wait for the next tick.
+    """Says how long to wait for the next of `rate` ticks a second.
 
     Ticks lie on a grid: one that comes late shortens the wait for the next. Whoever is more than a tick late
     starts a new grid instead of hurrying after the old one.
-
-    Args:
-        rate: ticks a second.
-        clock: seconds, for tests.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.perf_counter):
@@ -50,9 +46,7 @@ class Pacer:
 
     def tick(self) -> None:
         """The tick that was due begins now."""
-        self.due += self.period
-        if self._clock() > self.due:
-            self.due = self._clock()
+        self.due = max(self.due + self.period, self._clock())
 
     def restart(self) -> None:
         """Begin anew: the next tick is due now."""
@@ -137,7 +131,7 @@ class Session:
                 self._tick()
 
     def leave(self, *_: Any) -> None:
-        """Handler of signals: end at the next tick, as if the other side hung up."""
+        """Handler of signals: end at the next tick."""
         self.leaving = True
 
     def close(self) -> None:
@@ -164,31 +158,27 @@ class Session:
 
     def _tick(self) -> None:
         began = time.perf_counter()
-        seq = self.controls.person.held.seq
-        action, info = self._chosen()
+        try:
+            action, info = self.controls.act(self.observation)
+        except RAISED as error:
+            self._take_back(error)
+            action, info = self.controls.act(self.observation)
         done, over = self.envs.advance(self.envs.within(action), info, self.controls.reads)
         self.steps += 1
-        self._publish(seq, time.perf_counter() - began)
+        self._publish(time.perf_counter() - began)
         with self._recording_stops():
             if self.recorder is not None:
-                images = [image for _, _, image in self.envs.views()]
-                self.recorder.add(self.episode, done.segment, images)
+                self.recorder.add(self.episode, done.segment, [view[-1] for view in self.envs.views()])
         self.success |= bool(done.segment.success.any())
         if over:
             self._end()
         elif done.observation is not None:
             self.observation = done.observation
 
-    def _chosen(self) -> tuple[Any, dict[str, Any]]:
-        """The next action; an agent that fails gives the controls back."""
-        if self.controls.by == "agent":
-            try:
-                return self.controls.act(self.observation)
-            except RAISED as error:
-                self._take_back(error)
-        return self.controls.act(self.observation)
-
     def _take_back(self, error: BaseException) -> None:
+        """An agent that fails gives the controls back."""
+        if self.controls.by == "person":
+            raise error
         self.controls.hand("person")
         self._send("notice", text=f"the agent failed ({error_text(error)}); the controls are yours again")
         self._status()
@@ -201,10 +191,8 @@ class Session:
         try:
             self.controls.begin(episode)
         except RAISED as error:
-            if self.controls.by == "person":
-                raise
             self._take_back(error)
-        self._publish(self.controls.person.held.seq, 0.0)
+        self._publish()
         self._status()
 
     def _end(self) -> None:
@@ -281,7 +269,7 @@ class Session:
         except Exception as error:
             raise ValueError(f"the world model cannot go on from it ({error_text(error)}).") from error
         self.observation = self.envs.first.look(self.controls.reads)
-        self._publish(self.controls.person.held.seq, 0.0)
+        self._publish()
         if command.note:
             self._send("notice", text=command.note)
 
@@ -304,7 +292,7 @@ class Session:
 
     @contextlib.contextmanager
     def _recording_stops(self) -> Iterator[None]:
-        """Play goes on where a recording cannot: the page and the terminal say why."""
+        """Play goes on where a recording cannot: page and terminal say why."""
         try:
             yield
         except RecordingStopped as error:
@@ -335,7 +323,6 @@ class Session:
             agent=self.config.agent_name if self.controls.agent is not None else None,
             rate=self.rate,
             hz=self.contract.control_hz,
-            action=str(self.contract.action),
             world=bool(worlds),
         )
 
@@ -351,10 +338,11 @@ class Session:
             sampling=self.sampling,
         )
 
-    def _publish(self, seq: int, seconds: float) -> None:
-        """Send what every environment shows now."""
+    def _publish(self, seconds: float = 0.0) -> None:
+        """Send what every environment shows now, after a step of so many seconds."""
         self.frames += 1
-        header = {"frame": self.frames, "seq": seq, "step": self.steps, "ms": round(1000 * seconds, 2)}
+        seq, cost = self.controls.person.held.seq, round(1000 * seconds, 2)
+        header = {"frame": self.frames, "seq": seq, "step": self.steps, "ms": cost}
         message = messages.pack(header, self.envs.views())
         self.connection.send(("frame", (self.frames, message)))
 
