@@ -37,7 +37,6 @@ from playloop.rollouts.selection import task_number
 
 if TYPE_CHECKING:
     from playloop.envs.world import WorldEnvConfig
-    from playloop.rollouts.play.environments import Part
     from playloop.rollouts.play.session import SessionConfig
 
 INVERSES = {"craft": "craft-inverse"}
@@ -103,7 +102,7 @@ def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
     if not config.host:
         raise ValueError("host= names no address; give host=127.0.0.1, or 0.0.0.0 for all of this machine's.")
     parts = parts_of(config)
-    first, person, agent = parts[0].config, make(config.person), config.get("agent")
+    first, person, agent = next(iter(parts.values())), make(config.person), config.get("agent")
     names = ["agent", *(word.partition("=")[2] for word in arguments.words if word.startswith("agent="))]
     if agent is not None:
         find_checkpoints(agent, first.contract())
@@ -120,14 +119,12 @@ def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
     )
 
 
-def parts_of(config: DictConfig) -> tuple[Part, ...]:
+def parts_of(config: DictConfig) -> dict[str, Any]:
     """The environment, the world model, or both in this order.
 
     Raises:
         ValueError: a world model cannot be played so.
     """
-    from playloop.rollouts.play.environments import Part
-
     parts: dict[str, Any] = {}
     if config.get("env") is not None:
         parts["env"] = make_env(config.env)
@@ -140,15 +137,13 @@ def parts_of(config: DictConfig) -> tuple[Part, ...]:
         for name, env in parts.items():
             if any(field.name == "horizon" for field in dataclasses.fields(env)):
                 parts[name] = dataclasses.replace(env, horizon=config.horizon)
-    return tuple(Part(name, env.title(), env) for name, env in parts.items())
+    return parts
 
 
 def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
     """A world model of any kind as an environment, its frames drawn as it was released.
 
-    Args:
-        checkpoint: its folder.
-        inverse: a folder, the name of a shipped model, None, or "auto": the one for such frames, if there is.
+    `inverse` is a folder, the name of a shipped model, None, or "auto": the one for such frames, if there is.
     """
     from playloop.envs.world import WorldEnvConfig
     from playloop.worlds.open import count_starts, read_contract

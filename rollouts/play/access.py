@@ -39,12 +39,9 @@ class AccessCheck:
     def refusal(
         self, headers: Mapping[str, str], query: Mapping[str, str], origin: bool = True
     ) -> str | None:
-        """Why a request is refused; None if it is not.
+        """Why a request is refused; None if it is not. With `origin` its Origin header has to be ours.
 
-        Args:
-            headers: of the request, names in lower case.
-            query: its query string.
-            origin: an Origin header is required, and must be our own.
+        The names of headers are in lower case.
         """
         host = headers.get("host", "")
         if self.loopback and not is_loopback(_name(host)):

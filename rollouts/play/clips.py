@@ -50,11 +50,7 @@ SLACK = 0.1
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse pictures that are too large to decode.
-
-    Raises:
-        ValueError: says how large they may be.
-    """
+    """ValueError for pictures that are too large to decode; says how large they may be."""
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"{width} × {height} pixels are too many; send at most 4096 × 2304.")
 
@@ -103,12 +99,7 @@ def _standard(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def film(path: Path, name: str, rate: float | None) -> tuple[list[np.ndarray], str | None]:
-    """The last frames of a film at a rate, see `Sampler`.
-
-    Args:
-        path: the file.
-        name: of the demuxer.
-        rate: ticks a second, or None.
+    """The last frames of a film at a rate, see `Sampler`; `name` is the demuxer's.
 
     Raises:
         ValueError: it is damaged, without a picture, or too large.
@@ -162,20 +153,15 @@ def _tail(container: Any, stream: Any, begin: float) -> Iterator[tuple[float, An
     """Frames with their times from the key frame before a time on."""
     first = max(begin, float((stream.start_time or 0) * stream.time_base), -1e9)
     container.seek(int(first / stream.time_base), stream=stream, backward=True)
-    frames = container.decode(stream)
     decoded = False
-    while True:
-        try:
-            frame = next(frames)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # what follows a damaged frame may be whole
-            if decoded:
-                return
+    try:
+        for frame in container.decode(stream):
+            decoded = True
+            if frame.time is not None:
+                yield float(frame.time), frame
+    except av.FFmpegError:  # what came before the damage counts
+        if not decoded:
             raise
-        decoded = True
-        if frame.time is not None:
-            yield float(frame.time), frame
 
 
 def _upright(frame: Any, stream: Any, painter: VideoReformatter) -> np.ndarray:
@@ -287,6 +273,7 @@ class Sampler:
                 f"counts; send a clip of at least {rate:g}"
             )
         if len(gaps):
-            ago = times[-1] - times[first]
-            return times[first], f"the clip has a gap {ago:.2f} s before its end: only what follows counts"
+            return times[
+                first
+            ], f"the clip has a gap {seconds:.2f} s before its end: only what follows counts"
         return times[0], None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -34,15 +33,6 @@ class WorldModelEnv(Protocol):
 
     def start_from(self, frames: np.ndarray) -> None:
         """Go on from these frames, uint8 [T, H, W, 3], whatever their size."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One environment of a session: its short name, its heading on the page, its settings."""
-
-    name: str
-    label: str
-    config: EnvConfig
 
 
 class LiveEnv(Executor):
@@ -79,8 +69,8 @@ class Environments:
         RuntimeError: an environment fails; the text says where.
     """
 
-    def __init__(self, parts: Sequence[Part]):
-        self.envs: dict[str, Any] = {part.name: LiveEnv(part.config) for part in parts}
+    def __init__(self, parts: Mapping[str, EnvConfig]):
+        self.envs: dict[str, Any] = {name: LiveEnv(config) for name, config in parts.items()}
         self.first, *self.others = self.envs.values()
 
     def build(self) -> Contract:

@@ -17,9 +17,10 @@ from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.core.episode import Episode
 from playloop.core.terminal import speak_any_language
+from playloop.envs.config import EnvConfig
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.controls import Controls
-from playloop.rollouts.play.environments import Environments, Part
+from playloop.rollouts.play.environments import Environments
 from playloop.rollouts.play.recorder import PlayRecorder, RecordingStopped
 from playloop.rollouts.play.uploads import load_frames
 from playloop.rollouts.worker import RAISED, error_text
@@ -58,7 +59,7 @@ class SessionConfig:
     """All that a session's process needs; must survive pickling.
 
     Args:
-        parts: environments; the first is what the agent sees and what is recorded.
+        parts: name → environment; the first is what the agent sees and what is recorded.
         episode: the first one; those after it have the next seeds.
         out: folder of the recordings.
         agent: settings of who may be given the controls.
@@ -71,7 +72,7 @@ class SessionConfig:
         ValueError: the parts cannot be driven by the same actions.
     """
 
-    parts: tuple[Part, ...]
+    parts: dict[str, EnvConfig]
     episode: Episode
     out: Path
     agent: Any = None
@@ -81,7 +82,7 @@ class SessionConfig:
     command: str = ""
 
     def __post_init__(self) -> None:
-        (name, first), *rest = ((part.name, part.config.contract()) for part in self.parts)
+        (name, first), *rest = ((name, part.contract()) for name, part in self.parts.items())
         for other, contract in rest:
             for what in ("action_names", "control_hz"):
                 if getattr(first, what) != getattr(contract, what):
@@ -318,7 +319,7 @@ class Session:
             self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
         self._send(
             "hello",
-            parts=[{"name": part.name, "label": part.label} for part in self.config.parts],
+            parts=[{"name": name, "label": part.title()} for name, part in self.config.parts.items()],
             layout=self.controls.person.layout(),
             agent=self.config.agent_name if self.controls.agent is not None else None,
             rate=self.rate,

@@ -82,12 +82,12 @@ def _joined(frames: list[np.ndarray], note: str | None) -> tuple[np.ndarray, str
 
 
 def decode_apart(path: Path, rate: float, target: Path) -> str | None:
-    """Decode an upload under limits of time and memory; see `read_upload`.
+    """Decode an upload under limits of time and memory as `read_upload` does, its frames into a file.
 
     Args:
-        path: the file.
+        path: of the upload.
         rate: ticks a second of what goes on from it.
-        target: where its frames go, for `load_frames`.
+        target: for `load_frames`.
 
     Returns:
         What its sender should know about it, if there is anything.

@@ -29,15 +29,15 @@ def session(*words):
 
 def test_the_voxel_world_is_played_by_default():
     found = session()
-    (part,) = found.parts
-    assert (part.label, part.config.contract().family) == ("voxel world", "craft")
+    assert [*found.parts] == ["env"]
+    assert (found.parts["env"].title(), found.parts["env"].contract().family) == ("voxel world", "craft")
     assert found.agent is None and found.episode == Episode("craft", 0, FRESH, 0)
 
 
 def test_a_person_is_given_time_unless_told_otherwise():
-    assert session("env=toy").parts[0].config.horizon == 24000
-    assert session("env=toy", "horizon=50").parts[0].config.horizon == 50
-    assert session("env=toy", "horizon=null", "env.horizon=40").parts[0].config.horizon == 40
+    assert session("env=toy").parts["env"].horizon == 24000
+    assert session("env=toy", "horizon=50").parts["env"].horizon == 50
+    assert session("env=toy", "horizon=null", "env.horizon=40").parts["env"].horizon == 40
 
 
 def test_task_initial_state_and_seed_choose_the_first_episode():
@@ -67,24 +67,22 @@ def mineworld(tmp_path_factory):
 
 
 def test_a_default_inverse_model_reads_only_frames_that_it_was_trained_on(mineworld):
-    (shipped,) = session("world=craft").parts
-    assert (
-        Path(shipped.config.inverse).name == "craft-inverse" and type(shipped.config.sampler) is SamplerConfig
-    )
-    (found,) = session(f"world={mineworld}").parts
-    assert found.config.inverse is None and found.config.contract().family == "minerl"
-    assert session("world=craft", "inverse=null").parts[0].config.inverse is None
+    (shipped,) = session("world=craft").parts.values()
+    assert Path(shipped.inverse).name == "craft-inverse" and type(shipped.sampler) is SamplerConfig
+    (found,) = session(f"world={mineworld}").parts.values()
+    assert found.inverse is None and found.contract().family == "minerl"
+    assert session("world=craft", "inverse=null").parts["world"].inverse is None
     with pytest.raises(ValueError, match="libero is no inverse-dynamics model; it is a policy of Playloop"):
         session("world=craft", "inverse=libero")
-    (asked,) = session(f"world={mineworld}", "inverse=craft-inverse").parts
-    assert asked.config.inverse == shipped.config.inverse
+    (asked,) = session(f"world={mineworld}", "inverse=craft-inverse").parts.values()
+    assert asked.inverse == shipped.inverse
 
 
 def test_a_mineworld_draws_as_released_however_it_is_named(mineworld):
-    (world,) = session(f"world={mineworld}").parts
-    (env,) = session("env=mineworld", f"checkpoint={mineworld}").parts
-    assert world.config.sampler == env.config.sampler == SamplerConfig()
-    assert world.label == env.label == "world model"
+    (world,) = session(f"world={mineworld}").parts.values()
+    (env,) = session("env=mineworld", f"checkpoint={mineworld}").parts.values()
+    assert world.sampler == env.sampler == SamplerConfig()
+    assert world.title() == env.title() == "world model"
 
 
 @pytest.fixture
@@ -147,7 +145,7 @@ def test_no_weights_are_read_to_check_settings(mineworld, tmp_path):
 
 def keys_of(found):
     person = found.person.make()
-    person.prepare(found.parts[0].config.contract())
+    person.prepare(next(iter(found.parts.values())).contract())
     return {key for binding in person.layout()["bindings"] for key in binding["keys"]}
 
 
@@ -164,8 +162,8 @@ def test_parts_that_take_other_actions_are_not_played_side_by_side(capsys, unser
 
 
 def test_a_mineworld_is_played_beside_the_voxel_world(mineworld):
-    real, dreamed = session("env=craft", f"world={mineworld}").parts
-    assert (real.config.contract().family, dreamed.config.contract().family) == ("craft", "minerl")
+    real, dreamed = session("env=craft", f"world={mineworld}").parts.values()
+    assert (real.contract().family, dreamed.contract().family) == ("craft", "minerl")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from playloop.agents.base import Plan
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
 from playloop.rollouts.play.access import AccessCheck
-from playloop.rollouts.play.environments import Part
 from playloop.rollouts.play.server import PlayServer
 from playloop.rollouts.play.serving import listen, make_server
 from playloop.rollouts.play.session import SessionConfig
@@ -33,9 +32,8 @@ START = Episode(SUITE, 0, FRESH, 5)
 
 
 def toy_session(out: Path, env=TOY, world=None, **changes) -> SessionConfig:
-    parts = [Part("env", "toy table", env)]
-    parts += [Part("world", "world model", world)] if world else []
-    return SessionConfig(tuple(parts), START, out, **{"fps": 20.0, **changes})
+    parts = {"env": env, "world": world} if world else {"env": env}
+    return SessionConfig(parts, START, out, **{"fps": 20.0, **changes})
 
 
 def unpack(message: bytes) -> tuple[dict, list[np.ndarray]]:

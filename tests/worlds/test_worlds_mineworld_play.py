@@ -24,7 +24,7 @@ from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.nn.record import to_record
-from playloop.rollouts.play.environments import Environments, Part
+from playloop.rollouts.play.environments import Environments
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import WORLD, World
@@ -231,7 +231,7 @@ def test_folders_say_what_they_are(folder, tmp_path):
 
 def test_it_is_played_on_the_envs_of_the_page(folder):
     config = WorldEnvConfig(str(folder), inits=1, threads=0)
-    envs, images = Environments([Part("world", "world model", config)]), frozenset({"images"})
+    envs, images = Environments({"world": config}), frozenset({"images"})
     try:
         assert envs.build().cameras == {"pov": (32, 64)} and len(envs.worlds) == 1
         envs.warm_up(Episode("world", 0, FRESH, 0), STILL)
