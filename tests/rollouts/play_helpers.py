@@ -204,33 +204,29 @@ class ImaginedToy(ToyReach):
 
 
 class Clumsy:
-    """An agent whose third decision is of no use."""
+    """An agent whose third decision in the first episode is of no use, and who cannot begin the third one."""
 
     reads = frozenset()
     rows = 1
 
-    def __init__(self, kind: str):
-        self.kind = kind
-
     def prepare(self, contract) -> None:
         pass
 
-    def begin(self, episode) -> int:
-        if self.kind == "begin" and episode.seed > START.seed:
+    def begin(self, episode) -> tuple[int, int]:
+        if episode.seed > START.seed + 1:
             raise LookupError("nobody knows this episode")
-        return 0
+        return episode.seed, 0
 
     def act(self, carries, observations, rngs) -> tuple[list, list[Plan]]:
-        wrong = carries[0] >= 2 and self.kind == "nan"
-        return [carries[0] + 1], [Plan(np.full((1, 2), np.nan if wrong else 0.0))]
+        [(seed, decisions)] = carries
+        wrong = decisions >= 2 and seed == START.seed
+        return [(seed, decisions + 1)], [Plan(np.full((1, 2), np.nan if wrong else 0.0))]
 
 
 @dataclass(frozen=True)
 class ClumsyConfig:
-    kind: str
-
     def make(self) -> Clumsy:
-        return Clumsy(self.kind)
+        return Clumsy()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -69,24 +70,6 @@ def test_a_token_is_wanted_where_there_is_one(tmp_path):
         run(play, address)
 
 
-def test_what_is_no_message_ends_its_session_and_no_other(toy, capfd):
-    """Nor does text that is no text say a word on the terminal."""
-
-    async def play(address):
-        async with playing(address) as good:
-            async with connect(address) as bad:
-                await bad.send('{"type": "input", "seq": 1, "keys": ["<b>"]}')
-                assert any("no message" in text and "pattern" in text for text in await rest_of(bad))
-                assert bad.close_code == 1008
-            async with connect(address) as bad:
-                bad.transport.write(b"\x81\x84\0\0\0\0\xff\xfe\xc3\x28")
-                assert any("no message" in text for text in await rest_of(bad))
-            assert len(await good.frames(2)) == 2
-
-    run(play, toy)
-    assert capfd.readouterr().err == ""
-
-
 async def rest_of(socket):
     texts = []
     try:
@@ -97,16 +80,28 @@ async def rest_of(socket):
         return texts
 
 
-def test_a_flood_ends_its_session_and_slows_no_other(toy):
+def test_what_is_no_message_too_long_or_too_much_ends_its_session_and_no_other(toy, capfd):
+    """Nor is there a word on the terminal."""
+
     async def play(address):
-        async with playing(address) as good, playing(address) as bad:
-            try:
-                for _ in range(3000):
-                    await bad.hold("ArrowLeft")
-            except websockets.ConnectionClosed:
-                pass
-            texts = await rest_of(bad.socket)
-            assert any("too many messages" in text for text in texts) or bad.socket.close_code == 1008
+        async with playing(address) as good:
+            async with connect(address) as bad:
+                await bad.send('{"type": "input", "seq": 1, "keys": ["<b>"]}')
+                assert any("no message" in text and "pattern" in text for text in await rest_of(bad))
+                assert bad.close_code == 1008
+            async with connect(address) as bad:
+                bad.transport.write(b"\x81\x84\0\0\0\0\xff\xfe\xc3\x28")  # text that is no UTF-8
+                assert any("no message" in text for text in await rest_of(bad))
+            async with connect(address) as bad:
+                await bad.send("x" * 100_000)
+                await rest_of(bad)
+                assert bad.close_code == 1009
+            async with connect(address) as bad:
+                with contextlib.suppress(websockets.ConnectionClosed):
+                    for number in range(3000):
+                        await bad.send(json.dumps({"type": "input", "seq": number, "keys": ["ArrowLeft"]}))
+                texts = await rest_of(bad)
+                assert any("too many messages" in text for text in texts) or bad.close_code == 1008
             for _ in range(10):
                 start = time.perf_counter()
                 await good.frames(20)
@@ -115,33 +110,7 @@ def test_a_flood_ends_its_session_and_slows_no_other(toy):
             raise AssertionError("the other session is slowed down")
 
     run(play, toy)
-
-
-def test_a_message_that_is_too_long_ends_its_session(toy):
-    async def play(address):
-        async with playing(address) as good, playing(address) as bad:
-            await bad.socket.send("x" * 100_000)
-            await rest_of(bad.socket)
-            assert bad.socket.close_code == 1009
-            assert len(await good.frames(3)) == 3
-
-    run(play, toy)
-
-
-def test_an_upload_that_is_too_large_is_refused_and_the_session_goes_on(toy):
-    async def play(address):
-        async with playing(address) as client:
-            session = next(text for text in client.texts if text["type"] == "session")
-            path, body = f"/upload/{session['id']}", b"x" * 1_000_000
-            try:
-                status, text = await asyncio.to_thread(request, address, "POST", path, body)
-                assert status == 413 and b"larger than 0.1 MB" in text
-            except ConnectionError:  # it hung up before all was sent
-                pass
-            assert len(await client.frames(3)) == 3
-        assert (await asyncio.to_thread(request, address, "POST", "/upload/guess", b"x"))[0] == 409
-
-    run(play, toy)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_slow_page_gets_the_newest_frame_not_a_backlog(toy):
@@ -163,33 +132,23 @@ def test_a_slow_page_gets_the_newest_frame_not_a_backlog(toy):
     run(play, toy)
 
 
-def test_there_are_so_many_sessions_and_no_more(tmp_path):
-    async def play(address):
-        async with playing(address), connect(address) as second:
-            texts = await rest_of(second)
-            assert "all 1 sessions are taken" in texts[-1] and second.close_code == 1013
-        await asyncio.to_thread(until, lambda: not server.sessions)
-        async with playing(address) as again:
-            await again.frame()
-
-    with serving(toy_session(tmp_path), most=1) as (address, server):
-        run(play, address)
-
-
 # -- ends ------------------------------------------------------------------------------------------------
 
 
-def test_the_process_ends_with_its_page(tmp_path):
+def test_there_are_so_many_sessions_and_no_more_and_their_processes_end_with_their_pages(tmp_path):
     async def play(address):
-        async with playing(address), playing(address) as client:
+        async with playing(address), playing(address) as client, connect(address) as third:
+            texts = await rest_of(third)
+            assert "all 2 sessions are taken" in texts[-1] and third.close_code == 1013
             await client.frame()
-            return len(sessions_of())
+            assert len(sessions_of()) == 2
+        await asyncio.to_thread(until, lambda: not server.sessions and not sessions_of())
+        async with playing(address) as again:
+            await again.frame()
 
-    with serving(toy_session(tmp_path)) as (address, server):
-        before = len(sessions_of())
-        assert run(play, address) == before + 2
-        until(lambda: len(sessions_of()) == before)
-        until(lambda: not server.sessions)
+    with serving(toy_session(tmp_path), most=2) as (address, server):
+        until(lambda: not sessions_of())  # those of other tests
+        run(play, address)
 
 
 @pytest.mark.parametrize(
