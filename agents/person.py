@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,7 +33,7 @@ class PersonConfig:
 
     degrees_per_pixel: float = 0.15
     arm_speed: Portion = 0.5
-    without: Sequence[str] = ()
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.without) - set(BUTTONS)):

@@ -20,7 +20,6 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
 from playloop.nn.contents import kind_in
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
@@ -78,7 +77,6 @@ class PolicyAgentConfig:
             FileNotFoundError: a file of the checkpoint is missing.
             ValueError: a setting is no possible one, or the checkpoint is damaged.
         """
-        check_types(self, "agent.")
         return OPENERS.get(kind_in(self.checkpoint), _open_own)(self)
 
 
@@ -186,7 +184,6 @@ class OpenVLAAgentConfig:
         Raises:
             ValueError: a setting is no possible one, or the checkpoint is damaged or does not fit them.
         """
-        check_types(self, "agent.")
         torch.set_num_threads(self.threads)
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"agent.dtype={self.dtype!r}: use one of {', '.join(DTYPES)}")

@@ -9,9 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.cli.settings import SETTINGS
+from playloop.core.checked import check_value
 from playloop.core.fields import dict_item, find, hints, inner_class
 from playloop.core.words import nearest
-from playloop.nn.checks import check_value
 
 SPECIAL = ("_target_", "_convert_", "_recursive_", "_partial_", "_args_")
 """Keys of a node that are Hydra's."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MinLen
-
-INFINITE: Final = "may be infinite"
-"""Beside a float's limits: infinity is allowed, as for a clip that is off. NaN never is."""
+from pydantic import AllowInfNan
 
 Natural = Annotated[int, Ge(0)]
 """A whole number, 0 or more."""
@@ -24,7 +22,7 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 """A number from 0 to 1."""
 Portion = Annotated[float, Gt(0), Le(1)]
 """A number above 0, up to 1."""
-Limit = Annotated[float, Gt(0), INFINITE]
+Limit = Annotated[float, Gt(0), AllowInfNan()]
 """A number above 0, or infinity for no limit."""
 
 Name = Annotated[str, MinLen(1)]

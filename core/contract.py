@@ -6,9 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from playloop.core.checked import read_typed
 from playloop.core.conventions import Convention
 from playloop.core.sentences import upgraded
-from playloop.core.typed import read_typed
 
 CONVENTIONS = ("action", "gripper", "image", "success")
 """Fields that hold conventions: ids with parameters."""

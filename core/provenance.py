@@ -13,8 +13,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from playloop.core.checked import read_typed
 from playloop.core.files import read_json
-from playloop.core.typed import read_typed
 
 LIBRARIES = (
     "playloop",

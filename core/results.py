@@ -7,8 +7,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from playloop.core.checked import read_typed
 from playloop.core.episode import Episode
-from playloop.core.typed import read_typed
 
 Fault = Literal["agent", "environment"]
 """Whose error it is that an episode could not be judged."""

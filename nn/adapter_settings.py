@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from playloop.nn.checks import fits
+from playloop.core.annotations import Positive
+from playloop.core.checked import check_value
 from playloop.nn.lora import LoRAConfig
 
 SIZES = ("r", "lora_alpha", "target_modules", "exclude_modules")
@@ -112,10 +113,8 @@ def sizes_of(record: Mapping[str, Any], path: Path) -> LoRAConfig:
     Raises:
         ValueError: there are none.
     """
-    rank, alpha = record.get("r"), record.get("lora_alpha")
-    if not fits(rank, int) or not fits(alpha, float):
-        raise ValueError(f"{path} has no usable r and lora_alpha ({rank!r}, {alpha!r}); copy it again")
     try:
-        return LoRAConfig(rank, float(alpha))  # type: ignore[arg-type]
+        check_value("lora_alpha", record.get("lora_alpha"), Positive)
+        return LoRAConfig(record.get("r"), record["lora_alpha"])  # type: ignore[arg-type]
     except ValueError as error:
         raise ValueError(f"{path} has no usable r and lora_alpha ({error}); copy it again") from error

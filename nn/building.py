@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from playloop.nn.checks import check_types
 from playloop.nn.folder import WEIGHTS
 from playloop.nn.shards import Entry, read_header, read_tensors
 
@@ -30,15 +29,6 @@ class Sizes(Generic[Network]):
     """Base of a network's configuration: a dataclass whose sizes are checked before anything is built."""
 
     def check(self) -> None:
-        """Refuse sizes that are out of range or do not fit together.
-
-        Raises:
-            ValueError: with the reason.
-        """
-        check_types(self)
-        self.check_fit()
-
-    def check_fit(self) -> None:
         """Refuse sizes, each within its range, that do not fit together, with a ValueError."""
 
     def build(self) -> Network:

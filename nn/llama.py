@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.layers import Linear
 
 
 @kind("llama")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class LlamaSizes:
     """Sizes of a stack.
 

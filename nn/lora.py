@@ -16,14 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from playloop.nn.checks import check_types
+from playloop.core.annotations import Count, Positive
+from playloop.core.checked import checked
 from playloop.nn.layers import Conv2d, Linear
 from playloop.nn.slots import Slot
 
 WEIGHT = ".weight"
 
 
-@dataclass(frozen=True)
+@checked(frozen=True)
 class LoRAConfig:
     """Sizes of adapters.
 
@@ -32,15 +33,8 @@ class LoRAConfig:
         alpha: the product is scaled by alpha / rank; None: the smaller of rank and 16, OpenVLA's rule.
     """
 
-    rank: int = 32
-    alpha: float | None = None
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.rank < 1:
-            raise ValueError(f"rank={self.rank}: use 1 or more")
-        if self.alpha is not None and self.alpha <= 0:
-            raise ValueError(f"alpha={self.alpha}: it must be positive, or adapters change nothing")
+    rank: Count = 32
+    alpha: Positive | None = None
 
     @property
     def scale(self) -> float:

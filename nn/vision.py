@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Fraction, Magnitude, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.layers import Conv2d, Linear
 
@@ -26,7 +26,7 @@ def patchify(images: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @kind("augmentation")
-@dataclass
+@checked
 class Augmentation:
     """Random changes to training images: brightness, contrast and shift, drawn for every image.
 

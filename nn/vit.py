@@ -7,13 +7,13 @@ of published files are not built.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.layers import Conv2d, LayerNorm, Linear
 from playloop.nn.llama import attend_grouped
@@ -23,7 +23,7 @@ Modulation = tuple[Tensor, Tensor]
 
 
 @kind("vit")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class ViTConfig:
     """Sizes of a published vision transformer.
 

@@ -14,8 +14,8 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from playloop.core.annotations import Magnitude, Positive
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
 from playloop.nn.sampling import gumbel, inverse_cdf, lowest_argmax, rank_descending, restrict
 
 Order = Literal["max", "gap", "sampled", "random"]
@@ -27,7 +27,7 @@ LARGEST = 1000
 
 
 @kind("diffusion-decoder")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class DecoderConfig:
     """How a chunk is decoded.
 
@@ -62,9 +62,6 @@ class DecoderConfig:
     smoothing: Annotated[float, Ge(0), Le(LARGEST)] = 0.0
     schedule: Schedule = "cosine"
     ties: Literal["index", "all"] = "index"
-
-    def __post_init__(self) -> None:
-        check_types(self, "decoder.")
 
     @property
     def remasks(self) -> bool:

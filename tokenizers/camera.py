@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
 
 
 @kind("camera-bins")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class CameraBins:
     """Degrees ↔ bins; exact inverses on the bins' centres.
 
@@ -35,7 +34,6 @@ class CameraBins:
     truncate: bool = False
 
     def __post_init__(self) -> None:
-        check_types(self, "camera.")
         half = self.most / self.width
         if half != round(half):
             raise ValueError(f"{self}: width must be a divisor of most")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -12,6 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from torch import Tensor, nn
 
 from playloop.core.annotations import Counts, Fraction
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.building import Sizes
 from playloop.nn.checks import check_squares
@@ -30,7 +30,7 @@ PATCH = 4
 
 
 @kind("fsq-frames")
-@dataclass
+@checked
 class FrameTokenizerConfig(Sizes["FrameTokenizer"]):
     """Sizes of a frame tokenizer, and what it is trained for.
 
@@ -68,7 +68,7 @@ class FrameTokenizerConfig(Sizes["FrameTokenizer"]):
         """Number of ids."""
         return math.prod(self.levels)
 
-    def check_fit(self) -> None:
+    def check(self) -> None:
         check_squares(self.height, self.width, self.side)
         if self.codes > MOST_CODES:
             raise ValueError(f"the product of levels={self.levels} must be at most {MOST_CODES:,}")

@@ -7,12 +7,12 @@ import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from playloop.core.checked import checked
 from playloop.core.files import read_json
 from playloop.core.kinds import kind
 
@@ -50,7 +50,7 @@ class Remembering(ABC):
 
 
 @kind("minilm")
-@dataclass
+@checked
 class MiniLMConfig:
     """The packaged sentence encoder all-MiniLM-L6-v2, frozen.
 
@@ -142,7 +142,7 @@ def _packaged_folder() -> str:
 
 
 @kind("n-grams")
-@dataclass
+@checked
 class NGramsConfig:
     """Hashed word and letter n-grams: no network, learned weights only in whatever projects them.
 

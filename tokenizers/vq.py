@@ -8,7 +8,6 @@ repeats pixels; there is no attention.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Counts
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.building import Sizes
 from playloop.nn.checks import check_squares
@@ -29,7 +29,7 @@ AT_ONCE = 4
 
 
 @kind("vq")
-@dataclass
+@checked
 class VQConfig(Sizes["VQTokenizer"]):
     """Sizes of a VQ autoencoder; the defaults are MineWorld's, 146.2 M parameters.
 
@@ -61,7 +61,7 @@ class VQConfig(Sizes["VQTokenizer"]):
         """Rows and columns of tokens."""
         return self.height // self.side, self.width // self.side
 
-    def check_fit(self) -> None:
+    def check(self) -> None:
         check_squares(self.height, self.width, self.side)
         if any(width % self.groups for width in self.channels):
             raise ValueError(f"channels={self.channels} must be multiples of groups={self.groups}")

@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -15,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from playloop.core.annotations import Fraction, Natural
+from playloop.core.checked import checked
 from playloop.core.provenance import git_commit, hardware, versions
 from playloop.training.task import Share
 
 Item = TypeVar("Item")
 
 
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class DataTaskConfig:
     """What is learned from; the configuration of a task adds the model.
 

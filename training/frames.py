@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Fraction
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
@@ -23,7 +24,7 @@ STARTS = 64
 """Clips of the training data with which the finished model can begin to play."""
 
 
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class FrameTaskConfig(DataTaskConfig):
     """Which frames a model learns from; the configuration of a task adds the model.
 

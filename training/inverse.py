@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.record import to_record
 from playloop.training.frames import EpisodeTask, FrameData, FrameTaskConfig
@@ -20,7 +21,7 @@ from playloop.worlds.inverse import InverseConfig, InverseModel, key_classes, wi
 
 
 @kind("train-inverse")
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class InverseTaskConfig(FrameTaskConfig):
     """What an inverse-dynamics model learns from: recordings with the actions of MineRL.
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from playloop.core.checked import read_typed
 from playloop.core.files import write_atomic
-from playloop.core.typed import read_typed
 
 
 class Averages:

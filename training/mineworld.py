@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.children import CONTEXT
 from playloop.core.kinds import kind
 from playloop.demos.lerobot.dataset import Demonstrations
@@ -46,7 +47,7 @@ Begun = tuple[MineWorld, VQTokenizer, Path, Order | None]
 
 
 @kind("train-mineworld")
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class MineWorldTaskConfig(FrameTaskConfig):
     """What a MineWorld learns from: recordings with the actions of MineRL.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.kinds import kind
 from playloop.demos.frames import FrameCache
@@ -27,7 +28,7 @@ from playloop.training.task import Share
 
 
 @kind("train-policy")
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class PolicyTaskConfig(DataTaskConfig):
     """What a policy learns from: data sets recorded under one contract.
 

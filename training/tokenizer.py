@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.folder import rounded
 from playloop.nn.record import to_record
@@ -29,7 +30,7 @@ JUDGED = 1024
 
 
 @kind("train-tokenizer")
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class TokenizerTaskConfig(FrameTaskConfig):
     """What a frame tokenizer learns from.
 

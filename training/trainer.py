@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,10 +18,10 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Limit, Magnitude, Natural
+from playloop.core.checked import checked
 from playloop.core.files import write_atomic
 from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
 from playloop.training.checkpoint import averaged, collect, distribute
 from playloop.training.data import prefetch
 from playloop.training.display import Show, plot_metrics, progress_bar
@@ -48,7 +48,7 @@ Decay = Annotated[float, Ge(0), Lt(1)]
 
 
 @kind("trainer")
-@dataclass
+@checked
 class TrainerConfig:
     """How a task is trained.
 
@@ -100,7 +100,6 @@ class TrainerConfig:
         Raises:
             ValueError: a setting is out of range, two contradict each other, or the batch cannot be divided.
         """
-        check_types(self, "trainer.")
         if self.drop is not None and self.drop < self.warmup:
             raise ValueError(
                 f"trainer.drop={self.drop} comes before the warm-up ends, at trainer.warmup={self.warmup}; "

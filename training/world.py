@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Fraction, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
@@ -26,7 +27,7 @@ from playloop.worlds.sampler import SamplerConfig
 
 
 @kind("train-world")
-@dataclass(kw_only=True)
+@checked(kw_only=True)
 class WorldTaskConfig(FrameTaskConfig):
     """What a world model learns from: recordings with the actions of MineRL.
 

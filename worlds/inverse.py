@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Counts, Fraction, Natural
+from playloop.core.checked import checked
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import MAX_TURN
@@ -23,7 +24,7 @@ from playloop.tokenizers.minecraft import GROUPS, CompactActions
 
 
 @kind("inverse-dynamics")
-@dataclass
+@checked
 class InverseConfig(Sizes["InverseModel"]):
     """Sizes of an inverse-dynamics model.
 
@@ -66,7 +67,7 @@ class InverseConfig(Sizes["InverseModel"]):
         """Cells of the last convolution's output."""
         return self.height // self.side * (self.width // self.side)
 
-    def check_fit(self) -> None:
+    def check(self) -> None:
         check_squares(self.height, self.width, self.side)
 
     def build(self) -> InverseModel:

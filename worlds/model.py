@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, cast
 
 import torch
@@ -11,6 +10,7 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Counts, Fraction, Magnitude
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.building import Sizes
 from playloop.nn.checks import check_heads
@@ -76,7 +76,7 @@ def _frequencies(count: int, longest: float) -> Tensor:
 
 
 @kind("fsq-world")
-@dataclass
+@checked
 class WorldConfig(Sizes["WorldModel"]):
     """Sizes of a world model.
 
@@ -116,7 +116,7 @@ class WorldConfig(Sizes["WorldModel"]):
         """Sizes of the blocks; their positions are `AxialPositions`."""
         return LlamaSizes(self.width, self.layers, self.heads, self.groups, self.hidden, eps=1e-5)
 
-    def check_fit(self) -> None:
+    def check(self) -> None:
         check_positions(self.context, 1 + self.rows * self.columns)
         if self.shares and (len(self.shares) != len(self.windows) or not sum(self.shares)):
             raise ValueError(

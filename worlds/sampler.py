@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from playloop.core.annotations import Count, Magnitude, Portion
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types
 from playloop.nn.sampling import COLDEST, inverse_cdf, likeliest, nucleus
 
 CLEAN = "clean"
@@ -22,7 +22,7 @@ PLACEHOLDERS = {"offline": "first", "demo": "above"}
 
 
 @kind("mineworld-order")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class Order:
     """In which order a frame's tokens come; a model is trained for one.
 
@@ -43,7 +43,7 @@ DIAGONAL = Order()
 
 
 @kind("world-sampler")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class SamplerConfig:
     """How a frame is drawn. What is None is the model's own; `resolved` names it.
 
@@ -95,9 +95,8 @@ class SamplerConfig:
         """Refuse what no model can do.
 
         Raises:
-            ValueError: a value is of another type or out of range, or two exclude each other.
+            ValueError: two values exclude each other.
         """
-        check_types(self)
         if self.top_k is not None and self.top_p is not None and self.top_p < 1:
             raise ValueError(
                 f"top_k={self.top_k} and top_p={self.top_p} exclude each other, as in MineWorld's release: "

@@ -22,6 +22,7 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 
 
@@ -43,7 +44,7 @@ class Step:
 
 
 @kind("frame-schedule")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class Schedule:
     """The steps of one unit.
 

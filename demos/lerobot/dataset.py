@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from playloop.core.checked import read_typed
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import read_json
 from playloop.core.formats import format_of
-from playloop.core.typed import read_typed
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import Feature, is_camera, is_video
 from playloop.demos.lerobot.episodes import read_parquet, read_tasks

@@ -13,7 +13,7 @@ from annotated_types import Ge
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from playloop.core.annotations import Natural
-from playloop.core.typed import read_typed
+from playloop.core.checked import read_typed
 from playloop.demos.corrupt import reading
 
 

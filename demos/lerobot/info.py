@@ -11,8 +11,8 @@ from typing import Annotated, Any, NotRequired
 from annotated_types import Gt
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from playloop.core.checked import read_typed
 from playloop.core.files import read_json
-from playloop.core.typed import read_typed
 from playloop.demos.foreign import refuse_folder
 from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_camera
 

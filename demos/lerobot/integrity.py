@@ -9,8 +9,8 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from playloop.core.checked import read_typed
 from playloop.core.files import check_pointer, file_hash, read_json, write_json
-from playloop.core.typed import read_typed
 from playloop.demos.lerobot.info import FIX
 from playloop.demos.lerobot.private import FOLDER
 

@@ -10,8 +10,8 @@ import numpy as np
 from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from playloop.core.checked import read_typed
 from playloop.core.minecraft import BUTTONS, place_of
-from playloop.core.typed import read_typed
 from playloop.demos.corrupt import CorruptFile, reading
 
 KEYS = {

@@ -7,12 +7,15 @@ nothing of images, chunk or decoding. An optional object "playloop" in the file 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, fields
+from typing import Annotated, Any, Literal, get_args
 
+from annotated_types import MinLen
+
+from playloop.core.annotations import Count, Positive
+from playloop.core.checked import check_value, checked
 from playloop.core.formats import FORMAT, format_of
 from playloop.core.kinds import kind
-from playloop.nn.checks import check_types, described, fits
 from playloop.nn.llama import LlamaSizes
 from playloop.nn.vit import ViTConfig
 from playloop.policies.openvla.attention import Mode
@@ -45,7 +48,7 @@ LONGEST = 4096
 
 
 @kind("openvla")
-@dataclass(frozen=True)
+@checked(frozen=True)
 class OpenVLAConfig:
     """Sizes and conventions of a checkpoint.
 
@@ -71,13 +74,13 @@ class OpenVLAConfig:
     towers: tuple[ViTConfig, ...] = (DINOV2, SIGLIP)
     llama: LlamaSizes = LLAMA
     vocabulary: int = 32064
-    images: int = 1
+    images: Count = 1
     proprio: int | None = None
-    chunk: int = 1
-    action: int = 7
+    chunk: Count = 1
+    action: Count = 7
     film: bool = False
     l1: bool = False
-    decoders: tuple[Decoder, ...] = ("autoregressive",)
+    decoders: Annotated[tuple[Decoder, ...], MinLen(1)] = ("autoregressive",)
     attention: Mode = "causal"
     bins: int = 256
     bos: int = 1
@@ -86,20 +89,14 @@ class OpenVLAConfig:
     mask: int = 32001
 
     def __post_init__(self) -> None:
-        check_types(self)
         sides = {(tower.image, tower.patches) for tower in self.towers}
         if len(sides) != 1:
             raise ValueError(f"the vision transformers must agree on image and patch side, not {sides}")
-        for name in ("images", "chunk", "action"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.patches + self.tokens > LONGEST:
             raise ValueError(
                 f"{self.patches} tokens of pictures and {self.tokens} of actions exceed the language model's "
                 f"{LONGEST}: images={self.images}, chunk={self.chunk} or action={self.action} is wrong"
             )
-        if not self.decoders:
-            raise ValueError(f"decoders={self.decoders}: choose from {', '.join(DECODERS)}")
         if ("l1" in self.decoders) != self.l1:
             raise ValueError(
                 f"the decoder l1 and an action head belong together: decoders={self.decoders}, and "
@@ -282,12 +279,9 @@ def _towers(records: Any) -> tuple[ViTConfig, ...]:
     if strange := {name for record in records for name in record} - names:
         raise ValueError(f"playloop.towers has no field {min(strange)}; there are {', '.join(names)}")
     try:
-        towers = tuple(ViTConfig(**record) for record in records)
-    except (TypeError, ZeroDivisionError) as error:
+        return tuple(ViTConfig(**record) for record in records)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"playloop.towers are no sizes: {error}") from error
-    for tower in towers:
-        check_types(tower, "playloop.towers: ")
-    return towers
 
 
 def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -301,11 +295,8 @@ def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _number(record: Mapping[str, Any], name: str, default: float | None) -> Any:
     """The positive number of a name, whole where the published one is; a default of None allows null."""
     value = record.get(name, default)
-    kind = float if name in ("rms_norm_eps", "rope_theta") else int
-    if value is None and default is None:
-        return None
-    if not fits(value, kind) or value <= 0:
-        raise ValueError(f"{name} is {value!r}; {described(kind)} above 0")
+    if value is not None or default is not None:
+        check_value(name, value, Positive if name in ("rms_norm_eps", "rope_theta") else Count)
     return value
 
 

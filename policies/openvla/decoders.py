@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.annotations import Natural
-from playloop.nn.checks import check_types
+from playloop.core.checked import checked
 from playloop.nn.decoder import StaticCache
 from playloop.nn.graphs import Captured
 from playloop.nn.sampling import lowest_argmax
@@ -29,7 +29,7 @@ from playloop.policies.openvla.model import OpenVLA
 Ids = Literal["table", "words", "actions"]
 
 
-@dataclass(frozen=True)
+@checked(frozen=True)
 class DecodingConfig:
     """How a checkpoint is decoded.
 
@@ -47,9 +47,6 @@ class DecodingConfig:
     ids: Ids | None = None
     diffusion: DecoderConfig = field(default_factory=lambda: RELEASED)
     reuse: Natural = 0
-
-    def __post_init__(self) -> None:
-        check_types(self)
 
     def of(self, config: OpenVLAConfig) -> Decoding:
         """The decoding of a checkpoint.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from playloop.nn.checks import check_types
+from playloop.core.annotations import Portion
+from playloop.core.checked import checked
 from playloop.nn.folder import read_record
 from playloop.policies.dialects import lanczos
 from playloop.policies.openvla.jpeg import jpeg_round_trip
@@ -26,7 +27,7 @@ STDS: Moments = ((0.228515625, 0.2236328125, 0.224609375), (0.5, 0.5, 0.5))
 """The deviations of DINOv2 (ImageNet's, rounded to bfloat16 in the published preprocessor) and of SigLIP."""
 
 
-@dataclass(frozen=True)
+@checked(frozen=True)
 class EvaluationImages:
     """uint8 [H, W, 3] → float32 [6, size, size]: DINOv2's three channels, then SigLIP's.
 
@@ -45,14 +46,11 @@ class EvaluationImages:
     rotate: bool = False
     jpeg: bool = True
     size: int = SIZE
-    crop: float | None = CROP_AREA
+    crop: Portion | None = CROP_AREA
     means: Moments = MEANS
     stds: Moments = STDS
 
     def __post_init__(self) -> None:
-        check_types(self, "images.")
-        if self.crop is not None and not 0 < self.crop <= 1:
-            raise ValueError(f"images.crop={self.crop}: use an area between 0 and 1, or null for no crop")
         if np.shape(self.means) != (2, 3) or np.shape(self.stds) != (2, 3) or not np.all(self.stds):
             raise ValueError("means and stds must be two triples each, no std 0: DINOv2's and SigLIP's")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from playloop.core.annotations import Count, Natural
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.quantize import Kind
 from playloop.worlds.playable import Playable
@@ -13,7 +14,7 @@ from playloop.worlds.sampler import SamplerConfig
 
 
 @kind("world-evaluation")
-@dataclass
+@checked
 class WorldEvaluationConfig:
     """Settings of a world model's evaluation.
 

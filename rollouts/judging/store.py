@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from playloop.core.checked import read_typed
 from playloop.core.ledger import Ledger
-from playloop.core.typed import read_typed
 
 
 class DreamStore:

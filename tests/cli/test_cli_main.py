@@ -59,7 +59,7 @@ def test_printed_settings_are_yaml_and_run_nothing(capsys, tmp_path):
         (["evaluate"], "there is no verb 'evaluate' (did you mean \"eval\"?)"),
         (["eval", *TOY, "sed=1"], '(did you mean "seed"?)'),
         (["eval", *TOY, "--sed=1"], "settings are key=value, without dashes"),
-        (["eval", *TOY, "inits=0"], "inits=0: use a whole number of at least 1"),
+        (["eval", *TOY, "inits=0"], "inits=0: use a number of at least 1"),
         (["eval", *TOY, "task=9"], "choose from 0 to 3"),
         (["eval", *TOY, "task=1", "tasks=[2]"], "keep one"),
         (["eval", *TOY, "task=reach the blu square"], '(did you mean "reach the blue square"?)'),

@@ -189,7 +189,7 @@ def test_the_address_to_open(host, token, address):
         (["env=toy", "horizon=0"], "horizon=0"),
         (["env=toy", "port=1", "host=1.2.3.4"], "choose another"),
         (["env=toy", "host="], "host= names no address"),
-        (["env=toy", "port=70000"], "port=70000: use a whole number"),
+        (["env=toy", "port=70000"], "port=70000: use a number of at most 65535"),
         (["env=toy", "person.without=[foo]"], "person.without=['foo']: there are only"),
         (["env=toy", "person.arm_speed=nan"], "person.arm_speed=nan: use a finite number"),
         (["env=toy", "agent=policy", "agent.checkpoint=nowhere"], "nowhere is neither"),

@@ -107,13 +107,11 @@ def test_help_explains_the_settings_of_what_is_chosen(capsys):
 @pytest.mark.parametrize(
     ("word", "complaint"),
     [
-        ("workers=-1", "workers=-1: use a whole number of at least 0"),
-        (
-            "inits=0",
-            "inits=0: use a whole number of at least 1 or a whole number of at least 0 (as a list) or null",
-        ),
-        ("env.tasks=0", "env.tasks=0: use a whole number of at least 1"),
-        ("step_seconds=-0.5", "env.step_seconds=-0.5: use a finite number of at least 0"),
+        ("workers=-1", "workers=-1: use a number of at least 0"),
+        ("inits=0", "inits=0: use a number of at least 1 or a list or null"),
+        ("inits=[0,-1]", "inits.1=-1: use a number of at least 0"),
+        ("env.tasks=0", "env.tasks=0: use a number of at least 1"),
+        ("step_seconds=-0.5", "env.step_seconds=-0.5: use a number of at least 0"),
         ("step_seconds=nan", "env.step_seconds=nan: use a finite number"),
         ("step_seconds={a: 1}", "env.step_seconds={'a': 1}: use a finite number"),
         ("agent._target_=playloop.agents.policy.PolicyAgentConfig", "give agent.checkpoint=…"),
@@ -123,7 +121,7 @@ def test_help_explains_the_settings_of_what_is_chosen(capsys):
         ("~seed", "seed is taken away, and playloop eval needs it"),
         ("agent=null", "agent=null: there is no such agent"),
         ("~agent", "agent is taken away"),
-        ("env.tasks=5", "env.tasks=5: use a whole number of at least 1 and of at most 4"),
+        ("env.tasks=5", "env.tasks=5: use a number of at most 4"),
         ("+env.horizn=3", "there is no setting 'env.horizn' (did you mean \"horizon\"?)"),
         ("+sed=3", "there is no setting 'sed' (did you mean \"seed\"?)"),
         ("env.fault={episode: a, kind: 3, counter: b}", "env.fault.kind=3: use text"),

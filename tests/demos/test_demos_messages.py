@@ -125,7 +125,7 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "column", "values", "sentence"),
     [
-        (EPISODES, "length", None, "row 0: length: Field required"),
+        (EPISODES, "length", None, "row 0: length is missing"),
         (EPISODES, "length", [3, None, 3], "row 1: length: .*not None"),
         (EPISODES, "length", [3, -1, 3], "row 1: length: .*greater than or equal to 0"),
         (EPISODES, "episode_index", ["a", "b", "c"], "row 0: episode_index: .*not 'a'"),

@@ -230,7 +230,11 @@ def test_an_adapter_is_not_put_beside_weights_that_hold_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "sentence"), [({"rank": 0}, "use 1 or more"), ({"alpha": 0.0}, "positive")]
+    ("sizes", "sentence"),
+    [
+        ({"rank": 0}, "rank=0: use a number of at least 1"),
+        ({"alpha": 0.0}, "alpha=0.0: use a number above 0 or null"),
+    ],
 )
 def test_sizes_that_train_nothing_are_refused(sizes, sentence):
     with pytest.raises(ValueError, match=sentence):

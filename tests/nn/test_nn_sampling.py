@@ -116,11 +116,11 @@ def test_a_sampler_at_the_edges():
     ("choice", "complaint"),
     [
         ({"top_k": 5, "top_p": 0.7}, "top_k=5 and top_p=0.7 exclude each other.*set top_p=1"),
-        ({"top_k": 0, "top_p": 1.0}, "top_k=0: use a whole number of at least 1"),
+        ({"top_k": 0, "top_p": 1.0}, "top_k=0: use a number of at least 1 or null"),
         ({"top_k": 2.5, "top_p": 1.0}, "top_k=2.5: use a whole number"),
         ({"temperature": float("nan")}, "temperature=nan: use a finite number"),
         ({"top_p": "0.8"}, "top_p='0.8': use a finite number"),
-        ({"top_p": 0.0}, "top_p=0.0: use a finite number above 0"),
+        ({"top_p": 0.0}, "top_p=0.0: use a number above 0 or null"),
     ],
 )
 def test_draws_that_make_no_sense_are_refused(choice, complaint):

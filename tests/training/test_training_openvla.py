@@ -260,7 +260,7 @@ def test_original_openvla_becomes_a_diffusion_policy(home, tmp_path):
     ("changes", "sentence"),
     [
         ({"teacher": "x"}, "only objective=distill"),
-        ({"frozen": "fp16"}, "frozen: Input should be 'bf16' or 'fp32', not 'fp16'"),
+        ({"frozen": "fp16"}, "frozen='fp16': choose from bf16, fp32"),
         ({"adapter": AdapterConfig(targets=["lm_head"])}, "'lm_head' is no part"),
         ({"images": 3}, "LIBERO has 2 cameras"),
         ({"data": []}, "data is empty"),

@@ -76,14 +76,9 @@ def unread(monkeypatch) -> None:
             {"key": "bridge_x"},
             "key=bridge_x: names of libero's data sets begin with libero",
         ),
-        ("base", "diffusion", {"film": "maybe"}, r"film: Input should be a valid boolean.* not 'maybe'"),
-        (
-            "base",
-            "diffusion",
-            {"state": "yes please"},
-            r"state: Input should be a valid .* not 'yes please'",
-        ),
-        ("base", "diffusion", {"images": 0}, "images: Input should be greater than or equal to 1, not 0"),
+        ("base", "diffusion", {"film": "maybe"}, "film='maybe': use true or false or null"),
+        ("base", "diffusion", {"state": "yes please"}, "state='yes please': use"),
+        ("base", "diffusion", {"images": 0}, "images=0: use a number of at least 1"),
     ],
 )
 def test_it_is_told_before_anything_large_is_read(home, unread, base, name, changes, sentence):
@@ -123,10 +118,10 @@ def test_a_block_causal_teacher_can_be_followed(home):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"area": 2.0}, "area=2.0: choose a share"),
-        ({"area": 0.0}, "area=0.0: choose a share"),
-        ({"hue": -0.1}, "hue=-0.1: choose from 0 to 1"),
-        ({"contrast": [0.8]}, r"contrast=\[0.8\]: use a finite number, as a list of 2"),
+        ({"area": 2.0}, "area=2.0: use a number of at most 1"),
+        ({"area": 0.0}, "area=0.0: use a number above 0"),
+        ({"hue": -0.1}, "hue=-0.1: use a number of at least 0"),
+        ({"contrast": [0.8]}, r"contrast=\[0.8\]: use a list of at least 2"),
         ({"saturation": (1.2, 0.8)}, "saturation=.*: give two factors"),
     ],
 )
@@ -156,8 +151,8 @@ def test_short_settings_are_those_that_are_documented():
     ("word", "sentence"),
     [
         ("film=maybe", "film='maybe': use true or false or null"),
-        ("contrast=[0.8]", "objective.changes.contrast=[0.8]: use a finite number, as a list of 2"),
-        ("adapter.alpha=0", "alpha=0: use a finite number above 0 or null"),
+        ("contrast=[0.8]", "objective.changes.contrast=[0.8]: use a list of at least 2"),
+        ("adapter.alpha=0", "alpha=0: use a number above 0 or null"),
     ],
 )
 def test_a_command_line_gets_one_sentence(home, tmp_path, capsys, word, sentence):

@@ -161,12 +161,12 @@ def test_an_infinite_loss_does_not_cost_the_last_good_state(tmp_path):
     ("changes", "sentence"),
     [
         ({"drop": 3}, r"trainer\.drop=3 comes before the warm-up ends, at trainer\.warmup=5"),
-        ({"steps": 0}, r"trainer\.steps=0: use a whole number of at least 1"),
-        ({"rate": float("nan")}, r"trainer\.rate=nan"),
-        ({"betas": (0.9, 1.0)}, r"trainer\.betas"),
-        ({"precision": "fp16"}, r"trainer\.precision='fp16': choose from bf16, fp32"),
-        ({"batch": 2.5}, r"trainer\.batch=2\.5: use a whole number"),
-        ({"clip": 0.0}, r"trainer\.clip=0\.0"),
+        ({"steps": 0}, r"TrainerConfig\.steps=0: use a number of at least 1"),
+        ({"rate": float("nan")}, r"TrainerConfig\.rate=nan"),
+        ({"betas": (0.9, 1.0)}, r"TrainerConfig\.betas"),
+        ({"precision": "fp16"}, r"TrainerConfig\.precision='fp16': choose from bf16, fp32"),
+        ({"batch": 2.5}, r"TrainerConfig\.batch=2\.5: use a whole number"),
+        ({"clip": 0.0}, r"TrainerConfig\.clip=0\.0"),
     ],
 )
 def test_settings_out_of_range_are_told(changes, sentence):

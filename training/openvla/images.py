@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from playloop.core.annotations import Fraction, Magnitude, Portion
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.demos.arrays import in_processes, made_once, open_filled
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.lerobot.pictures import Pictures
-from playloop.nn.checks import check_types
 from playloop.policies.openvla.images import CROP_AREA, EvaluationImages
 
 
 @kind("training-images")
-@dataclass
+@checked
 class TrainingImages:
     """Random changes to a picture, in this order; each picture has its own.
 
@@ -36,22 +37,16 @@ class TrainingImages:
         hue: largest turn, 1 is the whole circle.
     """
 
-    area: float = CROP_AREA
-    brightness: float = 0.2
-    contrast: tuple[float, float] = (0.8, 1.2)
-    saturation: tuple[float, float] = (0.8, 1.2)
-    hue: float = 0.05
+    area: Portion = CROP_AREA
+    brightness: Fraction = 0.2
+    contrast: tuple[Magnitude, Magnitude] = (0.8, 1.2)
+    saturation: tuple[Magnitude, Magnitude] = (0.8, 1.2)
+    hue: Fraction = 0.05
 
     def __post_init__(self) -> None:
-        check_types(self, "objective.changes.")
-        if not 0 < self.area <= 1:
-            raise ValueError(f"objective.changes.area={self.area}: choose a share, 0 < area ≤ 1")
-        for name in ("brightness", "hue"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"objective.changes.{name}={getattr(self, name)}: choose from 0 to 1")
         for name in ("contrast", "saturation"):
             limits = getattr(self, name)
-            if not isinstance(limits, Sequence) or len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
+            if limits[0] > limits[1]:
                 raise ValueError(f"objective.changes.{name}={limits}: give two factors, 0 ≤ from ≤ to")
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count, Positive
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.core.scratch import staged
 from playloop.nn.adapter import read_adapter, read_adapter_config, write_adapter
@@ -32,7 +33,7 @@ TARGETS = ("vision_backbone", "projector", "language_model")
 
 
 @kind("lora")
-@dataclass
+@checked
 class AdapterConfig:
     """What of a checkpoint is trained.
 

@@ -10,13 +10,15 @@ distill    a student that is masked as in "diffusion" follows a frozen teacher w
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from playloop.core.annotations import Magnitude
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.lora import without_adapters
 from playloop.policies.diffusion import draw_masks
@@ -42,7 +44,7 @@ IGNORED = -100
 
 
 @kind("openvla-objective")
-@dataclass
+@checked
 class ObjectiveConfig:
     """What is minimised.
 
@@ -57,20 +59,15 @@ class ObjectiveConfig:
     """
 
     name: ObjectiveName = "diffusion"
-    attention: Mode = "full"
-    teacher_attention: Mode = "full"
-    divergence: float = 1.0
-    truth: float = 1.0
+    attention: Literal["full", "block"] = "full"
+    teacher_attention: Literal["full", "block"] = "full"
+    divergence: Magnitude = 1.0
+    truth: Magnitude = 1.0
     changes: TrainingImages = field(default_factory=TrainingImages)
 
     def __post_init__(self) -> None:
-        if self.name not in OBJECTIVES:
-            raise ValueError(f"objective.name={self.name!r}: choose from {', '.join(OBJECTIVES)}")
-        for name in ("attention", "teacher_attention"):
-            if getattr(self, name) not in ("full", "block"):
-                raise ValueError(f"objective.{name}={getattr(self, name)!r}: choose full or block")
-        if min(self.divergence, self.truth) < 0 or self.divergence + self.truth <= 0:
-            raise ValueError("objective.divergence and objective.truth must be ≥ 0, and one of them positive")
+        if not self.divergence + self.truth:
+            raise ValueError("objective.divergence and objective.truth are both 0; one must be above it")
 
 
 Batch = dict[str, Tensor]

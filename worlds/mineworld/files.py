@@ -18,7 +18,6 @@ from torch import Tensor
 
 from playloop.core.files import check_pointer, read_json
 from playloop.nn.building import bounded
-from playloop.nn.checks import check_types
 from playloop.nn.contents import contents
 from playloop.nn.pickles import read_pickle
 from playloop.nn.shards import Entry
@@ -282,7 +281,6 @@ def _from_yaml(path: Path, vq: VQConfig, grid: tuple[int, int]) -> MineWorldConf
         }
         positions = _whole(found["max_position_embeddings"])
         config = MineWorldConfig(rows=grid[0], columns=grid[1], codes=vq.codes, **numbers)  # type: ignore[arg-type]
-        check_types(config)
     except Exception as error:  # a YAML parser's errors have no common class
         reason = (str(error) or "damaged").splitlines()[0]
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -11,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.core.kinds import kind
 from playloop.nn.building import Sizes
 from playloop.nn.checks import check_heads
@@ -32,7 +32,7 @@ TOP_P = 0.8
 
 
 @kind("mineworld")
-@dataclass
+@checked
 class MineWorldConfig(Sizes["MineWorld"]):
     """Sizes of a MineWorld; the defaults are those of the 300M model.
 
@@ -102,7 +102,7 @@ class MineWorldConfig(Sizes["MineWorld"]):
             causal=order.causal and not released,
         )
 
-    def check_fit(self) -> None:
+    def check(self) -> None:
         check_positions(self.context, self.tokens + MineWorldActions.length)
         needed = self.actions.ids.stop
         if self.vocabulary < needed:
