@@ -21,7 +21,6 @@ from playloop.core.words import nearest
 
 def run(arguments: Arguments) -> int:
     """Print the table; returns the exit status."""
-    arguments.allow()
     from rich.console import Console
 
     from playloop.envs.simpler.published import REAL

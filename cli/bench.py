@@ -2,17 +2,19 @@
 
 Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value …]
 
-  rollout   equal-length episodes with a fixed chunk policy, everything included (construction, resets,
-            images): ours against a plain loop that renders every step in one process
-  decode    one chunk decoded with the cached prefix and without; with openvla.model=… an OpenVLA's, as
-            released, exactly and block-causal, beside the machine's floor
-  decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same episodes
+  rollout   equal-length episodes with a fixed chunk policy, everything included (construction,
+            resets, images): ours against a plain loop that renders every step in one process
+  decode    one chunk decoded with the cached prefix and without; with openvla.model=… an
+            OpenVLA's, as released, exactly and block-causal, beside the machine's floor
+  decoder   success and cost of the decoder's variants (rounds, order, re-masking) on the same
+            episodes
   world     a world model's frame in raster order and diagonally, beside the memory's floor; with
             mineworld.model=… a MineWorld's, as released and by our schedule, with
             mineworld.players=N for several players in a batch, too
   craft     the voxel world: frames a second with numba and without, steps a second, on one core
-  simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's own step
-  play      real-time play end to end: a server, a headless Chromium with keys held, what the page measures
+  simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's step
+  play      real-time play end to end: a server, a headless Chromium with keys held, and what the
+            page measures
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
@@ -34,23 +36,18 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments, check_folder
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.config import configure
 from playloop.cli.words import literal
 from playloop.core.fields import make
 from playloop.core.files import write_json
 from playloop.core.words import nearest
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Measure; returns the exit status."""
-    arguments.allow()
     names = arguments.names
     if len(names) != 1 or names[0] not in BENCHES:
         choice = nearest(names[0], BENCHES) if names else f", {', '.join(BENCHES)}"
         raise ValueError(f"say what to measure{choice}: playloop bench rollout.")
-    config = configure("bench", arguments.settings, arguments)
-    if config is None:
-        return 0
     out = place_of_result(config.out) if config.out else None
     result = BENCHES[names[0]](config)
     if out is not None:

@@ -17,7 +17,6 @@ from playloop.cli.arguments import Arguments
 
 def run(arguments: Arguments) -> int:
     """Compare; returns the exit status."""
-    arguments.allow()
     if len(arguments.words) != 2:
         raise ValueError(f"give two folders, not {len(arguments.words)}: playloop compare runs/a runs/b.")
     first, second = (results_folder(word) for word in arguments.words)

@@ -16,18 +16,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
 from playloop.core.fields import make_all_but
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Convert; returns the exit status."""
-    arguments.allow()
     sources = arguments.names
-    config = configure("convert", arguments.settings, arguments)
-    if config is None:
-        return 0
     if len(sources) != 1:
         raise ValueError(f"give one checkpoint, not {len(sources)}: playloop convert NAME.ckpt out=DIR.")
     settings = make_all_but(config, "out")

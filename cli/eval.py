@@ -30,22 +30,16 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint, find_checkpoints, make_env
-from playloop.cli.config import configure
-from playloop.cli.settings import settings_name
 from playloop.cli.words import literal
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.rollouts.selection import select_episodes
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Evaluate; returns the exit status."""
-    arguments.allow()
-    if settings_name("eval", arguments.words) == "eval_world":
-        return judge_world(arguments)
-    config = configure("eval", arguments.words, arguments)
-    if config is None:
-        return 0
+    if "evaluation" in config:
+        return judge_world(arguments, config)
     name_order(config.env)
     settings = recorded(plain(config))
     env = make_env(config.env)  # after `plain`: the record keeps the names, alike everywhere
@@ -109,11 +103,8 @@ def name_order(env: DictConfig) -> None:
             env.sampler[name] = value
 
 
-def judge_world(arguments: Arguments) -> int:
+def judge_world(arguments: Arguments, config: DictConfig) -> int:
     """Evaluate a world model; returns the exit status."""
-    config = configure("eval_world", arguments.words, arguments)
-    if config is None:
-        return 0
     if config.evaluation.inverse is not None:
         config.evaluation.inverse = literal(str(find_checkpoint(str(config.evaluation.inverse))))
     world, evaluation = find_checkpoint(str(config.world)), make(config.evaluation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -24,16 +25,18 @@ Options:
   --print-config    print the settings that the command line leads to, and stop
   --debug           show tracebacks"""
 SETTINGS_HELP = """
-Settings: key=value, here with what they are unless set; null is none, … must be given. The last part
-of a key will do where only one setting has it.
+Settings: key=value, here with what they are unless set; null is none, … must be given. The last
+part of a key will do where only one setting has it.
 """
-WIDTH, COLUMN = 100, 32
+WIDTH, COLUMN = min(shutil.get_terminal_size((100, 24)).columns, 100), 32
 """Of the text, and of its left column."""
 
 
 def show_help(verb: str, description: str, words: list[str]) -> None:
     """Print a verb's description and its settings under the words of the command line."""
-    print(description.strip(), COMMON_HELP, sep="\n\n")
+    # Lists and examples stand as they are, text is wrapped.
+    parts = (part if "\n  " in part else textwrap.fill(part, WIDTH) for part in description.split("\n\n"))
+    print(*parts, COMMON_HELP, sep="\n\n")
     name = settings_name(verb, words)
     if name is None:
         return

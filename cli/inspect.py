@@ -32,7 +32,6 @@ FORMATS = (
 
 def run(arguments: Arguments) -> int:
     """Print what is there; returns the exit status."""
-    arguments.allow()
     if len(arguments.words) != 1:
         raise ValueError(f"give one checkpoint, not {len(arguments.words)}: playloop inspect PATH.")
     word = arguments.words[0]

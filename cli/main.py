@@ -7,11 +7,14 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
+from playloop.cli.config import configure
+from playloop.cli.settings import settings_name
 from playloop.core.terminal import speak_any_language
 from playloop.core.words import nearest
 
@@ -28,6 +31,9 @@ VERBS = {
     "bench": "measure rollout and decoding speed against the plain way",
     "doctor": "check GL, versions and assets, and settle known initial states",
 }
+
+NAMING = ("bench", "convert", "merge")
+"""Verbs with settings that take other words, too."""
 
 USAGE = """\
 playloop: evaluate, record and train embodied agents in simulators.
@@ -91,13 +97,19 @@ def dispatch(arguments: Arguments) -> int:
         raise ValueError(
             f"there is no verb {arguments.verb!r}{nearest(arguments.verb, VERBS)}; see playloop --help."
         )
-    module = importlib.import_module(f"playloop.cli.{arguments.verb}")
+    module: Any = importlib.import_module(f"playloop.cli.{arguments.verb}")
     if arguments.help:
         from playloop.cli.help import show_help  # reads the settings' classes, which a run need not
 
         show_help(arguments.verb, module.__doc__ or "", arguments.settings)
         return 0
-    return module.run(arguments)
+    arguments.allow(*getattr(module, "FLAGS", ()))
+    name = settings_name(arguments.verb, arguments.words)
+    if name is None:
+        return module.run(arguments)
+    words = arguments.settings if arguments.verb in NAMING else arguments.words
+    config = configure(name, getattr(module, "adapted", list)(words), arguments)
+    return 0 if config is None else module.run(arguments, config)
 
 
 def usage() -> str:

@@ -8,7 +8,7 @@ decision. Weights are merged file by file, so memory for one of them is enough; 
 the whole model (golden=false leaves it out).
 
 Examples:
-  playloop merge checkpoints/openvla-7b runs/openvla-7b+libero_object+lora-r32 out=checkpoints/object
+  playloop merge checkpoints/openvla-7b runs/openvla-7b+libero_object+lora out=checkpoints/object
   playloop eval suite=libero_object agent=openvla agent.checkpoint=checkpoints/object"""
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
 from playloop.core.fields import make_all_but
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Merge; returns the exit status."""
-    arguments.allow()
     folders = arguments.names
-    config = configure("merge", arguments.settings, arguments)
-    if config is None:
-        return 0
     if len(folders) != 2:
         raise ValueError(f"give two folders, not {len(folders)}: playloop merge BASE RUN out=DIR.")
     settings = make_all_but(config, "out")

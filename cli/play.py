@@ -30,7 +30,6 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints, make_env
-from playloop.cli.config import configure
 from playloop.core.episode import FRESH, Episode
 from playloop.core.fields import make
 from playloop.rollouts.selection import task_number
@@ -43,12 +42,8 @@ INVERSES = {"craft": "craft-inverse"}
 """Family of the frames → the shipped inverse-dynamics model that was trained on such."""
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Serve the page until interrupted; returns the exit status."""
-    arguments.allow()
-    config = configure("play", alone(arguments.words), arguments)
-    if config is None:
-        return 0
     session = session_config(config, arguments)
     clean_up(session.out)
 
@@ -79,7 +74,7 @@ def clean_up(out: Path) -> None:
         print(text, flush=True)
 
 
-def alone(words: list[str]) -> list[str]:
+def adapted(words: list[str]) -> list[str]:
     """The words with what is not wanted left out: a world model without env= is played alone."""
     given = dict(word.partition("=")[::2] for word in words)
     if given.get("world", "null") != "null" and "env" not in given:

@@ -15,18 +15,15 @@ Examples:
 
 from __future__ import annotations
 
+from omegaconf import DictConfig
+
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
+from playloop.cli.checkpoints import find_checkpoints, make_env
 from playloop.cli.words import literal
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Record; returns the exit status."""
-    arguments.allow()
-    config = configure("record", arguments.words, arguments)
-    if config is None:
-        return 0
-    from playloop.cli.checkpoints import find_checkpoints, make_env
     from playloop.rollouts.recording.record import record
 
     find_checkpoints(config.agent, make_env(config.env).contract())

@@ -16,9 +16,9 @@ Examples:
   playloop train world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/world
   playloop train openvla=openvla-7b data=data/object out=runs/openvla objective=diffusion
   playloop train mineworld=checkpoints/700M data=data/vpt out=runs/mineworld start_queries=true
-  playloop train mineworld=300M_16f tokenizer=checkpoints/700M data=data/vpt out=new training=mineworld_new
+  playloop train mineworld=300M_16f tokenizer=w/700M data=data/vpt out=new training=mineworld_new
   torchrun --nproc-per-node 4 -m playloop.cli.main train data=data/object out=runs/policy
-  torchrun --nproc-per-node 8 -m playloop.cli.main train openvla=DIR data=DIR out=runs/openvla shard=true"""
+  torchrun --nproc-per-node 8 -m playloop.cli.main train openvla=DIR data=DIR out=DIR shard=true"""
 
 from __future__ import annotations
 
@@ -29,18 +29,12 @@ from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.config import configure
-from playloop.cli.settings import settings_name
 from playloop.cli.words import literal
 from playloop.core.cores import wait_briefly
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments, config: DictConfig) -> int:
     """Train; returns the exit status."""
-    arguments.allow()
-    config = configure(settings_name("train", arguments.words) or "train", arguments.words, arguments)
-    if config is None:
-        return 0
     find_models(config.training.task)
     fit_warmup(config.training.trainer, arguments.words)
     wait_briefly()

@@ -37,7 +37,7 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys):
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
     assert (text.startswith(f"playloop {verb}: ") and f"\n  playloop {verb}" in text) or verb == "doctor"
-    assert "Usage: playloop" in text and "--debug" in text
+    assert "Usage: playloop" in text and "--debug" in text and max(map(len, text.splitlines())) <= 100
 
 
 def test_help_shows_settings_and_options(capsys):

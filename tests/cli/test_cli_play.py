@@ -15,7 +15,7 @@ import pytest
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
 from playloop.cli.main import main
-from playloop.cli.play import alone, session_config, url
+from playloop.cli.play import adapted, session_config, url
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.world import WorldEnvConfig
 from playloop.worlds.mineworld.synthetic import write_synthetic
@@ -24,7 +24,7 @@ from playloop.worlds.sampler import SamplerConfig
 
 def session(*words):
     arguments = Arguments.parse(["play", *words])
-    return session_config(configure("play", alone(arguments.words), arguments), arguments)
+    return session_config(configure("play", adapted(arguments.words), arguments), arguments)
 
 
 def test_the_voxel_world_is_played_by_default():
@@ -52,10 +52,10 @@ def test_the_agent_is_made_ready_and_named():
 
 
 def test_a_world_without_an_environment_is_played_alone():
-    assert alone(["world=craft", "seed=1"]) == ["~env", "world=craft", "seed=1"]
-    assert alone(["env=null", "agent=null"]) == ["~env"]
-    assert alone(["world=craft", "env=craft"]) == ["world=craft", "env=craft"]
-    assert alone(["world=null"]) == ["world=null"] and alone([]) == []
+    assert adapted(["world=craft", "seed=1"]) == ["~env", "world=craft", "seed=1"]
+    assert adapted(["env=null", "agent=null"]) == ["~env"]
+    assert adapted(["world=craft", "env=craft"]) == ["world=craft", "env=craft"]
+    assert adapted(["world=null"]) == ["world=null"] and adapted([]) == []
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.checkpoints import make_env
 from playloop.cli.config import configure
 from playloop.cli.main import main
-from playloop.cli.play import alone, session_config
+from playloop.cli.play import adapted, session_config
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode, choose_episodes
 from playloop.envs.config import EnvConfig, check_env_config
@@ -83,7 +83,7 @@ def test_every_verb_takes_every_environment(name, mineworld, tmp_path, capsys):
         status, said = main(["record", *short, *recorded]), capsys.readouterr().err
         assert status == 0 or "task 0 has 0 of 1 successful episodes after 3 tries" in said, said
     arguments = Arguments.parse(["play", *words_of(name, mineworld), f"out={tmp_path / 'play'}"])
-    session = session_config(configure("play", alone(arguments.words), arguments), arguments)
+    session = session_config(configure("play", adapted(arguments.words), arguments), arguments)
     assert [part.name for part in session.parts] == ["env"] and session.parts[0].label
 
 

@@ -19,8 +19,7 @@ from vpt_files import line, noise, write_pair
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.inspect import describe
-from playloop.cli.main import main
-from playloop.cli.train import run
+from playloop.cli.main import dispatch, main
 from playloop.core.episode import Episode
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
@@ -36,7 +35,7 @@ from playloop.worlds.sampler import Order, SamplerConfig
 
 
 def train(*settings: str) -> None:
-    assert run(Arguments.parse(["train", *settings])) == 0
+    assert dispatch(Arguments.parse(["train", *settings])) == 0
 
 
 @pytest.fixture(scope="module")

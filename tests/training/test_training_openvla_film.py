@@ -16,7 +16,7 @@ from test_training_trainer import lines
 
 from playloop.agents.policy import OpenVLAAgentConfig
 from playloop.cli.arguments import Arguments
-from playloop.cli.train import run
+from playloop.cli.main import dispatch
 from playloop.core.episode import Episode
 from playloop.nn.adapter import write_adapter
 from playloop.nn.lora import merge
@@ -161,7 +161,7 @@ def words(home: Path, out: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def exported(home) -> Path:
-    assert run(Arguments.parse(["train", *words(home, home / "run")])) == 0
+    assert dispatch(Arguments.parse(["train", *words(home, home / "run")])) == 0
     return home / "run/checkpoint"
 
 
@@ -210,9 +210,9 @@ def test_an_export_is_what_was_trained_bit_for_bit(home, exported, tmp_path):
 
 def test_a_stopped_run_goes_on_exactly(home, exported, tmp_path):
     stopped = words(home, tmp_path / "run")
-    run(Arguments.parse(["train", *stopped, "max_minutes=0.0"]))
+    dispatch(Arguments.parse(["train", *stopped, "max_minutes=0.0"]))
     assert [line["step"] for line in lines(tmp_path / "run")] == [2]
-    run(Arguments.parse(["train", *stopped]))
+    dispatch(Arguments.parse(["train", *stopped]))
     assert lines(tmp_path / "run") == lines(exported.parent)
     one, two = (torch.load(folder / FILE) for folder in (tmp_path / "run/checkpoint", exported))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)

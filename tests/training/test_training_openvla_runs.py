@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from test_training_trainer import lines
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.train import run
+from playloop.cli.main import dispatch
 from playloop.nn.lora import merge
 from playloop.nn.manifest import write_manifest
 from playloop.nn.shards import read_shards, read_tensors
@@ -50,7 +50,7 @@ def words(home: Path, out: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(home) -> Path:
-    assert run(Arguments.parse(["train", *words(home, home / "run", "objective=block")])) == 0
+    assert dispatch(Arguments.parse(["train", *words(home, home / "run", "objective=block")])) == 0
     return home / "run/checkpoint"
 
 
@@ -74,9 +74,9 @@ def test_a_command_line_gives_a_checkpoint_that_acts(home, trained):
 
 def test_a_stopped_run_goes_on_exactly(home, trained, tmp_path):
     stopped = words(home, tmp_path / "run", "objective=block")
-    run(Arguments.parse(["train", *stopped, "max_minutes=0.0"]))
+    dispatch(Arguments.parse(["train", *stopped, "max_minutes=0.0"]))
     assert [line["step"] for line in lines(tmp_path / "run")] == [2]
-    run(Arguments.parse(["train", *stopped]))
+    dispatch(Arguments.parse(["train", *stopped]))
     assert lines(tmp_path / "run") == lines(trained.parent)
     for name in ("model.safetensors", "lora_adapter/adapter_model.safetensors"):
         one, two = load_file(tmp_path / "run/checkpoint" / name), load_file(trained / name)
