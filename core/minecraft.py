@@ -83,13 +83,6 @@ def action_space() -> gym.spaces.Box:
     return gym.spaces.Box(low, high, dtype=np.float32)
 
 
-def dictionary_space() -> gym.spaces.Dict:
-    """The space of action dictionaries, as MineRL 1.0 declares it."""
-    spaces: dict[str, gym.Space] = {name: gym.spaces.Discrete(2) for name in BUTTONS}
-    spaces["camera"] = gym.spaces.Box(-MAX_TURN, MAX_TURN, (2,), np.float32)
-    return gym.spaces.Dict(spaces)
-
-
 def minerl_contract(size: tuple[int, int], resized: str = "", **rest: Any) -> Contract:
     """MineRL's conventions for pictures of a height and width, so that what is learned here can act there.
 

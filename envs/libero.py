@@ -20,7 +20,7 @@ from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
-from playloop.core.robots.panda import IMAGE_SIZE, arm_contract
+from playloop.core.robots import PANDA_SIDE, arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.config import EnvConfig
 from playloop.envs.upstream import load_libero, load_robosuite
@@ -68,7 +68,7 @@ class LiberoConfig(EnvConfig):
     """
 
     suite: str = "libero_object"
-    size: Count = IMAGE_SIZE
+    size: Count = PANDA_SIDE
     horizon: Count | None = None
     settle_steps: Natural = SETTLE_STEPS
     success_steps: Count = 1

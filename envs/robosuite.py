@@ -10,7 +10,7 @@ from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.robots.panda import arm_contract
+from playloop.core.robots import arm_contract
 from playloop.envs.arm import ArmEnv, headless_panda, remembering
 from playloop.envs.config import EnvConfig
 from playloop.envs.upstream import load_robosuite

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -27,18 +26,19 @@ SPEED = 0.05
 """Length of a whole action, in widths of the table a step."""
 
 
-@dataclass(frozen=True)
+@kind("toy-fault")
+@checked(frozen=True)
 class ToyFault:
     """A breakdown on purpose, to test what a driver does about it.
 
     Args:
         episode: key of the episode that breaks down.
-        kind: "crash" (the process ends), "raise" (an exception) or "hang" (no answer).
+        way: "crash" (the process ends), "raise" (an exception) or "hang" (no answer).
         counter: a file with the number of breakdowns still to come; it outlives the process.
     """
 
     episode: str
-    kind: str
+    way: Literal["crash", "raise", "hang"]
     counter: str
 
     def strike(self, episode: Episode) -> None:
@@ -46,9 +46,9 @@ class ToyFault:
         if episode.key != self.episode or (left := int(Path(self.counter).read_text())) <= 0:
             return
         Path(self.counter).write_text(str(left - 1))
-        if self.kind == "crash":
+        if self.way == "crash":
             os._exit(13)
-        if self.kind == "hang":
+        if self.way == "hang":
             time.sleep(3600)
         raise RuntimeError("the toy broke down, as it was told to")
 

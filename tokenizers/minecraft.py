@@ -1,4 +1,4 @@
-"""Minecraft actions as tokens: MineWorld's, VPT's, and a compact form for small world models.
+"""Minecraft actions as tokens: MineWorld's, and a compact form for small world models.
 
 All take and give action vectors [..., 25] of `playloop.core.minecraft`; what a form cannot express (two
 opposite keys, the inventory key, the exact turn) is lost in `encode` and stays lost.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from playloop.core.minecraft import ACTION_SIZE, place_of
-from playloop.tokenizers.camera import FINE, MINEWORLD, VPT, CameraBins
+from playloop.tokenizers.camera import FINE, MINEWORLD, CameraBins
 
 HOTBAR = tuple(f"hotbar.{number}" for number in range(1, 10))
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -57,21 +57,8 @@ def choose(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
     return np.where(one, held.argmax(-1) + 1, 0)
 
 
-OPPOSITE = ("forward", "back"), ("left", "right")
-"""Groups of which VPT takes two keys held for none."""
-
-
-def choose_last(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
-    """Which key of the group is held, from 1, int64 [...], by VPT's rule: of several the last one counts, and
-    opposite ones cancel each other."""
-    held = vectors[..., [place_of(name) for name in group]] > 0.5
-    none = held.all(-1) if group in OPPOSITE else ~held.any(-1)
-    last = (held * np.arange(1, len(group) + 1)).max(-1)
-    return np.where(none, 0, last)
-
-
 def press(vectors: np.ndarray, group: tuple[str, ...], choice: np.ndarray) -> None:
-    """Write the inverse of `choose` and `choose_last` into action vectors."""
+    """Write the inverse of `choose` into action vectors."""
     for number, name in enumerate(group, 1):
         vectors[..., place_of(name)] = choice == number
 
@@ -183,65 +170,4 @@ class MineWorldActions:
             if not match.any(-1).all():
                 raise ValueError(f"slot {slot} holds an id that names none of {group} and not null")
             press(vectors, group, match.argmax(-1))
-        return vectors
-
-
-VPT_GROUPS: tuple[tuple[str, ...], ...] = (
-    HOTBAR,
-    ("forward", "back"),
-    ("left", "right"),
-    ("sprint", "sneak"),
-    ("use",),
-    ("drop",),
-    ("attack",),
-    ("jump",),
-)
-
-
-@dataclass(frozen=True)
-class VPTActions:
-    """VPT's two numbers: one of 8641 combinations of keys and one of 121 turns (arXiv 2206.11795).
-
-    Its rule for several keys of one group is not MineWorld's, see `choose_last`.
-
-    The keys' last digit says whether the camera turns at all; the inventory key excludes everything else.
-    """
-
-    camera: CameraBins = VPT
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Number of key combinations and of turns."""
-        return self.inventory + 1, self.camera.count**2
-
-    @property
-    def inventory(self) -> int:
-        """The combination that is the inventory key."""
-        return int(np.prod([len(group) + 1 for group in VPT_GROUPS])) * 2
-
-    def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """Action vectors [..., 25] → int64 [..., 2]."""
-        vectors = _checked(vectors)
-        bins = self.camera.encode(vectors[..., -2:])
-        keys = np.zeros(vectors.shape[:-1], np.int64)
-        for group in VPT_GROUPS:
-            keys = keys * (len(group) + 1) + choose_last(vectors, group)
-        keys = keys * 2 + (bins != self.camera.zero).any(-1)
-        opened = vectors[..., place_of("inventory")] > 0.5
-        still = self.camera.zero * (self.camera.count + 1)
-        turn = np.where(opened, still, bins[..., 0] * self.camera.count + bins[..., 1])
-        return np.stack([np.where(opened, self.inventory, keys), turn], -1)
-
-    def decode(self, classes: np.ndarray) -> np.ndarray:
-        """int64 [..., 2] → action vectors, float32 [..., 25]; without the camera's digit there is no turn."""
-        keys, turn = classes[..., 0], classes[..., 1]
-        opened = keys == self.inventory
-        vectors = np.zeros((*keys.shape, ACTION_SIZE), np.float32)
-        vectors[..., place_of("inventory")] = opened
-        rest, turns = np.divmod(np.where(opened, 0, keys), 2)
-        bins = np.stack(np.divmod(turn, self.camera.count), -1)
-        vectors[..., -2:] = np.where(turns[..., None] == 1, self.camera.decode(bins), 0.0)
-        for group in reversed(VPT_GROUPS):
-            rest, choice = np.divmod(rest, len(group) + 1)
-            press(vectors, group, choice)
         return vectors

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.core.episode import FRESH, Episode
-from playloop.core.robots.widowx import CAMERA
+from playloop.core.robots import BRIDGE_CAMERA
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets, maniskill, placements
 from playloop.envs.simpler.env import SimplerEnv, Terms, composite, matrix_of, pose_vector, replaced
@@ -92,7 +92,7 @@ class BridgeEnv(SimplerEnv):
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._state(), "instruction": self._text}
         if images:
-            observation["images"] = {CAMERA: self._draw()}
+            observation["images"] = {BRIDGE_CAMERA: self._draw()}
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
@@ -153,7 +153,7 @@ class BridgeEnv(SimplerEnv):
         self._corners = {name: _corners_of(thing._bodies[0]) for name, thing in things.items()}
         self._started = {name: thing.pose.p[0, :2].numpy().copy() for name, thing in things.items()}
         self._keep = simulation._segmentation_ids_to_keep.tolist()
-        self._photo = simulation._rgb_overlay_images[CAMERA].numpy()
+        self._photo = simulation._rgb_overlay_images[BRIDGE_CAMERA].numpy()
 
     def _watch(self, found: dict[str, bool]) -> None:
         """Partial successes: each counts once it has happened."""
@@ -179,7 +179,7 @@ class BridgeEnv(SimplerEnv):
     def _draw(self) -> np.ndarray:
         simulation = self._simulation
         simulation.scene.update_render(update_sensors=True, update_human_render_cameras=False)
-        camera = simulation.scene.sensors[CAMERA]
+        camera = simulation.scene.sensors[BRIDGE_CAMERA]
         camera.capture()
         pictures = camera.get_obs(rgb=True, depth=False, position=False, segmentation=True)
         drawn, segments = (pictures[name][0].cpu().numpy() for name in ("rgb", "segmentation"))

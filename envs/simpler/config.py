@@ -13,8 +13,7 @@ from playloop.core.conventions import Convention
 from playloop.core.episode import Episode, choose_episodes
 from playloop.core.kinds import kind
 from playloop.core.results import EpisodeResult
-from playloop.core.robots.google_robot import fractal_contract
-from playloop.core.robots.widowx import bridge_contract
+from playloop.core.robots import bridge_contract, fractal_contract
 from playloop.core.statistics import Average
 from playloop.envs.config import EnvConfig
 from playloop.envs.simpler import bridge

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playloop.core.contract import Contract
-from playloop.core.robots.google_robot import fractal_contract
-from playloop.core.robots.panda import CAMERAS, IMAGE_SIZE, arm_contract
-from playloop.core.robots.widowx import bridge_contract
+from playloop.core.robots import PANDA_CAMERAS, PANDA_SIDE, arm_contract, bridge_contract, fractal_contract
 from playloop.policies.dialects import DIALECTS, RESIZE, dialect_contract
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
@@ -75,9 +73,9 @@ class Family:
 
 def libero_contract(images: int, resize: str | None = None) -> Contract:
     """The third-person camera, then the wrist's; nothing is resized before the checkpoint's own pipeline."""
-    if images > len(CAMERAS):
-        raise ValueError(f"LIBERO has {len(CAMERAS)} cameras, the checkpoint reads {images} pictures")
-    return arm_contract("libero", IMAGE_SIZE, ANY, ANY, CAMERAS[:images])
+    if images > len(PANDA_CAMERAS):
+        raise ValueError(f"LIBERO has {len(PANDA_CAMERAS)} cameras, the checkpoint reads {images} pictures")
+    return arm_contract("libero", PANDA_SIDE, ANY, ANY, PANDA_CAMERAS[:images])
 
 
 def _translated(dialect: str, robot: Callable[[str, str], Contract]) -> Callable[[int, str | None], Contract]:

@@ -16,7 +16,7 @@ from playloop.core.statistics import by_frame, mean_interval
 from playloop.rollouts.judging.config import WorldEvaluationConfig
 from playloop.worlds.metrics import psnr, ssim
 from playloop.worlds.metrics.fvd import I3D, SHORTEST, frechet_distance
-from playloop.worlds.metrics.lpips import LPIPSConfig
+from playloop.worlds.metrics.lpips import LPIPS
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Frames shown and true frames, uint8 [F, H, W, 3] → one number a frame, [F]."""
@@ -74,7 +74,7 @@ class Measures:
             raise ValueError("LPIPS takes two files; give both lpips_network=… and lpips_linear=….")
         if config.lpips_network and config.lpips_linear:
             files = config.lpips_network, config.lpips_linear
-            self.by_frame["lpips"] = LPIPSConfig(*files, config.lpips_kind, config.device).make()
+            self.by_frame["lpips"] = LPIPS(*files, config.lpips_kind, config.device)
         self.network = I3D(config.fvd, config.device) if config.fvd else None
         if self.network and config.horizon < SHORTEST:
             raise ValueError(f"FVD wants videos of {SHORTEST} frames; horizon={config.horizon} is shorter.")

@@ -124,8 +124,8 @@ def test_help_explains_the_settings_of_what_is_chosen(capsys):
         ("env.tasks=5", "env.tasks=5: use a number of at most 4"),
         ("+env.horizn=3", "there is no setting 'env.horizn' (did you mean \"horizon\"?)"),
         ("+sed=3", "there is no setting 'sed' (did you mean \"seed\"?)"),
-        ("env.fault={episode: a, kind: 3, counter: b}", "env.fault.kind=3: use text"),
-        ("env.fault={kin: hang}", "there is no setting 'env.fault.kin' (did you mean \"kind\"?)"),
+        ("env.fault={episode: a, way: 3, counter: b}", "env.fault.way=3: choose from crash, raise, hang"),
+        ("env.fault={wa: hang}", "there is no setting 'env.fault.wa' (did you mean \"way\"?)"),
         ("agent._target_=test_cli_settings.Plugin", "agent.needed"),
     ],
 )
@@ -234,7 +234,7 @@ def test_every_example_of_the_help_can_be_typed(verb):
 
 
 def test_a_part_is_made_of_its_declared_class():
-    fault = make(load("eval", [*TOY, "env.fault={episode: a, kind: hang, counter: b}"]).env).fault
+    fault = make(load("eval", [*TOY, "env.fault={episode: a, way: hang, counter: b}"]).env).fault
     assert fault == ToyFault("a", "hang", "b")
     policy = load("train", ["+policy.cameras.front={pool: 1}", "data=a", "out=b"]).policy
     assert make(policy).cameras["front"].pool == 1

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from minerl_space import dictionary_space
 
 from playloop.core.minecraft import (
     ACTION_NAMES,
@@ -7,7 +8,6 @@ from playloop.core.minecraft import (
     action_dictionary,
     action_space,
     action_vector,
-    dictionary_space,
 )
 
 

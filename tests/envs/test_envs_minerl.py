@@ -8,9 +8,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from conformance import check_env
+from minerl_space import dictionary_space
 
 from playloop.core.episode import FRESH, Episode
-from playloop.core.minecraft import BUTTONS, action_space, action_vector, dictionary_space
+from playloop.core.minecraft import BUTTONS, action_space, action_vector
 from playloop.envs.minerl import (
     INSTALL,
     SUITE,

@@ -14,7 +14,7 @@ from playloop.agents.random import RandomAgentConfig
 from playloop.agents.widowx import WidowXExpertConfig
 from playloop.cli.checkpoints import find_checkpoint
 from playloop.core.episode import FRESH, Episode
-from playloop.core.robots.widowx import CAMERA
+from playloop.core.robots import BRIDGE_CAMERA
 from playloop.envs.simpler.bridge import TASKS
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.rollouts.driver import Driver
@@ -47,8 +47,8 @@ def test_layouts_are_the_published_ones(env):
 @pytest.mark.parametrize("task", range(len(TASKS)))
 def test_pictures_are_those_of_maniskill(env, task):
     env.begin(Episode("bridge", task, 7))
-    ours = env.observe()["images"][CAMERA]
-    theirs = env._simulation.get_obs()["sensor_data"][CAMERA]["rgb"][0].numpy()
+    ours = env.observe()["images"][BRIDGE_CAMERA]
+    theirs = env._simulation.get_obs()["sensor_data"][BRIDGE_CAMERA]["rgb"][0].numpy()
     assert np.array_equal(ours, theirs)
 
 
@@ -69,7 +69,7 @@ def test_the_target_plane_of_the_eggplant_is_hidden(env):
 
 def _segments(simulation):
     simulation.scene.update_render(update_sensors=True, update_human_render_cameras=False)
-    camera = simulation.scene.sensors[CAMERA]
+    camera = simulation.scene.sensors[BRIDGE_CAMERA]
     camera.capture()
     return np.unique(camera.get_obs(rgb=False, depth=False, position=False)["segmentation"].numpy())
 

@@ -7,7 +7,7 @@ import pytest
 from simpler_assets import why_skip
 
 from playloop.core.episode import Episode
-from playloop.core.robots.google_robot import CAMERA
+from playloop.core.robots import FRACTAL_CAMERA
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.env import photograph
 from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK
@@ -64,7 +64,7 @@ def play(env, episode, steps=6, look=False):
         env.advance(np.append(rng.uniform(-0.08, 0.08, 6), rng.uniform(-1, 1)))
         states.append(env.snapshot())
         if look:
-            pictures.append(env.observe()["images"][CAMERA])
+            pictures.append(env.observe()["images"][FRACTAL_CAMERA])
     return states, pictures
 
 
@@ -99,13 +99,13 @@ def test_equal_whatever_ran_before_and_whoever_looks(env, task, init):
     for state, picture in zip(states[1:], pictures, strict=True):
         env.restore(state)
         assert np.array_equal(env.snapshot(), again[-1])  # showing another moment changes nothing
-        assert np.array_equal(env.observe()["images"][CAMERA], picture)
+        assert np.array_equal(env.observe()["images"][FRACTAL_CAMERA], picture)
     other.close()
 
 
 def test_photograph_fills_what_is_not_simulated(env):
     env.begin(Episode("fractal", PICK, 12))
-    picture = env.observe()["images"][CAMERA].astype(int)
+    picture = env.observe()["images"][FRACTAL_CAMERA].astype(int)
     photo = (photograph(env._camera.photo) * 255).astype(int)
     assert np.array_equal(picture[:100, :200], photo[:100, :200])
     can = picture[200:245, 285:365]
@@ -182,7 +182,7 @@ def test_variants_change_the_picture_and_not_the_start():
     seen = []
     for variant in (0, 3, 4):  # base, brighter, darker
         env.begin(Episode("fractal_variants", PICK, 75 * variant + 12))
-        seen.append((env.snapshot(), env.observe()["images"][CAMERA].mean()))
+        seen.append((env.snapshot(), env.observe()["images"][FRACTAL_CAMERA].mean()))
     assert np.array_equal(seen[0][0], seen[1][0]) and np.array_equal(seen[0][0], seen[2][0])
     assert seen[1][1] > seen[0][1] > seen[2][1]
     with pytest.raises(FileNotFoundError, match="alt_background"):

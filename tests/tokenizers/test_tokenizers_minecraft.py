@@ -3,9 +3,9 @@ import pytest
 
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.tokenizers.camera import FINE, MINEWORLD, MINEWORLD_COMPAT, VPT, CameraBins
-from playloop.tokenizers.minecraft import CompactActions, MineWorldActions, VPTActions, clean_conflicts
+from playloop.tokenizers.minecraft import CompactActions, MineWorldActions, clean_conflicts
 
-ALL = [CompactActions(), MineWorldActions(), MineWorldActions(camera=MINEWORLD_COMPAT), VPTActions()]
+ALL = [CompactActions(), MineWorldActions(), MineWorldActions(camera=MINEWORLD_COMPAT)]
 NULL = 8258
 GOLDEN = [
     ({}, [8257, 8225, 8246, *[NULL] * 7, 8259]),
@@ -69,7 +69,7 @@ def test_uneven_bins_are_refused():
         CameraBins(90, 7, 10)
 
 
-@pytest.mark.parametrize("tokenizer", ALL, ids=["compact", "mineworld", "compat", "vpt"])
+@pytest.mark.parametrize("tokenizer", ALL, ids=["compact", "mineworld", "compat"])
 def test_decode_and_encode_are_inverses(tokenizer):
     rng = np.random.default_rng(0)
     vectors = (rng.random((500, ACTION_SIZE)) < 0.2).astype(np.float32)
@@ -85,35 +85,11 @@ def test_classes_stay_in_their_sizes():
     assert tokenizer.sizes == (10, 3, 3, 3, 3, 2, 3, 31, 31)
     vectors = np.ones((1, ACTION_SIZE)) * [[*[1] * 23, 180, -180]]
     assert (tokenizer.encode(vectors) < np.array(tokenizer.sizes)).all()
-    assert VPTActions().sizes == (8641, 121)
 
 
-VPT_KEYS = [  # OpenAI's CameraHierarchicalMapping: digits of base 10, 3, 3, 3, 2, 2, 2, 2, 2
-    (["sneak", "sprint"], (5, 6), 65),
-    (["hotbar.2", "hotbar.7"], (5, 6), 6049),
-    (["hotbar.9", "hotbar.1", "hotbar.4"], (5, 5), 9 * 864),
-    (["forward", "back"], (5, 5), 0),
-    (["left", "right", "jump"], (5, 5), 2),
-    (["back", "left", "right", "attack", "use"], (4, 5), 2 * 288 + 16 + 4 + 1),
-    (["drop", "pickItem", "swapHands"], (5, 5), 8),
-]
-
-
-@pytest.mark.parametrize(("keys", "bins", "joint"), VPT_KEYS)
-def test_vpts_rule_for_several_keys(keys, bins, joint):
-    turn = VPT.decode(np.array(bins))
-    vector = action_vector({**dict.fromkeys(keys, 1), "camera": turn})
-    assert VPTActions().encode(vector).tolist() == [joint, 11 * bins[0] + bins[1]]
-
-
-def test_mineworlds_rule_for_several_keys_is_another():
+def test_mineworlds_rule_for_several_keys():
     held = action_vector({"sneak": 1, "sprint": 1, "hotbar.2": 1, "hotbar.7": 1, "use": 1, "attack": 1})
     assert MineWorldActions().encode(held)[3:10].tolist() == [8207, *[NULL] * 6]
-
-
-def test_the_inventory_key_excludes_the_rest_in_vpt():
-    keys, turn = VPTActions().encode(action_vector({"inventory": 1, "forward": 1, "camera": (5, 5)}))
-    assert (keys, turn) == (8640, 60)
 
 
 def test_conflicting_keys_cancel_each_other():

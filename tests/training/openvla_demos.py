@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from playloop.core.robots.panda import arm_contract
+from playloop.core.robots import arm_contract
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.demos.video.encoder import encode_video
 from playloop.nn.vit import ViTConfig

@@ -34,7 +34,7 @@ def linear_state(kind: str) -> dict[str, torch.Tensor]:
 
 
 def write_lpips(folder: Path, kind: str) -> dict[str, str]:
-    """Both files; arguments of `LPIPSConfig`."""
+    """Both files; arguments of `LPIPS`."""
     folder.mkdir(exist_ok=True)
     torch.save(network_state(kind), folder / "network.pth")
     torch.save(linear_state(kind), folder / "linear.pth")

@@ -12,7 +12,7 @@ from scipy.linalg import sqrtm
 
 from playloop.worlds.metrics import psnr, ssim
 from playloop.worlds.metrics.fvd import I3D, frechet_distance, prepare
-from playloop.worlds.metrics.lpips import LPIPSConfig
+from playloop.worlds.metrics.lpips import LPIPS
 
 
 def noise(*shape, seed=0):
@@ -110,7 +110,7 @@ def test_ssim_wants_a_window():
 @pytest.mark.parametrize("kind", ["alex", "vgg"])
 def test_lpips_reads_the_published_layout_and_adds_up(tmp_path, kind):
     """Random weights in the published layout: reading and arithmetic are tested, not perception."""
-    metric = LPIPSConfig(**write_lpips(tmp_path, kind)).make()
+    metric = LPIPS(**write_lpips(tmp_path, kind))
     a = noise(3, 64, 64, 3)
     near, far = disturbed(a, 10), disturbed(a, 120)
     assert metric(a, a).tolist() == [0.0] * 3
@@ -152,19 +152,17 @@ def by_hand(a, b, kind):
 def test_lpips_refuses_other_weights(tmp_path):
     files = write_lpips(tmp_path, "alex")
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth does not exist"):
-        LPIPSConfig(**files | {"network": str(tmp_path / "nothing.pth")}).make()
+        LPIPS(**files | {"network": str(tmp_path / "nothing.pth")})
     with pytest.raises(ValueError, match=r"another network .* features\.0\.weight: file \(64, 3, 11, 11\)"):
-        LPIPSConfig(**files | {"kind": "vgg"}).make()
+        LPIPS(**files | {"kind": "vgg"})
     with pytest.raises(ValueError, match=r"network\.pth holds the weights of another network"):
-        LPIPSConfig(**files | {"linear": files["network"]}).make()
-    with pytest.raises(ValueError, match="choose from alex, vgg"):
-        LPIPSConfig(**files | {"kind": "squeeze"}).make()
+        LPIPS(**files | {"linear": files["network"]})
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ValueError, match="no file of weights"):
-        LPIPSConfig(**files | {"network": str(tmp_path / "text.pth")}).make()
+        LPIPS(**files | {"network": str(tmp_path / "text.pth")})
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="no state dictionary"):
-        LPIPSConfig(**files | {"network": str(tmp_path / "list.pth")}).make()
+        LPIPS(**files | {"network": str(tmp_path / "list.pth")})
 
 
 class Evil:
@@ -176,7 +174,7 @@ def test_lpips_runs_no_code_from_a_file(tmp_path):
     files = write_lpips(tmp_path, "alex")
     torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match="no file of weights"):
-        LPIPSConfig(**files | {"network": str(tmp_path / "evil.pth")}).make()
+        LPIPS(**files | {"network": str(tmp_path / "evil.pth")})
 
 
 # -------------------------------------------------------------------------------------------------- FVD

@@ -7,7 +7,6 @@ no LPIPS: features of another network would be another measure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -49,46 +48,29 @@ def vgg16() -> tuple[nn.Sequential, tuple[int, ...]]:
 NETWORKS = {"alex": alexnet, "vgg": vgg16}
 
 
-@dataclass(frozen=True)
-class LPIPSConfig:
-    """Where the weights are.
+class LPIPS:
+    """The distance of frames, 0 for equal ones.
 
     Args:
         network: file of torchvision's state dictionary of AlexNet or VGG16.
         linear: file of the linear layers' state dictionary.
         kind: "alex", which is what most papers report, or "vgg".
         device: to run on.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file holds other weights.
     """
 
-    network: str
-    linear: str
-    kind: Literal["alex", "vgg"] = "alex"
-    device: str = "cpu"
-
-    def make(self) -> LPIPS:
-        """The metric.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: a file holds other weights.
-        """
-        if self.kind not in NETWORKS:
-            raise ValueError(f"kind is {self.kind!r}; choose from {', '.join(NETWORKS)}.")
-        return LPIPS(self)
-
-
-class LPIPS:
-    """The distance of frames, 0 for equal ones."""
-
-    def __init__(self, config: LPIPSConfig):
-        self.device = torch.device(config.device)
-        self.layers, self.ends = NETWORKS[config.kind]()
-        _load_network(self.layers, Path(config.network))
+    def __init__(self, network: str, linear: str, kind: Literal["alex", "vgg"] = "alex", device: str = "cpu"):
+        self.device = torch.device(device)
+        self.layers, self.ends = NETWORKS[kind]()
+        _load_network(self.layers, Path(network))
         widths = [module.out_channels for module in self.layers if isinstance(module, nn.Conv2d)]
         convolutions = [number for number, module in enumerate(self.layers) if isinstance(module, nn.Conv2d)]
         sizes = [widths[convolutions.index(end - 1)] for end in self.ends]
         self.layers.to(self.device).eval().requires_grad_(False)
-        self.linear = [weight.to(self.device) for weight in _read_linear(Path(config.linear), sizes)]
+        self.linear = [weight.to(self.device) for weight in _read_linear(Path(linear), sizes)]
 
     @torch.inference_mode()
     def __call__(self, a: Frames, b: Frames, batch: int = 32) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from playloop.core.robots.google_robot import CONTROL_HZ
+from playloop.core.robots import FRACTAL_HZ
 from playloop.envs.simpler.fractal.robot import Robot
 
 
@@ -27,7 +27,7 @@ class Limits:
 
 
 SIMULATION_HZ = 513
-SUBSTEPS = SIMULATION_HZ // CONTROL_HZ
+SUBSTEPS = SIMULATION_HZ // FRACTAL_HZ
 TIMESTEP = 1.0 / SIMULATION_HZ
 ARM_LIMITS = Limits(1.5, 2.0, 50.0)
 FINGER_LIMITS = Limits(1.0, 7.0, 50.0)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from playloop.core.episode import Episode
-from playloop.core.robots.google_robot import CAMERA, CAMERA_SIZE, STATE_NAMES
+from playloop.core.robots import FRACTAL_CAMERA, FRACTAL_SIZE, FRACTAL_STATE
 from playloop.envs.arm import axis_angle
 from playloop.envs.outcome import Outcome
 from playloop.envs.simpler import assets
@@ -22,7 +22,7 @@ from playloop.envs.simpler.fractal.scene import Kitchen
 from playloop.envs.simpler.fractal.tasks import TASKS
 from playloop.envs.simpler.vulkan import choose_driver, render_device
 
-HEIGHT, WIDTH = CAMERA_SIZE
+HEIGHT, WIDTH = FRACTAL_SIZE
 FOCAL, CENTRE = 425.0, (320.0, 256.0)
 FORWARD = (0.5, 0.5, -0.5, 0.5)
 """From the camera link's axes (x right, y down) to SAPIEN's (x forward, z up)."""
@@ -78,11 +78,11 @@ class FractalEnv(SimplerEnv):
     def observe(self, images: bool = True) -> dict[str, Any]:
         shown = self.snapshot() if self._shown is None else self._shown
         observation: dict[str, Any] = {
-            "state": shown[1 : 1 + len(STATE_NAMES)].astype(np.float32),
+            "state": shown[1 : 1 + len(FRACTAL_STATE)].astype(np.float32),
             "instruction": protocol.instruction(self._setup, int(shown[0])),
         }
         if images:
-            observation["images"] = {CAMERA: self._look(shown)}
+            observation["images"] = {FRACTAL_CAMERA: self._look(shown)}
         return observation
 
     def privileged(self) -> dict[str, np.ndarray]:
@@ -105,7 +105,7 @@ class FractalEnv(SimplerEnv):
 
     def restore(self, snapshot: np.ndarray) -> None:
         """Show a snapshot of the episode that has begun; the episode itself stays where it is."""
-        self._begun().check_state(snapshot[1 + len(STATE_NAMES) :])
+        self._begun().check_state(snapshot[1 + len(FRACTAL_STATE) :])
         self._shown = np.asarray(snapshot, np.float64).copy()
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class FractalEnv(SimplerEnv):
             look = self._setup.look
             photo = looks.photo_file(self._setup.layout) if look.photo else None
             self._camera = Camera(self._begun().twin(), photo, look.traced and self.terms.traced)
-        self._camera.kitchen.set_state(shown[1 + len(STATE_NAMES) :])
+        self._camera.kitchen.set_state(shown[1 + len(FRACTAL_STATE) :])
         return self._camera.draw()
 
 
@@ -150,7 +150,9 @@ class Camera:
         _shade(traced, kitchen.device)
         mount = kitchen.robot.links[CAMERA_LINK].entity
         pose = sapien.Pose(q=FORWARD)
-        self.eye = kitchen.scene.add_mounted_camera(CAMERA, mount, pose, WIDTH, HEIGHT, 1.0, 0.1, 10.0)
+        self.eye = kitchen.scene.add_mounted_camera(
+            FRACTAL_CAMERA, mount, pose, WIDTH, HEIGHT, 1.0, 0.1, 10.0
+        )
         self.eye.set_focal_lengths(FOCAL, FOCAL)
         self.eye.set_principal_point(*CENTRE)
         self.kitchen, self.photo = kitchen, photo

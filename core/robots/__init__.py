@@ -1,1 +1,0 @@
-"""Robots that policies and simulators share: the conventions under which each is driven."""
