@@ -54,8 +54,6 @@ def unread(monkeypatch) -> None:
     [
         ("base", "diffusion", {"adapter": AdapterConfig(targets=[])}, "adapter.targets is empty"),
         ("base", "diffusion", {"adapter": AdapterConfig(targets=["head"])}, "'head' is no part"),
-        ("base", "diffusion", {"adapter": AdapterConfig(rank=0)}, "rank=0: use 1 or more"),
-        ("base", "diffusion", {"adapter": AdapterConfig(alpha=0.0)}, "alpha=0.0: it must be positive"),
         ("base", "l1", {"adapter": FROZEN}, "objective=l1 makes new layers.*adapter.heads=true"),
         ("stateless", "diffusion", {"adapter": FROZEN, "state": True}, "state=true makes new.*heads=true"),
         ("stateless", "distill", {"state": True}, "state=true makes new layers.*name a teacher"),
@@ -132,8 +130,14 @@ def test_changes_to_pictures_are_checked(changes, sentence):
 
 def test_attentions_are_checked():
     for name in ("attention", "teacher_attention"):
-        with pytest.raises(ValueError, match=f"objective.{name}='w/oft': choose full or block"):
+        with pytest.raises(ValueError, match=f"{name}='w/oft': choose from full, block"):
             ObjectiveConfig("distill", **{name: "w/oft"})
+
+
+def test_sizes_of_adapters_are_checked():
+    for name in ("rank", "alpha"):
+        with pytest.raises(ValueError, match=f"AdapterConfig.{name}=0: use a number"):
+            AdapterConfig(**{name: 0})
 
 
 # -- the command line ------------------------------------------------------------------------------------
