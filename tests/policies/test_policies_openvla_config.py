@@ -137,7 +137,10 @@ TOWER = {"width": 16, "blocks": 3, "heads": 2, "hidden": 24}
         ({"playloop": {"towers": 2}}, "playloop.towers is 2; a list"),
         ({"playloop": {"towers": [{"width": 16}]}}, "playloop.towers are no sizes"),
         ({"playloop": {"towers": [TOWER | {"heads": 0}]}}, "playloop.towers are no sizes"),
-        ({"playloop": {"towers": [TOWER | {"hidden": 24.5}]}}, "playloop.towers: hidden=24.5"),
+        (
+            {"playloop": {"towers": [TOWER | {"hidden": 24.5}]}},
+            "playloop.towers are no sizes: ViTConfig.hidden=24.5: use a whole number",
+        ),
         ({"n_action_bins": 5}, "n_action_bins is 5; only 256 is built here"),
         ({"n_action_bins": True}, "n_action_bins is True"),
     ],
