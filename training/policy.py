@@ -69,19 +69,17 @@ class PolicyTask(DataTask):
 
     def __init__(self, config: PolicyTaskConfig):
         self.config = config
-        paths = named_sets(config.data)
-        self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in named_sets(config.data)]
         self.contract = common_contract(self.datasets)
         _check_fit(config.model, self.datasets, self.contract)
         begun = config.start and open_start(config.start, self.contract, self.datasets[0].root)
         self._read_columns()
         if begun:
             check_embeddings(str(config.start), begun, self.encoder)
-        self._split()
-        chunks = self.columns["actions"][self.rows["train"]]
-        states = self.columns["state"][self.rows["train"]]
-        names = self.contract.action_names
-        fresh = compute_statistics(chunks.reshape(-1, chunks.shape[-1]), states, names)
+        self.rows = split_rows(self.datasets, config.validation, config.seed)
+        chunks, states = (self.columns[name][self.rows["train"]] for name in ("actions", "state"))
+        actions = chunks.reshape(-1, chunks.shape[-1])
+        fresh = compute_statistics(actions, states, self.contract.action_names)
         self.statistics = begun.model.statistics if begun else fresh
         self.model = config.model.make(self.statistics, config.seed)
         if begun:
@@ -100,9 +98,6 @@ class PolicyTask(DataTask):
         self.texts, self.text = instructions(self.datasets)
         self.encoder = self.config.instructions.make()
         self.embeddings = self.encoder.encode(self.texts)  # [tasks, E]
-
-    def _split(self) -> None:
-        self.rows = split_rows(self.datasets, self.config.validation, self.config.seed)
 
     def _open_images(self) -> dict[str, Stacked]:
         size = self.config.model.image_sides
@@ -160,14 +155,10 @@ class PolicyTask(DataTask):
 
 def _check_fit(model: VLAConfig, datasets: list[Demonstrations], contract: Contract) -> None:
     for dataset in datasets:
-        wanted = [
-            "observation.state",
-            "action_chunk",
-            *(f"observation.images.{name}" for name in model.cameras),
-        ]
+        wanted = ["observation.state", "action_chunk"]
+        wanted += [f"observation.images.{name}" for name in model.cameras]
         wanted += ["observation.target"] if model.target_size else []
-        missing = [name for name in wanted if name not in dataset.features]
-        if missing:
+        if missing := [name for name in wanted if name not in dataset.features]:
             raise ValueError(
                 f"{dataset.root} lacks {missing} that the model learns from; it has {list(dataset.features)}."
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -29,23 +29,16 @@ class Unstated(ValueError):
     """The files do not tell how a checkpoint is used; it must be stated."""
 
 
-class Benchmark(NamedTuple):
-    """How OFT and Discrete Diffusion VLA use a benchmark's observations and actions."""
-
-    images: int
-    chunk: int
-    state: bool  # whether every published checkpoint reads the robot's state
-
-
-BENCHMARKS = {
-    "libero": Benchmark(2, 8, True),
-    "bridge": Benchmark(1, 3, False),
-    "fractal": Benchmark(1, 8, False),
-    "aloha": Benchmark(3, 25, True),
+BENCHMARKS: dict[str, dict[str, Any]] = {
+    "libero": {"images": 2, "chunk": 8, "proprio": None},
+    "bridge": {"images": 1, "chunk": 3},
+    "fractal": {"images": 1, "chunk": 8},
+    "aloha": {"images": 3, "chunk": 25, "proprio": None},
 }
-"""By the beginning of a data set's name."""
+"""How OFT and Discrete Diffusion VLA use a benchmark, by the beginning of its data sets' names. Where there
+is "proprio", every published checkpoint reads the robot's state, whatever its size."""
 
-OFT_BRIDGE = Benchmark(1, 5, False)
+OFT_BRIDGE = {"images": 1, "chunk": 5}
 """OFT's constants for Bridge; Discrete Diffusion VLA's paper has a chunk of 3."""
 
 
@@ -195,9 +188,7 @@ def _of_benchmark(folder: Path, l1: bool) -> dict[str, Any]:
     if len(found) != 1:
         raise Unstated(f"give images, chunk and proprio, its data sets ({', '.join(keys)}) do not tell")
     name = found.pop()
-    benchmark = OFT_BRIDGE if name == "bridge" and l1 else BENCHMARKS[name]
-    fields: dict[str, Any] = {"images": benchmark.images, "chunk": benchmark.chunk}
-    return fields | ({"proprio": None} if benchmark.state else {})
+    return OFT_BRIDGE if name == "bridge" and l1 else BENCHMARKS[name]
 
 
 def _with_states(fields: dict[str, Any], states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:

@@ -145,31 +145,25 @@ OPENVLA_7B = OpenVLAConfig()
 """openvla/openvla-7b: one picture, one action, decoded token by token."""
 
 
+TEXT = {
+    "hidden_size": "width",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "groups",
+    "intermediate_size": "hidden",
+    "rms_norm_eps": "eps",
+    "rope_theta": "theta",
+}
+"""Sizes of the language model, as a published `text_config` calls them → as `LlamaSizes` does."""
+
+
 def network_record(config: OpenVLAConfig) -> dict[str, Any]:
     """The fields of a published `config.json` that describe the networks, and ours under "playloop"."""
-    sizes = config.llama
-    text = {
-        "model_type": "llama",
-        "hidden_size": sizes.width,
-        "num_hidden_layers": sizes.layers,
-        "num_attention_heads": sizes.heads,
-        "num_key_value_heads": sizes.groups,
-        "intermediate_size": sizes.hidden,
-        "rms_norm_eps": sizes.eps,
-        "rope_theta": sizes.theta,
-        "vocab_size": config.vocabulary,
-        "pad_token_id": config.padding,
-    }
-    own: dict[str, Any] = {
-        "format": FORMAT,
-        "towers": [asdict(tower) for tower in config.towers],
-        "images": config.images,
-        "chunk": config.chunk,
-        "action": config.action,
-        "proprio": config.proprio or 0,
-        "decoders": list(config.decoders),
-        "attention": config.attention,
-    }
+    text = {"model_type": "llama"} | {name: getattr(config.llama, field) for name, field in TEXT.items()}
+    text |= {"vocab_size": config.vocabulary, "pad_token_id": config.padding}
+    own: dict[str, Any] = {"format": FORMAT, "towers": [asdict(tower) for tower in config.towers]}
+    own |= {name: getattr(config, name) for name in ("images", "chunk", "action", "proprio", "decoders")}
+    own |= {"proprio": config.proprio or 0, "decoders": list(config.decoders), "attention": config.attention}
     record: dict[str, Any] = {
         "model_type": "openvla",
         "architectures": ["OpenVLAForActionPrediction"],
@@ -231,17 +225,14 @@ def llama_sizes(text: Mapping[str, Any]) -> LlamaSizes:
         ValueError: it asks for something that `nn/decoder.py` does not do.
     """
     rope = _object(text, "rope_parameters")
-    heads = _number(text, "num_attention_heads", LlamaSizes.heads)
-    theta = _number(text, "rope_theta", None) or LlamaSizes.theta
-    sizes = LlamaSizes(
-        width=_number(text, "hidden_size", LlamaSizes.width),
-        layers=_number(text, "num_hidden_layers", LlamaSizes.layers),
-        heads=heads,
-        groups=_number(text, "num_key_value_heads", None) or heads,
-        hidden=_number(text, "intermediate_size", LlamaSizes.hidden),
-        eps=_number(text, "rms_norm_eps", LlamaSizes.eps),
-        theta=float(_number(rope, "rope_theta", None) or theta),
-    )
+    nullable = ("num_key_value_heads", "rope_theta")
+    found = {
+        field: _number(text, name, None if name in nullable else getattr(LlamaSizes, field))
+        for name, field in TEXT.items()
+    }
+    found["groups"] = found["groups"] or found["heads"]
+    found["theta"] = float(_number(rope, "rope_theta", None) or found["theta"] or LlamaSizes.theta)
+    sizes = LlamaSizes(**found)
     if sizes.width % sizes.heads or sizes.heads % sizes.groups:
         raise ValueError(
             f"hidden_size is {sizes.width}; it must be a multiple of num_attention_heads {sizes.heads}, and "

@@ -78,15 +78,6 @@ def libero_contract(images: int, resize: str | None = None) -> Contract:
     return arm_contract("libero", PANDA_SIDE, ANY, ANY, PANDA_CAMERAS[:images])
 
 
-def _translated(dialect: str, robot: Callable[[str, str], Contract]) -> Callable[[int, str | None], Contract]:
-    def contract(images: int, resize: str | None) -> Contract:
-        if images != 1:
-            raise ValueError(f"SimplerEnv has one camera, the checkpoint reads {images} pictures")
-        return dialect_contract(DIALECTS[dialect], robot(ANY, ANY), (SIZE, SIZE), resize or "area")
-
-    return contract
-
-
 def _simpler(name: str, robot: Callable[[str, str], Contract]) -> Family:
     """A robot of SimplerEnv, as the runner in DelinQu/SimplerEnv-OpenVLA shows it to OpenVLA.
 
@@ -94,8 +85,14 @@ def _simpler(name: str, robot: Callable[[str, str], Contract]) -> Family:
     runner was found in the repositories of OpenVLA-OFT and Discrete Diffusion VLA: others' of OFT resize
     alike, crop nothing and ask the question.
     """
+
+    def contract(images: int, resize: str | None) -> Contract:
+        if images != 1:
+            raise ValueError(f"SimplerEnv has one camera, the checkpoint reads {images} pictures")
+        return dialect_contract(DIALECTS[name], robot(ANY, ANY), (SIZE, SIZE), resize or "area")
+
     images = EvaluationImages(jpeg=False, crop=None)
-    return Family(name, (name,), _translated(name, robot), "opening", images, False, BARE, "area")
+    return Family(name, (name,), contract, "opening", images, False, BARE, "area")
 
 
 FAMILIES = {

@@ -19,6 +19,7 @@ from playloop.nn.record import to_record
 from playloop.policies.openvla.checkpoint import open_checkpoint
 from playloop.policies.openvla.families import choose_family
 from playloop.policies.openvla.files import read_openvla
+from playloop.policies.openvla.model import OpenVLA
 from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.tokenizers.actions import WORDS, UniformBins
@@ -95,9 +96,11 @@ class OpenVLATask(DataTask):
 
     def __init__(self, config: OpenVLATaskConfig):
         self.config = config
-        _check_settings(config)
+        paths = named_sets(config.data)
+        if config.teacher is not None and config.objective.name != "distill":
+            raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
         self.adapter = config.trained()
-        self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
         self.family = matching_family(self.datasets)
         if config.key is not None and not config.key.startswith(self.family.keys):
             raise ValueError(
@@ -125,16 +128,17 @@ class OpenVLATask(DataTask):
         self._read_columns()
         self.images = self.family.images.with_moments_of(config.openvla).changed({"size": self.student.image})
         self.frames = self._open_frames()
-        self.model = self._objective()
+        teacher = config.teacher and read_openvla(config.teacher, "cpu", DTYPES[config.frozen])
+        moments = self.images.means, self.images.stds
+        self.model = Objective(self._student(), config.objective, teacher or None, *moments)
 
     def _read_columns(self) -> None:
         def column(name: str) -> np.ndarray:
             return np.concatenate([dataset.column(name) for dataset in self.datasets])
 
         self.states = column("observation.state").astype(np.float64)  # [N, P]
-        target = GRIPPERS[self.family.gripper].target
         actions = torch.from_numpy(column("action_chunk").astype(np.float64))  # [N, chunk, A]
-        actions[..., -1] = target(actions[..., -1])
+        actions[..., -1] = GRIPPERS[self.family.gripper].target(actions[..., -1])
         self.record = self._statistics(actions[:, 0].numpy())
         statistics = statistics_of(self.record, next(iter(self.record)), epsilon=True)
         values = statistics.action.normalize(actions)
@@ -147,7 +151,9 @@ class OpenVLATask(DataTask):
                 raise ValueError(f"{statistics.key} has no statistics of the state; set state=false")
             normalized = statistics.proprio.normalize(torch.from_numpy(self.states))
             self.columns["proprio"] = normalized.float().numpy()
-        self._read_prompts()
+        encoder = PromptEncoder(self.config.openvla)
+        self.texts, self.text = instructions(self.datasets)
+        self.prompts = [encoder(text) for text in self.texts]
 
     def _statistics(self, actions: np.ndarray) -> dict[str, Any]:
         """Name → record, of one data set: the rows' own or the checkpoint's. Actions [N, A]."""
@@ -160,11 +166,6 @@ class OpenVLATask(DataTask):
         _, key = choose_family(known, self.family.name, config.statistics)
         return {key: known[key]}
 
-    def _read_prompts(self) -> None:
-        encoder = PromptEncoder(self.config.openvla)
-        self.texts, self.text = instructions(self.datasets)
-        self.prompts = [encoder(text) for text in self.texts]
-
     def _open_frames(self) -> dict[str, Stacked]:
         config = self.config
         read = partial(prepared_frames, images=self.images, processes=config.processes, folder=config.cache)
@@ -173,11 +174,9 @@ class OpenVLATask(DataTask):
             for name in self.cameras
         }
 
-    def _objective(self) -> Objective:
-        config, dtype = self.config, DTYPES[self.config.frozen]
-        model = load_student(config.openvla, self.student, self.adapter, config.seed, dtype)
-        teacher = None if config.teacher is None else read_openvla(config.teacher, "cpu", dtype)
-        return Objective(model, config.objective, teacher, self.images.means, self.images.stds)
+    def _student(self) -> OpenVLA:
+        config = self.config
+        return load_student(config.openvla, self.student, self.adapter, config.seed, DTYPES[config.frozen])
 
     # --------------------------------------------------------------------------------------------- task
 
@@ -202,13 +201,11 @@ class OpenVLATask(DataTask):
 
     def save(self, folder: Path, state: dict[str, Tensor], record: dict[str, Any]) -> None:
         """The checkpoint is read once more and the trained parts put in; what is sharded stays so."""
-        config = self.config
-        dtype = DTYPES[config.frozen]
         export_student(
             folder,
-            load_student(config.openvla, self.student, self.adapter, config.seed, dtype),
+            self._student(),
             {name.removeprefix("model."): value for name, value in state.items()},
-            Path(config.openvla),
+            Path(self.config.openvla),
             self.record,
             self._observation(int(self.rows["train"][0])),
             self.family.name,
@@ -232,9 +229,3 @@ class OpenVLATask(DataTask):
             "base": self.made_of["openvla"],
             "images": self.images.describe(),
         }
-
-
-def _check_settings(config: OpenVLATaskConfig) -> None:
-    named_sets(config.data)
-    if config.teacher is not None and config.objective.name != "distill":
-        raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
