@@ -117,13 +117,9 @@ def _check_parts(parts: Sequence[Part], rows: int) -> None:
 
 
 class LoRALinear(Adapter, Linear):
-    """A linear layer and the adapters of its parts.
+    """A linear layer, whose weight and bias it takes over, and adapters of the parts that make up its rows.
 
-    Args:
-        base: whose weight and bias it takes over.
-        parts: that make up its rows, in order.
-        config: sizes of the adapters.
-        generator: on the CPU, for A; B is 0, so that nothing changes at first.
+    A is drawn on the CPU, B is 0, so that nothing changes at first.
 
     Raises:
         ValueError: the parts leave rows out or overlap.
@@ -174,13 +170,9 @@ class LoRAConv2d(Adapter, Conv2d):
 def adapt(
     model: nn.Module, slots: Mapping[str, Slot], config: LoRAConfig, generator: torch.Generator
 ) -> None:
-    """Freeze a model and put adapters beside the layers that the slots fill, in place.
+    """Freeze a model and put adapters beside the layers that the slots fill, in place and in its order.
 
-    Args:
-        model: to adapt.
-        slots: by published name; those of biases, norms and tables are passed over.
-        config: sizes of the adapters.
-        generator: on the CPU. The layers are filled in the model's order.
+    Slots, by published name, of biases, norms and tables are passed over; the generator is on the CPU.
 
     Raises:
         ValueError: no slot lies in such a layer, or a layer's parts do not make up its rows.

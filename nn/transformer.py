@@ -17,9 +17,7 @@ from playloop.nn.layers import MLP, LayerNorm, Linear
 class PrefixCache:
     """A `nn.decoder.Cache` of a prefix alone: what is written stands behind it for one pass and is not kept.
 
-    Args:
-        keys: a tensor [B, heads, P, D / heads] for each layer.
-        values: likewise.
+    Keys and values are a tensor [B, heads, P, D / heads] for each layer.
     """
 
     keys: list[Tensor]
@@ -122,13 +120,7 @@ class Transformer(nn.Module):
         return self.norm(x), cache
 
     def extend(self, x: Tensor, cache: Cache, slots: Tensor) -> Tensor:
-        """x [B, T, D] attends to the prefix and to itself in both directions → [B, T, D].
-
-        Args:
-            x: tokens behind the prefix.
-            cache: of the prefix.
-            slots: of the tokens in it, int64 [T].
-        """
+        """x [B, T, D], in the cache's slots int64 [T], attends to the prefix and to itself → [B, T, D]."""
         for index, block in enumerate(self._layers()):
             h = block.norm_attention(x)
             keys, values = cache.write(index, slots, *block.attention.keys_values(h))

@@ -118,12 +118,7 @@ def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
 
 
 class FiLM(nn.Module):
-    """Scales and shifts of every block from one condition (arXiv 1709.07871, in OpenVLA-OFT's form).
-
-    Args:
-        condition: its size.
-        config: of the transformer that is modulated.
-    """
+    """Scales and shifts of every block from one condition (arXiv 1709.07871, in OpenVLA-OFT's form)."""
 
     def __init__(self, condition: int, config: ViTConfig):
         super().__init__()
@@ -160,11 +155,7 @@ class ViT(nn.Module):
         return x if self.config.no_embed_class else x + positions
 
     def forward(self, images: Tensor, modulations: Sequence[Modulation] | None = None) -> Tensor:
-        """Images [B, 3, S, S], normalised → [B, patches, D].
-
-        Args:
-            images: of the side that the configuration names.
-            modulations: one for each block that is built, see `FiLM`.
+        """Images [B, 3, S, S], normalised, and a modulation for each block that is built → [B, patches, D].
 
         Raises:
             ValueError: the images have another shape.

@@ -59,14 +59,8 @@ def dialect_contract(dialect: Dialect, robot: Contract, size: tuple[int, int], r
 def lanczos(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`tf.image.resize(method="lanczos3", antialias=True)`, rounded: the whole image, its ratio not kept.
 
-    TensorFlow's bits: float32 throughout, rows before columns, one source after the other.
-
-    Args:
-        image: uint8 [H, W, C].
-        size: height and width.
-
-    Returns:
-        uint8 [height, width, C]; halves are rounded to the even neighbour.
+    TensorFlow's bits: float32 throughout, rows before columns, one source after the other, halves rounded to
+    the even neighbour. uint8 [H, W, C] → [height, width, C].
     """
     _check(image)
     if image.shape[:2] == tuple(size):
@@ -81,10 +75,7 @@ def fit_with_border(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`tf.image.resize_with_pad`, cut to whole numbers: the ratio is kept, what is left over is black.
 
     Bilinear between pixel centres without a filter, so that a half size is the mean of four pixels.
-
-    Args:
-        image: uint8 [H, W, C].
-        size: height and width.
+    uint8 [H, W, C] → [height, width, C].
     """
     _check(image)
     ratio = max(image.shape[0] / size[0], image.shape[1] / size[1])
@@ -101,12 +92,7 @@ def fit_with_border(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`cv2.resize(interpolation=cv2.INTER_AREA)`: the mean of what a target pixel covers, the ratio not kept.
 
-    Args:
-        image: uint8 [H, W, C].
-        size: height and width, none larger than the image's.
-
-    Returns:
-        uint8 [height, width, C].
+    uint8 [H, W, C] → [height, width, C].
 
     Raises:
         ValueError: a side would grow, for which OpenCV takes another method.

@@ -166,9 +166,7 @@ def observation_of(golden: Mapping[str, np.ndarray], cameras: Iterable[str]) -> 
 def differences(golden: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Parts of two decisions that differ, each in words, those that cause others first.
 
-    Args:
-        golden: as it was stored; "scores", "tokens", "chunk" and `SCALES`. Older ones lack the last.
-        now: decided again.
+    They are "scores", "tokens", "chunk" and `SCALES`; older stored ones lack the last.
     """
     found = {}
     for name in ("body", "scores", "tokens", "scale", "chunk"):
@@ -200,11 +198,8 @@ def _difference(name: str, before: np.ndarray, after: np.ndarray, regressed: boo
 def sloped(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """A picture enlarged so that means over blocks give it back exactly, and single pixels do not.
 
-    A golden decision made from it notices when pictures are no longer shrunk by means.
-
-    Args:
-        image: uint8 [H, W, 3].
-        size: height and width; other ones than multiples of the picture's leave it as it is.
+    A golden decision made from it notices when pictures are no longer shrunk by means. uint8 [H, W, 3] → that
+    height and width; other ones than multiples of the picture's leave it as it is.
     """
     rows, columns = (large // small for large, small in zip(size, image.shape, strict=False))
     if tuple(size) != (rows * image.shape[0], columns * image.shape[1]) or columns < 2:

@@ -46,12 +46,8 @@ OFT_BRIDGE = {"images": 1, "chunk": 5}
 class Checkpoint:
     """A checkpoint of which no weights are in memory yet.
 
-    Args:
-        folder: where it is.
-        config: what it is.
-        entries: tensors of the safetensors files by their names there.
-        parts: OFT's further files, part → file.
-        states: their tensors, mapped from the files.
+    Entries are the tensors of the safetensors files by their names there, parts OFT's further files, and
+    states the tensors in these, mapped from the files.
     """
 
     folder: Path
@@ -81,12 +77,7 @@ def open_checkpoint(folder: str | Path, step: Step | None = None, **stated: Any)
 
 
 def check_family(folder: Path) -> None:
-    """Refuse a folder of something else than OpenVLA's family, and say what it is.
-
-    Raises:
-        FileNotFoundError: it has no `config.json`.
-        ValueError: the file is of another model, or damaged.
-    """
+    """Refuse a folder of something else than OpenVLA's family, and say what it is."""
     if not (folder / CONFIG).is_file():
         advice = contents(folder) or "; give the folder of an OpenVLA checkpoint"
         raise FileNotFoundError(f"{folder} has no {CONFIG}{advice}")

@@ -125,14 +125,8 @@ def _moments(record: dict[str, Any]) -> tuple[Moments, Moments] | None:
 def centre_crop(image: np.ndarray, area: float) -> np.ndarray:
     """The middle `area` of an image, resized to the whole as `tf.image.crop_and_resize` does, in float32.
 
-    The way back to whole numbers is TensorFlow's `convert_image_dtype`: times 255.5, then cut off.
-
-    Args:
-        image: uint8 [S, S, 3].
-        area: 0 … 1; each side keeps its root.
-
-    Returns:
-        uint8 [S, S, 3].
+    The way back to whole numbers is TensorFlow's `convert_image_dtype`: times 255.5, then cut off. Each side
+    keeps the root of the area; uint8 [S, S, 3] → [S, S, 3].
     """
     one = np.float32(1)
     side = np.sqrt(np.float32(area))

@@ -32,17 +32,11 @@ CHROMINANCE = """
 def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
     """`tf.io.decode_image(tf.image.encode_jpeg(image))`: quality 95, chroma halved both ways.
 
-    Args:
-        image: uint8 [H, W, 3], H and W multiples of 16.
-
-    Returns:
-        uint8 [H, W, 3].
+    uint8 [H, W, 3] → [H, W, 3].
 
     Raises:
-        ValueError: the image has another type or size.
+        ValueError: H or W is no multiple of 16.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {image.shape}")
     if image.shape[0] % (2 * BLOCK) or image.shape[1] % (2 * BLOCK):
         raise ValueError(f"height and width must be multiples of 16 for the JPEG step, not {image.shape[:2]}")
     luma, blue, red = _to_planes(image.astype(np.int32))
@@ -97,10 +91,8 @@ def _double(plane: np.ndarray) -> np.ndarray:
     """Triangle filter, int32 [h, w] → [2h, 2w]: 3/4 of the nearer, 1/4 of the farther neighbour each way."""
     above, below = np.concatenate([plane[:1], plane[:-1]]), np.concatenate([plane[1:], plane[-1:]])
     rows = np.stack([3 * plane + above, 3 * plane + below], axis=1).reshape(-1, plane.shape[1])
-    left, right = (
-        np.concatenate([rows[:, :1], rows[:, :-1]], 1),
-        np.concatenate([rows[:, 1:], rows[:, -1:]], 1),
-    )
+    left = np.concatenate([rows[:, :1], rows[:, :-1]], 1)
+    right = np.concatenate([rows[:, 1:], rows[:, -1:]], 1)
     return np.stack([(3 * rows + left + 8) >> 4, (3 * rows + right + 7) >> 4], axis=2).reshape(len(rows), -1)
 
 

@@ -233,15 +233,10 @@ class OpenVLA(nn.Module):
         return self._layouts[key]
 
     def forward(self, prefix: Tensor, block: Tensor, layout: Layout) -> Tensor:
-        """One joint pass over the whole sequence → states [B, 1 + N, D].
+        """One joint pass over prefix [B, P, D] and block [B, N, D], N ≥ 0 → states [B, 1 + N, D].
 
         State i predicts the block's token i, for the prefix's last token predicts the first; the last state
         predicts what would come after the block.
-
-        Args:
-            prefix: [B, P, D].
-            block: [B, N, D], N may be 0.
-            layout: of just this sequence.
 
         Raises:
             ValueError: the layout is of another sequence.

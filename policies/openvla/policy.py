@@ -40,17 +40,9 @@ Inputs = tuple[Tensor, Tensor | None, Tensor]
 class OpenVLAPolicy(NetworkPolicy):
     """See `policies.network.NetworkPolicy`; rows of one call have prompts of one length.
 
-    Args:
-        model: the networks.
-        contract: of the environment that it acts in; its cameras in the order of the checkpoint's pictures.
-        prompts: instruction → ids.
-        images: a camera's picture → the network's.
-        statistics: of the data set whose actions it gives.
-        gripper: what an action's last number means.
-        decoding: how chunks are decoded; None as published.
-        batch: rows of a network call.
-        dtype: to compute in.
-        hashes: SHA-256 of its files by name, where they were computed.
+    The contract's cameras are in the order of the checkpoint's pictures, statistics are those of the data set
+    whose actions it gives, the gripper says what an action's last number means, and `hashes` are SHA-256 of
+    its files by name, where they were computed.
 
     Raises:
         ValueError: the parts do not belong together.
@@ -170,10 +162,10 @@ def write_golden(
     key: str,
     gripper: str | None = None,
 ) -> None:
-    """Add an observation and what the model decides to a checkpoint's folder.
+    """Add an observation and what the model decides to a checkpoint's folder that is complete but for this.
 
     Args:
-        folder: of the checkpoint, complete but for this.
+        folder: of the checkpoint.
         model: read from it in bfloat16, or what was written to it.
         observation: `images` uint8 [H, W, 3] by camera, `state` float32 [P], `instruction`.
         family: of the environment, see `families`.
@@ -187,12 +179,9 @@ def write_golden(
 
 
 def verify_golden(folder: str | Path, model: OpenVLA, verify: Verify = "strict") -> None:
-    """Decide again and compare; nothing happens where a folder has no golden decision.
+    """Decide again with the model, read in bfloat16, and compare; see `golden.verify_golden`.
 
-    Args:
-        folder: of the checkpoint.
-        model: read from it in bfloat16, on any device.
-        verify: see `golden.verify_golden`.
+    Nothing happens where a folder has no golden decision.
 
     Raises:
         ValueError: the decision differs, or the file is damaged.

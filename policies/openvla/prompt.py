@@ -30,11 +30,7 @@ TOKENIZER = "tokenizer.json"
 
 
 class PromptEncoder:
-    """Instruction → ids, through the checkpoint's own tokenizer.
-
-    Args:
-        folder: of the checkpoint.
-        prompt: name in `PROMPTS`.
+    """Instruction → ids, through the checkpoint's own tokenizer, as one of `PROMPTS`.
 
     Raises:
         FileNotFoundError: it has no tokenizer.json.
@@ -59,11 +55,7 @@ class PromptEncoder:
             raise ValueError(f"{path} has no token {SPACE}: it is not Llama 2's tokenizer; copy OpenVLA's")
 
     def __call__(self, instruction: str) -> list[int]:
-        """The ids: BOS first, 29871 last.
-
-        Raises:
-            ValueError: the instruction is empty.
-        """
+        """The ids: BOS first, 29871 last; refuses an empty instruction."""
         if not instruction.strip():
             raise ValueError("the instruction is empty; OpenVLA needs one")
         ids = self.tokenizer.encode(self.prompt(instruction)).ids
@@ -72,11 +64,7 @@ class PromptEncoder:
 
 
 def _check_plain(path: Path) -> None:
-    """Refuse a tokenizer with patterns of its own: Llama's has none, and one may take for ever.
-
-    Raises:
-        ValueError: it has one, or the file is damaged.
-    """
+    """Refuse a tokenizer with patterns of its own: Llama's has none, and one may take for ever."""
     record = read_json(path)
     left: list[Any] = [value for name, value in record.items() if name != "model"]
     while left:

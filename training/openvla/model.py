@@ -78,12 +78,7 @@ def load_student(
 ) -> OpenVLA:
     """A checkpoint on the CPU, frozen in `dtype`, with float32 parts to train; the same for equal arguments.
 
-    Args:
-        folder: of the checkpoint.
-        config: what it becomes; sizes are the checkpoint's own.
-        adapter: what is trained.
-        seed: of new weights.
-        dtype: of the frozen weights.
+    `config` is what it becomes, of the checkpoint's own sizes; new weights are drawn from the seed.
 
     Raises:
         ValueError: the adapter does not fit, or the checkpoint is of a kind that is not fine-tuned here.

@@ -78,12 +78,8 @@ ids int64 [B, N] of the actions, values float32 [B, chunk, A] normalised."""
 class Objective(nn.Module):
     """A model and what it is trained to do; called with a batch, so that it can be sharded.
 
-    Args:
-        model: to train; its configuration's `attention` is the objective's.
-        config: what is minimised.
-        teacher: of "distill"; None: the model itself without its adapters.
-        means: of the pictures' normalisations, one triple for each vision transformer.
-        stds: likewise.
+    The teacher is that of "distill"; None: the model itself without its adapters. Means and deviations are
+    the pictures', a triple for each vision transformer.
     """
 
     def __init__(
@@ -101,12 +97,9 @@ class Objective(nn.Module):
     def forward(
         self, batch: Batch, generator: torch.Generator, dtype: torch.dtype
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and detached metrics.
+        """The loss and detached metrics, computed in `dtype`.
 
-        Args:
-            batch: see `Batch`.
-            generator: on the batch's device; draws changes to pictures while training, and masks.
-            dtype: to compute in.
+        The generator, on the batch's device, draws changes to pictures while training, and masks.
         """
         images = self.pictures(batch["images"], generator).to(dtype)
         name, ids, model = self.config.name, batch["ids"], self.model
