@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from playloop.nn.quantize import Kind, rows_to_fp8
@@ -76,6 +77,25 @@ def rates(
     """Bytes a second, operations a second, and those with weights in eight bits, where there are any."""
     rate, kind = matrix_rate(dtype, device), dtype if weights is None else MULTIPLIED[weights]
     return bandwidth(device), rate, rate if kind == dtype else matrix_rate(kind, device)
+
+
+def measured(speed: tuple[float, float, float], device: str, weights: Kind | None) -> dict[str, Any]:
+    """`rates` for a report."""
+    found = {"device": name_of(device), "gb_per_second": speed[0] / 1e9, "tflop_per_second": speed[1] / 1e12}
+    return found | {"weights": weights, "weights_tflop_per_second": speed[2] / 1e12}
+
+
+def table_of(report: dict[str, Any], title: str, caption: str, headings: Sequence[str]) -> Table:
+    """An empty table of milliseconds, narrow enough for a terminal; its caption begins with what `measured`
+    found."""
+    eight = f", {report['weights_tflop_per_second']:.2f} with {report['weights']} weights"
+    rates = f"{report['gb_per_second']:.0f} GB/s and {report['tflop_per_second']:.2f} Tflop/s"
+    rates += eight if report["weights"] else ""
+    caption = f"milliseconds; {report['device']}: {rates} measured; {caption}"
+    table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    return table
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from playloop.benchmarks.machine import Cost, name_of, rates, short, timing, wait
+from playloop.benchmarks.machine import Cost, measured, rates, short, table_of, timing, wait
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_world import PlainMineWorld
 from playloop.core.annotations import Count
@@ -130,11 +130,7 @@ class MineWorldBench:
             "model": self.model,
             "parameters_m": numbers,
             "precision": self.precision,
-            "device": name_of(self.device),
-            "gb_per_second": speed[0] / 1e9,
-            "tflop_per_second": speed[1] / 1e12,
-            "weights": self.weights,
-            "weights_tflop_per_second": speed[2] / 1e12,
+            **measured(speed, self.device, self.weights),
             "changed": None if small is None else self._changed(small),
         }
 
@@ -143,17 +139,12 @@ class MineWorldBench:
         title = (
             f"a frame of MineWorld, {report['model']}: {report['parameters_m']:.1f} M, {report['precision']}"
         )
-        eight = f", {report['weights_tflop_per_second']:.2f} with {report['weights']} weights"
         caption = (
-            f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
-            f"{report['tflop_per_second']:.2f} Tflop/s{eight if report['weights'] else ''} measured; n: "
-            "passes; ids, GB, GF (Gflop): of the tokens; px: of the pixels; floor: weights and keys once a "
-            "pass, and the pixels; x: p50 to it; plain: the release's ids to these"
+            "n: passes; ids, GB, GF (Gflop): of the tokens; px: of the pixels; floor: weights and keys once "
+            "a pass, and the pixels; x: p50 to it; plain: the release's ids to these"
         ) + "".join([*_together(report["rows"]), *_changed_words(report)])
-        table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         headings = ("", "n", "p50", "p99", "fps", "ids", "px", "GB", "GF", "floor", "x", "plain")
-        for heading in headings:
-            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        table = table_of(report, title, caption, headings)
         first = report["rows"][0]["tokens_ms"]
         for row in report["rows"]:
             p50, floor = row["p50_ms"], row["floor_ms"]

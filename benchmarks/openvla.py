@@ -12,7 +12,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from playloop.benchmarks.machine import Cost, alternate, name_of, operations, rates, short
+from playloop.benchmarks.machine import Cost, alternate, measured, operations, rates, short, table_of
 from playloop.benchmarks.models import random_model, variant
 from playloop.benchmarks.plain_openvla import PlainDecoder
 from playloop.core.annotations import Count
@@ -140,28 +140,20 @@ class OpenVLABench:
         return {
             "rows": rows,
             "model": self.model,
-            "device": name_of(self.device),
             "batch": self.batch,
             "precision": self.precision,
-            "gb_per_second": self.speed[0] / 1e9,
-            "tflop_per_second": self.speed[1] / 1e12,
-            "weights": self.weights,
-            "weights_tflop_per_second": self.speed[2] / 1e12,
+            **measured(self.speed, self.device, self.weights),
         }
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
         title = f"a decision, {report['model']}, {report['batch']} rows, {report['precision']}"
-        eight = f", {report['weights_tflop_per_second']:.2f} with {report['weights']} weights"
         caption = (
-            f"milliseconds; {report['device']}: {report['gb_per_second']:.0f} GB/s and "
-            f"{report['tflop_per_second']:.2f} Tflop/s{eight if report['weights'] else ''} measured; floor: "
-            "what the bytes and operations take at these rates; plain: its time to this; changed: tokens "
-            "that are not the exact way's, which says nothing of random weights"
+            "floor: what the bytes and operations take at these rates; plain: its time to this; changed: "
+            "tokens that are not the exact way's, which says nothing of random weights"
         )
-        table = Table(title=title, caption=caption, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in ("", "passes", "p50", "p99", "GB", "Tflop", "floor", "to it", "plain", "changed"):
-            table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        headings = ("", "passes", "p50", "p99", "GB", "Tflop", "floor", "to it", "plain", "changed")
+        table = table_of(report, title, caption, headings)
         plain = {row["rounds"]: row["p50_ms"] for row in report["rows"] if row["way"].startswith("plain")}
         for row in report["rows"]:
             base = plain.get(row["rounds"])
