@@ -57,13 +57,11 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
 
 
 def _row(summary: dict[str, Any], folder: Path, agent: PolicyAgentConfig) -> dict[str, Any]:
-    results = read_results(folder)
+    results, overall = read_results(folder), summary["result"]["overall"]
     seconds = sum(result.seconds.get("agent", 0.0) for result in results)
     policy = load(agent.checkpoint, decoder=agent.decoder)
     return {
-        **{
-            name: summary["result"]["overall"][name] for name in ("episodes", "successes", "rate", "wilson95")
-        },
+        **{name: overall[name] for name in ("episodes", "successes", "rate", "wilson95")},
         "ms": 1000 * seconds / sum(result.decisions for result in results),
         "evaluations": len(active_rounds(policy.decoder, policy.model.length)),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from rich.table import Table
@@ -42,6 +42,7 @@ SMALL = OpenVLAConfig(
 FULL = OpenVLAConfig(attention="full", **LIBERO)
 MODELS = {"small": SMALL, "7b": FULL}
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+WayName = Literal["plain", "full", "reuse", "block", "one"]
 REUSE = 3
 """Rounds after a whole one."""
 
@@ -93,13 +94,7 @@ class OpenVLABench:
     """
 
     model: str | None = "small"
-    ways: tuple[Literal["plain", "full", "reuse", "block", "one"], ...] = (
-        "plain",
-        "full",
-        "reuse",
-        "block",
-        "one",
-    )
+    ways: tuple[WayName, ...] = get_args(WayName)
     rounds: tuple[Count, ...] = (12, 4)
     weights: Kind | None = None
     kernels: tuple[Kernels, ...] = ("torch",)
@@ -254,13 +249,7 @@ class OpenVLABench:
     ) -> Way:
         """With its floor: every pass reads the weights once and multiplies what it must.
 
-        Args:
-            name: for the table.
-            run: it.
-            rounds: as requested.
-            evaluations: passes in all.
-            whole: of them, those over prefix and block; the others are over the block alone.
-            weights: of the language model in eight bits; None as it is computed in.
+        Of the evaluations so many are over the whole of prefix and block, the others over the block alone.
         """
         first, joint, cached = self._costs(weights)
         passes = [first, *[joint] * (whole - 1), *[cached] * (evaluations - whole)]

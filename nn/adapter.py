@@ -161,11 +161,7 @@ def read_factors(folder: str | Path) -> dict[str, Factors]:
 
 
 def check_base(layer: str, weight: Tensor, stored: Tensor, folder: Path) -> None:
-    """Refuse an adapter that was trained beside another weight than this one.
-
-    Raises:
-        ValueError: the weight that the adapter's file holds is another.
-    """
+    """Refuse an adapter that was trained beside another weight than this one, which its file holds."""
     coarse = min(weight.dtype, stored.dtype, key=lambda dtype: dtype.itemsize)  # either may be rounded
     if weight.shape != stored.shape or not torch.equal(weight.to(coarse), stored.to(weight.device, coarse)):
         raise ValueError(
@@ -221,11 +217,9 @@ def _present(folder: Path, name: str) -> Path:
 def targeted(record: Mapping[str, Any], found: Collection[str], folder: Path) -> Callable[[str], bool]:
     """PEFT's rule for the layers that an adapter lies beside, as a test of their names.
 
-    Args:
-        record: the adapter's settings: `target_modules` and `exclude_modules` list names or their ends.
-        found: layers of the adapter's file. They are taken where a pattern stands for the list: a file's
-            patterns are not run, for one may take for ever.
-        folder: for the error.
+    The settings `target_modules` and `exclude_modules` list names or their ends. Where a pattern stands for a
+    list, the layers found in the adapter's file are taken: its patterns are not run, for one may take for
+    ever.
 
     Raises:
         ValueError: no layers are named.
@@ -241,5 +235,4 @@ def targeted(record: Mapping[str, Any], found: Collection[str], folder: Path) ->
     def ends(name: str, listed: Sequence[Any]) -> bool:
         return any(name == end or name.endswith(f".{end}") for end in listed)
 
-    everything = targets == "all-linear"
-    return lambda name: (everything or ends(name, targets)) and not ends(name, excluded)
+    return lambda name: (targets == "all-linear" or ends(name, targets)) and not ends(name, excluded)

@@ -106,11 +106,7 @@ FAMILIES = {
 
 
 def family_of(key: str) -> Family:
-    """The family of a data set.
-
-    Raises:
-        ValueError: there is none here.
-    """
+    """The family of a data set; says where there is none here."""
     for family in FAMILIES.values():
         if key.startswith(family.keys):
             return family

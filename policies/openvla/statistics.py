@@ -22,11 +22,8 @@ SUFFIX = "_no_noops"
 class Statistics:
     """The scales of one data set.
 
-    Args:
-        key: its name, "libero_object_no_noops" for instance.
-        action: [-1, 1] ↔ the robot's numbers; grippers pass through.
-        proprio: the robot's state → [-1, 1], None where the checkpoint holds nothing of it.
-        gripper: name in `grippers.STORED`, of how its last action is stored.
+    Those of actions let grippers pass through; those of the robot's state are None where the checkpoint holds
+    nothing of it. The gripper's is a name in `grippers.STORED`, of how its last action is stored.
     """
 
     key: str

@@ -128,9 +128,11 @@ class OpenVLATask(DataTask):
         self._read_columns()
         self.images = self.family.images.with_moments_of(config.openvla).changed({"size": self.student.image})
         self.frames = self._open_frames()
-        teacher = config.teacher and read_openvla(config.teacher, "cpu", DTYPES[config.frozen])
+        followed = None
+        if config.teacher is not None:
+            followed = read_openvla(config.teacher, "cpu", DTYPES[config.frozen])
         moments = self.images.means, self.images.stds
-        self.model = Objective(self._student(), config.objective, teacher or None, *moments)
+        self.model = Objective(self._student(), config.objective, followed, *moments)
 
     def _read_columns(self) -> None:
         def column(name: str) -> np.ndarray:
