@@ -76,7 +76,6 @@ class RowAgent(ABC):
         """See `Agent.prepare`."""
 
     def begin(self, episode: Episode) -> Any:
-        """See `Agent.begin`."""
         return None
 
     @abstractmethod
@@ -86,6 +85,5 @@ class RowAgent(ABC):
     def act(
         self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
     ) -> tuple[list[Any], list[Plan]]:
-        """See `Agent.act`."""
         rows = [self.decide(*row) for row in zip(carries, observations, rngs, strict=True)]
         return [carry for carry, _ in rows], [plan for _, plan in rows]

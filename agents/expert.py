@@ -12,7 +12,7 @@ import numpy as np
 
 from playloop.agents.base import Plan
 from playloop.agents.craft.expert import CraftExpertConfig
-from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
+from playloop.agents.google_robot import GoogleRobotExpertConfig
 from playloop.agents.panda import PandaExpertConfig
 from playloop.agents.scripted import ScriptedExpert
 from playloop.agents.toy import ToyExpertConfig

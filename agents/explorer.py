@@ -50,7 +50,6 @@ class ExplorerConfig:
     rows: Count = 16
 
     def make(self) -> Explorer:
-        """The agent."""
         return Explorer(self)
 
 

@@ -141,7 +141,6 @@ class MinecraftKeys(KeyMap):
 
     @property
     def keys(self) -> dict[str, tuple[str, ...]]:
-        """Button → its keys."""
         return {name: keys for name, keys in _MINECRAFT.items() if name not in self.without}
 
     @property
@@ -254,6 +253,5 @@ class AxisKeys(KeyMap):
 
 
 def _direction(held: Held, minus: str, plus: str) -> float:
-    """-1, 0 or 1."""
     down = [bool(held.down & {key, _ALSO.get(key, key)}) for key in (minus, plus)]
     return float(down[1]) - float(down[0])

@@ -40,7 +40,6 @@ class PersonConfig:
             raise ValueError(f"person.without={unknown}: there are only {', '.join(BUTTONS)}")
 
     def make(self) -> Person:
-        """The agent."""
         return Person(self)
 
 

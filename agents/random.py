@@ -35,7 +35,6 @@ class RandomAgentConfig:
             raise ValueError(f"agent.low must be below agent.high, got {self}")
 
     def make(self) -> RandomAgent:
-        """The agent."""
         return RandomAgent(self)
 
 

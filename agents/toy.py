@@ -19,7 +19,6 @@ class ToyExpertConfig:
     """Settings of `ToyExpert`: there are none."""
 
     def make(self) -> ToyExpert:
-        """The agent."""
         return ToyExpert(self)
 
 

@@ -44,7 +44,6 @@ class WidowXExpertConfig:
     disturbance: Fraction = 0.0
 
     def make(self) -> WidowXExpert:
-        """The agent."""
         return WidowXExpert(self)
 
 

@@ -7,9 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from playloop.agents.craft.hands import FACES, sight
 from playloop.agents.craft.paths import Cell, Ground
-from playloop.agents.craft.player import Move, Player
+from playloop.agents.craft.player import FACES, Move, Player, sight
 from playloop.agents.craft.walk import Stand, Walker
 from playloop.envs.craft.blocks import ID, SOLID
 from playloop.envs.craft.body import EYE_HEIGHT, HEIGHT, WIDTH

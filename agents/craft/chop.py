@@ -7,9 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from playloop.agents.craft.hands import near_cells, sight, without_leaves
 from playloop.agents.craft.paths import Cell
-from playloop.agents.craft.player import Move
+from playloop.agents.craft.player import Move, near_cells, sight, without_leaves
 from playloop.agents.craft.walk import Walker
 from playloop.envs.craft.blocks import ID
 

@@ -46,7 +46,6 @@ class CraftExpertConfig:
     disturbance: Fraction = 0.0
 
     def make(self) -> CraftExpert:
-        """The agent."""
         return CraftExpert(self)
 
 
@@ -119,7 +118,6 @@ def task_of(observation: dict[str, Any]) -> str:
 
 
 def play(task: str, walker: Walker, truth: dict[str, np.ndarray]) -> Move:
-    """A tick of a task."""
     if task == "build":
         return build(walker, truth["plan"])
     if task == "navigate":

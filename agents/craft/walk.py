@@ -9,9 +9,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from playloop.agents.craft.hands import strike
 from playloop.agents.craft.paths import Cell, Ground, find_path, passage
-from playloop.agents.craft.player import Move, Player, view_to
+from playloop.agents.craft.player import Move, Player, strike, view_to
 from playloop.envs.craft.exact import heading
 
 FREE = frozenset({"leaves", "dirt", "grass", "sand"})

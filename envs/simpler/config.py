@@ -97,13 +97,7 @@ class SimplerConfig(EnvConfig):
         named = ["variant aggregation" if self.suite == "fractal_variants" else "visual matching"]
         if self.suite != "bridge":
             named.append(f"shading={'traced' if self.traced() else 'fast'}")
-        standard = SimplerConfig(self.suite)
-        named += [
-            f"{name}={getattr(self, name)}"
-            for name in ("success", "success_steps", "horizon")
-            if getattr(self, name) != getattr(standard, name)
-        ]
-        return ", ".join(named)
+        return ", ".join([*named, *self.departures("success", "success_steps", "horizon")])
 
     def contract(self) -> Contract:
         """The conventions, without building a simulator."""

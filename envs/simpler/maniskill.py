@@ -1,4 +1,4 @@
-"""ManiSkill's environments as Bridge uses them: made, built anew for every episode, posed for drawing."""
+"""ManiSkill's environments as Bridge uses them: made, and built anew for every episode."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from playloop.envs.gl import choose_backend
 from playloop.envs.simpler.env import replaced
 from playloop.envs.simpler.vulkan import choose_driver, render_device
-
-POSE = 7
-"""Numbers of a pose: position, then quaternion (w, x, y, z)."""
 
 
 def make_maniskill(environment: str) -> Any:
@@ -65,51 +61,6 @@ def rebuild(simulation: Any, layout: int, collect: bool = True) -> None:
         unused["_clear"] = _nothing
     with replaced(simulation, unused):
         simulation.reset(seed=0, options={"episode_id": torch.tensor([layout]), "reconfigure": True})
-
-
-def take(simulation: Any) -> np.ndarray:
-    """Joint positions, then the poses of the robot's links and of every object, float64 [J + 7 N]."""
-    poses = [np.concatenate([entity.pose.p, entity.pose.q]) for entity in _moving(simulation)]
-    return np.concatenate([_robot(simulation).qpos, *poses]).astype(np.float64)
-
-
-def put(simulation: Any, state: np.ndarray) -> None:
-    """Show what `take` gave, equal to the bit; PhysX knows nothing of it, so there is no stepping on.
-
-    The links are posed one by one: joint positions would give poses that differ in the last bit from those
-    that were simulated.
-
-    Raises:
-        ValueError: the scene has another number of things that move.
-    """
-    import sapien
-
-    robot, moving = _robot(simulation), _moving(simulation)
-    wanted = robot.dof + POSE * len(moving)
-    if np.shape(state) != (wanted,):
-        raise ValueError(f"a snapshot of another scene: {np.shape(state)} numbers, not {wanted}")
-    robot.set_qpos(np.asarray(state[: robot.dof], np.float32))
-    poses = np.asarray(state[robot.dof :], np.float32).reshape(-1, POSE)
-    for entity, pose in zip(moving, poses, strict=True):
-        entity.set_pose(sapien.Pose(pose[:3], pose[3:]))
-
-
-def hide(thing: Any) -> None:
-    """Draw nothing of an object any more; its collision shape stays."""
-    from sapien.render import RenderBodyComponent
-
-    for entity in thing._objs:
-        entity.find_component_by_type(RenderBodyComponent).visibility = 0.0
-
-
-def _robot(simulation: Any) -> Any:
-    return simulation.agent.robot._objs[0]
-
-
-def _moving(simulation: Any) -> list[Any]:
-    """Links but the foot, which stands still for the episode and would be rounded by being posed; objects."""
-    links = [link.entity for link in _robot(simulation).links[1:]]
-    return links + [thing._objs[0] for thing in simulation.objs.values()]
 
 
 def _nothing(*_: Any, **__: Any) -> None:

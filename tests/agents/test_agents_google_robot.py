@@ -5,8 +5,13 @@ import pytest
 from conformance import check_agent
 from simpler_assets import why_skip
 
-from playloop.agents.google_robot.expert import GoogleRobotExpertConfig
-from playloop.agents.google_robot.picking import grasp_point, grasp_rotation, lean, resting_point
+from playloop.agents.google_robot import (
+    GoogleRobotExpertConfig,
+    grasp_point,
+    grasp_rotation,
+    lean,
+    resting_point,
+)
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK

@@ -5,8 +5,16 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from playloop.agents.grasps import FINGERS, HAND, Grasp, rank_grasps
-from playloop.agents.panda import PandaExpertConfig, PandaPhase, release_point, travel_height
+from playloop.agents.panda import (
+    FINGERS,
+    HAND,
+    Grasp,
+    PandaExpertConfig,
+    PandaPhase,
+    rank_grasps,
+    release_point,
+    travel_height,
+)
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import LiberoConfig

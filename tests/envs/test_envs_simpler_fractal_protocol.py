@@ -41,7 +41,7 @@ def test_objects_of_move_near():
 def test_robot_stands_where_the_photograph_was_taken():
     episode = layouts(OPEN)[9 + 2]
     assert (episode.drawer, episode.base, episode.yaw) == ("middle", (0.889, -0.203), -0.06)
-    assert looks.photo_file(episode).name == "open_drawer_a2.png"
+    assert episode.photo == "open_drawer_a2"
     assert layouts(CLOSE) == layouts(OPEN)
     apples = layouts(APPLE)
     assert [layout.photo for layout in apples[::9]] == ["open_drawer_a0", "open_drawer_b0", "open_drawer_c0"]
@@ -121,7 +121,7 @@ def test_contract_names_what_departs_from_the_published_protocol():
 def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MS_ASSET_DIR", str(tmp_path))
     chosen = protocol.setup(Episode("fractal_variants", PICK, 75))
-    urdf = looks.robot_file(chosen.look)
+    urdf = looks.file_of("robot", chosen.look.recolour)
     urdf.parent.mkdir(parents=True)
     urdf.touch()
     with pytest.raises(FileNotFoundError, match=r"'background: 1' needs .*alt_background\.glb"):
@@ -130,7 +130,7 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
 
 def test_motion_keeps_its_limits_and_arrives():
     start, goal = np.array([0.0, 0.3]), np.array([0.5, 0.2])
-    path = plan(start, np.zeros(2), goal, LIMITS, 513 * 2, 1 / 513)
+    path = plan(start, np.zeros(2), goal, LIMITS, 513 * 2)
     assert np.allclose(path.positions[0], start) and np.allclose(path.positions[-1], goal, atol=1e-6)
     assert np.abs(path.velocities).max() <= 1.5 + 1e-9
     acceleration = np.diff(path.velocities, axis=0) * 513
@@ -139,8 +139,8 @@ def test_motion_keeps_its_limits_and_arrives():
 
 
 def test_motion_goes_on_from_a_moving_start():
-    first = plan(np.zeros(1), np.zeros(1), np.ones(1), LIMITS, 171, 1 / 513)
-    second = plan(first.positions[-1], first.velocities[-1], np.ones(1), LIMITS, 171, 1 / 513)
+    first = plan(np.zeros(1), np.zeros(1), np.ones(1), LIMITS)
+    second = plan(first.positions[-1], first.velocities[-1], np.ones(1), LIMITS)
     assert first.positions.shape == first.velocities.shape == (172, 1)
     assert second.velocities[0] == pytest.approx(first.velocities[-1]) and second.velocities[0] > 0.3
 

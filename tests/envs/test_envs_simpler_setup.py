@@ -10,7 +10,7 @@ import simpler_assets  # noqa: F401 (sets MS_ASSET_DIR)
 
 from playloop.agents.widowx import WidowXExpertConfig
 from playloop.envs.libero import LiberoConfig
-from playloop.envs.simpler import assets, doctor, placements, vulkan
+from playloop.envs.simpler import assets, bridge, doctor, vulkan
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.env import composite
 
@@ -89,16 +89,16 @@ def test_only_what_is_kept_stands_before_the_photograph():
 def test_fresh_layouts_keep_apart_and_off_the_published_ones():
     corners = [(-0.235, -0.075), (-0.235, 0.075), (-0.085, -0.075), (-0.085, 0.075)]
     known = [
-        placements.BridgeLayout(np.array([[*a, 0.88], [*b, 0.87]]), np.tile([1.0, 0, 0, 0], (2, 1)))
+        bridge.BridgeLayout(np.array([[*a, 0.88], [*b, 0.87]]), np.tile([1.0, 0, 0, 0], (2, 1)))
         for a in corners
         for b in corners
         if a != b
     ]
     source = "bridge_carrot_generated_modified"
     rng = np.random.default_rng(0)
-    drawn = [placements.draw(source, known, rng) for _ in range(200)]
+    drawn = [bridge.draw_layout(source, known, rng) for _ in range(200)]
     gaps = [np.linalg.norm(layout.positions[0, :2] - layout.positions[1, :2]) for layout in drawn]
-    assert min(gaps) >= placements.ROOMS[source].gap
+    assert min(gaps) >= bridge.ROOMS[source].gap
     reach = np.abs(np.stack([layout.positions[:, :2] for layout in drawn]) - [-0.16, 0.0])
     assert reach.max() <= 0.1 and reach.max() > 0.09
     assert all(np.linalg.norm(layout.turns, axis=1) == pytest.approx(1.0) for layout in drawn)

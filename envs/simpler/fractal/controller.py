@@ -91,14 +91,14 @@ class Controller:
         else:
             start, velocity = self.arm_path.positions[-1], self.arm_path.velocities[-1]
         reached = now[self.robot.arm] if goal is None else goal
-        return plan(start, velocity, reached, ARM_LIMITS, SUBSTEPS, TIMESTEP)
+        return plan(start, velocity, reached, ARM_LIMITS)
 
     def target(self, action: np.ndarray) -> Any:
         """The hand's pose in the base frame that an action asks for: moved and turned about itself."""
         import sapien
 
         hand = self.robot.hand()
-        turn = Rotation.from_rotvec(action[3:6]).as_quat()[[3, 0, 1, 2]]
+        turn = Rotation.from_rotvec(action[3:6]).as_quat(scalar_first=True)
         turned = sapien.Pose(q=turn) * sapien.Pose(q=hand.q)
         return sapien.Pose(hand.p + action[:3], turned.q)
 
@@ -125,11 +125,11 @@ class Controller:
         now = self.robot.positions()[self.robot.fingers]
         velocity = self.robot.velocities()[self.robot.fingers]
         velocity = np.clip(velocity, -FINGER_LIMITS.velocity, FINGER_LIMITS.velocity)
-        return plan(now, velocity, self.finger_goal, FINGER_LIMITS, SUBSTEPS, TIMESTEP)
+        return plan(now, velocity, self.finger_goal, FINGER_LIMITS)
 
 
 def plan(
-    start: np.ndarray, velocity: np.ndarray, goal: np.ndarray, limits: Limits, steps: int, timestep: float
+    start: np.ndarray, velocity: np.ndarray, goal: np.ndarray, limits: Limits, steps: int = SUBSTEPS
 ) -> Path:
     """The jerk-limited motion, as short as possible, all joints arriving together (ruckig, as upstream).
 
@@ -141,7 +141,6 @@ def plan(
         goal: joint positions [joints].
         limits: of every joint.
         steps: simulation steps in a control step.
-        timestep: seconds in a simulation step.
 
     Raises:
         ModuleNotFoundError: ruckig is not installed.
@@ -163,6 +162,6 @@ def plan(
     result = ruckig.Ruckig(joints).calculate(wanted, trajectory)
     if result not in (ruckig.Result.Working, ruckig.Result.Finished):
         raise ValueError(f"no motion from {start} to {goal} keeps {limits}: {result}")
-    times = np.minimum(np.arange(steps + 1) * timestep, trajectory.duration)
+    times = np.minimum(np.arange(steps + 1) * TIMESTEP, trajectory.duration)
     points = [trajectory.at_time(float(time)) for time in times]
     return Path(np.array([point[0] for point in points]), np.array([point[1] for point in points]))

@@ -109,7 +109,6 @@ class FractalEnv(SimplerEnv):
         self._shown = np.asarray(snapshot, np.float64).copy()
 
     def close(self) -> None:
-        """Free the scenes."""
         if self._camera is not None:
             self._camera.kitchen.close()
         if self._kitchen is not None:
@@ -129,7 +128,7 @@ class FractalEnv(SimplerEnv):
         """
         if self._camera is None:
             look = self._setup.look
-            photo = looks.photo_file(self._setup.layout) if look.photo else None
+            photo = looks.file_of("photograph", self._setup.layout.photo) if look.photo else None
             self._camera = Camera(self._begun().twin(), photo, look.traced and self.terms.traced)
         self._camera.kitchen.set_state(shown[1 + len(FRACTAL_STATE) :])
         return self._camera.draw()

@@ -12,9 +12,9 @@ from playloop.envs.simpler.fractal.layouts import APPLE, CLOSE, NEAR, OPEN, PICK
 
 RECOLOURS = {
     "original": "",
-    "tabletop 1": "recolor_tabletop_visual_matching_1",
-    "tabletop 2": "recolor_tabletop_visual_matching_2",
-    "cabinet 1": "recolor_cabinet_visual_matching_1",
+    "tabletop 1": "_recolor_tabletop_visual_matching_1",
+    "tabletop 2": "_recolor_tabletop_visual_matching_2",
+    "cabinet 1": "_recolor_cabinet_visual_matching_1",
 }
 """Name → suffix of the robot's URDF; every task of Visual Matching is evaluated with all four."""
 TABLE = "google_pick_coke_can_1_v4"
@@ -128,36 +128,25 @@ def _variants(task: int) -> list[Look]:
     ]
 
 
-def fractal_root() -> Path:
-    """The folder in the layout of ManiSkill2_real2sim."""
-    return asset_root() / "fractal"
+FILES = {
+    "stage": "data/hab2_bench_assets/stages/{}.glb",
+    "model": "data/custom/models/{}",
+    "robot": "mani_skill2_real2sim/assets/descriptions/googlerobot_description/"
+    "google_robot_meta_sim_fix_wheel_fix_fingertip{}.urdf",
+    "cabinet": "data/custom/{}.urdf",
+    "photograph": "data/real_inpainting/{}.png",
+}
+"""What is read → where it lies in ManiSkill2_real2sim."""
 
 
-def stage_file(look: Look) -> Path:
-    """The surroundings' file."""
-    return fractal_root() / "data" / "hab2_bench_assets" / "stages" / f"{look.stage}.glb"
+def file_of(kind: str, name: str) -> Path:
+    """A file of the assets, or the folder of an object's shapes, whether or not it is there.
 
-
-def model_folder(model: str) -> Path:
-    """The folder of an object's shapes."""
-    return fractal_root() / "data" / "custom" / "models" / model
-
-
-def robot_file(look: Look) -> Path:
-    """The robot's URDF."""
-    folder = fractal_root() / "mani_skill2_real2sim" / "assets" / "descriptions" / "googlerobot_description"
-    suffix = f"_{look.recolour}" if look.recolour else ""
-    return folder / f"google_robot_meta_sim_fix_wheel_fix_fingertip{suffix}.urdf"
-
-
-def station_file(look: Look) -> Path:
-    """The cabinet's URDF."""
-    return fractal_root() / "data" / "custom" / f"{look.station}.urdf"
-
-
-def photo_file(layout: FractalLayout) -> Path:
-    """The photograph that replaces the background."""
-    return fractal_root() / "data" / "real_inpainting" / f"{layout.photo}.png"
+    Args:
+        kind: of `FILES`.
+        name: without folder and suffix.
+    """
+    return asset_root() / "fractal" / FILES[kind].format(name)
 
 
 @cache
@@ -176,15 +165,15 @@ def meshes(file: Path) -> tuple[Path, ...]:
 
 def lacking(look: Look, layout: FractalLayout) -> Path | None:
     """The first file that an episode needs and that is not there."""
-    needed = [robot_file(look)]
+    needed = [file_of("robot", look.recolour)]
     if look.stage:
-        needed.append(stage_file(look))
+        needed.append(file_of("stage", look.stage))
     if look.station:
-        needed.append(station_file(look))
+        needed.append(file_of("cabinet", look.station))
     if look.photo:
-        needed.append(photo_file(layout))
+        needed.append(file_of("photograph", layout.photo))
     names = [placed.name for placed in layout.objects] + list(look.distractors)
-    needed += [model_folder(look.model(name)) for name in names]
+    needed += [file_of("model", look.model(name)) for name in names]
     absent = next((path for path in needed if not path.exists()), None)
     if absent:
         return absent

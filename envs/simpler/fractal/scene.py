@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from playloop.envs.simpler.env import parts_of, pose_vector
 from playloop.envs.simpler.fractal import looks
 from playloop.envs.simpler.fractal.controller import SIMULATION_HZ, TIMESTEP
-from playloop.envs.simpler.fractal.layouts import Angles, Placed
+from playloop.envs.simpler.fractal.layouts import Placed
 from playloop.envs.simpler.fractal.robot import HAND, Robot
 
 OFFSET = (1.6616, 3.0337, 0.0)
@@ -73,7 +73,7 @@ class Kitchen:
         _configure(contact_offset)
         self.scene: Any = sapien.Scene([sapien.physx.PhysxCpuSystem(), _renderer(device)])
         self.scene.set_timestep(TIMESTEP)
-        self.robot = Robot(self.scene, looks.robot_file(look), look.glossy)
+        self.robot = Robot(self.scene, looks.file_of("robot", look.recolour), look.glossy)
         self.objects: dict[str, Any] = {}
         self.bodies: dict[str, Any] = {}
         self.cabinet: Any = None
@@ -86,16 +86,17 @@ class Kitchen:
 
         self.placed.append((placed, density))
         model = self.look.model(placed.name)
-        folder = looks.model_folder(model)
+        folder = looks.file_of("model", model)
         builder = self.scene.create_actor_builder()
         builder.add_multiple_convex_collisions_from_file(
             str(folder / "collision.obj"),
             material=sapien.physx.PhysxMaterial(FRICTION, FRICTION, 0.0),
-            density=model_facts(model).get("density", 1000.0) if density is None else density,
+            density=model_facts()[model].get("density", 1000.0) if density is None else density,
         )
         shapes = [folder / f"textured.{suffix}" for suffix in ("obj", "dae", "glb")]
         builder.add_visual_from_file(str(next(path for path in shapes if path.is_file())))
-        builder.set_initial_pose(sapien.Pose([*placed.xy, DROP], quaternion(placed.angles)))
+        turn = Rotation.from_euler("xyz", placed.angles).as_quat(scalar_first=True)
+        builder.set_initial_pose(sapien.Pose([*placed.xy, DROP], turn))
         entity = builder.build(name=placed.name)
         body = entity.find_component_by_type(sapien.physx.PhysxRigidDynamicComponent)
         body.set_linear_damping(0.1)
@@ -109,7 +110,7 @@ class Kitchen:
 
         loader = self.scene.create_urdf_loader()
         loader.fix_root_link = True
-        self.cabinet = loader.load(str(looks.station_file(self.look)))
+        self.cabinet = loader.load(str(looks.file_of("cabinet", self.look.station)))
         self.cabinet.set_pose(sapien.Pose(CABINET))
         for joint in self.cabinet.active_joints:
             joint.set_friction(HINGE)
@@ -126,7 +127,6 @@ class Kitchen:
         return other
 
     def steps(self, seconds: float) -> None:
-        """Let time pass."""
         for _ in range(int(SIMULATION_HZ * seconds)):
             self.scene.step()
 
@@ -224,7 +224,6 @@ class Kitchen:
             raise ValueError(f"a snapshot of another scene: {state.shape} numbers, not {wanted}")
 
     def close(self) -> None:
-        """Free everything."""
         self.scene.clear()
 
     def _jointed(self) -> list[Any]:
@@ -238,7 +237,7 @@ class Kitchen:
             pose = sapien.Pose(q=UPRIGHT)
             if self.look.stage in MOVED:
                 pose = sapien.Pose(*MOVED[self.look.stage]) * pose
-            path = str(looks.stage_file(self.look))
+            path = str(looks.file_of("stage", self.look.stage))
             if solid:
                 builder.add_nonconvex_collision_from_file(path, pose)
             builder.add_visual_from_file(path, pose)
@@ -256,19 +255,10 @@ class Kitchen:
             )
 
 
-def quaternion(angles: Angles) -> np.ndarray:
-    """Roll, pitch and yaw about fixed axes → w, x, y, z."""
-    return Rotation.from_euler("xyz", angles).as_quat(scalar_first=True)
-
-
-def model_facts(model: str) -> dict[str, Any]:
-    """What the lists of models say about one: its density (kg/m³) and box (metres)."""
-    return _facts()[model]
-
-
 @cache
-def _facts() -> dict[str, dict[str, Any]]:
-    folder = looks.model_folder("").parent
+def model_facts() -> dict[str, dict[str, Any]]:
+    """What the lists of models say about each: its density (kg/m³) and box (metres)."""
+    folder = looks.file_of("model", "").parent
     found: dict[str, dict[str, Any]] = {}
     for name in ("info_pick_custom_v0.json", "info_pick_custom_baked_tex_v1.json"):
         found |= json.loads((folder / name).read_text())

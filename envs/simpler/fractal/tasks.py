@@ -183,7 +183,7 @@ class MoveNear(FractalTask):
 
     def _radius(self, name: str) -> float:
         """Half the diagonal of the model's box seen from above, as it stands; published as a rotated size."""
-        corners = model_facts(self.kitchen.look.model(name))["bbox"]
+        corners = model_facts()[self.kitchen.look.model(name)]["bbox"]
         size = np.array(corners["max"]) - np.array(corners["min"])
         w, x, y, z = np.asarray(self.kitchen.objects[name].pose.q, np.float64)
         return float(np.linalg.norm(Rotation.from_quat([x, y, z, w]).apply(size)[:2]) / 2)

@@ -1,13 +1,19 @@
-"""Pick an object up with the Google robot's hand and, where the task says so, put it down elsewhere."""
+"""A scripted expert for the Google robot of SimplerEnv: picks, moves, opens and closes from ground truth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from playloop.agents.scripted import UP, Aim, Phase, rotation_of, slipped
+from playloop.agents.base import Plan
+from playloop.agents.scripted import UP, Aim, ArmExpert, Phase, rotation_of, slipped
+from playloop.core.annotations import Fraction, Magnitude, Positive
+from playloop.core.checked import checked
+from playloop.core.episode import Episode
+from playloop.core.kinds import kind
 
 OPEN, CLOSE, STAY = -1.0, 1.0, 0.0
 DOWN = np.array([0.0, 0.0, -1.0])
@@ -19,6 +25,35 @@ WIDEST = 0.125
 """Sides up to this fit between the fingers, metres."""
 IN_THE_WAY = 0.12
 """An object this close to where another is carried must be cleared, metres."""
+TILT = np.radians(40.0)
+"""How far the hand points below the horizontal at a drawer."""
+NARROW = 0.45
+"""Gripper command that brings the open fingers close enough to fit above a drawer's front."""
+STUCK, TIMID = 0.002, 0.3
+"""A hand that moved less than this in an action, metres, is sent so much of the next one."""
+
+
+@kind("google-robot-expert")
+@checked
+class GoogleRobotExpertConfig:
+    """A state machine over Cartesian steps.
+
+    Args:
+        gain: how much of the remaining way one action commands; the controller covers some four tenths of it.
+        reach: longest step that is commanded, metres.
+        turn: widest turn that is commanded, radians.
+        hover: metres above an object from which the hand descends.
+        disturbance: chance per decision of a few random actions, see `ArmExpert`.
+    """
+
+    gain: Positive = 1.5
+    reach: Positive = 0.12
+    turn: Positive = 0.5
+    hover: Magnitude = 0.10
+    disturbance: Fraction = 0.0
+
+    def make(self) -> GoogleRobotExpert:
+        return GoogleRobotExpert(self)
 
 
 @dataclass(frozen=True)
@@ -39,6 +74,45 @@ class GooglePhase(Phase):
     goal: np.ndarray | None = None
     height: float = 0.0
     last: np.ndarray | None = None
+
+
+class GoogleRobotExpert(ArmExpert):
+    """All five tasks; see `GoogleRobotExpertConfig`."""
+
+    family = "simpler_google_robot"
+    spans = (0.06,) * 3 + (0.2,) * 3
+
+    def begin(self, episode: Episode) -> GooglePhase:
+        return GooglePhase()
+
+    def aim(
+        self, carry: GooglePhase, truth: dict[str, np.ndarray], instruction: str, rng: np.random.Generator
+    ) -> tuple[GooglePhase, Aim]:
+        if "handle" not in truth:
+            return pick(carry, truth, self.config.hover)
+        if "pick" in truth:
+            return fill_drawer(carry, truth, self.config.hover)
+        return (close_drawer if instruction.startswith("close") else open_drawer)(carry, truth)
+
+    def approach(self, carry: GooglePhase, truth: dict[str, np.ndarray], aim: Aim) -> np.ndarray:
+        """In the base's axes."""
+        config, hand = self.config, truth["eef"][:3]
+        base = Rotation.from_euler("z", truth["base_yaw"][0]).inv()
+        way = base.apply(aim.point - hand) * config.gain
+        way /= max(1.0, float(np.linalg.norm(way)) / config.reach)
+        wanted = Rotation.from_matrix(aim.rotation) * rotation_of(truth["eef"]).inv()
+        turn = base.apply(wanted.as_rotvec()) * config.gain
+        turn /= max(1.0, float(np.linalg.norm(turn)) / config.turn)
+        step = np.concatenate([way, turn])
+        # the controller stays where it finds no joints for a pose; a nearer one may have some
+        stuck = carry.last is not None and np.linalg.norm(hand - carry.last) < STUCK
+        return step * TIMID if stuck else step
+
+    def decide(
+        self, carry: GooglePhase, observation: dict[str, Any], rng: np.random.Generator
+    ) -> tuple[GooglePhase, Plan]:
+        carry, plan = super().decide(carry, observation, rng)
+        return replace(carry, last=observation["privileged"]["eef"][:3].copy()), plan
 
 
 def pick(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
@@ -208,3 +282,78 @@ def angle_between(truth: dict[str, np.ndarray], rotation: np.ndarray | None) -> 
     """Between how the hand is held and how it should be, radians."""
     now = rotation_of(truth["eef"])
     return float((Rotation.from_matrix(np.asarray(rotation)) * now.inv()).magnitude())
+
+
+def drawer_frame(truth: dict[str, np.ndarray], tilt: float) -> np.ndarray:
+    """The hand's rotation before a drawer: looks at it from slightly above, closes from above and below."""
+    out = truth["handle_axis"]
+    approach = -np.cos(tilt) * out + np.sin(tilt) * DOWN
+    across = np.sin(tilt) * out + np.cos(tilt) * DOWN
+    return frame(approach, across)
+
+
+def open_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[GooglePhase, Aim]:
+    """Come from the front, put one finger over the front's upper edge and one before it, pinch, pull."""
+    rotation = drawer_frame(truth, TILT)
+    approach, out = rotation[:, 2], truth["handle_axis"]
+    hand, edge = truth["eef"][:3], truth["edge"]
+    grip, far = edge + 0.03 * approach, edge - 0.14 * approach
+    if carry.phase == "pull" and truth["drawer"][0] <= 0.18 and np.linalg.norm(hand - grip) > 0.08:
+        carry = GooglePhase("start", tries=carry.tries + 1)  # slipped off
+    else:
+        before = np.linalg.norm(hand - far) < 0.07 and angle_between(truth, rotation) < 0.12
+        change = {
+            "start": "narrow" if before or carry.age > 30 else None,
+            "narrow": "insert" if carry.age >= 4 else None,
+            "insert": "pinch" if np.linalg.norm(hand - grip) < 0.012 or carry.age > 14 else None,
+            "pinch": "pull" if carry.age >= 5 else None,
+            "pull": "rest" if truth["drawer"][0] > 0.18 else None,
+        }
+        carry = carry.enter(change.get(carry.phase))
+    where, gripper = {
+        "start": (far + 0.05 * out, STAY),
+        "narrow": (far, NARROW if carry.age == 0 else STAY),
+        "insert": (grip, STAY),
+        "pinch": (grip, CLOSE),
+        "pull": (hand + 0.08 * out + (grip[2] - hand[2]) * UP, CLOSE),
+        "rest": (hand, CLOSE),
+    }[carry.phase]
+    return carry, Aim(where, gripper, rotation)
+
+
+def fill_drawer(carry: GooglePhase, truth: dict[str, np.ndarray], hover: float) -> tuple[GooglePhase, Aim]:
+    """Open the drawer, let go of it, then pick the object and drop it inside."""
+    if carry.goal is not None or carry.phase in ("reach", "descend", "close", "retreat"):
+        return pick(carry, truth, hover)
+    if carry.phase not in ("let go", "back"):
+        carry, aim = open_drawer(carry, truth)
+        return (GooglePhase("let go", last=carry.last) if carry.phase == "rest" else carry), aim
+    rotation, hand = drawer_frame(truth, TILT), truth["eef"][:3]
+    if carry.phase == "let go":
+        phase = "back" if carry.age >= 6 else "let go"
+        return replace(carry, phase=phase, age=carry.age % 6), Aim(hand, OPEN, rotation)
+    if carry.age >= 12:
+        carry = GooglePhase("reach", rotation=grasp_rotation(truth), last=carry.last)
+    away = truth["edge"] + 0.20 * truth["handle_axis"] + 0.30 * UP
+    return carry, Aim(away, OPEN, rotation)
+
+
+def close_drawer(carry: GooglePhase, truth: dict[str, np.ndarray]) -> tuple[GooglePhase, Aim]:
+    """Make a fist, sink before the front and push its upper half."""
+    out, edge, hand = truth["handle_axis"], truth["edge"], truth["eef"][:3]
+    approach = np.cos(0.2) * DOWN - np.sin(0.2) * out
+    across = np.cos(0.2) * out + np.sin(0.2) * DOWN
+    rotation = frame(approach, across)
+    before = float((hand - edge) @ out)
+    ready = edge + 0.08 * out + 0.045 * DOWN
+    over = np.array([ready[0], ready[1], max(float(hand[2]), edge[2] + 0.12)])
+    push = np.array([hand[0], ready[1], ready[2]]) - 0.10 * out
+    ahead = before > 0.055 and angle_between(truth, rotation) < 0.3
+    change = {
+        "start": "sink" if ahead or carry.age > 25 else None,
+        "sink": "push" if abs(hand[2] - ready[2]) < 0.02 or carry.age > 25 else None,
+        "push": "rest" if truth["drawer"][0] < 0.01 else None,
+    }
+    carry = carry.enter(change.get(carry.phase))
+    where = {"start": over, "sink": ready, "push": push, "rest": hand}[carry.phase]
+    return carry, Aim(where, CLOSE, rotation)

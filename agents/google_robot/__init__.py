@@ -1,1 +1,0 @@
-"""The scripted expert for SimplerEnv's Google robot: picking, drawers, motions."""
