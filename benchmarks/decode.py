@@ -63,11 +63,7 @@ def bench_decode(
 
     "Cached" encodes the prefix once and computes only the action tokens in a round; "uncached" encodes the
     images once, as published decoders do, and sends prefix and action tokens through the transformer again.
-
-    Args:
-        policy: with attention "prefix".
-        observations: one for each row of a network call; noise by default.
-        repeats: timed runs of each way.
+    There is an observation for each row of a network call; noise by default.
 
     Returns:
         Milliseconds, their ratio, the floor, and whether the tokens are the same.

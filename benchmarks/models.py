@@ -32,11 +32,8 @@ def random_model(make: Callable[[], Network], device: torch.device | str, dtype:
 def variant(model: Network, dtype: torch.dtype, weights: Kind | None, kernels: Kernels = "torch") -> Network:
     """A network around the same parameters whose `llama` is computed otherwise.
 
-    Args:
-        model: whose language model or transformer is called `llama`.
-        dtype: that is computed in.
-        weights: of it in eight bits, a copy; None as they are, shared.
-        kernels: of passes of few tokens.
+    Its weights in eight bits are a copy; None leaves them as they are, shared. The kernels are those of
+    passes of few tokens.
     """
     other = copy.copy(model)
     other._modules = dict(model._modules)  # a shallow copy shares this table

@@ -24,13 +24,8 @@ Taps = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a data set's policies speak of a robot.
-
-    Args:
-        name: of the data set, the family in the policies' contract.
-        robot: the environment's family.
-        relative: the gripper's command is how much more to close, and it goes on with it.
-    """
+    """How a data set's policies speak of a robot: their contract's family is the data set, the robot's is the
+    environment's. A relative gripper's command is how much more to close, and it goes on with it."""
 
     name: str
     robot: str

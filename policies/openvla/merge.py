@@ -136,8 +136,7 @@ def merged(name: str, value: Tensor, factors: Mapping[str, Factors], scale: floa
 def _check_use(folder: Path, entries: dict[str, Entry], config: MergeConfig) -> tuple[Family, str] | None:
     """Settle how the checkpoint is used, write it down, and see that its small files fit.
 
-    Returns:
-        Environment and data set of the golden decision; None where none is wanted.
+    Returns environment and data set of the golden decision; None where none is wanted.
     """
     parts = choose_files(folder)
     states = {part: read_part(path) for part, path in parts.items()}
@@ -179,12 +178,7 @@ class Sources:
 
     @classmethod
     def of(cls, base: Path, run: Path) -> Sources:
-        """Find run and adapter from either.
-
-        Raises:
-            FileNotFoundError: the base is no folder of a checkpoint.
-            ValueError: the run holds merged weights.
-        """
+        """Find run and adapter from either; refuses a base without a checkpoint and a run that is merged."""
         base, run = (Path(os.path.abspath(path)) for path in (base, run))
         adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
         if adapter == run and (run.parent / DATASET_STATISTICS).is_file():

@@ -117,11 +117,9 @@ def plain_shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def merge_lora(state: Mapping[str, Tensor], folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Plain layers of a state that was saved from inside PEFT, as FiLM's file is, one at a time.
 
-    Args:
-        state: by name, with PEFT's `base_layer`, `lora_A.default` and `lora_B.default`; see `plain_shapes`.
-            Convolutions have factors, too: "all-linear" takes layers by the ends of their names, and
-            `patch_embed.proj` ends as the attention's `proj` does.
-        folder: of the checkpoint, which may tell LoRA's scale.
+    Its names have PEFT's `base_layer`, `lora_A.default` and `lora_B.default`; see `plain_shapes`.
+    Convolutions have factors, too: "all-linear" takes layers by the ends of their names, and
+    `patch_embed.proj` ends as the attention's `proj` does. The checkpoint's folder may tell LoRA's scale.
 
     Yields:
         Names and values; an adapted layer is its base and the scaled product of its factors, in float32.
@@ -139,11 +137,8 @@ def within_peft(state: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
     """The inverse of `merge_lora`, for layers that are merged: OFT reads FiLM's file into adapted layers.
 
     A new adapter lies beside every layer, as PEFT's "gaussian" makes it: B is 0, so that nothing is added to
-    the weight, exactly; A ~ N(0, 1 / rank), from a fixed seed, so that it can be trained.
-
-    Args:
-        state: plain layers of the vision transformers by their names in FiLM's file.
-        rank: of the factors; OFT must be told the same one (`lora_rank`).
+    the weight, exactly; A ~ N(0, 1 / rank), from a fixed seed, so that it can be trained. OFT must be given
+    the same rank (`lora_rank`).
     """
     generator, found = torch.Generator().manual_seed(0), {}
     for name, value in state.items():

@@ -79,12 +79,7 @@ class OpenVLATaskConfig(DataTaskConfig):
         return super().settings() | {"frozen": self.frozen} | made
 
     def make(self) -> OpenVLATask:
-        """The task; pictures are prepared if they are missing.
-
-        Raises:
-            FileNotFoundError: the checkpoint or a data set is missing.
-            ValueError: the parts do not fit together.
-        """
+        """The task; pictures are prepared if they are missing."""
         return OpenVLATask(self)
 
 
