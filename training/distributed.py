@@ -1,12 +1,16 @@
-"""Several processes that train one model: started by torchrun, averaged over gradients."""
+"""The processes that train one model, started by torchrun: gradients averaged, their threads, Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -20,6 +24,11 @@ Made = TypeVar("Made")
 PATIENCE = timedelta(hours=12)
 """How long processes wait for each other. The first one prepares pictures and exports alone, which takes more
 than half an hour for 7B weights and hours for much data; NCCL by itself gives up after ten minutes."""
+COUNT = "OMP_NUM_THREADS"
+"""The variable by which a user, or torchrun, says how many threads compute on the processor."""
+SAME = 1.0
+"""Seconds within which a second signal is the same Ctrl-C, which torchrun passes on."""
+ONCE = b"\nCtrl-C: the run stops after this step and stores its state; once more stops it at once.\n"
 
 
 class StoppedWithFirst(RuntimeError):
@@ -135,3 +144,63 @@ def leave_group() -> None:
     """The opposite of `join_group`."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def choose_threads() -> str | None:
+    """As many threads as this process may use cores, unless the user set a number; a sentence if it is slow.
+
+    Nothing else of a training wants a core then: pictures are prepared before, and rows are gathered by a
+    thread that is idle nearly always. What other processes want does not change the number, or the same run
+    would end with other bits at another time.
+    """
+    if COUNT in os.environ:
+        return None
+    cores, load = usable_cores(), os.getloadavg()[0]
+    torch.set_num_threads(min(torch.get_num_threads(), cores))
+    if torch.get_num_threads() == 1 or load < cores:
+        return None
+    return (
+        f"Other processes want the {cores} cores, too (load {load:.0f}): {COUNT}=1 may be faster; it rounds "
+        "sums otherwise"
+    )
+
+
+def keep_threads(threads: int) -> str | None:
+    """Go on with as many threads as a run had, for another number rounds sums otherwise; a sentence if so.
+
+    Args:
+        threads: of the run; 0 if that is not known.
+    """
+    if threads in (0, torch.get_num_threads()):
+        return None
+    if COUNT in os.environ:
+        return (
+            f"The run had {threads} threads so far and goes on with {COUNT}={os.environ[COUNT]}, with which "
+            "sums are rounded otherwise"
+        )
+    torch.set_num_threads(threads)
+    return f"The run goes on with {threads} threads, as it began; with others sums are rounded otherwise"
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Inside the block the first Ctrl-C sets the event that is given; a second one interrupts at once."""
+    event, first = threading.Event(), 0.0
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if not event.is_set():
+            event.set()
+            first = time.monotonic()
+            os.write(2, ONCE)  # print may be interrupted in itself
+        elif time.monotonic() > first + SAME:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield event
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

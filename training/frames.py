@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from playloop.core.annotations import Fraction
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
+from playloop.demos.arrays import made_once, open_filled
 from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.demos.splits import check_steps, held_out
@@ -22,6 +24,8 @@ from playloop.training.task import Share
 
 STARTS = 64
 """Clips of the training data with which the finished model can begin to play."""
+PIECE = 256
+"""Frames that are made tokens at a time where they are small."""
 
 
 @checked(kw_only=True)
@@ -173,3 +177,35 @@ class ClipTask(EpisodeTask):
         rows = first[:, None] + np.arange(length)  # [B, T]
         tokens = self.tokens.gather(rows.flatten()).reshape(*rows.shape, -1)
         return torch.from_numpy(tokens).long(), torch.from_numpy(self.actions[rows[:, :-1]]).long()
+
+
+def cached_tokens(
+    folder: Path, name: str, length: int, pieces: Iterable[np.ndarray], tokenizer: Any, device: str = "cpu"
+) -> np.ndarray:
+    """Tokens of frames, int16 [length, N], memory-mapped; encoded if their file is not there yet.
+
+    Args:
+        folder: of the caches.
+        name: that changes with the frames; the file's changes with what the tokenizer does, too.
+        length: number of frames.
+        pieces: the frames in their order, uint8 [n, H, W, 3] each; taken from only to encode.
+        tokenizer: a `FrameTokenizer` or `VQTokenizer`, whose codes fit into 16 bits.
+        device: that it is on.
+
+    Raises:
+        OSError: as `made_once`.
+        ValueError: likewise, or there is another number of frames.
+    """
+    path = folder / f"tokens-{tokenizer.encoding()}-{name}.npy"
+
+    def fill(target: Path) -> None:
+        array, done = open_filled(target), 0
+        for images in pieces:
+            found = tokenizer.encode(torch.from_numpy(images).to(device)).cpu().numpy()
+            array[done : done + len(found)] = found
+            done += len(found)
+        if done != length:
+            raise ValueError(f"{path} is for {length} frames, and {done} were read; check the data set")
+        array.flush()
+
+    return made_once(path, (length, tokenizer.tokens), np.int16, fill)

@@ -28,8 +28,7 @@ from playloop.nn.folder import read_record
 from playloop.nn.record import to_record
 from playloop.tokenizers.minecraft import MineWorldActions
 from playloop.tokenizers.vq import VQTokenizer, resize_linear
-from playloop.training.frames import ClipTask, EpisodeData, FrameTaskConfig
-from playloop.training.token_cache import cached_tokens, token_cache_path
+from playloop.training.frames import ClipTask, EpisodeData, FrameTaskConfig, cached_tokens
 from playloop.worlds.mineworld.convert import DTYPES
 from playloop.worlds.mineworld.folder import MineWorldPlay, load_vq, save_mineworld
 from playloop.worlds.mineworld.model import PRESETS, MineWorld, MineWorldConfig
@@ -130,12 +129,12 @@ def _tokens(data: EpisodeData, tokenizer: VQTokenizer, config: MineWorldTaskConf
     """The tokens of each data set's frames, int16 [n, h * w], in float32 as those that play begins with."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     device = device if config.device == "auto" else config.device
-    tokenizer, encoding = tokenizer.to(device), tokenizer.encoding()
+    tokenizer = tokenizer.to(device)
     for dataset, camera in zip(data.datasets, data.cameras, strict=True):
         folder = Path(config.cache) if config.cache else dataset.root / "cache"
-        path = token_cache_path(folder, encoding, f"{camera}-{dataset.identity}")
         pieces = resized_pieces(dataset, camera, data.size, config.processes)
-        yield cached_tokens(path, dataset.length, pieces, tokenizer, device)
+        name = f"{camera}-{dataset.identity}"
+        yield cached_tokens(folder, name, dataset.length, pieces, tokenizer, device)
 
 
 def resized_pieces(

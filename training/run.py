@@ -8,9 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from playloop.core.fields import build, make, plain
-from playloop.training.distributed import ProcessGroup, join_group, leave_group
+from playloop.training.distributed import ProcessGroup, choose_threads, join_group, leave_group
 from playloop.training.task import TaskConfig, TrainingTask
-from playloop.training.threads import choose_threads
 
 
 def train(config: DictConfig) -> bool:
@@ -30,19 +29,14 @@ def train(config: DictConfig) -> bool:
         if group.device.type == "cpu" and (said := choose_threads()) and group.first:
             print(said, file=sys.stderr, flush=True)
         trainer = make(config.training.trainer).make(group)
-        task, out = _task_config(config.training.task), Path(config.out)
+        settings, out = plain(config.training.task), Path(config.out)
+        if isinstance(settings.get("data"), str):
+            settings["data"] = [settings["data"]]
+        task: TaskConfig = build(settings)
         with trainer.claim(out, task.settings()):
             return trainer.run(_make_task(task, group), out)
     finally:
         leave_group()
-
-
-def _task_config(config: DictConfig) -> TaskConfig:
-    settings = plain(config)
-    if "data" in settings and not isinstance(settings["data"], list):
-        settings["data"] = [settings["data"]]
-    made: TaskConfig = build(settings)
-    return made
 
 
 def _make_task(config: TaskConfig, group: ProcessGroup) -> TrainingTask:

@@ -31,7 +31,9 @@ TENSORS, SCALARS, HASHES = "tensors.safetensors", "scalars.json", "sha256.json"
 
 @dataclass
 class Scalars:
-    """What a state holds besides tensors.
+    """What a state holds besides tensors; with them a run goes on as if it had not been stopped.
+
+    There is no state of random generators: every step's generators are seeded by the run's seed and the step.
 
     Args:
         step: steps that are done.
@@ -46,17 +48,6 @@ class Scalars:
     seconds: float
     settings: dict[str, Any]
     threads: int
-
-
-@dataclass
-class RunState:
-    """Everything that a run needs to go on as if it had not been stopped.
-
-    There is no state of random generators: every step's generators are seeded by the run's seed and the step.
-    """
-
-    tensors: dict[str, Tensor]
-    scalars: Scalars
 
 
 @contextmanager
@@ -100,30 +91,29 @@ def _check_claimed(folder: Path, settings: dict[str, Any], known: set[str]) -> N
         refuse_other_run(stored | {"task": task}, settings, folder)
 
 
-def save_state(folder: Path, state: RunState, keep: int = 2) -> Path:
-    """Write `folder/step_XXXXXXXX`; older ones than the last `keep` are removed, and damaged later ones.
+def save_state(folder: Path, tensors: dict[str, Tensor], scalars: Scalars) -> None:
+    """Write `folder/step_XXXXXXXX`; older ones than the last two are removed, and damaged later ones.
 
     Raises:
         OSError, SafetensorError: it cannot be written; what is there already stays.
     """
-    target = folder / f"step_{state.scalars.step:08d}"
+    target = folder / f"step_{scalars.step:08d}"
     clean_states(folder)
     with staged(target) as partial:
         dense = torch.contiguous_format  # convolutions may lie channels last, which a file cannot hold
-        tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in state.tensors.items()}
+        tensors = {n: value.detach().cpu().clone(memory_format=dense) for n, value in tensors.items()}
         save_file(tensors, partial / TENSORS)
-        write_json(partial / SCALARS, asdict(state.scalars))
+        write_json(partial / SCALARS, asdict(scalars))
         write_json(partial / HASHES, {name: file_hash(partial / name) for name in (TENSORS, SCALARS)})
         _to_disk(partial / TENSORS)
     _to_disk(folder)
     saved = _saved(folder)
     later = [path for path in saved if path.name > target.name]  # this run could not go on from them
-    for unused in later + [path for path in saved if path not in later][:-keep]:
+    for unused in later + [path for path in saved if path not in later][:-2]:
         shutil.rmtree(unused)
-    return target
 
 
-def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState | None:
+def load_state(folder: Path, say: Callable[[str], object]) -> tuple[dict[str, Tensor], Scalars] | None:
     """The latest sound state in `folder`, on the CPU; None if there is none at all.
 
     Args:
@@ -138,7 +128,7 @@ def load_state(folder: Path, say: Callable[[str], object] = print) -> RunState |
         try:
             scalars = read_scalars(path)
             _check_hash(path, TENSORS)
-            return RunState(load_file(path / TENSORS), scalars)
+            return load_file(path / TENSORS), scalars
         except ValueError as error:
             damage.append(str(error))
             say(f"{error}: the run goes on from the state before it")

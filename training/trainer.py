@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,18 +22,20 @@ from playloop.core.checked import checked
 from playloop.core.files import write_atomic
 from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
-from playloop.training.checkpoint import averaged, collect, distribute
 from playloop.training.data import prefetch
-from playloop.training.display import Show, plot_metrics, progress_bar
-from playloop.training.distributed import ProcessGroup
-from playloop.training.ema import MovingAverage
-from playloop.training.interrupt import deferred_interrupt
-from playloop.training.metrics import Averages, MetricLog, read_metrics
-from playloop.training.optimizer import learning_rate, make_optimizer
+from playloop.training.distributed import ProcessGroup, deferred_interrupt, keep_threads
+from playloop.training.metrics import Averages, MetricLog, Show, plot_metrics, progress_bar, read_metrics
+from playloop.training.optimizer import (
+    MovingAverage,
+    averaged,
+    collect,
+    distribute,
+    learning_rate,
+    make_optimizer,
+)
 from playloop.training.sharding import recompute_blocks, shard_model, whole
-from playloop.training.states import RunState, Scalars, claimed, load_state, refuse_other_run, save_state
+from playloop.training.states import Scalars, claimed, load_state, refuse_other_run, save_state
 from playloop.training.task import Share, TrainingTask
-from playloop.training.threads import keep_threads
 
 CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 """Settings that may differ between a run and its continuation: they do not change any result."""
@@ -41,7 +43,6 @@ CHANGEABLE = {"max_minutes", "checkpoint_every", "progress"}
 EXPORTED = "exported.txt"
 """Says after which step the export was made."""
 INTERRUPTED = "interrupted"
-
 
 Decay = Annotated[float, Ge(0), Lt(1)]
 """Share that a mean of moments keeps."""
@@ -183,8 +184,7 @@ class Trainer:
         if self.sharded:
             shard_model(task.model, self.group)
         self.parameters = [p for p in task.model.parameters() if p.requires_grad]
-        betas = (config.betas[0], config.betas[1])
-        self.optimizer = make_optimizer(self.parameters, config.rate, betas, config.decay)
+        self.optimizer = make_optimizer(self.parameters, config.rate, config.betas, config.decay)
         self.average = MovingAverage(task.model, config.average)
         self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
         self.seconds = 0.0
@@ -200,18 +200,18 @@ class Trainer:
 
     def _resume(self) -> None:
         state = load_state(self.folder / "state", self._say)
-        step = 0 if state is None else state.scalars.step
+        step = 0 if state is None else state[1].step
         if (first := self.group.broadcast(step)) != step:
             raise ValueError(f"{self.folder} is at step {first} in the first process, at {step} in another")
         if state is None:
             return
-        refuse_other_run(state.scalars.settings, self._settings(self.task.describe()), self.folder)
-        sums = {n[5:]: state.tensors.pop(n) for n in list(state.tensors) if n.startswith("sums/")}
-        distribute(state.tensors, self.task.model, self.average, self.optimizer)
+        tensors, scalars = state
+        refuse_other_run(scalars.settings, self._settings(self.task.describe()), self.folder)
+        sums = {n[5:]: tensors.pop(n) for n in list(tensors) if n.startswith("sums/")}
+        distribute(tensors, self.task.model, self.average, self.optimizer)
         self.averages.sums = {name: value.to(self.group.device) for name, value in sums.items()}
-        self.averages.count = state.scalars.count
-        self.step, self.seconds = step, state.scalars.seconds
-        if self.group.device.type == "cpu" and (sentence := keep_threads(state.scalars.threads)):
+        self.averages.count, self.step, self.seconds = scalars.count, step, scalars.seconds
+        if self.group.device.type == "cpu" and (sentence := keep_threads(scalars.threads)):
             self._say(sentence)
 
     def _save(self) -> None:
@@ -222,7 +222,7 @@ class Trainer:
             tensors.update({f"sums/{name}": value for name, value in self.averages.sums.items()})
             settings, threads = self._settings(self.task.describe()), torch.get_num_threads()
             scalars = Scalars(self.step, self.averages.count, self.seconds, settings, threads)
-            save_state(self.folder / "state", RunState(tensors, scalars))
+            save_state(self.folder / "state", tensors, scalars)
 
         self.group.on_first(write)
 
@@ -257,7 +257,8 @@ class Trainer:
         steps = range(self.step, config.steps)
         batches = prefetch(lambda step: self._batch("train", step), steps)
         self._logged = (self.seconds, self.step)
-        with closing(batches), self._bar() as show, deferred_interrupt() as interrupted:
+        bar = progress_bar(self.step, config.steps, config.progress and self.group.first)
+        with closing(batches), bar as show, deferred_interrupt() as interrupted:
             for batch in batches:
                 self._update(batch)
                 self.seconds = before + time.monotonic() - began
@@ -372,6 +373,3 @@ class Trainer:
         text = "/".join(map(str, (self.config.seed, *purpose)))
         seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
         return torch.Generator(device).manual_seed(seed)
-
-    def _bar(self) -> AbstractContextManager[Show]:
-        return progress_bar(self.step, self.config.steps, self.config.progress and self.group.first)

@@ -17,9 +17,8 @@ from playloop.demos.frames import FrameCache
 from playloop.nn.record import to_record
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.minecraft import CompactActions
-from playloop.training.frames import ClipTask, FrameData, FrameTaskConfig
+from playloop.training.frames import PIECE, ClipTask, FrameData, FrameTaskConfig, cached_tokens
 from playloop.training.start import take_over
-from playloop.training.token_cache import PIECE, cached_tokens, token_cache_path
 from playloop.worlds.checkpoint import World, load_tokenizer, save_world, weights_hash
 from playloop.worlds.model import WorldConfig, WorldModel
 from playloop.worlds.ring import imagine
@@ -117,8 +116,7 @@ class WorldTask(ClipTask):
 def tokens_of(cache: FrameCache, tokenizer: FrameTokenizer, folder: Path | None) -> np.ndarray:
     """The tokens of a cache's frames, int16 [n, N]; encoded once and kept beside the frames."""
     pieces = (cache[start : start + PIECE] for start in range(0, len(cache), PIECE))
-    path = token_cache_path(folder or cache.path.parent, tokenizer.encoding(), cache.path.stem)
-    return cached_tokens(path, len(cache), pieces, tokenizer)
+    return cached_tokens(folder or cache.path.parent, cache.path.stem, len(cache), pieces, tokenizer)
 
 
 def _check_sizes(config: WorldTaskConfig, tokenizer: FrameTokenizer) -> None:

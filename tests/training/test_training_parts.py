@@ -12,10 +12,8 @@ from torch import nn
 
 from playloop.demos.splits import held_out
 from playloop.training.data import Stacked, named_sets, prefetch
-from playloop.training.display import plot_metrics
-from playloop.training.ema import MovingAverage
-from playloop.training.metrics import Averages, MetricLog, read_metrics
-from playloop.training.optimizer import learning_rate
+from playloop.training.metrics import Averages, MetricLog, plot_metrics, read_metrics
+from playloop.training.optimizer import MovingAverage, learning_rate
 from playloop.training.task import Share
 
 

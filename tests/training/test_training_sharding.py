@@ -15,11 +15,10 @@ from openvla_demos import write_base, write_demos
 from safetensors.torch import load_file
 from test_training_trainer import ALONE, equal_exports, lines
 
-from playloop.training.checkpoint import collect, distribute
-from playloop.training.ema import MovingAverage
 from playloop.training.openvla.model import AdapterConfig
 from playloop.training.openvla.objectives import ObjectiveConfig
 from playloop.training.openvla.task import OpenVLATask, OpenVLATaskConfig
+from playloop.training.optimizer import MovingAverage, collect, distribute
 from playloop.training.sharding import blocks_of, recompute_blocks
 from playloop.training.trainer import TrainerConfig
 

@@ -61,7 +61,7 @@ def test_a_damaged_state_is_passed_over(stopped, damage, name):
     said: list[str] = []
     damage(stopped / "state/step_00000042" / name)
     state = load_state(stopped / "state", said.append)
-    assert state is not None and state.scalars.step == 35
+    assert state is not None and state[1].step == 35
     assert len(said) == 1 and "step_00000042/" in said[0] and name in said[0]
 
 
@@ -79,7 +79,7 @@ def test_a_finished_run_is_not_exported_from_a_damaged_state(unbroken, tmp_path,
     assert CONFIG.make(ALONE).run(RegressionConfig().make(), tmp_path / "run")
     assert "is not what sha256.json says" in capsys.readouterr().err
     assert equal_exports(tmp_path / "run", unbroken)
-    assert load_state(tmp_path / "run/state", pytest.fail).scalars.step == 60
+    assert load_state(tmp_path / "run/state", pytest.fail)[1].step == 60
 
 
 def test_no_sound_state_is_one_sentence_and_nothing_is_removed(stopped):

@@ -18,11 +18,10 @@ import torch
 from regression_task import RegressionConfig
 from safetensors.torch import load_file
 
-from playloop.training import distributed, interrupt
-from playloop.training.distributed import ProcessGroup
+from playloop.training import distributed
+from playloop.training.distributed import ProcessGroup, choose_threads, keep_threads
 from playloop.training.metrics import read_metrics
 from playloop.training.task import TaskConfig, TrainingTask
-from playloop.training.threads import choose_threads, keep_threads
 from playloop.training.trainer import TrainerConfig
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
@@ -266,9 +265,9 @@ def test_an_interrupted_run_stores_its_present_step(unbroken, tmp_path):
 
 def test_a_second_ctrl_c_interrupts_at_once(monkeypatch):
     clock = iter([10.0, 10.5, 11.5])
-    monkeypatch.setattr(interrupt.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(distributed.time, "monotonic", lambda: next(clock))
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), interrupt.deferred_interrupt() as asked:
+    with pytest.raises(KeyboardInterrupt), distributed.deferred_interrupt() as asked:
         assert not asked.is_set()
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
