@@ -12,11 +12,8 @@ Feature = dict[str, Any]
 """`{"dtype": "float32", "shape": [7], "names": [...]}`, as in LeRobot's `info.json`."""
 
 BOOKKEEPING: dict[str, Feature] = {
-    "timestamp": {"dtype": "float32", "shape": [1], "names": None},
-    "frame_index": {"dtype": "int64", "shape": [1], "names": None},
-    "episode_index": {"dtype": "int64", "shape": [1], "names": None},
-    "index": {"dtype": "int64", "shape": [1], "names": None},
-    "task_index": {"dtype": "int64", "shape": [1], "names": None},
+    name: {"dtype": "float32" if name == "timestamp" else "int64", "shape": [1], "names": None}
+    for name in ("timestamp", "frame_index", "episode_index", "index", "task_index")
 }
 """Columns that every data set has besides its own."""
 

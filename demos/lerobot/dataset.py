@@ -17,11 +17,10 @@ from playloop.core.formats import format_of
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import Feature, is_camera, is_video
 from playloop.demos.lerobot.episodes import read_parquet, read_tasks
-from playloop.demos.lerobot.info import FIX, read_info
+from playloop.demos.lerobot.info import FIX, features_beside, read_info
 from playloop.demos.lerobot.integrity import WITHOUT, damaged_files, identify
 from playloop.demos.lerobot.inventory import Inventory
 from playloop.demos.lerobot.pictures import Pictures, StoredPictures
-from playloop.demos.lerobot.private import features_beside
 from playloop.demos.lerobot.values import is_numeric, read_rows
 from playloop.demos.video.decoder import VideoDecoder
 

@@ -1,20 +1,30 @@
-"""`meta/info.json` of a LeRobot data set v3.0, read so that nothing in it is taken on trust."""
+"""What a LeRobot data set v3.0 says of itself, read so that nothing in it is taken on trust.
+
+That is `meta/info.json`, and for columns that only playloop's training reads a description in files of their
+own. LeRobot's trainers take every column of the data set that begins with "observation" for an input and with
+"action" for an output. True positions and the actions to come are neither, so they lie in
+`playloop/chunk-…/file-….parquet`: the same rows under the same numbers as in `data/…`.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import string
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NotRequired
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from annotated_types import Gt
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from playloop.core.checked import read_typed
 from playloop.core.files import read_json
-from playloop.demos.foreign import refuse_folder
-from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_camera
+from playloop.demos.corrupt import refuse_folder
+from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, arrow_schema, is_camera
+from playloop.demos.lerobot.episodes import read_parquet
 
 FIX = "restore it from a copy"
 CONVERTER = (
@@ -28,6 +38,12 @@ CHANNELS = (1, 3)
 """Channels of a picture: grey or colours. Some tools change a shape and leave names that contradict it."""
 LARGEST = 10**8
 """Most numbers in a row of a column."""
+PRIVATE = "playloop"
+"""Folder of the private columns."""
+PRIVATE_PATH = PRIVATE + "/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+KEYS = ("episode_index", "frame_index")
+"""Ordinary columns that are stored there too, so that rows are found by number."""
+DESCRIPTION = b"playloop"
 
 
 class _Described(TypedDict):
@@ -83,6 +99,32 @@ def read_features(features: Any, where: str) -> dict[str, Feature]:
     """
     read_typed(dict[str, _Described], features, where)
     return {name: _checked(name, feature, where) for name, feature in features.items()}
+
+
+def schema_beside(private: dict[str, Feature]) -> pa.Schema:
+    """The schema of the files, with the description of the columns in its metadata."""
+    features = {name: BOOKKEEPING[name] for name in KEYS} | private
+    return arrow_schema(features).with_metadata({DESCRIPTION: json.dumps(private).encode()})
+
+
+def features_beside(root: Path) -> dict[str, Feature]:
+    """What lies beside a data set, in LeRobot's form; nothing for data sets of other writers.
+
+    Raises:
+        CorruptFile: a file cannot be read.
+        ValueError: it is not one of ours.
+    """
+    paths = sorted((root / PRIVATE).glob("*/*.parquet"))
+    if not paths:
+        return {}
+    read_parquet(paths[0], [])  # names every damage
+    stored = (pq.read_schema(paths[0]).metadata or {}).get(DESCRIPTION)
+    where = f"{paths[0]}: description of its columns"
+    try:
+        described = json.loads(stored or b"null")
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; restore the file") from error
+    return read_features(described, where)
 
 
 def _check_template(template: str, fields: tuple[str, ...], where: str) -> None:

@@ -11,8 +11,7 @@ from typing_extensions import TypedDict  # pydantic wants this one before Python
 
 from playloop.core.checked import read_typed
 from playloop.core.files import check_pointer, file_hash, read_json, write_json
-from playloop.demos.lerobot.info import FIX
-from playloop.demos.lerobot.private import FOLDER
+from playloop.demos.lerobot.info import FIX, PRIVATE
 
 VERIFIED = "cache/verified.json"
 HASHED = 4_000_000_000
@@ -35,7 +34,7 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 def fingerprints(root: Path) -> dict[str, dict[str, Any]]:
     """`fingerprint` of every parquet and mp4 file of a data set, by its path under `root`."""
-    folders = [root / name for name in ("data", "videos", FOLDER, "meta")]
+    folders = [root / name for name in ("data", "videos", PRIVATE, "meta")]
     paths = [path for folder in folders for path in sorted(folder.rglob("*.*"))]
     chosen = [path for path in paths if path.suffix in (".parquet", ".mp4")]
     return {str(path.relative_to(root)): fingerprint(path) for path in chosen}

@@ -13,9 +13,8 @@ import numpy as np
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, is_video
 from playloop.demos.lerobot.episodes import read_episodes, read_parquet
+from playloop.demos.lerobot.info import KEYS, PRIVATE_PATH
 from playloop.demos.lerobot.pictures import rows_without
-from playloop.demos.lerobot.private import KEYS
-from playloop.demos.lerobot.private import PATH as BESIDE
 from playloop.demos.lerobot.values import is_numeric, outside, read_rows
 from playloop.demos.video.decoder import VideoDecoder
 
@@ -72,15 +71,15 @@ class Inventory:
 
     def data_path(self, record: dict[str, Any]) -> str:
         """The parquet file of an episode, below the root."""
-        return self._info["data_path"].format(**_place(record, "data"))
+        return _path(self._info["data_path"], record, "data")
 
     def beside_path(self, record: dict[str, Any]) -> str:
         """The file of its private columns."""
-        return BESIDE.format(**_place(record, "data"))
+        return _path(PRIVATE_PATH, record, "data")
 
     def video_path(self, record: dict[str, Any], camera: str) -> str:
         """The video of an episode."""
-        return self._info["video_path"].format(video_key=camera, **_place(record, f"videos/{camera}"))
+        return _path(self._info["video_path"], record, f"videos/{camera}", video_key=camera)
 
     def _each_file(self, path_of: Any, read: Any) -> None:
         """Read every file once, with the episodes in it; whatever is wrong with it is wrong with them."""
@@ -189,8 +188,9 @@ class Inventory:
             )
 
 
-def _place(record: dict[str, Any], what: str) -> dict[str, int]:
-    return {"chunk_index": record[f"{what}/chunk_index"], "file_index": record[f"{what}/file_index"]}
+def _path(template: str, record: dict[str, Any], what: str, **names: str) -> str:
+    numbers = {name: record[f"{what}/{name}"] for name in ("chunk_index", "file_index")}
+    return template.format(**numbers, **names)
 
 
 def _find_rows(

@@ -28,7 +28,8 @@ def describe_data_set(
     rate = int(fps) if float(fps).is_integer() else fps
     described = {}
     for name, feature in features.items():
-        extra = {"info": headers[name] | _video_info(rate)} if is_video(feature) else {"fps": rate}
+        video = {"video.fps": rate, "video.is_depth_map": False, "is_depth_map": False}
+        extra = {"info": headers[name] | video} if is_video(feature) else {"fps": rate}
         described[name] = feature | {"shape": list(feature["shape"])} | extra
     return {
         "codebase_version": "v3.0",
@@ -41,10 +42,6 @@ def describe_data_set(
         "video_path": VIDEO_PATH if headers else None,
         "features": described,
     }
-
-
-def _video_info(rate: float) -> dict[str, Any]:
-    return {"video.fps": rate, "video.is_depth_map": False, "is_depth_map": False}
 
 
 def write_tasks(path: Path, tasks: dict[str, int]) -> None:

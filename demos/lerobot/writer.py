@@ -7,6 +7,7 @@ import shutil
 import weakref
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from playloop.core.files import write_json
 from playloop.core.locks import NAME as LOCK
 from playloop.core.locks import FolderLock
 from playloop.demos.lerobot.columns import BOOKKEEPING, Feature, arrow_schema, check_rows, is_video, to_arrow
+from playloop.demos.lerobot.info import PRIVATE, PRIVATE_PATH, schema_beside
 from playloop.demos.lerobot.integrity import fingerprints
 from playloop.demos.lerobot.metadata import (
     DATA_PATH,
@@ -27,15 +29,13 @@ from playloop.demos.lerobot.metadata import (
     describe_data_set,
     write_tasks,
 )
-from playloop.demos.lerobot.private import FOLDER, schema_beside
-from playloop.demos.lerobot.private import PATH as BESIDE_PATH
 from playloop.demos.lerobot.statistics import RunningStatistics, as_image, describe, pixels
 from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.video.encoder import exact_rate
 from playloop.demos.video.track import VideoTrack, check_part
 
 MEGABYTE = 1_000_000
-PUBLISHED = ("videos", "data", FOLDER, "meta")
+PUBLISHED = ("videos", "data", PRIVATE, "meta")
 
 
 class DatasetWriter:
@@ -81,7 +81,11 @@ class DatasetWriter:
         self._schema = arrow_schema(self.features)
         self._limits = data_megabytes, video_megabytes
         self._samples = image_samples
-        self._tracks = {name: self._track(name) for name in self.cameras}
+        limit = int(video_megabytes * MEGABYTE)
+        self._tracks = {
+            name: VideoTrack(self._rate, partial(self._path, VIDEO_PATH, video_key=name), limit)
+            for name in self.cameras
+        }
         self._tables: list[pq.ParquetWriter] = []
         self._file = -1
         self._tasks: dict[str, int] = {}
@@ -169,14 +173,6 @@ class DatasetWriter:
                 shutil.rmtree(leftover, ignore_errors=True)
         (self._stage / "meta").mkdir()
 
-    def _track(self, name: str) -> VideoTrack:
-        def path(file: int) -> Path:
-            return self._stage / VIDEO_PATH.format(
-                video_key=name, chunk_index=file // 1000, file_index=file % 1000
-            )
-
-        return VideoTrack(self._rate, path, int(self._limits[1] * MEGABYTE))
-
     def _check(self, columns: Mapping[str, np.ndarray], videos: Mapping[str, str | Path]) -> int:
         wanted = {name for name in self.features if name not in BOOKKEEPING and name not in self.cameras}
         wanted |= set(self.private)
@@ -213,20 +209,20 @@ class DatasetWriter:
         return as_image(describe(pixels(frames)), len(frames))
 
     def _write_rows(self, table: dict[str, np.ndarray]) -> None:
-        if self._tables and self._path(DATA_PATH).stat().st_size > self._limits[0] * MEGABYTE:
+        if self._tables and self._path(DATA_PATH, self._file).stat().st_size > self._limits[0] * MEGABYTE:
             self._close_tables()
         if not self._tables:
             self._file += 1
             self._tables = [self._new_table(DATA_PATH, self._schema)]
             if self.private:
-                self._tables.append(self._new_table(BESIDE_PATH, schema_beside(self.private)))
+                self._tables.append(self._new_table(PRIVATE_PATH, schema_beside(self.private)))
         features = self.features | self.private
         for file in self._tables:
             arrays = [to_arrow(table[name], features[name]) for name in file.schema.names]
             file.write_table(pa.Table.from_arrays(arrays, schema=file.schema))
 
     def _new_table(self, template: str, schema: pa.Schema) -> pq.ParquetWriter:
-        path = self._path(template)
+        path = self._path(template, self._file)
         path.parent.mkdir(parents=True, exist_ok=True)
         return pq.ParquetWriter(path, schema, compression="snappy")
 
@@ -234,13 +230,12 @@ class DatasetWriter:
         while self._tables:
             self._tables.pop().close()
 
-    def _path(self, template: str) -> Path:
-        return self._stage / template.format(chunk_index=self._file // 1000, file_index=self._file % 1000)
+    def _path(self, template: str, file: int, **names: str) -> Path:
+        return self._stage / template.format(chunk_index=file // 1000, file_index=file % 1000, **names)
 
     def _header(self, name: str) -> dict[str, Any]:
         self._tracks[name].close()
-        path = VIDEO_PATH.format(video_key=name, chunk_index=0, file_index=0)
-        with closing(VideoDecoder(self._stage / path, self.fps)) as decoder:
+        with closing(VideoDecoder(self._path(VIDEO_PATH, 0, video_key=name), self.fps)) as decoder:
             return decoder.header
 
     def _statistics(self) -> dict[str, dict[str, list]]:

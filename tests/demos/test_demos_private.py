@@ -13,13 +13,14 @@ from altered_demos import DATA, EPISODES, change, reorder
 
 from playloop.demos.lerobot.check import check_dataset
 from playloop.demos.lerobot.dataset import Demonstrations
-from playloop.demos.lerobot.private import FOLDER, PRIVATE
+from playloop.demos.lerobot.info import PRIVATE
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.recording.dataset import features_of, private_of
 
 CONTRACT = LiberoConfig("libero_object").contract()
-BESIDE = DATA.replace("data/", f"{FOLDER}/")
+COLUMNS = ("action_chunk", "observation.target")
+BESIDE = DATA.replace("data/", f"{PRIVATE}/")
 
 
 def without_cameras(features):
@@ -51,9 +52,9 @@ def lerobot_classifies(features):
 @pytest.mark.parametrize("old", [False, True])
 def test_private_columns_return_from_where_they_lie(tmp_path, old):
     written = write(tmp_path, old, data_megabytes=0)
-    assert (tmp_path / FOLDER).exists() == (not old)
+    assert (tmp_path / PRIVATE).exists() == (not old)
     dataset = Demonstrations(tmp_path)
-    for name in PRIVATE:
+    for name in COLUMNS:
         assert np.array_equal(dataset.column(name), np.concatenate([columns[name] for columns in written]))
     assert dataset.features["action_chunk"]["shape"] == [8, 7]
     assert dataset.features["observation.target"]["names"][0] == "pick_x"
@@ -68,7 +69,7 @@ def test_lerobot_sees_the_actions_and_the_state_alone(tmp_path):
     for name in (DATA, EPISODES):
         seen += pq.read_schema(tmp_path / name).names
         seen += str(pq.read_schema(tmp_path / name).metadata).split('"')
-    assert not [name for name in seen if any(private in name for private in PRIVATE)]
+    assert not [name for name in seen if any(private in name for private in COLUMNS)]
 
 
 def test_private_rows_are_found_by_number_and_damage_is_told(tmp_path):
@@ -101,7 +102,7 @@ def test_changed_private_files_are_told_by_their_content(tmp_path):
 
 def test_a_data_set_of_which_only_lerobots_part_was_copied_is_read_without_them(tmp_path):
     write(tmp_path)
-    shutil.rmtree(tmp_path / FOLDER)
+    shutil.rmtree(tmp_path / PRIVATE)
     os.remove(tmp_path / "meta/files.json")
     dataset = Demonstrations(tmp_path)
-    assert not set(PRIVATE) & set(dataset.features) and dataset.column("action").shape == (7, 7)
+    assert not set(COLUMNS) & set(dataset.features) and dataset.column("action").shape == (7, 7)

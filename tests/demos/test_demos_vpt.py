@@ -17,8 +17,7 @@ from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.demos.open import open_demonstrations
 from playloop.demos.video.decoder import VideoDecoder
-from playloop.demos.vpt.cursor import draw_cursor
-from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, runs
+from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, draw_cursor, runs
 from playloop.envs.minerl import MineRLConfig
 
 YAW = place_of("camera.yaw")

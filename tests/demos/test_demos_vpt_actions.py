@@ -10,9 +10,9 @@ from vpt_files import line, write_lines
 
 from playloop.core.minecraft import BUTTONS, action_dictionary, place_of
 from playloop.demos.corrupt import CorruptFile
-from playloop.demos.vpt.actions import action_vectors, hotbar_presses, null_actions, release_stuck_attack
-from playloop.demos.vpt.cursor import arrow, draw_cursor
+from playloop.demos.vpt.dataset import arrow, draw_cursor
 from playloop.demos.vpt.lines import KEYS, MOUSE, read_lines
+from playloop.demos.vpt.recording import action_vectors, hotbar_presses, null_actions, release_stuck_attack
 
 NOWHERE = np.array([np.nan, np.nan])
 
