@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ def check_dataset(root: str | Path) -> list[str]:
     used = " ".join(dataset.skipped.values())
     problems = [f"{name}: {reason}" for name, reason in rotten.items() if name not in used]
     problems += [f"episode {number}: {reason}" for number, reason in dataset.skipped.items()]
-    problems += _check_counts(dataset) + _check_columns(dataset) + _check_statistics(dataset)
+    problems += [*_check_counts(dataset), *_check_columns(dataset), *_check_statistics(dataset)]
     for camera in dataset.cameras:
         if is_video(dataset.features[camera]):
             problems += _check_tiling(dataset, camera)
@@ -34,48 +36,44 @@ def check_dataset(root: str | Path) -> list[str]:
     return list(dict.fromkeys(problems))  # what spoils a file spoils all of its episodes
 
 
-def _check_counts(dataset: Demonstrations) -> list[str]:
-    info = dataset.info
-    found = {
-        "total_episodes": len(dataset.episodes) + len(dataset.skipped),
-        "total_tasks": len(dataset.tasks),
-    }
+def _check_counts(dataset: Demonstrations) -> Iterator[str]:
+    episodes = len(dataset.episodes) + len(dataset.skipped)
+    found = {"total_episodes": episodes, "total_tasks": len(dataset.tasks)}
     if not dataset.skipped:
         found["total_frames"] = dataset.length
-    return [
-        f"info.json: {key} is {info.get(key)}, found {n}" for key, n in found.items() if info.get(key) != n
-    ]
+    for key, count in found.items():
+        if (said := dataset.info.get(key)) != count:
+            yield f"info.json: {key} is {said}, found {count}"
 
 
-def _check_columns(dataset: Demonstrations) -> list[str]:
+def _check_columns(dataset: Demonstrations) -> Iterator[str]:
     # frame_index and episode_index are right: rows are found by them.
-    if "timestamp" not in dataset.features:
-        return []
-    expected = dataset.column("frame_index") / dataset.fps
-    fits = np.allclose(dataset.column("timestamp"), expected, atol=1e-4)
-    return [] if fits else ["data: timestamp differs from frame_index / fps"]
+    if "timestamp" in dataset.features:
+        expected = dataset.column("frame_index") / dataset.fps
+        if not np.allclose(dataset.column("timestamp"), expected, atol=1e-4):
+            yield "data: timestamp differs from frame_index / fps"
 
 
-def _check_statistics(dataset: Demonstrations) -> list[str]:
+def _check_statistics(dataset: Demonstrations) -> Iterator[str]:
     try:
         statistics = dataset.statistics
     except FileNotFoundError:
-        return ["meta/stats.json is missing; LeRobot's trainers need it"]
+        yield "meta/stats.json is missing; LeRobot's trainers need it"
+        return
     except ValueError as error:
-        return [str(error)]
-    problems = []
+        yield str(error)
+        return
     for name in dataset.features.keys() - dataset.private.keys():
         stored = statistics.get(name)
         if not is_numeric(dataset.features[name]) and name not in dataset.cameras:
             continue  # LeRobot writes none of text
         if stored is None:
-            problems.append(f"stats.json: {name} is missing")
+            yield f"stats.json: {name} is missing"
         elif is_numeric(dataset.features[name]) and not dataset.skipped:
             values = dataset.column(name).astype(np.float64)
             for key, actual in (("min", values.min(0)), ("max", values.max(0)), ("mean", values.mean(0))):
                 if not _fits(stored.get(key), actual):
-                    problems.append(f"stats.json: {key} of {name} does not fit the data")
-    return problems
+                    yield f"stats.json: {key} of {name} does not fit the data"
 
 
 def _fits(stored: np.ndarray | None, actual: np.ndarray) -> bool:
@@ -86,9 +84,8 @@ def _fits(stored: np.ndarray | None, actual: np.ndarray) -> bool:
     return found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def _check_tiling(dataset: Demonstrations, camera: str) -> list[str]:
+def _check_tiling(dataset: Demonstrations, camera: str) -> Iterator[str]:
     """Episodes tile their video: each begins where the one before it ends, the last ends the file."""
-    problems: list[str] = []
     ends: dict[str, int] = {}
     spans = []
     for number, episode in enumerate(dataset.episodes):
@@ -96,23 +93,18 @@ def _check_tiling(dataset: Demonstrations, camera: str) -> list[str]:
         spans.append((pictures.path, int(pictures.indices[0]), episode))
     for path, first, episode in sorted(spans, key=lambda span: span[:2]):
         if first != ends.get(path, 0) and not dataset.skipped:
-            problems.append(
-                f"{path}: episode {episode['episode_index']} begins at {first}, not {ends.get(path, 0)}"
-            )
+            yield f"{path}: episode {episode['episode_index']} begins at {first}, not {ends.get(path, 0)}"
         ends[path] = first + episode["length"]
     for path, end in ends.items():
         with closing(VideoDecoder(dataset.root / path, dataset.fps)) as decoder:
             if decoder.length != end:
-                problems.append(f"{path}: {decoder.length} frames, its episodes end at {end}")
-    return problems
+                yield f"{path}: {decoder.length} frames, its episodes end at {end}"
 
 
-def _check_boundaries(dataset: Demonstrations, camera: str) -> list[str]:
-    problems = []
-    for start, end in zip(dataset.starts[:-1], dataset.starts[1:], strict=True):
-        for row in (int(start), int(end) - 1):
+def _check_boundaries(dataset: Demonstrations, camera: str) -> Iterator[str]:
+    for start, end in pairwise(dataset.starts.tolist()):
+        for row in (start, end - 1):
             try:
                 dataset.frame(camera, row)
             except CorruptFile as error:
-                problems.append(str(error))
-    return problems
+                yield str(error)

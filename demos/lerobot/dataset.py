@@ -45,8 +45,7 @@ class Demonstrations:
     def __init__(
         self, root: str | Path, on_corrupt: Literal["refuse", "skip"] = "refuse", open_videos: int = 16
     ):
-        if on_corrupt not in ("refuse", "skip"):
-            raise ValueError(f"on_corrupt is {on_corrupt!r}; choose 'refuse' or 'skip'.")
+        choose_from("on_corrupt", on_corrupt, "refuse", "skip")
         self.root = Path(root)
         self.info = read_info(self.root)
         self.fps: float = self.info["fps"]
@@ -231,6 +230,12 @@ class Demonstrations:
                 if path_of(record) == path:
                     pieces[episode] = values[found.rows[path, record["episode_index"]]]
         return np.concatenate(pieces)
+
+
+def choose_from(name: str, value: str, one: str, other: str) -> None:
+    """Raise a ValueError unless a setting is one of two words."""
+    if value not in (one, other):
+        raise ValueError(f"{name} is {value!r}; choose {one!r} or {other!r}.")
 
 
 def row_starts(episodes: list[dict[str, Any]]) -> np.ndarray:

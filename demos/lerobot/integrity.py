@@ -28,7 +28,7 @@ class _Listed(TypedDict):
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file."""
+    """A file's size and SHA-256."""
     return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
 
 
@@ -46,10 +46,9 @@ def identify(root: Path) -> str:
     if listed.exists():
         content = listed.read_bytes()
     else:  # written by others
-        tables = [
-            path for path in sorted((root / "meta").rglob("*.*")) if path.suffix in (".json", ".parquet")
-        ]
-        content = b"".join(path.read_bytes() for path in tables) + json.dumps(_marks(root)).encode()
+        paths = sorted((root / "meta").rglob("*.*"))
+        tables = [path.read_bytes() for path in paths if path.suffix in (".json", ".parquet")]
+        content = b"".join(tables) + json.dumps(_marks(root)).encode()
     return hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -64,13 +63,8 @@ def _marks(root: Path) -> dict[str, list[Any]]:
     sizes = {path: path.stat().st_size for at in kept for path in at.rglob("*.*") if path.is_file()}
     tables = {path for path in sizes if path.suffix == ".parquet"}
     few = sum(sizes[path] for path in tables) <= HASHED
-    return {
-        str(path.relative_to(root)): [
-            sizes[path],
-            file_hash(path) if few and path in tables else _ends(path),
-        ]
-        for path in sorted(sizes)
-    }
+    read = {path: file_hash if few and path in tables else _ends for path in sorted(sizes)}
+    return {str(path.relative_to(root)): [sizes[path], mark(path)] for path, mark in read.items()}
 
 
 def _ends(path: Path) -> str:

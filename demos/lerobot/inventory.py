@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,12 @@ class Inventory:
         for record in self.records:
             if not record["length"]:
                 self._blame(record["episode_index"], f"{root}: episode {record['episode_index']} has no rows")
-        self._each_file(self.data_path, lambda path, records: self._read_table(path, records, self._features))
+        self._each_file(self.data_path, partial(self._read_table, features=self._features))
         if private:
-            keys = {name: BOOKKEEPING[name] for name in KEYS}
-            self._each_file(
-                self.beside_path, lambda path, records: self._read_table(path, records, keys | private)
-            )
+            features = {name: BOOKKEEPING[name] for name in KEYS} | private
+            self._each_file(self.beside_path, partial(self._read_table, features=features))
         for camera in self.videos:
-            self._each_file(
-                lambda record, camera=camera: self.video_path(record, camera),
-                lambda path, records, camera=camera: self._read_video(path, records, camera),
-            )
+            self._each_file(partial(self.video_path, camera=camera), partial(self._read_video, camera=camera))
 
     def data_path(self, record: dict[str, Any]) -> str:
         """The parquet file of an episode, below the root."""
@@ -136,18 +132,13 @@ class Inventory:
             episode, said = record["episode_index"], record.get("tasks") or []
             for number in np.unique(numbers[found.get(episode, np.zeros(0, np.int64))]).tolist():
                 if number not in self._tasks:
-                    there = f"numbers there: {sorted(self._tasks)[:10]}"
+                    there = f"meta/tasks.parquet (numbers there: {sorted(self._tasks)[:10]})"
                     self._blame(
-                        episode,
-                        f"{where}: episode {episode} has task {number}, which is not in "
-                        f"meta/tasks.parquet ({there})",
+                        episode, f"{where}: episode {episode} has task {number}, which is not in {there}"
                     )
                 elif set(said) & known and self._tasks[number] not in said:
-                    self._blame(
-                        episode,
-                        f"{where}: episode {episode} has task {number}, "
-                        f"{self._tasks[number]!r} in meta/tasks.parquet, but {said} in meta/episodes",
-                    )
+                    there = f"{self._tasks[number]!r} in meta/tasks.parquet, but {said} in meta/episodes"
+                    self._blame(episode, f"{where}: episode {episode} has task {number}, {there}")
 
     # ------------------------------------------------------------------------------------------- videos
 
@@ -156,8 +147,7 @@ class Inventory:
         with closing(VideoDecoder(self.root / path, self._info["fps"])) as decoder:
             self._check_size(path, camera, decoder.size)
             found = self._first_frames(path, records, camera, decoder)
-        for record, first in zip(records, found, strict=True):
-            self.first[camera, record["episode_index"]] = first
+        self.first |= {(camera, r["episode_index"]): first for r, first in zip(records, found, strict=True)}
 
     def _first_frames(
         self, path: str, records: list[dict[str, Any]], camera: str, decoder: VideoDecoder
@@ -196,15 +186,9 @@ def _path(template: str, record: dict[str, Any], what: str, **names: str) -> str
 def _find_rows(
     episodes: np.ndarray, frames: np.ndarray, wanted: Iterable[tuple[int, int]]
 ) -> tuple[dict[int, np.ndarray], dict[int, str]]:
-    """Where the rows of some episodes lie, in the order of their frames.
+    """By the number of each wanted episode (number, length) its rows in the order of frames, or why none.
 
-    Args:
-        episodes: `episode_index` of every row, [n].
-        frames: `frame_index` of every row, [n].
-        wanted: number and length of each episode.
-
-    Returns:
-        By an episode's number where its rows lie, int64 [length]; and by number why an episode has none.
+    `episodes` and `frames` number every row, [n] each.
     """
     order = np.lexsort((frames, episodes))
     sorted_episodes, sorted_frames = episodes[order], frames[order]

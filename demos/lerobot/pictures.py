@@ -62,11 +62,7 @@ class Pictures:
 class StoredPictures:
     """A column of pictures in a parquet file: LeRobot's `image`, PNG or JPEG bytes or the path of a file.
 
-    Args:
-        root: the data set's folder.
-        path: of the parquet file below it.
-        column: its name.
-        size: height and width that every picture must have.
+    Arguments are those of `Pictures`.
 
     Raises:
         CorruptFile: the file or the column cannot be read.
@@ -115,11 +111,7 @@ class StoredPictures:
 
 
 def rows_without(path: Path, column: str) -> list[int]:
-    """Rows of a parquet file that hold no picture; where its statistics say so, no picture is read.
-
-    Args:
-        path: of the file.
-        column: of pictures.
+    """Rows of a column of pictures that hold none; where the file's statistics say so, no picture is read.
 
     Raises:
         CorruptFile: there is no such column.

@@ -42,9 +42,7 @@ def read_rows(column: pa.ChunkedArray, feature: Feature) -> tuple[np.ndarray, Fa
         if not _is_list(array.type):
             if shape == (1,):
                 break
-            what = (
-                f"{array.type}, not {size} numbers" if depth == 0 else f"of another shape than {list(shape)}"
-            )
+            what = f"of another shape than {list(shape)}" if depth else f"{array.type}, not {size} numbers"
             return _zeros(rows, feature), dict.fromkeys(range(rows), what)
         lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
         wrong = f"of another length than {list(shape)}"
@@ -110,9 +108,8 @@ def _without(
 
 def _typed(array: pa.Array, kind: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Values in a type, and which of them cannot be in it."""
-    if not (
-        pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type)
-    ):
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if not any(holds(array.type) for holds in numbers):
         return np.zeros(len(array), kind), np.ones(len(array), bool)
     stored: Any = array.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -79,10 +79,8 @@ class VideoDecoder:
     def on_time(self) -> bool:
         """Whether frame k is shown k / fps seconds after the first, to a quarter of a frame."""
         tick = Fraction(self._stream.time_base or 0)
-        late = (self._times - self._times[0]) * float(tick * exact_rate(self.fps)) - np.arange(
-            len(self._times)
-        )
-        return bool((np.abs(late) < 0.25).all())
+        frames = (self._times - self._times[0]) * float(tick * exact_rate(self.fps))
+        return bool((np.abs(frames - np.arange(len(frames))) < 0.25).all())
 
     def frame(self, number: int) -> np.ndarray:
         """Frame `number` as uint8 [H, W, 3].

@@ -78,7 +78,7 @@ class VideoTrack:
 
 
 def check_part(part: Path, frames: int) -> None:
-    """Raise unless `part` can be appended as an episode of `frames` frames."""
+    """Raise unless `part` can be appended as an episode of so many frames."""
     with _packets(part, frames):
         pass
 
@@ -91,17 +91,12 @@ def _packets(part: Path, frames: int) -> Iterator[tuple[av.VideoStream, list[av.
     with source:
         stream = source.streams.video[0]
         packets = [packet for packet in source.demux(stream) if packet.size]
-        _check(part, packets, frames)
+        if len(packets) != frames:
+            raise ValueError(
+                f"{part} holds {len(packets)} frames, the episode has {frames} rows; encode one for each row."
+            )
+        if any(later <= earlier for earlier, later in pairwise(packet.pts or 0 for packet in packets)):
+            raise ValueError(f"{part} has B-frames; encode it with {ENCODER} (max_b_frames = 0).")
+        if not packets[0].is_keyframe:
+            raise ValueError(f"{part} does not begin with a key frame; encode it with {ENCODER}.")
         yield stream, packets
-
-
-def _check(part: Path, packets: list[av.Packet], frames: int) -> None:
-    times = [packet.pts or 0 for packet in packets]
-    if len(packets) != frames:
-        raise ValueError(
-            f"{part} holds {len(packets)} frames, the episode has {frames} rows; encode one for each row."
-        )
-    if any(later <= earlier for earlier, later in pairwise(times)):
-        raise ValueError(f"{part} has B-frames; encode it with {ENCODER} (max_b_frames = 0).")
-    if not packets[0].is_keyframe:
-        raise ValueError(f"{part} does not begin with a key frame; encode it with {ENCODER}.")

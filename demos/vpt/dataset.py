@@ -17,7 +17,7 @@ from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, minerl_contract
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.lerobot.columns import BOOKKEEPING
-from playloop.demos.lerobot.dataset import Demonstrations, row_starts
+from playloop.demos.lerobot.dataset import Demonstrations, choose_from, row_starts
 from playloop.demos.lerobot.pictures import Pictures
 from playloop.demos.lerobot.statistics import describe
 from playloop.demos.vpt.recording import FPS, VPTRecording, null_actions, read_recording, recording_names
@@ -62,12 +62,8 @@ class VPTRecordings(Demonstrations):
         slack: int = 0,
         open_videos: int = 16,
     ):
-        for name, value, known in (
-            ("on_corrupt", on_corrupt, ("refuse", "skip")),
-            ("gui", gui, ("drop", "mark")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; choose {known[0]!r} or {known[1]!r}.")
+        choose_from("on_corrupt", on_corrupt, "refuse", "skip")
+        choose_from("gui", gui, "drop", "mark")
         self.root, self.fps, self.cameras = Path(root), FPS, [CAMERA]
         self.gui, self.skip_null, self.slack = gui, skip_null, slack
         self._open_files, self._open, self.private = open_videos, OrderedDict(), {}
@@ -145,18 +141,16 @@ class VPTRecordings(Demonstrations):
     def _piece(self, number: int, name: str) -> np.ndarray:
         rows = np.arange(self.episodes[number]["length"])
         recording, span = self._span(number)
-        if name == "action":
-            return recording.actions[span]
-        if name == "gui":
-            return recording.gui[span].astype(np.int64)
-        numbers = {
+        columns = {
+            "action": recording.actions[span],
+            "gui": recording.gui[span].astype(np.int64),
             "timestamp": (rows / FPS).astype(np.float32),
             "frame_index": rows,
             "episode_index": np.full_like(rows, number),
             "index": rows + self.starts[number],
             "task_index": np.zeros_like(rows),
         }
-        return numbers[name]
+        return columns[name]
 
     def frame(self, camera: str, index: int) -> np.ndarray:
         """The image of row `index`, uint8 [H, W, 3], the cursor drawn where a GUI is open."""
@@ -182,9 +176,8 @@ class VPTRecordings(Demonstrations):
 
     def _span(self, episode: int) -> tuple[VPTRecording, slice]:
         record = self.episodes[episode]
-        return self._recordings[record["recording"]], slice(
-            record["first"], record["first"] + record["length"]
-        )
+        first = record["first"]
+        return self._recordings[record["recording"]], slice(first, first + record["length"])
 
 
 @dataclass(frozen=True)

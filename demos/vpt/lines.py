@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from playloop.core.checked import read_typed
-from playloop.core.minecraft import BUTTONS, place_of
+from playloop.core.minecraft import BUTTONS
 from playloop.demos.corrupt import CorruptFile, reading
 
 KEYS = {
@@ -75,10 +75,8 @@ def read_lines(path: str | Path) -> Lines:
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     if lines == [""]:
         raise CorruptFile(f"{path} is empty; restore it.")
-    if len(lines) > SPACED and not any(
-        text.strip() for text in lines[1::2]
-    ):  # spaced out, as newlines that are translated twice are
-        lines = lines[::2]
+    if len(lines) > SPACED and not "".join(lines[1::2]).strip():
+        lines = lines[::2]  # spaced out, as newlines that are translated twice are
     rows = [_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     columns = list(zip(*rows, strict=True))
     kinds = (bool, bool, np.float32, np.float32, bool, bool, np.int64)
@@ -142,10 +140,5 @@ def _row_of(record: _Line) -> tuple[Any, ...]:
 
 
 def _buttons(keys: list[str], mouse: list[int]) -> list[bool]:
-    names = [KEYS[key] for key in keys if key in KEYS] + [
-        MOUSE[button] for button in mouse if button in MOUSE
-    ]
-    row = [False] * len(BUTTONS)
-    for name in names:
-        row[place_of(name)] = True
-    return row
+    held = {KEYS.get(key) for key in keys} | {MOUSE.get(button) for button in mouse}
+    return [name in held for name in BUTTONS]

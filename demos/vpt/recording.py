@@ -70,14 +70,9 @@ def read_recording(root: Path, name: str, slack: int) -> VPTRecording:
             "would be out of step; restore both, or allow what is over at the end to be cut with slack."
         )
     rows = min(frames, len(lines.gui))
-    return VPTRecording(
-        name,
-        f"{digest}-{(root / f'{name}.mp4').stat().st_size}",
-        size,
-        action_vectors(lines)[:rows],
-        lines.gui[:rows],
-        lines.cursor[:rows],
-    )
+    digest = f"{digest}-{(root / f'{name}.mp4').stat().st_size}"
+    actions = action_vectors(lines)[:rows]
+    return VPTRecording(name, digest, size, actions, lines.gui[:rows], lines.cursor[:rows])
 
 
 def _probe(path: Path) -> tuple[int, tuple[int, int]]:
@@ -132,12 +127,10 @@ def action_vectors(lines: Lines) -> np.ndarray:
 
 
 def release_stuck_attack(held: np.ndarray, pressed: np.ndarray) -> np.ndarray:
-    """Attack without what is held from the first line on: some recordings begin with the button stuck.
+    """Attack, bool [n], without what is held from the first line on: some recordings begin with it stuck.
 
-    Args:
-        held: bool [n].
-        pressed: bool [n], where the button goes down. The first line's press is the stuck one; the next is
-            the player's.
+    `pressed`, bool [n], is where the button goes down: the first line's press is the stuck one, the next is
+    the player's.
     """
     if not held[0]:
         return held
@@ -153,13 +146,7 @@ def hotbar_presses(selected: np.ndarray, pressed: np.ndarray, wheel: np.ndarray)
     The wheel selects as well and leaves no key; a key that is held or selects the same slot does nothing. A
     change counts for the line with the key or the wheel that caused it, which may be the line before.
 
-    Args:
-        selected: int64 [n], slots from 0.
-        pressed: bool [n, 9], number keys that went down.
-        wheel: bool [n].
-
-    Returns:
-        bool [n, 9].
+    Takes slots from 0, int64 [n], number keys that went down, bool [n, 9], and bool [n]; gives bool [n, 9].
     """
     presses = np.zeros((len(selected), len(HOTBAR)), bool)
     changes = np.diff(selected, prepend=selected[0]) != 0
