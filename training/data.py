@@ -43,6 +43,9 @@ class DataTaskConfig:
     cache: str | None = None
     command: str = ""
 
+    def __post_init__(self) -> None:
+        check_sets(self.data)
+
     def settings(self) -> dict[str, Any]:
         """See `TaskConfig`; a task's own configuration adds to it."""
         return {"validation": self.validation, "seed": self.seed}
@@ -147,13 +150,12 @@ class Stacked:
         return target
 
 
-def named_sets(data: str | Sequence[str]) -> list[str]:
-    """The folders of a training's data, one or several.
+def check_sets(paths: Sequence[str]) -> None:
+    """Refuse data of a training that names no folder, or one twice.
 
     Raises:
-        ValueError: none is named, or one twice: what is held out of one would be learned in the other.
+        ValueError: says which.
     """
-    paths = [data] if isinstance(data, str) else list(data)
     if not paths:
         raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
     real = [os.path.realpath(path) for path in paths]
@@ -163,7 +165,6 @@ def named_sets(data: str | Sequence[str]) -> list[str]:
                 f"data names {paths[number]} twice: episodes that are held out of one would be learned in "
                 "the other; name it once."
             )
-    return paths
 
 
 def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Generator[Item, None, None]:

@@ -130,9 +130,7 @@ def join_group(device: str = "auto") -> ProcessGroup:
         raise ValueError(
             "device=cuda, but torch sees no GPU; use device=cpu or install a CUDA build of torch."
         )
-    where = (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
-    )
+    where = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if kind == "cuda" else kind)
     if where.type == "cuda":
         torch.cuda.set_device(where)
     if ranks > 1 and not dist.is_initialized():
@@ -168,8 +166,7 @@ def choose_threads() -> str | None:
 def keep_threads(threads: int) -> str | None:
     """Go on with as many threads as a run had, for another number rounds sums otherwise; a sentence if so.
 
-    Args:
-        threads: of the run; 0 if that is not known.
+    0 stands for a number that is not known.
     """
     if threads in (0, torch.get_num_threads()):
         return None

@@ -19,7 +19,7 @@ from playloop.demos.frames import FrameCache
 from playloop.demos.open import open_demonstrations
 from playloop.demos.splits import check_steps, held_out
 from playloop.tokenizers.minecraft import CompactActions, MineWorldActions
-from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
+from playloop.training.data import DataTask, DataTaskConfig, Stacked
 from playloop.training.task import Share
 
 STARTS = 64
@@ -54,13 +54,12 @@ class EpisodeData:
         size: height and width at which frames are learned.
 
     Raises:
-        ValueError: no data set, or one without frames.
+        ValueError: a data set has no such camera.
     """
 
     def __init__(self, config: FrameTaskConfig, size: tuple[int, int]):
-        paths = named_sets(config.data)
         self.config, self.size = config, size
-        self.datasets: list[Any] = [open_demonstrations(path, config.on_corrupt) for path in paths]
+        self.datasets: list[Any] = [open_demonstrations(path, config.on_corrupt) for path in config.data]
         self.cameras = [self._camera(dataset) for dataset in self.datasets]
         starts = np.cumsum([0, *(dataset.length for dataset in self.datasets)])
         self.starts = np.concatenate(

@@ -53,22 +53,17 @@ class Averages:
         return {name: value / self.count for name, value in zip(names, values, strict=True)}
 
 
-class MetricLog:
-    """`metrics.jsonl`: one JSON object a line, appended; a resumed run drops lines that it repeats."""
+def append_metrics(path: Path, record: Mapping[str, float]) -> None:
+    """Add one line to `metrics.jsonl`; what is no finite number becomes null, which JSON knows."""
+    known = {name: value if math.isfinite(value) else None for name, value in record.items()}
+    with path.open("a") as file:
+        file.write(json.dumps(known) + "\n")
 
-    def __init__(self, path: Path):
-        self.path = path
 
-    def append(self, record: Mapping[str, float]) -> None:
-        """Add one line; what is no finite number becomes null, which JSON knows."""
-        known = {name: value if math.isfinite(value) else None for name, value in record.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(known) + "\n")
-
-    def truncate(self, step: int) -> None:
-        """Drop lines after step `step`, and a line that a kill cut short."""
-        kept = [record for record in read_metrics(self.path) if (record["step"] or 0) <= step]
-        write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+def truncate_metrics(path: Path, step: int) -> None:
+    """Drop lines after step `step`, which a resumed run repeats, and a line that a kill cut short."""
+    kept = [record for record in read_metrics(path) if (record["step"] or 0) <= step]
+    write_atomic(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def read_metrics(path: Path) -> list[Record]:

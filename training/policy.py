@@ -21,7 +21,7 @@ from playloop.policies.diffusion import DecoderConfig
 from playloop.policies.vla import VLA, VLAConfig
 from playloop.tokenizers.instructions import MiniLMConfig
 from playloop.tokenizers.normalizer import compute_statistics
-from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
+from playloop.training.data import DataTask, DataTaskConfig, Stacked
 from playloop.training.rows import common_contract, instructions, split_rows
 from playloop.training.start import check_embeddings, open_start, take_over
 from playloop.training.task import Share
@@ -69,7 +69,7 @@ class PolicyTask(DataTask):
 
     def __init__(self, config: PolicyTaskConfig):
         self.config = config
-        self.datasets = [Demonstrations(path, config.on_corrupt) for path in named_sets(config.data)]
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
         self.contract = common_contract(self.datasets)
         _check_fit(config.model, self.datasets, self.contract)
         begun = config.start and open_start(config.start, self.contract, self.datasets[0].root)

@@ -33,12 +33,7 @@ def take_over(model: nn.Module, trained: nn.Module, start: str | Path) -> None:
 
 
 def open_start(start: str, contract: Contract, data: Path) -> VLAPolicy:
-    """The policy to begin with, whose statistics hold only under its own conventions.
-
-    Args:
-        start: its folder.
-        contract: that the data was recorded under.
-        data: its folder, for the message.
+    """The policy to begin with, whose statistics hold only under its own conventions, `contract` of `data`.
 
     Raises:
         FileNotFoundError: there is none.
@@ -54,12 +49,9 @@ def open_start(start: str, contract: Contract, data: Path) -> VLAPolicy:
 
 
 def check_embeddings(start: str, policy: VLAPolicy, encoder: InstructionEncoder) -> None:
-    """Refuse to go on with instructions embedded otherwise than those that the policy has learned.
+    """Refuse to go on with instructions embedded otherwise than those that the policy in `start` has learned.
 
-    Args:
-        start: the policy's folder.
-        policy: of it.
-        encoder: of the instructions of the data, which it knows already.
+    `encoder` knows the instructions of the data already.
 
     Raises:
         ValueError: they differ.

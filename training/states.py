@@ -51,14 +51,13 @@ class Scalars:
 
 
 @contextmanager
-def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any], known: set[str]) -> Iterator[None]:
+def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any]) -> Iterator[None]:
     """Hold a folder alone inside the block; what can be refused before data is read, is.
 
     Args:
         folder: of the run; created if it is missing.
         group: whose first process holds the lock for all.
-        settings: of the run, as a state holds them.
-        known: names of the settings under "task" that are known already.
+        settings: of the run, as a state holds them; under "task" those that are known already.
 
     Raises:
         BlockingIOError: another process holds it; names that.
@@ -70,7 +69,7 @@ def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any], known: 
     try:
         with _full_disk_in_words(folder):
             group.on_first(lock.acquire)
-            group.on_first(lambda: _check_claimed(folder, settings, known))
+            group.on_first(lambda: _check_claimed(folder, settings))
             yield
     finally:
         lock.release()
@@ -79,7 +78,7 @@ def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any], known: 
                 folder.rmdir()  # where nothing was written into it
 
 
-def _check_claimed(folder: Path, settings: dict[str, Any], known: set[str]) -> None:
+def _check_claimed(folder: Path, settings: dict[str, Any]) -> None:
     clean_states(folder / "state")
     for name in ("metrics.jsonl", "metrics.png", "exported.txt"):
         for leftover in folder.glob(f".{name}.*"):  # of runs that were killed while writing
@@ -87,7 +86,7 @@ def _check_claimed(folder: Path, settings: dict[str, Any], known: set[str]) -> N
     read_metrics(folder / "metrics.jsonl")
     stored = stored_settings(folder / "state")
     if stored is not None:
-        task = {name: value for name, value in (stored.get("task") or {}).items() if name in known}
+        task = {n: value for n, value in (stored.get("task") or {}).items() if n in settings["task"]}
         refuse_other_run(stored | {"task": task}, settings, folder)
 
 
@@ -116,9 +115,7 @@ def save_state(folder: Path, tensors: dict[str, Tensor], scalars: Scalars) -> No
 def load_state(folder: Path, say: Callable[[str], object]) -> tuple[dict[str, Tensor], Scalars] | None:
     """The latest sound state in `folder`, on the CPU; None if there is none at all.
 
-    Args:
-        folder: with the states.
-        say: takes a sentence about each later one that is damaged.
+    `say` takes a sentence about each later one that is damaged.
 
     Raises:
         ValueError: all of them are damaged.
@@ -160,11 +157,7 @@ def clean_states(folder: Path) -> None:
 
 
 def read_scalars(path: Path) -> Scalars:
-    """The scalars of one state.
-
-    Raises:
-        ValueError: a file is missing, damaged, or not what was written.
-    """
+    """The scalars of one state; a ValueError if they are missing, damaged, or not what was written."""
     _check_hash(path, SCALARS)
     record = read_json(path / SCALARS)
     settings = record.pop("settings", {})  # in which a clip may be infinite, which JSON does not know
@@ -192,11 +185,7 @@ def _to_disk(path: Path) -> None:
 
 @contextmanager
 def _full_disk_in_words(folder: Path) -> Iterator[None]:
-    """Turn what the many ways of writing raise on a full disk into one sentence.
-
-    Raises:
-        OSError: names the folder and says how to go on.
-    """
+    """Turn what the many ways of writing raise on a full disk into one OSError that says how to go on."""
     try:
         yield
     except (OSError, SafetensorError) as error:

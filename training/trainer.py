@@ -24,7 +24,15 @@ from playloop.core.formats import FORMAT
 from playloop.core.kinds import kind
 from playloop.training.data import prefetch
 from playloop.training.distributed import ProcessGroup, deferred_interrupt, keep_threads
-from playloop.training.metrics import Averages, MetricLog, Show, plot_metrics, progress_bar, read_metrics
+from playloop.training.metrics import (
+    Averages,
+    Show,
+    append_metrics,
+    plot_metrics,
+    progress_bar,
+    read_metrics,
+    truncate_metrics,
+)
 from playloop.training.optimizer import (
     MovingAverage,
     averaged,
@@ -130,20 +138,13 @@ class Trainer:
     def claim(self, folder: str | Path, task: dict[str, Any] | None = None) -> Iterator[None]:
         """Hold a run's folder alone, from before the first write to after the last; `run` does if nobody did.
 
-        Args:
-            folder: of the run.
-            task: those of the task's settings that are known before data is read.
-
-        Raises:
-            BlockingIOError: another process trains in it; names that.
-            StoppedWithFirst: in all processes but the first, which says why.
-            ValueError: it holds a run with other settings, or what it holds is damaged.
+        `task` are those of the task's settings that are known before data is read. Raises as `claimed`.
         """
         folder = Path(folder)
         if self._claimed == folder:
             yield
             return
-        with claimed(folder, self.group, self._settings(task or {}), known=set(task or {})):
+        with claimed(folder, self.group, self._settings(task or {})):
             self._claimed = folder
             try:
                 yield
@@ -186,10 +187,9 @@ class Trainer:
         self.parameters = [p for p in task.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(self.parameters, config.rate, config.betas, config.decay)
         self.average = MovingAverage(task.model, config.average)
-        self.averages, self.log = Averages(), MetricLog(folder / "metrics.jsonl")
-        self.seconds = 0.0
+        self.averages, self.log, self.seconds = Averages(), folder / "metrics.jsonl", 0.0
         self._resume()
-        self.group.on_first(lambda: self.log.truncate(self.step))
+        self.group.on_first(lambda: truncate_metrics(self.log, self.step))
 
     # -------------------------------------------------------------------------------------------- state
 
@@ -308,7 +308,7 @@ class Trainer:
         if self.step % config.validate_every == 0 or self.step == config.steps:
             record |= self._validate()
         if record and self.group.first:
-            self.log.append({"step": self.step, "seconds": round(self.seconds, 3), **record})
+            append_metrics(self.log, {"step": self.step, "seconds": round(self.seconds, 3), **record})
 
     def _speed(self) -> float:
         seconds, step = self._logged
@@ -335,7 +335,7 @@ class Trainer:
             with self.group.all_cores():
                 self.task.save(self.folder / "checkpoint", state, self._record())
             write_atomic(self.folder / EXPORTED, str(self.step))
-            plot_metrics(self.folder / "metrics.jsonl", self.folder / "metrics.png")
+            plot_metrics(self.log, self.folder / "metrics.png")
 
         self.group.on_first(write)
 
@@ -347,7 +347,7 @@ class Trainer:
         return note.read_text(errors="replace") == str(self.step)
 
     def _record(self) -> dict[str, Any]:
-        measured = [line for line in read_metrics(self.log.path) if "validation/loss" in line]
+        measured = [line for line in read_metrics(self.log) if "validation/loss" in line]
         return {
             "steps": self.step,
             "seconds": round(self.seconds, 1),

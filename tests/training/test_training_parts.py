@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from playloop.demos.splits import held_out
-from playloop.training.data import Stacked, named_sets, prefetch
-from playloop.training.metrics import Averages, MetricLog, plot_metrics, read_metrics
+from playloop.training.data import DataTaskConfig, Stacked, prefetch
+from playloop.training.metrics import Averages, append_metrics, plot_metrics, read_metrics, truncate_metrics
 from playloop.training.optimizer import MovingAverage, learning_rate
 from playloop.training.task import Share
 
@@ -90,27 +90,27 @@ def test_averages_and_log(tmp_path):
     for value in (1.0, 2.0, 6.0):
         averages.add({"loss": torch.tensor(value)})
     assert averages.take() == {"loss": 3.0} and averages.take() == {}
-    log = MetricLog(tmp_path / "metrics.jsonl")
+    log = tmp_path / "metrics.jsonl"
     for step in (1, 2, 3):
-        log.append({"step": step})
-    with log.path.open("a") as file:
+        append_metrics(log, {"step": step})
+    with log.open("a") as file:
         file.write('{"step": 4, "lo')
-    log.truncate(2)
-    log.append({"step": 3})
-    assert read_metrics(log.path) == [{"step": 1}, {"step": 2}, {"step": 3}]
+    truncate_metrics(log, 2)
+    append_metrics(log, {"step": 3})
+    assert read_metrics(log) == [{"step": 1}, {"step": 2}, {"step": 3}]
 
 
 def test_a_data_set_is_named_once_whatever_its_paths(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    assert named_sets(["a", "b"]) == ["a", "b"] and named_sets("a") == ["a"]
+    assert DataTaskConfig(data=["a", "b"]).data == ["a", "b"]
     for other in (f"{tmp_path}/link", f"{tmp_path}/a/", f"{tmp_path}/./a"):
         with pytest.raises(ValueError, match=f"data names {other} twice"):
-            named_sets([f"{tmp_path}/a", other])
+            DataTaskConfig(data=[f"{tmp_path}/a", other])
 
 
 def test_a_metric_without_numbers_is_drawn_without_a_warning(tmp_path, recwarn):
-    log = MetricLog(tmp_path / "metrics.jsonl")
-    log.append({"step": 1, "loss": 2.0, "norm": float("inf")})
-    plot_metrics(log.path, tmp_path / "metrics.png")
+    log = tmp_path / "metrics.jsonl"
+    append_metrics(log, {"step": 1, "loss": 2.0, "norm": float("inf")})
+    plot_metrics(log, tmp_path / "metrics.png")
     assert (tmp_path / "metrics.png").read_bytes()[:4] == b"\x89PNG" and not recwarn.list

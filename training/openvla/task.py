@@ -24,7 +24,7 @@ from playloop.policies.openvla.prompt import PromptEncoder
 from playloop.policies.openvla.statistics import read_statistics, statistics_of
 from playloop.tokenizers.actions import WORDS, UniformBins
 from playloop.tokenizers.grippers import GRIPPERS
-from playloop.training.data import DataTask, DataTaskConfig, Stacked, named_sets
+from playloop.training.data import DataTask, DataTaskConfig, Stacked
 from playloop.training.openvla.checks import check_adapter, check_teacher, checkpoint_identity
 from playloop.training.openvla.data import matching_family, pad_prompts, published_record, student_config
 from playloop.training.openvla.images import prepared_frames
