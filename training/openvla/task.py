@@ -91,11 +91,10 @@ class OpenVLATask(DataTask):
 
     def __init__(self, config: OpenVLATaskConfig):
         self.config = config
-        paths = named_sets(config.data)
         if config.teacher is not None and config.objective.name != "distill":
             raise ValueError(f"teacher={config.teacher}: only objective=distill follows one; leave it out.")
         self.adapter = config.trained()
-        self.datasets = [Demonstrations(path, config.on_corrupt) for path in paths]
+        self.datasets = [Demonstrations(path, config.on_corrupt) for path in config.data]
         self.family = matching_family(self.datasets)
         if config.key is not None and not config.key.startswith(self.family.keys):
             raise ValueError(
