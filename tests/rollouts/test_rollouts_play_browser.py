@@ -54,7 +54,7 @@ def point(page, view="env/top"):
     return page.evaluate(POINT, view)
 
 
-def test_keys_move_the_picture(page):
+def test_keys_move_the_picture_at_a_steady_rate_and_latency_is_measured(page):
     assert page.locator("figcaption").all_inner_texts() == ["toy table top", "toy table hand"]
     assert page.inner_text("#instruction") == "reach the red square"
     x, y = point(page)
@@ -68,9 +68,6 @@ def test_keys_move_the_picture(page):
     resting = point(page)
     page.wait_for_timeout(300)
     assert max(abs(now - then) for now, then in zip(point(page), resting, strict=True)) < 8
-
-
-def test_the_frame_rate_holds_and_latency_is_measured(page):
     for _ in range(8):  # windows of some seconds: one in which nothing else wants the machine
         for _ in range(6):
             page.keyboard.down("KeyA")
@@ -86,7 +83,7 @@ def test_the_frame_rate_holds_and_latency_is_measured(page):
     assert all(re.fullmatch(r"[\d.]+ / [\d.]+", page.inner_text(name)) for name in ("#interval", "#latency"))
 
 
-def test_pause_step_reset_and_hand_over_from_the_page(page):
+def test_pause_step_reset_hand_over_and_record_from_the_page(page, tmp_path):
     page.wait_for_selector("#counter:not(:text-is('0'))")
     page.keyboard.press("KeyP")
     page.wait_for_selector("#who.held")
@@ -105,13 +102,6 @@ def test_pause_step_reset_and_hand_over_from_the_page(page):
     assert page.inner_text("#hand span") == "Take back"
     page.click("#hand")
     page.wait_for_selector("#who.person")
-
-
-def until_text(page, selector, text):
-    page.wait_for_selector(f"{selector}:text-is('{text}')", timeout=10_000)
-
-
-def test_a_recording_is_made_and_downloaded(page, tmp_path):
     page.keyboard.press("KeyV")
     page.wait_for_selector("#record.on")
     page.keyboard.down("ArrowRight")
@@ -127,6 +117,10 @@ def test_a_recording_is_made_and_downloaded(page, tmp_path):
         page.click("#recorded a")
     download.value.save_as(tmp_path / "play.mp4")
     assert (tmp_path / "play.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def until_text(page, selector, text):
+    page.wait_for_selector(f"{selector}:text-is('{text}')", timeout=10_000)
 
 
 def test_two_pages_are_two_sessions_and_a_closed_one_is_cleaned_up(browser, toy):
@@ -166,29 +160,6 @@ def test_a_phone_gets_a_pad_and_everything_fits(browser, toy):
     page.context.close()
 
 
-def test_the_mouse_turns_the_view_of_a_voxel_world(browser, tmp_path):
-    with served(("env=craft", f"out={tmp_path}/out")) as (address, _):
-        page = open_page(browser, address)
-        canvas = page.locator("canvas")
-        box = canvas.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.click(x, y)
-        page.wait_for_selector("#stage.locked")
-        pixels = "document.querySelector('canvas').toDataURL()"
-        page.wait_for_timeout(500)
-        still = page.evaluate(pixels)
-        for step in range(20):
-            page.mouse.move(x + 10 * step, y)
-        page.wait_for_timeout(500)
-        turned = page.evaluate(pixels)
-        assert turned != still
-        page.keyboard.down("KeyW")
-        page.wait_for_timeout(1000)
-        page.keyboard.up("KeyW")
-        assert page.evaluate(pixels) != turned and page.problems == []
-        page.context.close()
-
-
 def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
     with served(("env=toy", f"out={tmp_path}/out")) as (address, server):
         page = open_page(browser, address)
@@ -207,11 +178,33 @@ def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
 
 @pytest.fixture(scope="module")
 def dream(browser, tmp_path_factory):
-    """The page of the shipped world model."""
-    with served(("world=craft", f"out={tmp_path_factory.mktemp('dream') / 'out'}")) as (address, _):
+    """The page of the voxel world and the shipped world model."""
+    out = tmp_path_factory.mktemp("dream") / "out"
+    with served(("env=craft", "world=craft", f"out={out}")) as (address, _):
         page = open_page(browser, address)
         yield page
         page.context.close()
+
+
+def test_the_mouse_turns_the_view(dream):
+    box = dream.locator("canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    dream.mouse.click(x, y)
+    dream.wait_for_selector("#stage.locked")
+    pixels = "document.querySelector('canvas').toDataURL()"
+    dream.wait_for_timeout(500)
+    still = dream.evaluate(pixels)
+    for step in range(20):
+        dream.mouse.move(x + 10 * step, y)
+    dream.wait_for_timeout(500)
+    turned = dream.evaluate(pixels)
+    assert turned != still
+    dream.keyboard.down("KeyW")
+    dream.wait_for_timeout(1000)
+    dream.keyboard.up("KeyW")
+    assert dream.evaluate(pixels) != turned and dream.problems == []
+    dream.evaluate("document.exitPointerLock()")
+    dream.wait_for_selector("#stage:not(.locked)")
 
 
 def sampling(page):
