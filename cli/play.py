@@ -115,11 +115,7 @@ def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
 
 
 def parts_of(config: DictConfig) -> dict[str, Any]:
-    """The environment, the world model, or both in this order.
-
-    Raises:
-        ValueError: a world model cannot be played so.
-    """
+    """The environment, the world model, or both in this order; ValueError if it cannot be played so."""
     parts: dict[str, Any] = {}
     if config.get("env") is not None:
         parts["env"] = make_env(config.env)
@@ -151,11 +147,7 @@ def world_of(checkpoint: Path, inverse: str | None) -> WorldEnvConfig:
 
 
 def first_episode(env: Any, config: DictConfig) -> Episode:
-    """The episode that `task`, `init` and `seed` name.
-
-    Raises:
-        ValueError: there is no such task or initial state.
-    """
+    """The episode that `task`, `init` and `seed` name; ValueError if there is none."""
     task = 0 if config.task is None else task_number(config.task, env)
     if config.init is None:  # also where no initial states are stored
         return Episode(env.suite, task, FRESH, config.seed)

@@ -27,10 +27,8 @@ class Controls:
     def __init__(self, person: Person, agent: Agent | None):
         self.person, self.agent = person, agent
         self.by = "person"
-        self._hands: Any = None
         self._carry: Any = None
         self._plan: deque[np.ndarray] = deque()
-        self._info: dict[str, Any] = {}
 
     def prepare(self, contract: Contract) -> None:
         """Check that both can act under these conventions."""

@@ -104,15 +104,16 @@ class Environments:
     def advance(
         self, action: np.ndarray, info: dict[str, Any], reads: frozenset[str]
     ) -> tuple[Executed, bool]:
-        """Execute an action [A] in every part: what it did in the first, and whether any episode is over."""
-        done = self.first.obey(Execute(action[None], info, reads))
-        rest = [live.obey(Execute(action[None], info, IMAGES)) for live in self.others]
-        return done, any(answer.segment.last for answer in (done, *rest))
+        """Execute an action [A], limited to what the first part takes, in every part.
 
-    def within(self, action: np.ndarray) -> np.ndarray:
-        """The action, limited to what the first environment takes."""
+        Returns:
+            What it did in the first, and whether any episode is over.
+        """
         space = self.first.env.action_space
-        return np.clip(action, space.low, space.high).astype(np.float32)
+        plan = np.clip(action, space.low, space.high).astype(np.float32)[None]
+        done = self.first.obey(Execute(plan, info, reads))
+        rest = [live.obey(Execute(plan, info, IMAGES)) for live in self.others]
+        return done, any(answer.segment.last for answer in (done, *rest))
 
     def views(self) -> list[tuple[str, str, np.ndarray]]:
         """All pictures, part by part: the part, the camera, the image."""

@@ -158,7 +158,8 @@ def complete_all(outs: Iterable[Path]) -> list[tuple[str, FinishedRecording | No
         For each recording what became of it in words, and the data set, where there is one now.
     """
     found: list[tuple[str, FinishedRecording | None]] = []
-    for folder in dict.fromkeys(folder.absolute() for out in outs for folder in unfinished(out)):
+    heads = [path for out in outs for path in sorted(out.absolute().glob(f"*/{PARTS}/{HEAD}"))]
+    for folder in dict.fromkeys(path.parent.parent for path in heads):
         done = None
         try:
             with FolderLock(folder, "what completes a recording of playloop play"):
@@ -174,11 +175,6 @@ def complete_all(outs: Iterable[Path]) -> list[tuple[str, FinishedRecording | No
                 text = f"Completed a recording that was cut off: {done.steps} steps in {folder}"
         found.append((text, done))
     return found
-
-
-def unfinished(out: Path) -> list[Path]:
-    """Folders below `out` whose recordings are not whole, those under way included."""
-    return sorted(path.parent.parent for path in Path(out).glob(f"*/{PARTS}/{HEAD}"))
 
 
 def complete(folder: Path) -> FinishedRecording | None:

@@ -239,7 +239,7 @@ class PlayServer:
         """The message about a finished recording."""
         name = secrets.token_urlsafe(16)
         self.downloads[name] = recorded.video
-        while len(self.downloads) > DOWNLOADS:
+        if len(self.downloads) > DOWNLOADS:
             self.downloads.popitem(last=False)
         facts = {"folder": str(recorded.folder), "episodes": recorded.episodes, "steps": recorded.steps}
         return {"type": "recorded", "url": f"recordings/{name}.mp4", **facts}

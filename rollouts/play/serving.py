@@ -81,7 +81,6 @@ class LimitedHTTP(H11Protocol):
     def __init__(self, limit: ConnectionLimit, **uvicorn: Any):
         super().__init__(**uvicorn)
         self.limit = limit
-        self._patience: asyncio.TimerHandle | None = None
 
     @property
     def source(self) -> str:
@@ -97,33 +96,28 @@ class LimitedHTTP(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_more()
+        self._patience.cancel()
         self.limit.remove(self.client)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._wait_no_more()
+            self._patience.cancel()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        self._wait_no_more()
+        self._patience.cancel()
         self.limit.remove(self.client)  # it is let in or closed at once
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # no other request has come behind it
+            self._patience.cancel()
             self._wait()
 
     def _wait(self) -> None:
-        self._wait_no_more()
         self._patience = self.loop.call_later(SECONDS, self.transport.abort)
-
-    def _wait_no_more(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
 
 
 class BytesWebSocket(WebSocketsSansIOProtocol):

@@ -164,7 +164,7 @@ class Session:
         except RAISED as error:
             self._take_back(error)
             action, info = self.controls.act(self.observation)
-        done, over = self.envs.advance(self.envs.within(action), info, self.controls.reads)
+        done, over = self.envs.advance(action, info, self.controls.reads)
         self.steps += 1
         self._publish(time.perf_counter() - began)
         with self._recording_stops():
@@ -210,7 +210,7 @@ class Session:
     def _warm_up(self) -> None:
         self.controls.begin(self.config.episode)
         rest, _ = self.controls.act({})
-        self.envs.warm_up(self.config.episode, self.envs.within(rest))
+        self.envs.warm_up(self.config.episode, rest)
         self.controls.warm_up(self.config.episode, self.envs.first.look)
 
     # -- commands --------------------------------------------------------------------------------------

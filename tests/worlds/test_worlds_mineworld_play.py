@@ -238,7 +238,7 @@ def test_it_is_played_on_the_envs_of_the_page(folder):
         envs.begin(Episode("world", 0, FRESH, 0), images)
         before = envs.views()[0][2].copy()
         for _ in range(6):
-            assert not envs.advance(envs.within(AHEAD), {}, images)[1]
+            assert not envs.advance(AHEAD, {}, images)[1]
         assert (envs.views()[0][2] != before).any()
         envs.worlds[0].start_from(np.zeros((1, 90, 160, 3), np.uint8))
     finally:

@@ -72,7 +72,7 @@ class ConvertConfig:
             ValueError: the context has no room for a frame after them.
         """
         frames = min(FRAMES, context - 1) if self.frames is None else self.frames
-        if frames >= context:
+        if not 0 < frames < context:
             raise ValueError(f"frames={frames} must be below the context, which holds {context} frames")
         return frames
 
