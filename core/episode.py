@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -61,7 +62,7 @@ class Episode:
 
 def choose_episodes(
     suite: str,
-    known: tuple[int, int],
+    known: tuple[int, int | Callable[[int], int]],
     tasks: list[int] | None = None,
     inits: list[int] | int | None = None,
     seed: int = 0,
@@ -71,7 +72,7 @@ def choose_episodes(
 
     Args:
         suite: of the tasks.
-        known: how many tasks there are, and how many initial states of each.
+        known: how many tasks there are, and how many initial states of each, or of a task by its number.
         tasks: numbers; None for all.
         inits: numbers, or the first so many; None for all.
         seed: of the run.
@@ -80,20 +81,28 @@ def choose_episodes(
     Raises:
         ValueError: a number is none of the suite's, or given twice.
     """
+    total, count = known
     if isinstance(inits, int) and inits < 1:
         raise ValueError(f"inits={inits} selects no initial state; use at least 1")
-    if isinstance(inits, int) and inits > known[1] and not endless:
-        raise ValueError(
-            f"inits={inits} asks for more initial states than {suite} has of a task; choose from 0 to "
-            f"{known[1] - 1}, or inits={known[1]} for all"
-        )
-    chosen = list(range(known[0])) if tasks is None else tasks
-    wanted = inits if isinstance(inits, list) else list(range(known[1] if inits is None else inits))
-    for name, values, limit in (("tasks", chosen, known[0]), ("inits", wanted, known[1])):
-        open_end = endless and name == "inits"
-        if bad := [value for value in values if value < 0 or (value >= limit and not open_end)]:
-            choice = "0 and above" if open_end else f"0 to {limit - 1}"
-            raise ValueError(f"{name}={bad} is not in {suite}; choose from {choice}")
-        if len(set(values)) < len(values):
-            raise ValueError(f"{name}={values} names a number twice; an episode runs once")
-    return [Episode(suite, task, init, seed) for task in chosen for init in wanted]
+    chosen = list(range(total)) if tasks is None else tasks
+    _check_numbers("tasks", chosen, total, suite)
+    found = []
+    for task in chosen:
+        limit = count(task) if callable(count) else count
+        if isinstance(inits, int) and inits > limit and not endless:
+            raise ValueError(
+                f"inits={inits} asks for more initial states than {suite} has of a task; choose from 0 to "
+                f"{limit - 1}, or inits={limit} for all"
+            )
+        wanted = inits if isinstance(inits, list) else list(range(limit if inits is None else inits))
+        _check_numbers("inits", wanted, None if endless else limit, suite)
+        found += [Episode(suite, task, init, seed) for init in wanted]
+    return found
+
+
+def _check_numbers(name: str, values: list[int], limit: int | None, suite: str) -> None:
+    if bad := [value for value in values if value < 0 or (limit is not None and value >= limit)]:
+        choice = "0 and above" if limit is None else f"0 to {limit - 1}"
+        raise ValueError(f"{name}={bad} is not in {suite}; choose from {choice}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}={values} names a number twice; an episode runs once")

@@ -15,11 +15,12 @@ from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
 from playloop.envs.gl import Renderer, choose_backend
 from playloop.envs.outcome import Outcome
-from playloop.envs.shapes import CollisionShapes
 from playloop.envs.upstream import load_robosuite
 
 WRITABLE_MODEL_FIELDS = ("body_pos", "body_quat", "geom_rgba", "site_rgba")
 """Fields of the MuJoCo *model* that resets and state changes write to; a flattened state lacks them."""
+ROBOT_PREFIXES = ("robot0_", "gripper0_", "mount0_")
+"""Of the names of bodies that belong to the robot."""
 
 
 def axis_angle(quaternion: np.ndarray) -> np.ndarray:
@@ -85,7 +86,8 @@ class ArmEnv(PlayEnv):
     def begin(self, episode: Episode) -> None:
         if self._loaded != (episode.suite, episode.task):
             self._rebuild(episode)
-        self._restore_model()
+        for name, values in self._simulation.pristine.items():
+            getattr(self._simulation.sim.model, name)[:] = values
         # robosuite and LIBERO draw placements from NumPy's global generator: always seed it from the identity
         np.random.seed(episode.derive("reset"))
         self._reset_simulation()
@@ -97,12 +99,7 @@ class ArmEnv(PlayEnv):
         self._substeps(np.asarray(action, np.float64))
         self._steps += 1
         success = self._succeeded()
-        return Outcome(
-            reward=float(success),
-            success=success,
-            terminated=success,
-            truncated=not success and self._steps >= self.horizon,
-        )
+        return Outcome(float(success), success, success, not success and self._steps >= self.horizon)
 
     def observe(self, images: bool = True) -> dict[str, Any]:
         observation: dict[str, Any] = {"state": self._sensed_state.copy(), "instruction": self._text}
@@ -162,7 +159,7 @@ class ArmEnv(PlayEnv):
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
-        self._simulation, self._loaded = None, None
+        self._simulation = self._loaded = None
 
     # -- resetting -------------------------------------------------------------------------------------
 
@@ -189,11 +186,6 @@ class ArmEnv(PlayEnv):
         self._finger_index = list(robot._ref_gripper_joint_pos_indexes)
         self._eef_site, self._eef_body = robot.eef_site_id, model.body_name2id(robot.robot_model.eef_name)
         self._loaded = (episode.suite, episode.task)
-
-    def _restore_model(self) -> None:
-        model = self._simulation.sim.model
-        for name, values in self._simulation.pristine.items():
-            getattr(model, name)[:] = values
 
     def _reset_simulation(self) -> None:
         from robosuite.utils.errors import RandomizationError
@@ -284,6 +276,54 @@ def headless_panda() -> dict[str, Any]:
         "control_freq": 20,
         "ignore_done": True,
     }
+
+
+class CollisionShapes:
+    """The solid shapes of a scene except the robot's and the endless floor.
+
+    Args:
+        model: `mujoco.MjModel`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        import mujoco
+
+        self._parents = np.array(model.body_parentid)
+        names = [
+            mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body) or "" for body in range(model.nbody)
+        ]
+        solid = (model.geom_contype > 0) | (model.geom_conaffinity > 0)
+        plane = model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE
+        robot = np.array([names[body].startswith(ROBOT_PREFIXES) for body in model.geom_bodyid])
+        self._geoms = np.flatnonzero(solid & ~plane & ~robot)  # [K]
+        self._bodies = np.array(model.geom_bodyid)[self._geoms]
+        self._centres = model.geom_aabb[self._geoms, :3].copy()  # [K, 3], in the shape's own frame
+        self._halves = model.geom_aabb[self._geoms, 3:].copy()
+        self._members: dict[int, np.ndarray] = {}
+
+    def boxes(self, data: Any) -> np.ndarray:
+        """World boxes of all shapes now: [K, 2, 3], lower and upper corner, metres."""
+        rotations = data.geom_xmat[self._geoms].reshape(-1, 3, 3)
+        middle = data.geom_xpos[self._geoms] + np.einsum("kij,kj->ki", rotations, self._centres)
+        reach = np.einsum("kij,kj->ki", np.abs(rotations), self._halves)
+        return np.stack([middle - reach, middle + reach], 1)
+
+    def belongs(self, body: int) -> np.ndarray:
+        """Which shapes hang on a body or its descendants: bool [K]."""
+        if body not in self._members:
+            family = {body}
+            for child in range(body + 1, len(self._parents)):  # MuJoCo numbers parents before their children
+                if self._parents[child] in family:
+                    family.add(child)
+            self._members[body] = np.isin(self._bodies, sorted(family))
+        return self._members[body]
+
+    def around(self, boxes: np.ndarray, body: int) -> np.ndarray:
+        """The box [2, 3] around one body's shapes; not a number where it has none."""
+        own = boxes[self.belongs(body)]
+        if not len(own):
+            return np.full((2, 3), np.nan)
+        return np.stack([own[:, 0].min(0), own[:, 1].max(0)])
 
 
 class RememberModel:

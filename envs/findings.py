@@ -48,13 +48,7 @@ class Finding:
 
 
 def check_package(package: str, wanted: str, extra: str) -> Finding:
-    """An installed package against the tested version.
-
-    Args:
-        package: its name on the registry.
-        wanted: the tested version.
-        extra: the part of playloop that needs it.
-    """
+    """An installed package against the tested version; `extra` is the part of playloop that needs it."""
     try:
         installed = metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -79,11 +73,11 @@ def check_scenes(module: str, scenes: Sequence[Episode], fix: str) -> list[Findi
             last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             names = ", ".join(scene.key for scene in scenes)
             return [Finding(names, f"cannot be settled: {last}", "mend what is named above, then repeat")]
-        found = [
-            compare_scene(scene.key, read_scene(Path(folder), scene), reference(scene), fix)
+        return [
+            finding
             for scene in scenes
+            for finding in compare_scene(scene.key, read_scene(Path(folder), scene), reference(scene), fix)
         ]
-        return [finding for findings in found for finding in findings]
 
 
 def settle(env: PlayEnv, scene: Episode) -> dict[str, np.ndarray]:
@@ -99,38 +93,26 @@ def settle(env: PlayEnv, scene: Episode) -> dict[str, np.ndarray]:
 def compare_scene(
     name: str, seen: dict[str, np.ndarray], stored: dict[str, np.ndarray], fix: str
 ) -> list[Finding]:
-    """Findings on poses [7] (xyz, quaternion) and on the image of one settled initial state.
-
-    Args:
-        name: of the scene.
-        seen: here.
-        stored: with the package.
-        fix: what to do where they differ.
-    """
-    poses = sorted(key for key in stored if key != "image")
+    """Findings on poses [7] (xyz, quaternion) and image uint8 [H, W, 3] of one settled initial state."""
     if sorted(seen) != sorted(stored):
         return [Finding(name, "holds other objects than the stored scene", fix)]
+    poses = sorted(stored.keys() - {"image"})
     moved = {key: float(np.linalg.norm(seen[key][:3] - stored[key][:3])) for key in poses}
     turned = {key: rotation_difference(seen[key][3:], stored[key][3:]) for key in poses}
     worst = max(poses, key=lambda key: (moved[key] / POSITION_TOLERANCE, turned[key]))
     bad = max(moved.values()) > POSITION_TOLERANCE or max(turned.values()) > ROTATION_TOLERANCE
     text = f"largest shift {1000 * moved[worst]:.3f} mm ({worst}), largest turn {max(turned.values()):.4f}"
-    return [
-        Finding(f"{name} poses", text, fix if bad else ""),
-        compare_image(name, seen["image"], stored["image"], fix),
-    ]
-
-
-def compare_image(name: str, seen: np.ndarray, stored: np.ndarray, fix: str) -> Finding:
-    """Brightness and pixels of a picture, uint8 [H, W, 3]."""
-    difference = np.abs(seen.astype(np.float64) - stored)
-    brightness = abs(float(seen.mean() - stored.mean()))
-    bad = brightness > BRIGHTNESS_TOLERANCE or difference.mean() > PIXEL_TOLERANCE
-    text = (
-        f"mean pixel {seen.mean():.1f}, stored {stored.mean():.1f}; "
+    image, known = seen["image"], stored["image"]
+    difference, brightness = np.abs(image.astype(np.float64) - known), abs(image.mean() - known.mean())
+    other = brightness > BRIGHTNESS_TOLERANCE or difference.mean() > PIXEL_TOLERANCE
+    pixels = (
+        f"mean pixel {image.mean():.1f}, stored {known.mean():.1f}; "
         f"difference mean {difference.mean():.3f}, largest {difference.max():.0f}"
     )
-    return Finding(f"{name} image", text, fix if bad else "")
+    return [
+        Finding(f"{name} poses", text, fix if bad else ""),
+        Finding(f"{name} image", pixels, fix if other else ""),
+    ]
 
 
 def rotation_difference(first: np.ndarray, second: np.ndarray) -> float:

@@ -88,7 +88,8 @@ class LiberoConfig(EnvConfig):
     def limit(self) -> int:
         """Most actions in an episode."""
         limits = PROTOCOLS[self.protocol]
-        return self.horizon or limits.get(self.suite) or limits[_base_suite(self.suite)]
+        base = next((suite for suite in limits if self.suite.startswith(suite)), "libero_90")
+        return self.horizon or limits[base]
 
     def deviations(self) -> str:
         """The protocol's name, and what departs from it."""
@@ -116,31 +117,15 @@ class LiberoConfig(EnvConfig):
         Raises:
             ValueError: a task has none, or not those.
         """
-        chosen = list(range(len(self.tasks()))) if tasks is None else tasks
-        counts = {task: count_states(self.task(task)) for task in chosen}
-        if not all(counts.values()):
-            raise ValueError(self._without_states([task for task, count in counts.items() if not count]))
-        return [
-            episode
-            for task in chosen
-            for episode in choose_episodes(self.suite, (len(self.tasks()), counts[task]), [task], inits, seed)
-        ]
-
-    def _without_states(self, empty: list[int]) -> str:
-        """What to say of tasks of which no rate can be measured."""
-        others = [number for number, task in enumerate(self.tasks()) if count_states(task)]
-        fix = f"leave them out: tasks=[{','.join(map(str, others))}]" if others else "choose another suite"
-        return f"{self.suite} has no stored initial states of task {', '.join(map(str, empty))}; {fix}"
-
-    def initial_state(self, task: int, init: int) -> np.ndarray:
-        """A stored initial state, float64 [1 + nq + nv]."""
-        states = load_states(self.task(task))
-        count = len(states)
-        if not 0 <= init < count:
-            raise ValueError(
-                f"{self.suite} task {task} has {count} initial states, 0 to {count - 1}, and no {init}"
-            )
-        return states[init]
+        known = range(len(self.tasks()))
+        chosen = known if tasks is None else tasks
+        if empty := [str(task) for task in chosen if not count_states(self.task(task))]:
+            others = [str(task) for task in known if count_states(self.task(task))]
+            fix = f"leave them out: tasks=[{','.join(others)}]" if others else "choose another suite"
+            raise ValueError(f"{self.suite} has no stored initial states of task {', '.join(empty)}; {fix}")
+        return choose_episodes(
+            self.suite, (len(known), lambda task: count_states(self.task(task))), tasks, inits, seed
+        )
 
     def task(self, index: int) -> LiberoTask:
         """A task by its number."""
@@ -199,7 +184,13 @@ class LiberoEnv(ArmEnv):
         if episode.init == FRESH:
             self._shake_arm(episode)
         else:
-            self._set_state(self.config.initial_state(episode.task, episode.init))
+            states = load_states(self.config.task(episode.task))
+            if not 0 <= episode.init < len(states):
+                raise ValueError(
+                    f"{episode.suite} task {episode.task} has {len(states)} initial states, 0 to "
+                    f"{len(states) - 1}, and no {episode.init}"
+                )
+            self._set_state(states[episode.init])
         for _ in range(self.config.settle_steps):
             self._substeps(np.asarray(SETTLE_ACTION))
 
@@ -230,15 +221,13 @@ def suite_tasks(suite: str) -> tuple[LiberoTask, ...]:
     if suite not in libero_task_map:
         near = difflib.get_close_matches(suite, libero_task_map, 1)
         raise ValueError(f"no LIBERO suite {suite!r}; did you mean {near[0] if near else 'libero_object'!r}?")
-    scenes = Path(os.path.abspath(own["bddl_files"])) / suite
-    states = Path(os.path.abspath(own["init_states"])) / suite
+    scenes, states = (Path(os.path.abspath(own[kind])) / suite for kind in ("bddl_files", "init_states"))
     if not scenes.is_dir():
         raise ValueError(f"the installed LIBERO package lists {suite!r} but carries no scenes for it")
     return tuple(
-        LiberoTask(
-            name, _language(suite, name, scenes), scenes / f"{name}.bddl", states / f"{name}.pruned_init.npz"
-        )
+        LiberoTask(name, _language(suite, scene), scene, states / f"{name}.pruned_init.npz")
         for name in libero_task_map[suite]
+        for scene in [scenes / f"{name}.bddl"]
     )
 
 
@@ -258,16 +247,12 @@ def count_states(task: LiberoTask) -> int:
     return len(load_states(task)) if task.states.is_file() else 0
 
 
-def _language(suite: str, name: str, scenes: Path) -> str:
+def _language(suite: str, scene: Path) -> str:
     """The file's name in words, as the five standard suites put it; the scene's own sentence elsewhere.
 
     LIBERO-PRO's language variants keep the file name and change the sentence inside.
     """
     if suite in HORIZONS:
-        return re.sub(r"^[A-Z][A-Z_]*SCENE\d+_", "", name).replace("_", " ")
-    found = re.search(r"\(:language\s+([^)]*)\)", (scenes / f"{name}.bddl").read_text())
-    return found.group(1).strip() if found else name.replace("_", " ")
-
-
-def _base_suite(suite: str) -> str:
-    return next((base for base in HORIZONS if suite.startswith(base)), "libero_90")
+        return re.sub(r"^[A-Z][A-Z_]*SCENE\d+_", "", scene.stem).replace("_", " ")
+    found = re.search(r"\(:language\s+([^)]*)\)", scene.read_text())
+    return found.group(1).strip() if found else scene.stem.replace("_", " ")

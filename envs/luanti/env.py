@@ -49,7 +49,6 @@ class LuantiConfig(EnvConfig):
     logs: Annotated[int, Ge(1), Le(4)] = 1
 
     def make(self) -> LuantiEnv:
-        """The environment; its display starts when an episode begins."""
         return LuantiEnv(self)
 
     def task_names(self) -> list[str]:
@@ -124,12 +123,9 @@ class LuantiEnv(PlayEnv):
 
     def close(self) -> None:
         """End the game and the display, and remove their folder."""
-        if self._game is not None:
-            self._game.close()
-        if self._keyboard is not None:
-            self._keyboard.close()
-        if self._display is not None:
-            self._display.close()
+        for part in (self._game, self._keyboard, self._display):
+            if part is not None:
+                part.close()
         self._game = self._keyboard = self._display = None
 
     # -- starting --------------------------------------------------------------------------------------

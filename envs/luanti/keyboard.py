@@ -39,7 +39,8 @@ class Keyboard:
         self._display.change_keyboard_control(auto_repeat_mode=X.AutoRepeatModeOff)
         self._middle = np.array([size[1] // 2, size[0] // 2])
         self._codes = {
-            button: self._display.keysym_to_keycode(XK.string_to_keysym(key)) for button, key in KEYS.items()
+            button: self._display.keysym_to_keycode(XK.string_to_keysym(key))
+            for button, (key, _) in KEYS.items()
         }
         self._held: set[str] = set()
         self._sent_at, self._free = 0.0, False
@@ -64,8 +65,7 @@ class Keyboard:
         """Press what the action vector [25] holds and let go of everything else; adds its turn to `owed`."""
         wanted = {button for button in (*KEYS, *MOUSE) if action[place_of(button)] > 0.5}
         self._switch(wanted)
-        turn = np.array([action[place_of("camera.yaw")], action[place_of("camera.pitch")]], np.float64)
-        self.owed += turn / DEGREES_PER_PIXEL
+        self.owed += action[[place_of("camera.yaw"), place_of("camera.pitch")]] / DEGREES_PER_PIXEL
 
     def release(self) -> None:
         """Let go of everything and forget the turn that is owed."""

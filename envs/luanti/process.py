@@ -1,12 +1,14 @@
-"""Starts and stops the virtual display and the game, in a temporary folder that goes with them."""
+"""The virtual display, its picture and the game, in a temporary folder that goes with them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import select
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,9 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from playloop.core.locks import FolderLock
 from playloop.core.scratch import sweep
-from playloop.envs.luanti.screen import Screen
 
 PACKAGES = "minetest xvfb libgl1-mesa-dri"
 """Debian's packages; the first brings minetest_game too."""
@@ -28,6 +31,8 @@ START_PATIENCE = 60.0
 GRACE = 2.0
 """Seconds that the display gets to end by itself and remove its lock file; the game gets none."""
 
+XWD_FIELDS = 25
+"""32-bit fields of an XWD header, big-endian; names follow X11/XWDFile.h."""
 SCRATCH = "luanti"
 """Part of the temporary folders' names."""
 WORLD = "gameid = minetest\nbackend = sqlite3\nplayer_backend = sqlite3\nauth_backend = sqlite3\n"
@@ -64,7 +69,7 @@ class Display:
             command, self.folder / "xvfb.log", GRACE, self.folder, stdout=subprocess.PIPE
         )
         try:
-            self.number = int(self._told())
+            self.number = int(self._read_number())
             self.screen = Screen(self.folder / "Xvfb_screen0")
         except BaseException:
             self._end()
@@ -79,7 +84,7 @@ class Display:
         _stop(self._process)
         self._lock.release()
 
-    def _told(self) -> bytes:
+    def _read_number(self) -> bytes:
         stream = self._process.stdout
         assert stream is not None
         ready, _, _ = select.select([stream], [], [], START_PATIENCE)
@@ -87,6 +92,35 @@ class Display:
         if not line.strip():
             raise RuntimeError(f"Xvfb does not start: {_last_lines(self.folder / 'xvfb.log')}")
         return line
+
+
+class Screen:
+    """Maps the XWD file of `Xvfb -fbdir`; a grab is one copy.
+
+    Raises:
+        ValueError: the file holds no 32-bit picture with 8-bit red, green and blue.
+    """
+
+    def __init__(self, path: Path):
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        header = struct.unpack(f">{XWD_FIELDS}I", self._map[: 4 * XWD_FIELDS])
+        header_size, width, height, colours = header[0], header[4], header[5], header[19]
+        byte_order, bits, line, masks = header[7], header[11], header[12], header[14:17]
+        if bits != 32 or masks != (0xFF0000, 0xFF00, 0xFF):
+            raise ValueError(f"{path} holds {bits} bits a pixel, masks {masks}; start Xvfb with depth 24")
+        pixels = np.frombuffer(self._map, np.uint8, height * line, header_size + 12 * colours)
+        pixels = pixels.reshape(height, line // 4, 4)[:, :width]
+        self._rgb = pixels[..., 2::-1] if byte_order == 0 else pixels[..., 1:]  # BGRX or XRGB in memory
+
+    def grab(self) -> np.ndarray:
+        """The picture now, uint8 RGB [H, W, 3], upright."""
+        return np.ascontiguousarray(self._rgb)
+
+    def close(self) -> None:
+        """Unmap the file."""
+        del self._rgb
+        self._map.close()
 
 
 class LuantiGame:
@@ -147,9 +181,7 @@ class LuantiGame:
     def _environment(self) -> dict[str, str]:
         home = self._display.folder / "home"
         home.mkdir(exist_ok=True)
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MINETEST_"))
-        }
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("XDG_", "MINETEST_"))}
         # Mesa's software renderer is the one that can draw on a display without a card
         gl = {"LIBGL_ALWAYS_SOFTWARE": "1", "__GLX_VENDOR_LIBRARY_NAME": "mesa"}
         return {**kept, **gl, "DISPLAY": f":{self._display.number}", "HOME": str(home)}

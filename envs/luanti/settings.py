@@ -9,34 +9,20 @@ DEGREES_PER_PIXEL = 0.2
 """Turn of the view for one pixel of mouse motion."""
 
 KEYS = {
-    "forward": "w",
-    "back": "s",
-    "left": "a",
-    "right": "d",
-    "jump": "space",
-    "sneak": "c",
-    "sprint": "x",
-    "drop": "q",
-    "inventory": "e",
-    **{f"hotbar.{number}": str(number) for number in range(1, 10)},
+    "forward": ("w", "forward"),
+    "back": ("s", "backward"),
+    "left": ("a", "left"),
+    "right": ("d", "right"),
+    "jump": ("space", "jump"),
+    "sneak": ("c", "sneak"),
+    "sprint": ("x", "aux1"),
+    "drop": ("q", "drop"),
+    "inventory": ("e", "inventory"),
+    **{f"hotbar.{number}": (str(number), f"slot{number}") for number in range(1, 10)},
 }
-"""Button → X key. Sneak and sprint are letters: a held Shift would turn digits into other keys."""
+"""Button → X key, the game's name of the action. Sneak and sprint are letters: Shift would change digits."""
 FIELD_OF_VIEW = 72.0
 """Degrees, vertical; the game's default."""
-
-_ACTIONS = {
-    "forward": "forward",
-    "back": "backward",
-    "left": "left",
-    "right": "right",
-    "jump": "jump",
-    "sneak": "sneak",
-    "sprint": "aux1",
-    "drop": "drop",
-    "inventory": "inventory",
-    **{f"hotbar.{number}": f"slot{number}" for number in range(1, 10)},
-}
-"""Button → the game's name of the action."""
 
 
 def sensitivity(height: int, width: int) -> float:
@@ -50,13 +36,7 @@ def sensitivity(height: int, width: int) -> float:
 
 
 def game_settings(height: int, width: int, seed: int) -> dict[str, Any]:
-    """Settings of a window and a world that depends on nothing but its seed.
-
-    Args:
-        height: of the window, in pixels.
-        width: of the window, in pixels.
-        seed: of the map.
-    """
+    """Settings of a window, in pixels, and of a world that depends on nothing but its map's seed."""
     return {
         "bind_address": "127.0.0.1",
         "fixed_map_seed": seed,
@@ -88,9 +68,8 @@ def game_settings(height: int, width: int, seed: int) -> dict[str, Any]:
         "autojump": False,
         "keymap_dig": "KEY_LBUTTON",
         "keymap_place": "KEY_RBUTTON",
-        **{f"keymap_{name}": _key(KEYS[button]) for button, name in _ACTIONS.items()},
+        **{
+            f"keymap_{name}": "KEY_SPACE" if key == "space" else f"KEY_KEY_{key.upper()}"
+            for key, name in KEYS.values()
+        },
     }
-
-
-def _key(name: str) -> str:
-    return "KEY_SPACE" if name == "space" else f"KEY_KEY_{name.upper()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from playloop.core.annotations import Count
@@ -119,11 +120,10 @@ class SimplerConfig(EnvConfig):
         """
         if self.suite == "bridge":
             return choose_episodes(self.suite, (len(bridge.TASKS), bridge.LAYOUTS), tasks, inits, seed)
-        found: list[Episode] = []
-        for task in range(len(protocol.NAMES)) if tasks is None else tasks:
+        for task in tasks or []:
             protocol.check(self.suite, task)
-            sizes = len(protocol.NAMES), protocol.count(task, self.suite)
-            found += choose_episodes(self.suite, sizes, [task], inits, seed)
+        known = len(protocol.NAMES), partial(protocol.count, suite=self.suite)
+        found = choose_episodes(self.suite, known, tasks, inits, seed)
         return found if self.suite == "fractal" else self._present(found)
 
     def _present(self, episodes: list[Episode]) -> list[Episode]:

@@ -293,7 +293,7 @@ def test_deviations_have_names(settings, protocol):
 def test_protocols_differ_in_their_limits():
     limits = {name: LiberoConfig("libero_spatial", protocol=name).limit() for name in ("standard", "lerobot")}
     assert limits == {"standard": 220, "lerobot": 280}
-    with pytest.raises(ValueError, match="use one of standard, lerobot"):
+    with pytest.raises(ValueError, match="protocol: Input should be 'standard' or 'lerobot'"):
         LiberoConfig(protocol="openvla")
 
 
@@ -310,7 +310,8 @@ def test_episodes_and_their_limits():
         Episode("libero_object", 3, 1, 4),
     ]
     assert [episode.init for episode in config.episodes([0], [7, 2])] == [7, 2]
-    for tasks, inits, complaint in (([10], 1, "tasks 0 to 9"), ([0], 51, "0 to 49"), ([0], [-1], "0 to 49")):
+    wrong = (([10], 1, "tasks 0 to 9"), ([0], 51, "0 to 49"), ([0], [-1], "0 to 49"), ([1, 1], 1, "twice"))
+    for tasks, inits, complaint in wrong:
         with pytest.raises(ValueError, match=complaint):
             config.episodes(tasks, inits)
 

@@ -101,6 +101,7 @@ def test_fresh_placements_follow_from_the_identity_and_are_none_of_the_published
         (lambda: SimplerConfig("fractal", success_steps=3), "success=any"),
         (lambda: SimplerConfig("fractal").episodes([5]), "tasks 0 to 4"),
         (lambda: SimplerConfig("fractal").episodes([NEAR], [240]), "0 to 239"),
+        (lambda: SimplerConfig("fractal").episodes([NEAR, NEAR], 1), "twice"),
         (lambda: protocol.setup(Episode("fractal", PICK, 300)), "0 to 299"),
     ],
 )
