@@ -59,7 +59,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
 def _row(summary: dict[str, Any], folder: Path, agent: PolicyAgentConfig) -> dict[str, Any]:
     results, overall = read_results(folder), summary["result"]["overall"]
     seconds = sum(result.seconds.get("agent", 0.0) for result in results)
-    policy = load(agent.checkpoint, decoder=agent.decoder)
+    policy, overall = load(agent.checkpoint, decoder=agent.decoder), summary["result"]["overall"]
     return {
         **{name: overall[name] for name in ("episodes", "successes", "rate", "wilson95")},
         "ms": 1000 * seconds / sum(result.decisions for result in results),

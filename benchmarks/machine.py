@@ -38,9 +38,9 @@ def short(number: float) -> str:
 
 
 def bandwidth(device: torch.device | str) -> float:
-    """Bytes a second of reading, best of several passes over 256 MB, on a GPU over 4 GB.
+    """Bytes a second of reading, best of several passes over 256 MB.
 
-    A GPU reads 256 MB in the time that it takes to begin and to wait for it.
+    On a GPU over 4 GB: it reads 256 MB in the time that it takes to begin and to wait for it.
     """
     data = torch.ones(1_000_000_000 if torch.device(device).type == "cuda" else 64_000_000, device=device)
     return data.numel() * 4 / min(_times(lambda: data.sum(), 6, device))
@@ -58,14 +58,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device | str) -> float:
     left, right = draw(), draw()
     if dtype == torch.float8_e4m3fn:
         (rows, scale_a), (outputs, scale_b) = rows_to_fp8(left), rows_to_fp8(right)
-        product = partial(
-            torch._scaled_mm,
-            rows,
-            outputs.T,
-            scale_a=scale_a,
-            scale_b=scale_b.T,
-            out_dtype=torch.bfloat16,
-        )
+        product = partial(torch._scaled_mm, rows, outputs.T, scale_a, scale_b.T, out_dtype=torch.bfloat16)
     else:
         product = partial(torch.matmul, left.to(dtype), right.to(dtype))
     return 2.0 * size**3 / min(_times(product, 10, device))
@@ -100,17 +93,11 @@ def table_of(report: dict[str, Any], title: str, caption: str, headings: Sequenc
 
 @dataclass(frozen=True)
 class Cost:
-    """What a computation cannot do without.
+    """What a computation cannot do without."""
 
-    Args:
-        bytes: read from memory.
-        operations: multiplications and additions.
-        eight: of them, those with weights in eight bits.
-    """
-
-    bytes: float
-    operations: float
-    eight: float = 0.0
+    bytes: float  # read from memory
+    operations: float  # multiplications and additions
+    eight: float = 0.0  # of them, those with weights in eight bits
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.bytes + other.bytes, self.operations + other.operations, self.eight + other.eight)
@@ -121,13 +108,7 @@ class Cost:
     def floor(
         self, bytes_per_second: float, operations_per_second: float, eight_per_second: float | None = None
     ) -> float:
-        """Seconds that it takes at least: reading and multiplying can go on side by side.
-
-        Args:
-            bytes_per_second: see `bandwidth`.
-            operations_per_second: see `matrix_rate`.
-            eight_per_second: of those with weights in eight bits; None: as many as of the rest.
-        """
+        """Seconds that it takes at least at these `rates`: reading and multiplying can go on side by side."""
         multiplying = (self.operations - self.eight) / operations_per_second
         multiplying += self.eight / (eight_per_second or operations_per_second)
         return max(self.bytes / bytes_per_second, multiplying)
@@ -164,9 +145,8 @@ def alternate(
 def timing(seconds: list[float]) -> Timing:
     """Median and 99th percentile."""
     ordered = sorted(seconds)
-    return Timing(
-        1000 * statistics.median(ordered), 1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    )
+    slow = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    return Timing(1000 * statistics.median(ordered), 1000 * slow)
 
 
 def _times(action: Callable[[], Any], count: int, device: torch.device | str) -> list[float]:

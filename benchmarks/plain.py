@@ -19,13 +19,7 @@ from playloop.nn.llama import LlamaSizes
 
 @dataclass
 class PlainLlama:
-    """A stack of blocks over weights by their published names.
-
-    Args:
-        weights: "{prefix}layers.0.self_attn.q_proj.weight" and so on.
-        sizes: of the stack.
-        prefix: of the names.
-    """
+    """A stack of blocks over weights by their published names, "{prefix}layers.0.self_attn.q_proj.weight"."""
 
     weights: Mapping[str, Tensor]
     sizes: LlamaSizes
@@ -43,13 +37,9 @@ class PlainLlama:
         mask: Tensor | None,
         cache: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
-        """x [B, n, D] at positions [n] through all blocks and the last norm.
+        """x [B, n, D] at positions [n], also their slots in the cache, through all blocks and the last norm.
 
-        Args:
-            x: tokens as vectors.
-            positions: also their slots in the cache.
-            mask: True where a query sees a key, bool [n, S]; None where all see all.
-            cache: see `cache`; None: the keys of x alone.
+        The mask, bool [n, S], is True where a query sees a key; without a cache only keys of x are there.
         """
         powers = torch.arange(0, self.sizes.size, 2, device=x.device).float() / self.sizes.size
         angles = torch.outer(positions.float(), 1.0 / self.sizes.theta**powers)

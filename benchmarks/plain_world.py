@@ -12,13 +12,9 @@ from playloop.worlds.sampler import SamplerConfig
 
 
 class PlainMineWorld:
-    """One session: frames one after another, in the schedule that the release's programs use.
+    """One session over a model's own weights: frames one after another, in the release's schedule.
 
-    Args:
-        model: whose weights are used, nothing is copied.
-        window: of the schedule; the release's demo has 4, its command line 2 by default.
-        temperature: of the draws.
-        top_p: of the draws.
+    The release's demo has a window of 4, its command line of 2 unless another is given.
     """
 
     def __init__(self, model: MineWorld, window: int = 4, temperature: float = 1.0, top_p: float = 0.8):

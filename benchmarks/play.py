@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 import sys
 import time
@@ -19,11 +20,7 @@ from playloop.core.checked import checked
 
 BEGINNING = 15.0
 """Seconds after which the beginning is looked at: the page's last 200 frames are ten."""
-SHOWN = {
-    "interval": "between frames",
-    "latency": "key to picture",
-    "cost": "a step on the server",
-}
+SHOWN = {"interval": "between frames", "latency": "key to picture", "cost": "a step on the server"}
 """What the page measures, and its words for it."""
 
 
@@ -77,14 +74,13 @@ class PlayBench:
         return table
 
     def _play(self, page: Any, seconds: float) -> None:
-        end, turn = time.monotonic() + seconds, 0
+        end, keys = time.monotonic() + seconds, itertools.cycle(self.keys)
         while time.monotonic() < end:
-            key = self.keys[turn % len(self.keys)]
+            key = next(keys)
             page.keyboard.down(key)
             page.wait_for_timeout(500)
             page.keyboard.up(key)
             page.wait_for_timeout(500)
-            turn += 1
         if page.problems:
             raise RuntimeError(f"the page reports: {page.problems[0]}")
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from playloop.agents.base import Plan
-from playloop.core.contract import Contract
+from playloop.agents.replay import ReplayAgent
 from playloop.core.episode import Episode
 from playloop.core.fields import make
 from playloop.envs.libero import SETTLE_ACTION, LiberoConfig, load_states
@@ -22,27 +21,10 @@ from playloop.rollouts.driver import Driver
 CHUNK = 8
 
 
-class FixedChunks:
-    """An agent that looks at both images and then plays back the next eight of a fixed row of actions."""
+class FixedChunks(ReplayAgent):
+    """Plays back a fixed row of actions [steps, A], and looks at both images before each chunk."""
 
-    reads = frozenset({"images"})
-    rows = 8
-
-    def __init__(self, actions: np.ndarray) -> None:
-        self.actions = actions  # [steps, A]
-
-    def prepare(self, contract: Contract) -> None:
-        """Nothing is learned, so nothing can mismatch."""
-
-    def begin(self, episode: Episode) -> int:
-        return 0
-
-    def act(
-        self, carries: list[int], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
-    ) -> tuple[list[int], list[Plan]]:
-        assert all("images" in observation for observation in observations)
-        plans = [Plan(self.actions[start : start + CHUNK]) for start in carries]
-        return [start + CHUNK for start in carries], plans
+    reads: ClassVar[frozenset[str]] = frozenset({"images"})
 
 
 def bench_rollout(config: DictConfig) -> dict[str, Any]:
@@ -67,7 +49,12 @@ def bench_rollout(config: DictConfig) -> dict[str, Any]:
     console.print(f"ours, {config.workers} workers: {ours:.1f} s")
     plain = _plain(env, episodes, actions)
     console.print(f"plain loop, one process: {plain:.1f} s")
-    report = {
+    table = Table("", "seconds", "episodes a minute")
+    for name, seconds in {"plain": plain, "ours": ours}.items():
+        table.add_row(name, f"{seconds:.1f}", f"{60 * len(episodes) / seconds:.1f}")
+    table.add_row("plain / ours", f"{plain / ours:.2f}", "")
+    console.print(table)
+    return {
         "suite": env.suite,
         "episodes": len(episodes),
         "steps": int(config.steps),
@@ -78,13 +65,12 @@ def bench_rollout(config: DictConfig) -> dict[str, Any]:
         "plain_episodes_per_minute": 60 * len(episodes) / plain,
         "ratio": plain / ours,
     }
-    console.print(_table(report))
-    return report
 
 
 def _ours(env: LiberoConfig, episodes: list[Episode], actions: np.ndarray, workers: int) -> float:
     start = time.perf_counter()
-    results = Driver(env, workers).run(FixedChunks(actions), episodes)
+    agent = FixedChunks({episode.key: actions for episode in episodes}, CHUNK, rows=8)
+    results = Driver(env, workers).run(agent, episodes)
     elapsed = time.perf_counter() - start
     _check([result.steps for result in results], len(actions), [result.error for result in results])
     return elapsed
@@ -124,13 +110,3 @@ def _play(simulator: Any, actions: np.ndarray) -> int:
 def _check(lengths: list[int], steps: int, errors: list[str | None]) -> None:
     if any(errors) or set(lengths) != {steps}:
         raise RuntimeError(f"the episodes are not of equal length: {lengths} {errors}; choose another seed")
-
-
-def _table(report: dict[str, Any]) -> Table:
-    table = Table("", "seconds", "episodes a minute")
-    for name in ("plain", "ours"):
-        table.add_row(
-            name, f"{report[name + '_seconds']:.1f}", f"{report[name + '_episodes_per_minute']:.1f}"
-        )
-    table.add_row("plain / ours", f"{report['ratio']:.2f}", "")
-    return table

@@ -30,8 +30,7 @@ class Ledger(Generic[Record]):
         path: of the lines; its folder is created if it does not exist.
         config: everything that can change a record, JSON-able.
         parse: see `read_lines`; what the file holds is read at once, as `records`.
-        lock: on the folder, where the caller holds it already and keeps it; otherwise it is taken here, until
-            `close`.
+        lock: on the folder, where the caller holds and keeps it; else it is taken here, until `close`.
 
     Raises:
         ValueError: the folder was begun with another configuration, or a line is damaged.
@@ -50,19 +49,15 @@ class Ledger(Generic[Record]):
         self._file: int | None = None
         try:
             self._key = self._check({"format": FORMAT} | json.loads(json.dumps(config)))
+            self.records = read_lines(path, parse, self._key) if path.exists() else []
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             self.was_torn = self._cut_torn_line()
-            self.records = read_lines(path, parse)
         except BaseException:
             self.close()
             raise
 
-    def append(self, record: dict[str, Any], default: Callable[[Any], Any] | None = None) -> None:
-        """Write a record as a line and wait until it is on the disk.
-
-        Args:
-            record: JSON-able.
-            default: makes JSON-able what is not, as in `json.dumps`.
+    def write(self, record: dict[str, Any], default: Callable[[Any], Any] | None = None) -> None:
+        """Write a record as a line and wait until it is on the disk; `default` as in `json.dumps`.
 
         Raises:
             OSError: the disk is full; what was written of the line is taken back.
@@ -90,15 +85,12 @@ class Ledger(Generic[Record]):
             self._lock.release()
 
     def _check(self, config: dict[str, Any]) -> str:
-        """Compare with the configuration that the folder was begun with; write it at the beginning.
-
-        Returns:
-            What its lines are bound to.
-        """
+        """Compare with the configuration that the folder was begun with, or begin it; its lines' key."""
         path = self.path.with_name("config.json")
         before = read_config(path)
         if before is None:
-            if stray := [key for key in _keys(self.path) if key != config_key(config)]:
+            lines = _values(self.path) if self.path.exists() else []
+            if stray := [key for key in map(_key_of, lines) if key != config_key(config)]:
                 raise ValueError(
                     f"{self.path} has {len(stray)} lines of "
                     f"{'another configuration' if any(stray) else 'an older version'} and {path.name} "
@@ -113,7 +105,6 @@ class Ledger(Generic[Record]):
                 f"{path.parent} was begun with another configuration ({'; '.join(changed)}); "
                 "give another folder with out=… or delete this one"
             )
-        check_bound(self.path, before)
         return config_key(before)
 
     def _cut_torn_line(self) -> bool:
@@ -148,33 +139,24 @@ def config_key(config: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def check_bound(path: Path, config: dict[str, Any]) -> None:
-    """Refuse lines that were written under another configuration than the one beside them.
-
-    Raises:
-        ValueError: names the first such line.
-    """
-    wanted = config_key(config)
-    for number, key in enumerate(_keys(path), 1):
-        if key not in (None, wanted):
-            raise ValueError(
-                f"{path}:{number} was written under another configuration than config.json beside it tells: "
-                "one of the two was changed or copied here; put back what belongs together"
-            )
-
-
-def read_lines(path: Path, parse: Callable[[Any, str], Record]) -> list[Record]:
+def read_lines(path: Path, parse: Callable[[Any, str], Record], key: str | None = None) -> list[Record]:
     """The whole lines of a file; what follows the last line end is left out.
 
     Args:
         path: of JSON lines.
         parse: a line's value and where it stands to a record; raises ValueError that names the line.
+        key: of the configuration that the lines must have been written under, see `config_key`.
 
     Raises:
-        ValueError: a line is damaged.
+        ValueError: a line is damaged, or was written under another configuration; names the first.
     """
     records = []
     for number, value in enumerate(_values(path), 1):
+        if key is not None and _key_of(value) not in (None, key):
+            raise ValueError(
+                f"{path}:{number} was written under another configuration than config.json beside it tells: "
+                "one of the two was changed or copied here; put back what belongs together"
+            )
         try:
             records.append(parse(value, f"{path}:{number}"))
         except ValueError as error:
@@ -183,8 +165,7 @@ def read_lines(path: Path, parse: Callable[[Any, str], Record]) -> list[Record]:
 
 
 def _values(path: Path) -> list[Any]:
-    values = []
-    content = path.read_bytes()
+    values, content = [], path.read_bytes()
     check_pointer(path, content[: len(LFS_HEADER)])
     *lines, _torn = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
     while lines and not lines[-1].strip():  # an editor's
@@ -197,11 +178,9 @@ def _values(path: Path) -> list[Any]:
     return values
 
 
-def _keys(path: Path) -> list[str | None]:
-    """What every line is bound to; None for one of an older version."""
-    if not path.exists():
-        return []
-    return [value.get(BOUND) if isinstance(value, dict) else None for value in _values(path)]
+def _key_of(value: Any) -> str | None:
+    """What a line is bound to; None for one of an older version."""
+    return value.get(BOUND) if isinstance(value, dict) else None
 
 
 def _evened(value: Any) -> Any:

@@ -16,16 +16,10 @@ from playloop.rollouts.store import read_results
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a simulator agrees with the real robot, in one task.
+    """How far a simulator agrees with the real robot, in one task."""
 
-    Args:
-        mmrv: mean maximum rank violation, 0 for the same order; see `rank_violation`.
-        pearson: correlation of the success rates, NaN where all are equal on one side.
-        policies: that were compared.
-    """
-
-    mmrv: float
-    pearson: float
+    mmrv: float  # mean maximum rank violation, 0 for the same order
+    pearson: float  # correlation of the success rates, NaN where all are equal on one side
     policies: tuple[str, ...]
 
 
@@ -64,23 +58,12 @@ def correlation(simulated: Sequence[float], real: Sequence[float]) -> float:
     return float(np.corrcoef(simulated, real)[0, 1])
 
 
-def simulated_rates(runs: Mapping[str, Path]) -> dict[str, dict[str, float]]:
-    """Task → policy → success rate, from evaluations of SimplerEnv.
-
-    Args:
-        runs: policy → folder that `playloop eval env=simpler` wrote.
+def simulated_outcomes(runs: Mapping[str, Path]) -> dict[str, dict[str, list[bool]]]:
+    """Task → policy → success of every judged episode, from policies' folders of `playloop eval env=simpler`.
 
     Raises:
         ValueError: a folder holds no judged episode of a published task, or not the published protocol.
     """
-    return {
-        name: {policy: float(np.mean(wins)) for policy, wins in outcomes.items()}
-        for name, outcomes in simulated_outcomes(runs).items()
-    }
-
-
-def simulated_outcomes(runs: Mapping[str, Path]) -> dict[str, dict[str, list[bool]]]:
-    """Task → policy → success of every judged episode; see `simulated_rates`."""
     found: dict[str, dict[str, list[bool]]] = {}
     for policy, folder in runs.items():
         _check_protocol(folder)
@@ -95,11 +78,9 @@ def simulated_outcomes(runs: Mapping[str, Path]) -> dict[str, dict[str, list[boo
     return found
 
 
-def shortfalls(runs: Mapping[str, Path]) -> list[str]:
+def shortfalls(outcomes: Mapping[str, Mapping[str, list[bool]]]) -> list[str]:
     """Which rates are of fewer episodes than the published protocol has, a phrase each."""
-    from playloop.envs.simpler.config import (
-        SimplerConfig,
-    )  # the simulator's side, which published tables need not
+    from playloop.envs.simpler.config import SimplerConfig  # the simulator, which published tables need not
 
     wanted = {
         name: len(SimplerConfig(suite).episodes([number]))
@@ -108,8 +89,8 @@ def shortfalls(runs: Mapping[str, Path]) -> list[str]:
     }
     return [
         f"{policy}, {name.replace('_', ' ')}: {len(wins)} of {wanted[name]} episodes"
-        for name, outcomes in simulated_outcomes(runs).items()
-        for policy, wins in outcomes.items()
+        for name, policies in outcomes.items()
+        for policy, wins in policies.items()
         if len(wins) < wanted[name]
     ]
 
@@ -126,20 +107,21 @@ def agreement_table(runs: Mapping[str, Path]) -> Table:
     Below it stands which rates are of fewer episodes than published; a task of one policy has no ranking.
 
     Raises:
-        ValueError: see `simulated_rates` and `agreement`.
+        ValueError: see `simulated_outcomes` and `agreement`.
     """
-    rates = simulated_rates(runs) if runs else SIMULATED
-    incomplete = shortfalls(runs) if runs else []
+    outcomes = simulated_outcomes(runs)
+    mine = {name: {p: float(np.mean(w)) for p, w in policies.items()} for name, policies in outcomes.items()}
+    rates, incomplete = (mine, shortfalls(outcomes)) if runs else (SIMULATED, [])
     caption = f"Incomplete: {'; '.join(incomplete)}" if incomplete else None
     table = Table(show_edge=False, pad_edge=False, caption=caption)
     ranked = [name for name, simulated in rates.items() if len(simulated.keys() & REAL[name].keys()) > 1]
     for heading in ("task", "policies", "MMRV", "Pearson r"):
         table.add_column(heading, justify="left" if heading == "task" else "right")
     for name, simulated in rates.items():
-        if ranked and name not in ranked:
-            table.add_row(name.replace("_", " "), str(len(simulated)), "–", "–")
-            continue
-        found = agreement(simulated, REAL[name])
-        correlated = "–" if np.isnan(found.pearson) else f"{found.pearson:.3f}"
-        table.add_row(name.replace("_", " "), str(len(found.policies)), f"{found.mmrv:.3f}", correlated)
+        cells = [str(len(simulated)), "–", "–"]
+        if not ranked or name in ranked:
+            found = agreement(simulated, REAL[name])
+            correlated = "–" if np.isnan(found.pearson) else f"{found.pearson:.3f}"
+            cells = [str(len(found.policies)), f"{found.mmrv:.3f}", correlated]
+        table.add_row(name.replace("_", " "), *cells)
     return table

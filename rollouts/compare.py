@@ -13,32 +13,19 @@ from playloop.core.ledger import read_config
 from playloop.core.results import EpisodeResult
 from playloop.core.sentences import upgraded
 from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference
+from playloop.rollouts.selection import by_task
 from playloop.rollouts.store import read_results
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """First against second: `str()` is for the screen, `to_json()` for a file."""
+    """First against second; `str()` is for the screen."""
 
     names: tuple[str, str]
     overall: Pairs
     tasks: dict[tuple[str, int], Pairs]
     unpaired: tuple[int, int]
     errors: tuple[int, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON-able types, tasks in order."""
-        return {
-            "first": self.names[0],
-            "second": self.names[1],
-            **_pairs_json(self.overall),
-            "unpaired": list(self.unpaired),
-            "errors": list(self.errors),
-            "tasks": [
-                {"suite": suite, "task": task, **_pairs_json(pairs)}
-                for (suite, task), pairs in sorted(self.tasks.items())
-            ],
-        }
 
     def __str__(self) -> str:
         head = [f"A  {self.names[0]}", f"B  {self.names[1]}", ""]
@@ -83,7 +70,7 @@ def compare(first: Path, second: Path) -> Comparison:
     return Comparison(
         (str(first), str(second)),
         _count(shared, left, right),
-        {task: _count(episodes, left, right) for task, episodes in _by_task(shared).items()},
+        {task: _count(episodes, left, right) for task, episodes in by_task(shared).items()},
         (len(left) - len(shared), len(right) - len(shared)),
         (left_errors, right_errors),
     )
@@ -120,33 +107,11 @@ def _judged(folder: Path) -> tuple[dict[Episode, EpisodeResult], int]:
     return judged, len(results) - len(judged)
 
 
-def _by_task(episodes: list[Episode]) -> dict[tuple[str, int], list[Episode]]:
-    found: dict[tuple[str, int], list[Episode]] = {}
-    for episode in episodes:
-        found.setdefault((episode.suite, episode.task), []).append(episode)
-    return found
-
-
 def _count(
     episodes: list[Episode], left: dict[Episode, EpisodeResult], right: dict[Episode, EpisodeResult]
 ) -> Pairs:
     seen = Counter((left[episode].success, right[episode].success) for episode in episodes)
     return Pairs(seen[True, True], seen[True, False], seen[False, True], seen[False, False])
-
-
-def _pairs_json(pairs: Pairs) -> dict[str, Any]:
-    difference, low, high = paired_difference(pairs)
-    return {
-        "pairs": pairs.total,
-        "n11": pairs.both,
-        "n10": pairs.only_first,
-        "n01": pairs.only_second,
-        "n00": pairs.neither,
-        "rates": [pairs.first / pairs.total, pairs.second / pairs.total],
-        "difference": difference,
-        "newcombe95": [low, high],
-        "mcnemar_exact_p": mcnemar_exact(pairs.only_first, pairs.only_second),
-    }
 
 
 def _pairs_text(pairs: Pairs) -> str:

@@ -17,6 +17,7 @@ from playloop.envs.checks import BadAction, checked_plan
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.processes import LocalWorker, ProcessWorker, Worker, WorkerDied, stop_all, with_answers
+from playloop.rollouts.selection import by_task
 from playloop.rollouts.worker import (
     RAISED,
     Answer,
@@ -26,6 +27,7 @@ from playloop.rollouts.worker import (
     Executed,
     Failed,
     Ready,
+    Seconds,
     error_text,
 )
 
@@ -35,26 +37,16 @@ STEP_TIMEOUT = 600.0
 """Seconds that an environment may take to answer: to be built, to begin an episode, to execute a plan."""
 
 
-@dataclass
-class _Run:
-    """An episode in progress."""
-
-    result: EpisodeResult
-    carry: Any
-    started: float
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def spend(self, seconds: dict[str, float]) -> None:
-        for name, value in seconds.items():
-            self.seconds[name] = self.seconds.get(name, 0.0) + value
-
-
 @dataclass(eq=False)
 class _Slot:
     """A worker, what it runs and whether it waits for a decision."""
 
     worker: Worker
-    run: _Run | None = None
+    busy: bool = False
+    result: EpisodeResult = field(init=False)
+    carry: Any = None
+    started: float = 0.0
+    seconds: Seconds = field(default_factory=Seconds)
     observation: dict[str, Any] | None = None
     held: tuple[str, int] | None = None
     ready: bool = False
@@ -68,9 +60,7 @@ class Pending:
     """
 
     def __init__(self, episodes: Iterable[Episode]):
-        self._tasks: dict[tuple[str, int], list[Episode]] = {}
-        for episode in episodes:
-            self._tasks.setdefault((episode.suite, episode.task), []).append(episode)
+        self._tasks = by_task(episodes)
 
     def __len__(self) -> int:
         return sum(map(len, self._tasks.values()))
@@ -92,6 +82,7 @@ class Pending:
         return episode
 
 
+@dataclass
 class Driver:
     """Runs episodes: gathers the environments that wait, asks the agent once for all, sends the plans.
 
@@ -111,21 +102,15 @@ class Driver:
         recycle_after: episodes after which a worker's process is replaced, because simulators leak memory.
     """
 
-    def __init__(
-        self,
-        env: EnvConfig,
-        workers: int = 2,
-        callbacks: Sequence[Callback] = (),
-        step_timeout: float = STEP_TIMEOUT,
-        recycle_after: int = 200,
-    ):
-        if workers < 0 or recycle_after < 1 or not step_timeout > 0:
+    env: EnvConfig
+    workers: int = 2
+    callbacks: Sequence[Callback] = ()
+    step_timeout: float = STEP_TIMEOUT
+    recycle_after: int = 200
+
+    def __post_init__(self) -> None:
+        if self.workers < 0 or self.recycle_after < 1 or not self.step_timeout > 0:
             raise ValueError("workers must be 0 or more, recycle_after at least 1 and step_timeout positive")
-        self.env = env
-        self.workers = workers
-        self.callbacks = list(callbacks)
-        self.step_timeout = step_timeout
-        self.recycle_after = recycle_after
 
     def run(self, agent: Agent, episodes: Sequence[Episode], done: int = 0) -> list[EpisodeResult]:
         """Run episodes to their end, in the order given as far as the workers' tasks allow.
@@ -144,10 +129,8 @@ class Driver:
         """
         if len(set(episodes)) != len(episodes):
             raise ValueError("an episode is named twice; name every identity once")
-        declared = getattr(self.env, "contract", None)
-        contract = declared() if declared else None
-        if contract is not None:
-            agent.prepare(contract)
+        contract = self.env.contract()
+        agent.prepare(contract)
         with contextlib.ExitStack() as stack:
             for callback in self.callbacks:
                 stack.callback(callback.on_close)
@@ -161,9 +144,8 @@ class Driver:
 class _Rollout:
     """One `Driver.run` in progress."""
 
-    def __init__(self, driver: Driver, agent: Agent, contract: Contract | None, pending: Pending):
+    def __init__(self, driver: Driver, agent: Agent, contract: Contract, pending: Pending):
         self.driver, self.agent, self.contract, self.pending = driver, agent, contract, pending
-        self.prepared = contract is not None
         self.results: dict[Episode, EpisodeResult] = {}
         self.slots: list[_Slot] = []
         self.ever_ready = False
@@ -174,7 +156,7 @@ class _Rollout:
             self.slots.append(_Slot(self._hire()))
         for slot in self.slots:
             self._assign(slot)
-        while any(slot.run for slot in self.slots):
+        while any(slot.busy for slot in self.slots):
             self._decide()
             self._listen()
 
@@ -182,20 +164,18 @@ class _Rollout:
         stop_all([slot.worker for slot in self.slots])
 
     def _hire(self) -> Worker:
-        kind = ProcessWorker if self.driver.workers else LocalWorker
-        return kind(self.driver.env)
+        return ProcessWorker(self.driver.env) if self.driver.workers else LocalWorker(self.driver.env)
 
     def _assign(self, slot: _Slot) -> None:
         """Give the slot its next episode, if there is one."""
-        others = [other.held for other in self.slots if other is not slot and other.run]
-        episode = self.pending.take(slot.held, others)
-        if episode is not None:
-            self._begin(slot, EpisodeResult(episode, success=False, steps=0, return_=0.0))
+        others = [other.held for other in self.slots if other is not slot and other.busy]
+        if (episode := self.pending.take(slot.held, others)) is not None:
+            self._begin(slot, episode)
 
-    def _begin(self, slot: _Slot, result: EpisodeResult) -> None:
-        episode = result.episode
-        slot.run = _Run(result, carry=None, started=time.perf_counter())
-        slot.held = (episode.suite, episode.task)
+    def _begin(self, slot: _Slot, episode: Episode, attempts: int = 1) -> None:
+        slot.result = EpisodeResult(episode, success=False, steps=0, return_=0.0, attempts=attempts)
+        slot.busy, slot.carry, slot.held = True, None, (episode.suite, episode.task)
+        slot.started, slot.seconds = time.perf_counter(), Seconds()
         wants = Wants.union(callback.wants(episode) for callback in self.driver.callbacks)
         slot.worker.send(Begin(episode, wants, frozenset(self.agent.reads)))
 
@@ -221,17 +201,10 @@ class _Rollout:
             self._carry_out(slot, carry, plan, share)
 
     def _plans(self, slots: list[_Slot]) -> list[tuple[Any, Plan]]:
-        """The agent's carries and plans, one a slot; the plans' actions checked.
-
-        Raises:
-            Exception, SystemExit: whatever the agent raises.
-            ValueError: what it gave are not plans.
-        """
-        runs = [slot.run for slot in slots if slot.run]
+        """The agent's carries and plans, one a slot, checked; raises whatever the agent does."""
         observations = [slot.observation for slot in slots if slot.observation]
-        rngs = [run.result.episode.rng("decision", run.result.decisions) for run in runs]
-        carries, plans = self.agent.act([run.carry for run in runs], observations, rngs)
-        assert self.contract is not None  # a worker has answered
+        rngs = [slot.result.episode.rng("decision", slot.result.decisions) for slot in slots]
+        carries, plans = self.agent.act([slot.carry for slot in slots], observations, rngs)
         size = len(self.contract.action_names)
         checked = [_checked(plan, size) for plan in plans]
         if not len(carries) == len(checked) == len(slots):
@@ -239,12 +212,9 @@ class _Rollout:
         return list(zip(carries, checked, strict=True))
 
     def _carry_out(self, slot: _Slot, carry: Any, plan: Plan, seconds: float) -> None:
-        run = slot.run
-        assert run is not None
-        run.carry = carry
-        run.result.decisions += 1
-        run.spend({"agent": seconds})
-        slot.observation = None
+        slot.carry, slot.observation = carry, None
+        slot.result.decisions += 1
+        slot.seconds.spend(agent=seconds)
         try:
             slot.worker.send(Execute(plan.actions, plan.info, plan.reads))
         except Exception as error:  # its info cannot be pickled
@@ -252,7 +222,7 @@ class _Rollout:
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""
-        busy = [slot for slot in self.slots if slot.run and slot.observation is None]
+        busy = [slot for slot in self.slots if slot.busy and slot.observation is None]
         answered = with_answers([slot.worker for slot in busy], timeout=1.0)
         for slot in busy:
             if slot.worker in answered:
@@ -279,35 +249,29 @@ class _Rollout:
 
     def _welcome(self, slot: _Slot, contract: Contract) -> None:
         slot.ready = self.ever_ready = True
-        if self.contract is not None and contract != self.contract:
+        if contract != self.contract:
             raise ValueError(
                 f"the environment that was built differs from its settings' contract(): {contract} "
                 f"against {self.contract}; make both come from one source"
             )
-        self.contract = contract
-        if not self.prepared:
-            self.agent.prepare(contract)
-            self.prepared = True
 
     def _begun(self, slot: _Slot, answer: Begun) -> None:
-        assert slot.run is not None
-        slot.run.spend(answer.seconds)
+        slot.seconds.spend(**answer.seconds)
         try:
-            slot.run.carry = self.agent.begin(slot.run.result.episode)
+            slot.carry = self.agent.begin(slot.result.episode)
         except RAISED as error:
             return self._give_up(slot, error_text(error), "agent")
         slot.observation = answer.observation
         for callback in self.driver.callbacks:
-            callback.on_begin(slot.run.result.episode)
+            callback.on_begin(slot.result.episode)
 
     def _executed(self, slot: _Slot, answer: Executed) -> None:
-        assert slot.run is not None
-        result, segment = slot.run.result, answer.segment
+        result, segment = slot.result, answer.segment
         result.steps += len(segment)
         result.return_ += float(segment.rewards.sum())
         result.success = result.success or bool(segment.success.any())
         result.info = answer.info
-        slot.run.spend(answer.seconds)
+        slot.seconds.spend(**answer.seconds)
         slot.observation = answer.observation
         if not math.isfinite(result.return_):
             return self._again(slot, "the sum of the rewards is not finite")
@@ -339,26 +303,22 @@ class _Rollout:
 
     def _again(self, slot: _Slot, reason: str) -> None:
         """Repeat the slot's episode, or give it up."""
-        assert slot.run is not None
-        result, slot.observation = slot.run.result, None
-        if result.attempts < ATTEMPTS:
-            fresh = EpisodeResult(result.episode, False, 0, 0.0, attempts=result.attempts + 1)
-            self._begin(slot, fresh)
+        slot.observation = None
+        if slot.result.attempts < ATTEMPTS:
+            self._begin(slot, slot.result.episode, slot.result.attempts + 1)
         else:
             self._give_up(slot, reason, "environment")
 
     def _give_up(self, slot: _Slot, reason: str, fault: Fault) -> None:
         """End the slot's episode as an error; an agent's is the same at every attempt."""
-        assert slot.run is not None
-        result = slot.run.result
+        result = slot.result
         result.error, result.fault, result.success = reason, fault, False
         result.return_ = result.return_ if math.isfinite(result.return_) else 0.0
         self._end(slot, result)
 
     def _end(self, slot: _Slot, result: EpisodeResult) -> None:
-        assert slot.run is not None
-        result.seconds = {**slot.run.seconds, "wall": time.perf_counter() - slot.run.started}
-        slot.run, slot.observation = None, None
+        result.seconds = {**slot.seconds, "wall": time.perf_counter() - slot.started}
+        slot.busy, slot.observation = False, None
         self.results[result.episode] = result
         for callback in self.driver.callbacks:
             callback.on_end(result)

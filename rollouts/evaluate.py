@@ -21,11 +21,10 @@ from playloop.core.provenance import earlier_run, this_run
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
-from playloop.rollouts.report import write_report
+from playloop.rollouts.report import average_lines, result_table, write_report
 from playloop.rollouts.store import EPISODES, EpisodeStore
-from playloop.rollouts.strips import beside, png_bytes
+from playloop.rollouts.strips import beside, encoded
 from playloop.rollouts.summary import summarize, timing
-from playloop.rollouts.table import average_lines, result_table
 from playloop.rollouts.video import VideoRecorder, choose_videos
 
 SUMMARY = "summary.json"
@@ -71,17 +70,19 @@ def evaluate(
     contract = env.contract()
     agent.prepare(contract)
     chosen = choose_videos(episodes, videos)
-    out, console = Path(out), console or Console(stderr=True)
-    identity = _identity(config or {}, contract, agent, env)
+    out, console, settings = Path(out), console or Console(stderr=True), config or {}
+    identity = _identity(settings, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:
         before = earlier_run(out / SUMMARY, EPISODES)
-        driver = Driver(env, workers, step_timeout=step_timeout)
-        session = _Session(driver, agent, store, console)
         recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
-        session.run(episodes, recorder)
+        driver = Driver(env, workers, [recorder], step_timeout)
+        session = _run_missing(driver, agent, store, episodes, console)
         result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
-        run = _run_record(before, agent, config or {}, identity, session.timing, command)
+        made = {"agent": agent_name(agent, settings.get("agent")), "agent_provenance": identity["agent"]}
+        run = made | {"config": settings} | this_run(command, before, session)
+        if session is None and before is not None:  # a repeat that ran nothing keeps the record of who ran it
+            run = before
         summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / SUMMARY, summary)
         write_report(out, summary)
@@ -91,27 +92,23 @@ def evaluate(
     return summary
 
 
-class _Session:
-    """What one call of `evaluate` runs."""
-
-    def __init__(self, driver: Driver, agent: Agent, store: EpisodeStore, console: Console):
-        self.driver, self.agent, self.store, self.console = driver, agent, store, console
-        self.timing: dict[str, Any] | None = None
-
-    def run(self, episodes: Sequence[Episode], recorder: VideoRecorder) -> None:
-        for note in self.store.notes:
-            self.console.print(note)
-        done = self.store.done()
-        missing = [episode for episode in episodes if episode not in done]
-        if not missing:
-            return
-        earlier = [r for e, r in self.store.results().items() if e in done and e in set(episodes)]
-        # The recorder comes before the store: an episode is done only when its video has its name.
-        self.driver.callbacks = [recorder, self.store, ProgressBar(earlier, self.console)]
-        agent = _FirstLook(self.agent, self.store.folder / "first_observation.png")
-        start = time.monotonic()
-        results = self.driver.run(agent, missing, done=len(earlier))
-        self.timing = timing(results, time.monotonic() - start, self.driver.workers)
+def _run_missing(
+    driver: Driver, agent: Agent, store: EpisodeStore, episodes: Sequence[Episode], console: Console
+) -> dict[str, Any] | None:
+    """Run what the store lacks; how long that took, None if nothing was missing."""
+    for note in store.notes:
+        console.print(note)
+    done = store.done()
+    missing = [episode for episode in episodes if episode not in done]
+    if not missing:
+        return None
+    earlier = [r for e, r in store.results().items() if e in done and e in set(episodes)]
+    # The recorder comes before the store: an episode is done only when its video has its name.
+    driver.callbacks = [*driver.callbacks, store, ProgressBar(earlier, console)]
+    looks: Any = _FirstLook(agent, store.folder / "first_observation.png")
+    start = time.monotonic()
+    results = driver.run(looks, missing, done=len(earlier))
+    return timing(results, time.monotonic() - start, driver.workers)
 
 
 class _FirstLook:
@@ -122,48 +119,25 @@ class _FirstLook:
 
     def __init__(self, agent: Agent, path: Path):
         self.agent, self.path = agent, path
-        self.reads, self.rows = agent.reads, agent.rows
 
-    def prepare(self, contract: Contract) -> None:
-        self.agent.prepare(contract)
-
-    def begin(self, episode: Episode) -> Any:
-        return self.agent.begin(episode)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.agent, name)
 
     def act(
         self, carries: list[Any], observations: list[dict[str, Any]], rngs: list[np.random.Generator]
     ) -> tuple[list[Any], list[Plan]]:
-        if not self.path.exists() and "images" in self.reads:
+        if not self.path.exists() and "images" in self.agent.reads:
             view = getattr(self.agent, "view", lambda observation: observation["images"])
-            write_atomic(self.path, png_bytes(beside(list(view(observations[0]).values()), gap=4)))
+            write_atomic(self.path, encoded(beside(list(view(observations[0]).values()), gap=4)))
         return self.agent.act(carries, observations, rngs)
 
 
 def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: EnvConfig) -> dict[str, Any]:
     """All that can change the result of an episode."""
     kept = {name: value for name, value in config.items() if name not in HARMLESS}
-    acting = provenance_of(agent, config.get("agent"))
+    acting, decided = provenance_of(agent, config.get("agent")), env.provenance()
     found = {"config": kept, "contract": contract.to_json(), "agent": acting}
-    return {**found, "env": decided} if (decided := env.provenance()) else found
-
-
-def _run_record(
-    before: dict[str, Any] | None,
-    agent: Any,
-    config: dict[str, Any],
-    identity: dict[str, Any],
-    session: dict[str, Any] | None,
-    command: str,
-) -> dict[str, Any]:
-    """How this result was made; a repeat that ran nothing keeps the record of who ran it."""
-    if session is None and before is not None:
-        return before
-    return {
-        "agent": agent_name(agent, config.get("agent")),
-        "agent_provenance": identity["agent"],
-        "config": config,
-        **this_run(command, before, session),
-    }
+    return found | ({"env": decided} if decided else {})
 
 
 def agent_name(agent: Any, settings: Any = None) -> str:

@@ -25,12 +25,8 @@ class WorkerDied(Exception):
 class ProcessWorker:
     """A spawned process with one environment, built in the child so that its GL context belongs to it.
 
-    It ends with this process in any case, see `core.children`.
-
-    Args:
-        config: handed to `main`; must be picklable.
-        main: what the process does with its end of the connection.
-        grace: seconds that it gets to end by itself when this process has been killed.
+    It runs `main` on its end of the connection and `config`, which must be picklable. It ends with this
+    process in any case, see `core.children`, and within `grace` seconds where this one has been killed.
     """
 
     def __init__(self, config: Any, main: Callable[[Connection, Any], None] = serve, grace: float = GRACE):
@@ -49,18 +45,13 @@ class ProcessWorker:
             self.connection.send(command)
 
     def receive(self) -> Any:
-        """The next answer.
-
-        Raises:
-            WorkerDied: the process has ended.
-        """
+        """The next answer; `WorkerDied` where the process has ended."""
         try:
             answer = self.connection.recv()
         except (EOFError, OSError) as error:
             self.process.join(5)
-            raise WorkerDied(
-                f"the environment's process ended with {_cause(self.process.exitcode)}"
-            ) from error
+            cause = _cause(self.process.exitcode)
+            raise WorkerDied(f"the environment's process ended with {cause}") from error
         self.last_message = time.monotonic()
         return answer
 
@@ -94,7 +85,6 @@ class LocalWorker:
         return self.answers.pop(0)
 
     def silent_for(self) -> float:
-        """Never silent."""
         return 0.0
 
     def stop(self, patience: float = 0.0) -> None:
@@ -107,15 +97,12 @@ Worker = ProcessWorker | LocalWorker
 
 def with_answers(workers: Sequence[Worker], timeout: float) -> list[Any]:
     """Those of the workers that have answered; waits up to `timeout` seconds for the first."""
-    local = [worker for worker in workers if isinstance(worker, LocalWorker) and worker.answers]
-    if local:
+    if local := [worker for worker in workers if isinstance(worker, LocalWorker) and worker.answers]:
         return list(local)
-    connections: dict[Connection, ProcessWorker] = {
-        worker.connection: worker for worker in workers if isinstance(worker, ProcessWorker)
-    }
-    ready = set(wait(list(connections), timeout))
+    spawned = [worker for worker in workers if isinstance(worker, ProcessWorker)]
+    ready = set(wait([worker.connection for worker in spawned], timeout))
     # In the workers' order, not in the operating system's.
-    return [worker for connection, worker in connections.items() if connection in ready]
+    return [worker for worker in spawned if worker.connection in ready]
 
 
 def stop_all(workers: Sequence[Worker], patience: float = 20.0) -> None:

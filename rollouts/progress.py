@@ -19,14 +19,7 @@ PLAIN_INTERVAL = 15.0
 
 
 class LiveLine:
-    """How many of so many are done, and some facts: a bar on a terminal, else a line now and then.
-
-    Args:
-        noun: what is counted.
-        total: all of them.
-        done: how many of them are done already.
-        console: where to write.
-    """
+    """How many of so many are done, and some facts: a bar on a terminal, else a line now and then."""
 
     def __init__(self, noun: str, total: int, done: int, console: Console):
         self.total, self.first, self.done, self.console = total, done, done, console
@@ -56,7 +49,7 @@ class LiveLine:
         return (self.done - self.first) / max(time.monotonic() - self._began, 1e-9)
 
     def left(self) -> str:
-        """The time that the rest will take at this pace, "1:05"; call it once something is done."""
+        """The time that the rest will take at this pace, "1:05"; for once something is done."""
         minutes, seconds = divmod(round((self.total - self.done) / self.pace()), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d} left" if hours else f"{minutes}:{seconds:02d} left"
@@ -69,9 +62,7 @@ class LiveLine:
 class ProgressBar(Callback):
     """Running success rate with its interval, episodes a minute, time left and errors.
 
-    Args:
-        earlier: results of the same request that an earlier run finished; they count in the rate.
-        console: where to write.
+    `earlier` results of the same request, which another run finished, count in the rate.
     """
 
     def __init__(self, earlier: Iterable[EpisodeResult] = (), console: Console | None = None):

@@ -1,14 +1,16 @@
-"""`report.html` of an evaluation."""
+"""What an evaluation shows: `report.html`, and the table that it leaves on the screen."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
-from playloop.rollouts.page import write_page
-from playloop.rollouts.strips import filmstrip, jpeg_uri, png_uri
+from playloop.rollouts.page import average_name, interval, number, percent, write_page
+from playloop.rollouts.strips import data_uri, encoded, filmstrip
 from playloop.rollouts.video import video_name
 
 MAX_STRIPS, MAX_COLUMNS = 12, 200
@@ -32,7 +34,7 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
         matrix=_matrix(result),
         strips=strips,
         more_videos=more,
-        first_observation=png_uri(first.read_bytes()) if first.is_file() else None,
+        first_observation=data_uri(first.read_bytes()) if first.is_file() else None,
         session=sessions[-1] if sessions else None,
         sessions=len(sessions),
         shares=_shares(sessions[-1]["seconds"]) if sessions else {},
@@ -88,7 +90,7 @@ def _strips(folder: Path, result: dict[str, Any]) -> tuple[list[dict[str, Any]],
             "name": names.get((line["suite"], line["task"]), ""),
             "caption": f"task {line['task']}, initial state {line['init']}, {_outcome(line)} after "
             f"{line['steps']} steps",
-            "picture": jpeg_uri(filmstrip(video)),
+            "picture": data_uri(encoded(filmstrip(video), "JPEG", quality=82), "jpeg"),
         }
         for video, line in found[:MAX_STRIPS]
     ]
@@ -102,3 +104,34 @@ def _shares(seconds: dict[str, float]) -> dict[str, float]:
         return {}
     shares = {label: seconds.get(name, 0.0) / wall for name, label in PHASES.items()}
     return shares | {"waiting and transport": max(0.0, 1.0 - sum(shares.values()))}
+
+
+def result_table(result: dict[str, Any]) -> Table:
+    """A row a task and one for all, from the `result` part of a summary."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("task", ratio=1)
+    partial = [flag.replace("_", " ") for flag in result["overall"].get("partial", {})]
+    # the other flags are in the report
+    for name in ("episodes", *partial[:1], "success", "95 % interval", "mean steps", "errors"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for task in result["tasks"]:
+        table.add_row(f"{task['task']:2d}  {task['instruction']}", *_cells(task))
+    table.add_section()
+    table.add_row("all", *_cells(result["overall"]), style="bold")
+    return table
+
+
+def average_lines(result: dict[str, Any]) -> list[str]:
+    """What a benchmark publishes of such episodes, a line each."""
+    return [
+        f"{average_name(average)}: {percent(average['rate'])}, 95 % interval {interval(average)}, "
+        f"{average['episodes']} episodes"
+        for average in result.get("averages", [])
+    ]
+
+
+def _cells(rate: dict[str, Any]) -> list[str]:
+    partial = [percent(value) for value in list(rate.get("partial", {}).values())[:1]]
+    counts = [str(rate["episodes"]), *partial]
+    steps, errors = number(rate["mean_steps"], 0), str(rate["errors"] or "")
+    return [*counts, percent(rate["rate"]), interval(rate), steps, errors]

@@ -1,8 +1,8 @@
-"""Which episodes a command line asks for."""
+"""Which episodes a command line asks for, and episodes by task."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,14 +10,11 @@ from omegaconf import DictConfig
 from playloop.core.episode import Episode
 from playloop.core.fields import plain
 from playloop.core.words import nearest
+from playloop.envs.config import EnvConfig
 
 
-def select_tasks(config: DictConfig, env: Any) -> list[int] | None:
-    """The numbers of `task=` or `tasks=`, each given by number or name; None for all.
-
-    Args:
-        config: of the verb.
-        env: settings of the environment, see `task_number`.
+def select_tasks(config: DictConfig, env: EnvConfig) -> list[int] | None:
+    """The numbers of `task=` or `tasks=` of a verb's settings, each given by number or name; None for all.
 
     Raises:
         ValueError: both are given, one names no task of the suite or several, or a task is named twice.
@@ -37,13 +34,8 @@ def select_tasks(config: DictConfig, env: Any) -> list[int] | None:
     return numbers
 
 
-def task_number(task: Any, env: Any) -> int:
-    """The number of a task given by number or name, large and small letters alike.
-
-    Args:
-        task: number, instruction or unique name.
-        env: settings of the environment with `task_names()`, and `unique_names()` where instructions may be
-            shared.
+def task_number(task: Any, env: EnvConfig) -> int:
+    """The number of a task given by number, instruction or unique name, large and small letters alike.
 
     Raises:
         ValueError: the suite has no such task, or several that the name fits.
@@ -73,7 +65,7 @@ def _listed(numbers: Sequence[int], unique: Sequence[str]) -> str:
     return f"give one by number or name: {said}"
 
 
-def select_episodes(config: DictConfig, env: Any) -> list[Episode]:
+def select_episodes(config: DictConfig, env: EnvConfig) -> list[Episode]:
     """The episodes of `task`, `tasks`, `inits`, `seed` and `episodes`, in the suite's order.
 
     Raises:
@@ -85,4 +77,12 @@ def select_episodes(config: DictConfig, env: Any) -> list[Episode]:
     found = found[: settings["episodes"]] if settings["episodes"] is not None else found
     if not found:
         raise ValueError("these settings select no episode; inits= and episodes= must be at least 1.")
+    return found
+
+
+def by_task(episodes: Iterable[Episode]) -> dict[tuple[str, int], list[Episode]]:
+    """(suite, task) → its episodes, tasks in the order in which they come first."""
+    found: dict[tuple[str, int], list[Episode]] = {}
+    for episode in episodes:
+        found.setdefault((episode.suite, episode.task), []).append(episode)
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from playloop.core.episode import Episode
-from playloop.core.ledger import Ledger, check_bound, read_config, read_lines
+from playloop.core.ledger import Ledger, config_key, read_config, read_lines
 from playloop.core.locks import FolderLock
 from playloop.core.results import EpisodeResult
 from playloop.envs.checks import plain
@@ -15,28 +15,21 @@ from playloop.rollouts.callbacks import Callback
 EPISODES = "episodes.jsonl"
 
 
-class EpisodeStore(Callback):
+class EpisodeStore(Ledger[EpisodeResult], Callback):
     """`episodes.jsonl` and `config.json` in a folder; a repeated command continues a killed one.
 
     An episode that ended in an error is not done: it runs again when the command is repeated, and the last
     line of an identity counts.
 
-    Args:
-        folder: created if it does not exist.
-        config: everything that can change a result, JSON-able; leave out what cannot (workers, videos).
-        lock: on the folder, where the caller holds it: to write to the folder after `close` too.
-
-    Raises:
-        ValueError: the folder holds episodes of another configuration, or a damaged line.
-        BlockingIOError: another process is writing to the folder.
+    `config` is everything that can change a result; arguments and errors are those of `Ledger`.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], lock: FolderLock | None = None):
         self.folder = Path(folder)
-        self._ledger = Ledger(self.folder / EPISODES, config, EpisodeResult.from_json, lock)
+        super().__init__(self.folder / EPISODES, config, EpisodeResult.from_json, lock)
         torn = f"the last line of {EPISODES} was torn by a kill; its episode runs again"
-        self.notes = [torn] if self._ledger.was_torn else []
-        self._results = {result.episode: result for result in self._ledger.records}
+        self.notes = [torn] if self.was_torn else []
+        self._results = {result.episode: result for result in self.records}
 
     def done(self) -> set[Episode]:
         """Identities that need not run again."""
@@ -47,16 +40,12 @@ class EpisodeStore(Callback):
         return dict(self._results)
 
     def append(self, result: EpisodeResult) -> None:
-        """Write one line and wait until it is on the disk."""
-        self._ledger.append(result.to_json(), plain)
+        """Write a line."""
+        self.write(result.to_json(), plain)
         self._results[result.episode] = result
 
     def on_end(self, result: EpisodeResult) -> None:
         self.append(result)
-
-    def close(self) -> None:
-        """Release the folder."""
-        self._ledger.close()
 
 
 def read_results(folder: Path) -> list[EpisodeResult]:
@@ -69,7 +58,7 @@ def read_results(folder: Path) -> list[EpisodeResult]:
     path = Path(folder) / EPISODES
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a folder that `playloop eval` wrote")
-    if (config := read_config(path.with_name("config.json"))) is not None:
-        check_bound(path, config)
-    results = {result.episode: result for result in read_lines(path, EpisodeResult.from_json)}
+    config = read_config(path.with_name("config.json"))
+    lines = read_lines(path, EpisodeResult.from_json, None if config is None else config_key(config))
+    results = {result.episode: result for result in lines}
     return [results[episode] for episode in sorted(results)]

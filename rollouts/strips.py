@@ -64,22 +64,13 @@ def _reduced(frame: av.VideoFrame) -> np.ndarray:
     return frame.reformat(width=width, height=FILM_HEIGHT, format="rgb24").to_ndarray()
 
 
-def png_bytes(picture: np.ndarray) -> bytes:
-    """A picture uint8 [H, W, 3] as a PNG file."""
-    return _file(picture, "PNG")
-
-
-def png_uri(file: bytes) -> str:
-    """A PNG file as a `data:` address."""
-    return f"data:image/png;base64,{base64.b64encode(file).decode()}"
-
-
-def jpeg_uri(picture: np.ndarray) -> str:
-    """A picture uint8 [H, W, 3] as the `data:` address of a JPEG file."""
-    return f"data:image/jpeg;base64,{base64.b64encode(_file(picture, 'JPEG', quality=82)).decode()}"
-
-
-def _file(picture: np.ndarray, kind: str, **options: int) -> bytes:
+def encoded(picture: np.ndarray, kind: str = "PNG", **options: int) -> bytes:
+    """A picture uint8 [H, W, 3] as a file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, optimize=True, **options)
     return buffer.getvalue()
+
+
+def data_uri(file: bytes, kind: str = "png") -> str:
+    """A picture's file as a `data:` address."""
+    return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"

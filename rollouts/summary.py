@@ -42,16 +42,13 @@ def summarize(
 
 
 def rate(results: Sequence[EpisodeResult], partial: Sequence[str] = ()) -> dict[str, Any]:
-    """Success rate with Wilson's 95 % interval; errors are counted apart and belong to no rate.
+    """Success rate with Wilson's 95 % interval, and rates of the `partial` flags of the results' info.
 
-    Args:
-        results: any number.
-        partial: flags of the results' info of which rates are wanted too.
+    Errors are counted apart and belong to no rate.
     """
     judged = [result for result in results if result.error is None]
     successes = sum(result.success for result in judged)
     low, high = wilson(successes, len(judged))
-    won = [result.steps for result in judged if result.success]
     return {
         "episodes": len(judged),
         "successes": successes,
@@ -59,7 +56,7 @@ def rate(results: Sequence[EpisodeResult], partial: Sequence[str] = ()) -> dict[
         "wilson95": [low, high],
         "errors": len(results) - len(judged),
         "mean_steps": _mean([result.steps for result in judged]),
-        "mean_steps_of_successes": _mean(won),
+        "mean_steps_of_successes": _mean([result.steps for result in judged if result.success]),
         "mean_return": _mean([result.return_ for result in judged]),
         "partial": {name: _mean([bool(r.info[name]) for r in judged if name in r.info]) for name in partial},
     }

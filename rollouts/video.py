@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
+from playloop.rollouts.selection import by_task
 
 OUTCOMES = ("success", "failure", "error")
 MIN_HEIGHT = 256
@@ -29,7 +31,7 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
     if videos == "all":
         return set(episodes)
     if isinstance(videos, int):
-        return _first_of_each_task(episodes, videos)
+        return {episode for found in by_task(episodes).values() for episode in found[:videos]}
     wanted = {videos} if isinstance(videos, str) else set(videos)
     by_key = {episode.key: episode for episode in episodes}
     if unknown := sorted(wanted - by_key.keys()):
@@ -40,36 +42,56 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
     return {by_key[key] for key in wanted}
 
 
-def _first_of_each_task(episodes: Sequence[Episode], count: int) -> set[Episode]:
-    tasks: dict[tuple[str, int], list[Episode]] = {}
-    for episode in episodes:
-        tasks.setdefault((episode.suite, episode.task), []).append(episode)
-    return {episode for found in tasks.values() for episode in found[:count]}
-
-
 def video_name(episode: Episode, outcome: str) -> str:
     """The name of a finished video's file."""
     return f"{episode.key}-{outcome}.mp4"
 
 
-class VideoRecorder(Callback):
-    """Writes `<episode's key>-<outcome>.mp4` while the episode runs; a name appears when its video is whole.
+class Filming(Callback):
+    """Writes frames of episodes while they run, to videos by name; one appears when it is whole.
 
     Args:
         folder: where the videos go.
-        chosen: which episodes are recorded.
         fps: frames a second, the environment's control rate for real time.
-        cameras: side by side in this order; None is all.
     """
 
-    def __init__(
-        self, folder: Path, chosen: Iterable[Episode], fps: float, cameras: Sequence[str] | None = None
-    ):
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, fps: float):
+        self.folder, self.fps = Path(folder), fps
+        self._writers: dict[Episode, dict[str, PartWriter]] = {}
+
+    def on_begin(self, episode: Episode) -> None:
+        self.discard(episode)
+        self._writers[episode] = {}
+
+    def on_close(self) -> None:
+        for episode in list(self._writers):
+            self.discard(episode)
+
+    def add(self, episode: Episode, path: Path, image: np.ndarray, **quality: Any) -> None:
+        """Append a frame uint8 [H, W, 3] to the episode's video that will be at `path`."""
+        writers = self._writers[episode]
+        if path.name not in writers:
+            writers[path.name] = PartWriter(path, self.fps, **quality)
+        writers[path.name].add(image)
+
+    def keep(self, episode: Episode, path: Path | None = None) -> None:
+        """Give the episode's videos their names, or its only one another."""
+        for writer in self._writers[episode].values():
+            writer.close(path)
+        self.discard(episode)
+
+    def discard(self, episode: Episode) -> None:
+        """Leave nothing of the episode's videos that have no name yet."""
+        for writer in self._writers.pop(episode, {}).values():
+            writer.discard()
+
+
+class VideoRecorder(Filming):
+    """Writes `<episode's key>-<outcome>.mp4` of chosen episodes, all cameras side by side."""
+
+    def __init__(self, folder: Path, chosen: Iterable[Episode], fps: float):
+        super().__init__(folder, fps)
         self.chosen = frozenset(chosen)
-        self.fps = fps
-        self.cameras = cameras
-        self._writers: dict[Episode, PartWriter] = {}
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=episode in self.chosen)
@@ -80,39 +102,24 @@ class VideoRecorder(Callback):
         for leftover in self.folder.glob(".*.partial"):
             leftover.unlink()
 
-    def on_begin(self, episode: Episode) -> None:
-        self._discard(episode)
-        if episode in self.chosen:
-            self._writers[episode] = PartWriter(self.folder / episode.key, self.fps, crf=20, gop=20)
-
     def on_segment(self, episode: Episode, segment: Segment) -> None:
-        writer = self._writers.get(episode)
-        if writer is None or segment.frames is None:
+        if episode not in self.chosen or segment.frames is None:
             return
-        for row in range(len(segment)):
-            writer.add(self._picture({name: frames[row] for name, frames in segment.frames.items()}))
+        for images in zip(*segment.frames.values(), strict=True):
+            self._show(episode, images)
         if segment.final_frames is not None:
-            writer.add(self._picture(segment.final_frames))
+            self._show(episode, list(segment.final_frames.values()))
+
+    def _show(self, episode: Episode, images: Sequence[np.ndarray]) -> None:
+        self.add(episode, self.folder / episode.key, side_by_side(images), crf=20, gop=20)
 
     def on_end(self, result: EpisodeResult) -> None:
-        writer = self._writers.pop(result.episode, None)
-        if writer is None or not writer.frames:
-            return
+        if not self._writers.get(result.episode):
+            return self.discard(result.episode)
         outcome = "error" if result.error else "success" if result.success else "failure"
         for other in OUTCOMES:
             (self.folder / video_name(result.episode, other)).unlink(missing_ok=True)
-        writer.close(self.folder / video_name(result.episode, outcome))
-
-    def on_close(self) -> None:
-        for episode in list(self._writers):
-            self._discard(episode)
-
-    def _discard(self, episode: Episode) -> None:
-        if writer := self._writers.pop(episode, None):
-            writer.discard()
-
-    def _picture(self, images: dict[str, np.ndarray]) -> np.ndarray:
-        return side_by_side([images[name] for name in self.cameras or images])
+        self.keep(result.episode, self.folder / video_name(result.episode, outcome))
 
 
 def side_by_side(images: Sequence[np.ndarray]) -> np.ndarray:

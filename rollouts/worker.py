@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -23,7 +23,6 @@ from playloop.core.segment import Segment
 from playloop.envs.base import PlayEnv
 from playloop.envs.checks import BadAction, BadOutcome, checked_observation, checked_plan, plain_info
 from playloop.envs.config import EnvConfig
-from playloop.envs.outcome import Outcome
 from playloop.rollouts.callbacks import Wants
 
 RAISED = (Exception, SystemExit)
@@ -115,7 +114,7 @@ class Executor:
             self.env = self.config.make()
         return self.env
 
-    def _guarded(self, act: Any) -> Answer:
+    def _guarded(self, act: Callable[[], Answer]) -> Answer:
         try:
             return act()
         except BadAction as error:
@@ -126,32 +125,41 @@ class Executor:
             return Failed(error_text(error), traceback.format_exc(), built)
 
     def _begin(self, command: Begin) -> Begun:
-        env, clock = self._built(), _Clock()
+        env, seconds = self._built(), Seconds()
         self.wants, self.reads = command.wants, command.reads
-        with clock("begin"):
+        with seconds.of("begin"):
             env.begin(command.episode)
-        with clock("observe"):
+        with seconds.of("observe"):
             self.now = self._seen(env, self.wants.frames or "images" in self.reads)
-        return Begun(self._visible(env), clock.seconds)
+        return Begun(self._visible(env), dict(seconds))
 
     def _execute(self, command: Execute) -> Executed:
-        env, clock = self._built(), _Clock()
+        env, seconds, rows = self._built(), Seconds(), []
         self.reads = self.reads if command.reads is None else command.reads
-        rows, actions = _Rows(self.wants), checked_plan(command.actions, len(env.contract.action_names))
+        actions = checked_plan(command.actions, len(env.contract.action_names))
         for index, action in enumerate(actions):
-            rows.before(env, self.now, action)
-            with clock("physics"):
+            row = self._before(env, action)
+            with seconds.of("physics"):
                 outcome = env.advance(action)
-            rows.after(outcome)
+            rows.append(row | {"rewards": outcome.reward, "success": outcome.success})
             over = outcome.terminated or outcome.truncated
             decision = not over and index == len(actions) - 1 and "images" in self.reads
-            with clock("observe"):
+            with seconds.of("observe"):
                 self.now = self._seen(env, self.wants.frames or decision)
             if over:
                 break
-        segment = rows.segment(self.now, command.info, over)
+        segment = _segment(rows, self.now, command.info, over)
         seen, info = None if over else self._visible(env), plain_info(outcome.info)
-        return Executed(segment, seen, clock.seconds, info)
+        return Executed(segment, seen, dict(seconds), info)
+
+    def _before(self, env: PlayEnv, action: np.ndarray) -> dict[str, Any]:
+        """What a segment keeps of the moment before an action, by the segment's fields."""
+        row = {"actions": action, "states": self.now["state"]}
+        if self.wants.frames:
+            row["frames"] = self.now["images"]
+        if self.wants.trace:
+            row |= {"snapshots": env.snapshot(), "privileged": env.privileged()}
+        return row
 
     def _seen(self, env: PlayEnv, images: bool) -> dict[str, Any]:
         return checked_observation(env.observe(images=images), env.contract, images)
@@ -175,59 +183,40 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}{f': {error}' if str(error) else ''}{where}"
 
 
-class _Clock:
-    """Sums seconds under names."""
+class Seconds(dict[str, float]):
+    """Sums of seconds under names."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def spend(self, **seconds: float) -> None:
+        """Add to the sums."""
+        for name, value in seconds.items():
+            self[name] = self.get(name, 0.0) + value
 
     @contextlib.contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def of(self, name: str) -> Iterator[None]:
+        """Add what the block takes."""
         start = time.perf_counter()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.spend(**{name: time.perf_counter() - start})
 
 
-class _Rows:
-    """Gathers the rows of a segment."""
-
-    def __init__(self, wants: Wants):
-        self.wants = wants
-        self.columns: dict[str, list[Any]] = {
-            name: [] for name in ("actions", "states", "rewards", "success")
-        }
-        self.frames: list[dict[str, np.ndarray]] = []
-        self.snapshots: list[np.ndarray] = []
-        self.privileged: list[dict[str, np.ndarray]] = []
-
-    def before(self, env: PlayEnv, observation: dict[str, Any], action: np.ndarray) -> None:
-        self.columns["actions"].append(action)
-        self.columns["states"].append(observation["state"])
-        if self.wants.frames:
-            self.frames.append(observation["images"])
-        if self.wants.trace:
-            self.snapshots.append(env.snapshot())
-            self.privileged.append(env.privileged())
-
-    def after(self, outcome: Outcome) -> None:
-        self.columns["rewards"].append(outcome.reward)
-        self.columns["success"].append(outcome.success)
-
-    def segment(self, now: dict[str, Any], plan_info: dict[str, Any], last: bool) -> Segment:
-        wants = self.wants
-        return Segment(
-            actions=np.asarray(self.columns["actions"], np.float32),  # [n, A]
-            states=np.asarray(self.columns["states"], np.float32),  # [n, S]
-            rewards=np.asarray(self.columns["rewards"], np.float64),  # [n]
-            success=np.asarray(self.columns["success"], bool),  # [n]
-            instruction=now["instruction"],
-            last=last,
-            frames=_stacked(self.frames) if wants.frames else None,
-            snapshots=np.stack(self.snapshots) if wants.trace else None,  # [n, K]
-            privileged=_stacked(self.privileged) if wants.trace else None,
-            plan_info=plan_info,
-            final_frames=now["images"] if wants.frames and last else None,
-        )
+def _segment(
+    rows: list[dict[str, Any]], now: dict[str, Any], plan_info: dict[str, Any], last: bool
+) -> Segment:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    pictures = "frames" in columns
+    return Segment(
+        actions=np.asarray(columns["actions"], np.float32),  # [n, A]
+        states=np.asarray(columns["states"], np.float32),  # [n, S]
+        rewards=np.asarray(columns["rewards"], np.float64),  # [n]
+        success=np.asarray(columns["success"], bool),  # [n]
+        instruction=now["instruction"],
+        last=last,
+        frames=_stacked(columns["frames"]) if pictures else None,
+        snapshots=np.stack(columns["snapshots"]) if "snapshots" in columns else None,  # [n, K]
+        privileged=_stacked(columns["privileged"]) if "privileged" in columns else None,
+        plan_info=plan_info,
+        final_frames=now["images"] if pictures and last else None,
+    )
 
 
 def _stacked(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

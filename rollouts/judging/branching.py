@@ -38,27 +38,16 @@ def branch_actions(form: CompactActions | MineWorldActions) -> np.ndarray:
 
 @dataclass
 class Point:
-    """A state of the game, and what every action leads to.
-
-    Args:
-        clip: the recording's frames up to the state, the last of which shows it.
-        frames: those frames as the game draws them, uint8 [T, H, W, 3].
-        actions: between them, float32 [T - 1, 25].
-        branches: the frames after each action, uint8 [k, F, H, W, 3].
-    """
+    """A state of the game at the end of a clip, and what every action leads to."""
 
     clip: Clip
-    frames: np.ndarray
-    actions: np.ndarray
-    branches: np.ndarray
+    frames: np.ndarray  # of the clip as the game draws them, uint8 [T, H, W, 3]
+    actions: np.ndarray  # between them, float32 [T - 1, 25]
+    branches: np.ndarray  # frames after each action, uint8 [k, F, H, W, 3]
 
 
 class Brancher:
-    """Plays recorded episodes again in the true game and branches off.
-
-    Args:
-        recordings: of the voxel world.
-        form: of the actions that the model takes.
+    """Plays recorded episodes of the voxel world again in the true game and branches off.
 
     Raises:
         ValueError: the recordings do not say which episodes they are.

@@ -20,28 +20,19 @@ from playloop.demos.splits import check_steps, held_out
 
 @dataclass(frozen=True, order=True)
 class Clip:
-    """Frames in a row, named completely: what is drawn for a clip follows from its name.
+    """Frames in a row, named completely: what is drawn for a clip follows from its name."""
 
-    Args:
-        source: identity of the data set.
-        episode: by place among the data set's episodes.
-        start: its first frame in the episode.
-        frames: how many; two clips that differ in this alone draw the same numbers.
-    """
-
-    source: str
-    episode: int
-    start: int
-    frames: int
+    source: str  # identity of the data set
+    episode: int  # number among the data set's episodes
+    start: int  # first frame in the episode
+    frames: int  # two clips that differ in this alone draw the same numbers
 
     @property
     def key(self) -> str:
-        """A short name."""
         return f"{self.source}-{self.episode:05d}-{self.start:06d}"
 
     @property
     def label(self) -> str:
-        """For people."""
         return f"episode {self.episode} of {self.source}, from frame {self.start}"
 
     def rng(self, *purpose: object) -> np.random.Generator:
@@ -53,11 +44,7 @@ class Clip:
 
 
 def _check_skipped(trained: Iterable[str], datasets: Mapping[str, Any]) -> None:
-    """Refuse recordings of which other episodes are left out than in training: who is held out is counted.
-
-    Raises:
-        ValueError: says what to do.
-    """
+    """Refuse recordings of which other episodes are left out than in training: who is held out is counted."""
     before = {whole_identity(name): name for name in trained}
     for name, dataset in datasets.items():
         other = before.get(whole_identity(name))
@@ -76,10 +63,9 @@ class Recordings:
         paths: their folders.
         size: height and width of the frames that are wanted.
         camera: "" for every data set's first.
-        on_corrupt: "refuse" or "skip".
+        on_corrupt: what happens to episodes whose files are damaged.
         trained: what the model's `training.json` says: episodes that it was trained on are left out.
-        resized: makes a frame of any other size, uint8 [H, W, 3], one of that size; None for
-            `core.images.resize`.
+        resized: makes a frame of any other size one of that size; None for `core.images.resize`.
 
     Raises:
         ValueError: a data set does not have MineRL's actions, or no video.

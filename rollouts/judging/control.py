@@ -1,17 +1,68 @@
-"""Exact controllability: the game and the model branch from one state into single actions, and are compared.
+"""Whether imagined frames obey: what an inverse-dynamics model reads back, and exact controllability.
 
-No inverse-dynamics model stands between: the true game shows what every action would have led to.
+For the latter the game and the model branch from one state into single actions: the true game shows what each
+would have led to, and no model stands between.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from playloop.core.statistics import mean_interval, wilson
+from playloop.core.statistics import intervals, mean_interval, wilson
 from playloop.rollouts.judging.branching import BRANCHES, Point
 from playloop.rollouts.judging.quality import capped_psnr
+from playloop.worlds.following import Following, compare, share_of_ceiling, shifted
+
+SHIFTS = (-1, 0, 1)
+"""Steps by which actions are shifted to see that 0 fits best."""
+
+
+def following(targets: np.ndarray, predicted: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How well the recording's actions [clips, T - 1, 25] were read back from clips of several kinds.
+
+    Args:
+        targets: the recording's action vectors.
+        predicted: kind → what was read in its frames, likewise; "true" is the ceiling.
+
+    Returns:
+        For each kind, by task and as a mean over the tasks, precision, recall, F1 and the share of the
+        ceiling's F1; the camera's error in degrees and in VPT's bins. And F1 against shifted actions.
+    """
+    return {
+        "clips": len(targets),
+        "actions": int(targets.shape[0] * targets.shape[1]),
+        "kinds": {kind: _kind(targets, found, predicted["true"]) for kind, found in predicted.items()},
+        "shifted_f1": {kind: _shifts(targets, found) for kind, found in predicted.items()},
+    }
+
+
+def _kind(targets: np.ndarray, predicted: np.ndarray, ceiling: np.ndarray) -> dict[str, Any]:
+    """Scores of predicted actions [clips, T - 1, 25], and their share of what was read in the true frames."""
+
+    def scored(vectors: np.ndarray, chosen: np.ndarray) -> Following:
+        return compare(np.concatenate(targets[chosen]), np.concatenate(vectors[chosen]))
+
+    def means(chosen: np.ndarray) -> dict[str, float]:
+        found, limit = scored(predicted, chosen), scored(ceiling, chosen)
+        share = share_of_ceiling(found, limit)["mean"]
+        camera = {"degrees": found.degrees, "bins": found.bins}
+        return asdict(found.mean) | camera | {"share_of_ceiling": share}
+
+    everything = np.arange(len(targets))
+    found, limit = scored(predicted, everything), scored(ceiling, everything)
+    shares = share_of_ceiling(found, limit)
+    tasks = {
+        name: asdict(scores) | {"share_of_ceiling": shares[name]} for name, scores in found.tasks.items()
+    }
+    return {"mean": intervals(means, len(targets)), "tasks": tasks}
+
+
+def _shifts(targets: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Mean F1 where actions are taken for those `SHIFTS` steps later."""
+    return {str(by): shifted(list(targets), list(predicted), by).mean.f1 for by in SHIFTS}
 
 
 def judge(points: list[Point], imagined: list[np.ndarray], reconstructed: list[np.ndarray]) -> dict[str, Any]:
@@ -27,8 +78,8 @@ def judge(points: list[Point], imagined: list[np.ndarray], reconstructed: list[n
 
     Returns:
         By action and over all: PSNR of what is imagined, of the ceiling and of repeating the last frame; how
-        often the whole branch is nearest to its own ("right" of "told"), with Wilson's interval, and the same
-        of the ceiling. And the latter by one frame alone, after 1, 2, … frames.
+        often the whole branch is nearest to its own ("right" of "told"), and the same of the ceiling. And the
+        latter by one frame alone, after 1, 2, … frames.
     """
     true = [point.branches for point in points]
     still = [np.tile(point.frames[-1], (*point.branches.shape[:2], 1, 1, 1)) for point in points]
@@ -62,18 +113,14 @@ def judge(points: list[Point], imagined: list[np.ndarray], reconstructed: list[n
 
 
 def _of(values: np.ndarray, chosen: slice | int) -> np.ndarray:
-    """The columns of one action or of all, [P, n]."""
+    """The columns [P, n] of one action or of all."""
     return values[:, chosen] if isinstance(chosen, slice) else values[:, [chosen]]
 
 
 def _quality(shown: list[np.ndarray], true: list[np.ndarray]) -> np.ndarray:
     """Mean PSNR of every branch, [P, k]."""
-    return np.array(
-        [
-            [capped_psnr(*branch).mean() for branch in zip(seen, wanted, strict=True)]
-            for seen, wanted in zip(shown, true, strict=True)
-        ]
-    )
+    points = zip(shown, true, strict=True)
+    return np.array([[capped_psnr(*branch).mean() for branch in zip(*pair, strict=True)] for pair in points])
 
 
 def distance(imagined: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -8,29 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from playloop.rollouts.judging import control, drift, follow, quality
+from playloop.rollouts.judging import control, quality
 from playloop.rollouts.judging.branching import BRANCHES
 from playloop.rollouts.judging.clips import Clip
+from playloop.rollouts.judging.dream import DreamStore
 from playloop.rollouts.judging.quality import PERSISTENCE, TOKENIZER, Measures, Scores, Shown, window_name
-from playloop.rollouts.judging.store import DreamStore
-from playloop.rollouts.judging.workload import Workload, branch_key, clip_key, drift_key
+from playloop.rollouts.judging.workload import Workload, job_key
+
+Named = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass
 class Pictures:
-    """What the report shows, by clip.
+    """What the report shows: label of a clip → kind → frames uint8 [F, H, W, 3]; curves of long dreams."""
 
-    Args:
-        clips: label → kind → frames uint8 [F, H, W, 3]; the truth is "true".
-        drifts: likewise, of long dreams.
-        branches: label → what → the last frames of all actions, uint8 [k, H, W, 3].
-        curves: of long dreams: group → name → mean over the clips at every frame [F].
-    """
-
-    clips: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    drifts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    branches: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    clips: Named = field(default_factory=dict)
+    drifts: Named = field(default_factory=dict)
+    branches: Named = field(default_factory=dict)  # the last frames of all actions, uint8 [k, H, W, 3]
+    curves: Named = field(default_factory=dict)  # group → name → mean over the clips at every frame [F]
 
 
 Reader = Callable[[np.ndarray], np.ndarray]
@@ -38,14 +33,7 @@ Reader = Callable[[np.ndarray], np.ndarray]
 
 
 class Judge:
-    """Compares what a store holds with the recordings and the true game.
-
-    Args:
-        workload: what was imagined.
-        store: the imagined tokens.
-        measures: how frames are compared.
-        read: an inverse-dynamics model; None leaves out action following.
-    """
+    """Compares what a store holds with recordings and the true game; without `read` no actions are read."""
 
     def __init__(self, workload: Workload, store: DreamStore, measures: Measures, read: Reader | None):
         self.workload, self.store, self.measures, self.read = workload, store, measures, read
@@ -53,7 +41,6 @@ class Judge:
         self.pictures = Pictures()
 
     def judge(self) -> dict[str, Any]:
-        """All figures."""
         return {**self._clips(), "drift": self._drifts(), "control": self._branches()}
 
     # ------------------------------------------------------------------------------------------- clips
@@ -77,7 +64,7 @@ class Judge:
                     )
         found = {"quality": self._quality(scores)}
         if self.read is not None:
-            found["following"] = follow.following(
+            found["following"] = control.following(
                 np.stack(targets), {kind: np.stack(vectors) for kind, vectors in predicted.items()}
             )
         return found
@@ -91,7 +78,7 @@ class Judge:
         decoded = workload.frames.decode(tokens)
         frames, guesses = {}, {}
         for window in workload.windows:
-            guess = self.store[clip_key(clip, window)]
+            guess = self.store[job_key("clip", clip, window)]
             frames[window_name(window)], guesses[window_name(window)] = workload.frames.decode(guess), guess
         frames[PERSISTENCE] = np.repeat(images[context - 1 : context], len(true), 0)
         guesses[PERSISTENCE] = np.repeat(tokens[:1], len(true), 0)
@@ -121,22 +108,26 @@ class Judge:
             group: {name: np.mean([one[group][name] for one in found], 0) for name in found[0][group]}
             for group in found[0]
         }
-        return {"clips": len(found), "frames": workload.drift_frames, "curves": drift.summarize(found)}
+        return {
+            "clips": len(found),
+            "frames": workload.drift_frames,
+            "curves": quality.drift_figures(found),
+        }
 
-    def _drift(self, clip: Clip) -> dict[str, dict[str, np.ndarray]]:
+    def _drift(self, clip: Clip) -> Named:
         """Curves of one long dream: group → name → [F]."""
         workload, context = self.workload, self.workload.context
         images = workload.recordings.frames(clip)
         true, last = images[context:], images[context - 1]
-        tokens, guess = workload.frames.encode(true), self.store[drift_key(clip, self.window)]
+        tokens, guess = workload.frames.encode(true), self.store[job_key("drift", clip, self.window)]
         imagined, decoded = workload.frames.decode(guess), workload.frames.decode(tokens)
         if len(self.pictures.drifts) < workload.config.strips:
             self.pictures.drifts[clip.label] = {"true": true, "imagined": imagined}
         shown = {"true": (true, tokens), "imagined": (imagined, guess), TOKENIZER: (decoded, tokens)}
-        seen = {kind: drift.signs(*pair) for kind, pair in shown.items()}
+        seen = {kind: quality.signs(*pair) for kind, pair in shown.items()}
         groups = {name: {kind: signs[name] for kind, signs in seen.items()} for name in seen["true"]}
         del groups["entropy"][TOKENIZER]  # the true frames' tokens are its own
-        return {"psnr": drift.curves(true, imagined, decoded, last), **groups}
+        return {"psnr": quality.drift_curves(true, imagined, decoded, last), **groups}
 
     # --------------------------------------------------------------------------------------- branches
 
@@ -146,7 +137,7 @@ class Judge:
             return {"left_out": workload.no_branches}
         imagined, reconstructed = [], []
         for clip, point in workload.points.items():
-            tokens = [self.store[branch_key(clip, name, self.window)] for name in BRANCHES]
+            tokens = [self.store[job_key("branch", clip, self.window, name)] for name in BRANCHES]
             imagined.append(np.stack([workload.frames.decode(branch) for branch in tokens]))
             again = [workload.frames.decode(workload.frames.encode(branch)) for branch in point.branches]
             reconstructed.append(np.stack(again))

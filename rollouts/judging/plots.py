@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 10, 34
 KNOWN = {"imagined": 0, "persistence": 2, "tokenizer": 3, "true": 4, "chance": 2}
 """Curves that have the same colour in every plot, by the number of the colour; others take the rest."""
-
-
-@dataclass
-class Plot:
-    """A drawing of `WIDTH` × `HEIGHT`; points are texts "x,y x,y …".
-
-    Args:
-        label: what the y axis is.
-        x_label: what the x axis is.
-        rows: grid lines: y and value.
-        columns: marks of the x axis: x and value.
-        curves: name → points.
-        bands: name → points of the outline.
-        colors: name → number of a colour.
-    """
-
-    label: str
-    x_label: str
-    rows: list[tuple[str, float]]
-    columns: list[tuple[str, float]]
-    curves: dict[str, str]
-    bands: dict[str, str]
-    colors: dict[str, int]
-    width: int = field(default=WIDTH, init=False)
-    height: int = field(default=HEIGHT, init=False)
-    left: int = field(default=LEFT, init=False)
-    right: int = field(default=WIDTH - RIGHT, init=False)
-    bottom: int = field(default=HEIGHT - BOTTOM, init=False)
 
 
 def line_plot(
@@ -47,8 +19,13 @@ def line_plot(
     label: str,
     bands: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
     x_label: str = "frames behind the context",
-) -> Plot | None:
-    """Curves [n] over x [n], some with a band between low [n] and high [n]; None without a finite value."""
+) -> dict[str, Any] | None:
+    """Curves [n] over x [n], some with a band between low [n] and high [n]; None without a finite value.
+
+    Returns:
+        What the template draws: grid lines ("rows") and marks of the x axis ("columns"), each a position and
+        a value; name → points "x,y x,y …" of "curves" and of the outlines of "bands"; name → "colors".
+    """
     bands = bands or {}
     values = np.concatenate([*curves.values(), *(end for band in bands.values() for end in band)])
     values = values[np.isfinite(values)]
@@ -66,24 +43,28 @@ def line_plot(
     def path(xs: np.ndarray, ys: np.ndarray) -> str:
         return " ".join(f"{across(a)},{up(b)}" for a, b in zip(xs, ys, strict=True) if np.isfinite(b))
 
-    return Plot(
-        label,
-        x_label,
-        [(up(tick), tick) for tick in ticks],
-        [(across(position), position) for position in nice_positions(x)],
-        {name: path(x, curve) for name, curve in curves.items()},
-        {name: f"{path(x, lower)} {path(x[::-1], upper[::-1])}" for name, (lower, upper) in bands.items()},
-        _colors(list(curves)),
-    )
+    return {
+        "label": label,
+        "x_label": x_label,
+        "rows": [(up(tick), tick) for tick in ticks],
+        "columns": [(across(position), position) for position in nice_positions(x)],
+        "curves": {name: path(x, curve) for name, curve in curves.items()},
+        "bands": {
+            name: f"{path(x, lower)} {path(x[::-1], upper[::-1])}" for name, (lower, upper) in bands.items()
+        },
+        "colors": _colors(list(curves)),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "bottom": HEIGHT - BOTTOM,
+    }
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers around low … high, at most `count` + 2."""
-    span = max(high - low, abs(high) * 1e-3, 1e-6)
-    power = 10 ** math.floor(math.log10(span / count))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= span / count)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * number for number in range(first, max(last, first + 1) + 1)]
+    """Round numbers around low … high, which may be equal; at most `count` + 2."""
+    high = max(high, low + max(abs(high) * 1e-3, 1e-6))
+    return [float(tick) for tick in MaxNLocator(count, steps=(1, 2, 2.5, 5, 10)).tick_values(low, high)]
 
 
 def nice_positions(x: np.ndarray) -> list[float]:

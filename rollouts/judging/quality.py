@@ -1,4 +1,5 @@
-"""How near imagined frames are to the true ones, frame by frame behind the context, and as videos.
+"""How near imagined frames are to the true ones, frame by frame behind the context, and as videos; what
+becomes of long dreams.
 
 What needs published weights is measured only where they are given.
 """
@@ -29,6 +30,8 @@ CEILING = 10 * math.log10(12 * 255**2)
 """What equal frames count in a mean of PSNRs, 58.9 dB: the error that rounding to bytes leaves."""
 MINEWORLD_LENGTHS = range(SHORTEST, 16)
 """MineWorld's FVD is the mean of those of the first 10, 11, … 15 frames."""
+MARKS = (1, 2, 4, 8, 16, 32, 64, 100, 150, 200, 300, 400)
+"""Frames at which figures are given, as far as a dream goes."""
 
 
 def window_name(window: int) -> str:
@@ -38,26 +41,16 @@ def window_name(window: int) -> str:
 
 @dataclass
 class Shown:
-    """One clip as it was, and what others show instead of it.
+    """One clip as it was behind its context, and by kind what others show instead of it."""
 
-    Args:
-        true: the frames behind the context, uint8 [F, H, W, 3].
-        tokens: theirs, int64 [F, N].
-        frames: kind → uint8 [F, H, W, 3].
-        guesses: kind → tokens, int64 [F, N].
-    """
-
-    true: np.ndarray
-    tokens: np.ndarray
-    frames: dict[str, np.ndarray]
-    guesses: dict[str, np.ndarray]
+    true: np.ndarray  # uint8 [F, H, W, 3]
+    tokens: np.ndarray  # int64 [F, N]
+    frames: dict[str, np.ndarray]  # uint8 [F, H, W, 3]
+    guesses: dict[str, np.ndarray]  # int64 [F, N]
 
 
 class Measures:
-    """What a configuration asks for.
-
-    Args:
-        config: which files of weights there are.
+    """What a configuration, and the files of weights that it names, let be measured.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -158,4 +151,52 @@ def difference(clips: list[Scores], kind: str, other: str) -> dict[str, dict[str
     return {
         name: mean_interval(np.array([clip[kind][name].mean() - clip[other][name].mean() for clip in clips]))
         for name in shared
+    }
+
+
+# ---------------------------------------------------------------------------------------------- long dreams
+
+
+def signs(frames: np.ndarray, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """What can be said of frames uint8 [T, H, W, 3] and their tokens [T, N] without the truth, each [T].
+
+    Entropy, in bits, falls when a dream becomes one colour and rises when it becomes noise. Motion is the
+    mean absolute change of a pixel since the frame before; the first frame has the second's.
+    """
+    pixels = frames.astype(np.float32)
+    change = np.abs(np.diff(pixels, axis=0)).mean((1, 2, 3))
+    return {
+        "brightness": pixels.mean((1, 2, 3)),
+        "contrast": pixels.mean(-1).std((1, 2)),
+        "entropy": np.array([entropy(row) for row in tokens]),
+        "motion": np.concatenate([change[:1], change]),
+    }
+
+
+def entropy(tokens: np.ndarray) -> float:
+    """The entropy of ids [N], in bits."""
+    shares = np.unique(tokens, return_counts=True)[1] / len(tokens)
+    return float(-(shares * np.log2(shares)).sum() + 0.0)
+
+
+def drift_curves(
+    true: np.ndarray, imagined: np.ndarray, reconstructed: np.ndarray, last: np.ndarray
+) -> dict[str, np.ndarray]:
+    """PSNR of frames uint8 [F, H, W, 3] at each [F]; persistence repeats the last one that was shown."""
+    still = np.repeat(last[None], len(true), 0)
+    shown = {"imagined": imagined, "tokenizer": reconstructed, "persistence": still}
+    return {name: capped_psnr(frames, true) for name, frames in shown.items()}
+
+
+def _at_marks(values: np.ndarray) -> list[dict[str, float]]:
+    """Means of curves [clips, F] at `MARKS` with intervals, and the last frame."""
+    frames = sorted({mark for mark in MARKS if mark < values.shape[1]} | {values.shape[1]})
+    return [{"frame": frame, **mean_interval(values[:, frame - 1])} for frame in frames]
+
+
+def drift_figures(found: list[dict[str, dict[str, np.ndarray]]]) -> dict[str, Any]:
+    """Every curve of every clip, by group and name, at `MARKS`."""
+    return {
+        group: {name: _at_marks(np.stack([clip[group][name] for clip in found])) for name in found[0][group]}
+        for group in found[0]
     }

@@ -1,4 +1,4 @@
-"""`report.html` of a world model."""
+"""What a world model's evaluation shows: `report.html`, and the tables that it leaves on the screen."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from playloop.core.contract import Contract
-from playloop.rollouts.formatting import estimate, estimate_interval, number, percent
 from playloop.rollouts.judging.branching import BRANCHES
 from playloop.rollouts.judging.judge import Pictures
-from playloop.rollouts.judging.plots import Plot, line_plot
+from playloop.rollouts.judging.plots import line_plot
 from playloop.rollouts.judging.quality import window_name
-from playloop.rollouts.judging.table import DIGITS, UNITS, by_measure, chosen_horizons
-from playloop.rollouts.page import write_page
-from playloop.rollouts.strips import beside, magnified, png_bytes, png_uri, stack
+from playloop.rollouts.page import estimate, estimate_interval, number, percent, write_page
+from playloop.rollouts.strips import beside, data_uri, encoded, magnified, stack
 
-Row = tuple[list[str], list[str], bool]
-"""A row of a table: its names, its cells and whether it stands out."""
+DIGITS = {"psnr": 2, "psnr_of_mean": 2, "ssim": 3, "lpips": 3, "accuracy": 3}
+UNITS = {
+    "psnr": "PSNR, dB",
+    "psnr_of_mean": "PSNR of the mean error, dB",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "accuracy": "right tokens",
+}
 CURVES = {
     "psnr": "PSNR against the truth, dB",
     "brightness": "Brightness, 0 – 255",
@@ -32,21 +37,38 @@ CURVES = {
 def write_report(folder: Path, summary: dict[str, Any], pictures: Pictures) -> Path:
     """Write `report.html` from a summary and the frames that were judged."""
     result, run = summary["result"], summary["run"]
-    own = window_name(result["windows"][0])
+    own, horizons = window_name(result["windows"][0]), _horizons(result["horizon"])
+    measured, drift, control = _by_measure(result), result["drift"], result["control"]
+    x = np.arange(1.0, drift.get("frames", 0) + 1)
     return write_page(
         folder / "report.html",
         "world.html.jinja",
         result=result,
         run=run,
         own=own,
-        quality=_quality(result, own),
+        horizon_names=[f"frame {horizon}" for horizon in horizons],
+        units=UNITS,
+        measured={
+            measure: {kind: _cells(record, measure, horizons) for kind, record in kinds.items()}
+            for measure, kinds in measured.items()
+        },
+        quality_plots=[_horizon_plot(measure, kinds) for measure, kinds in measured.items()],
         clips=[
             _strip({"true": kinds["true"], "imagined": kinds[own], "repeated": kinds["persistence"]}, name)
             for name, kinds in pictures.clips.items()
         ],
-        following=_following(result["following"], own) if "following" in result else None,
-        control=None if "left_out" in result["control"] else _control(result["control"], pictures),
-        drift=None if "left_out" in result["drift"] else _drift(result["drift"], pictures),
+        control_plot=None if "left_out" in control else _control_plot(control),
+        branches=[
+            _picture([list(row) for row in ends.values()], list(ends), list(BRANCHES), name)
+            for name, ends in pictures.branches.items()
+        ],
+        drift_plots=[
+            line_plot(pictures.curves[n], x, label) for n, label in CURVES.items() if pictures.curves
+        ],
+        dreams=[
+            _strip({kind: kinds[kind] for kind in ("true", "imagined")}, name)
+            for name, kinds in pictures.drifts.items()
+        ],
         records={
             "Versions and machine": run["provenance"],
             "Conventions of the environment": Contract.from_json(result["contract"]).in_words(),
@@ -56,28 +78,14 @@ def write_report(folder: Path, summary: dict[str, Any], pictures: Pictures) -> P
     )
 
 
-def _quality(result: dict[str, Any], own: str) -> dict[str, Any]:
-    """Figures and curves by horizon, and FVD where there is I3D."""
-    found, horizons = by_measure(result), chosen_horizons(result["horizon"])
-    rows: list[Row] = []
-    for measure, kinds in found.items():
-        digits = DIGITS[measure]
-        for index, (kind, record) in enumerate(kinds.items()):
-            cells = [number(record["mean"]["value"], digits), estimate_interval(record["mean"], digits)]
-            cells += [number(record["frames"][horizon - 1]["value"], digits) for horizon in horizons]
-            rows.append((["" if index else UNITS[measure], kind], cells, kind == own))
-    return {
-        "plots": [_horizon_plot(measure, kinds) for measure, kinds in found.items()],
-        "head": ["", "", "mean", "95 % interval", *(f"frame {horizon}" for horizon in horizons)],
-        "rows": rows,
-        "videos": [
-            ([kind], [number(distances[name], 1) for name in ("fvd", "mineworld")], False)
-            for kind, distances in result["quality"]["videos"].items()
-        ],
-    }
+def _cells(record: dict[str, Any], measure: str, horizons: list[int]) -> list[str]:
+    """A measure's mean, its interval, and its values at some horizons."""
+    digits, mean = DIGITS[measure], record["mean"]
+    shown = [number(record["frames"][horizon - 1]["value"], digits) for horizon in horizons]
+    return [number(mean["value"], digits), estimate_interval(mean, digits), *shown]
 
 
-def _horizon_plot(measure: str, kinds: dict[str, Any]) -> Plot | None:
+def _horizon_plot(measure: str, kinds: dict[str, Any]) -> dict[str, Any] | None:
     value, low, high = (
         {kind: _numbers(frame[end] for frame in record["frames"]) for kind, record in kinds.items()}
         for end in ("value", "low", "high")
@@ -86,57 +94,7 @@ def _horizon_plot(measure: str, kinds: dict[str, Any]) -> Plot | None:
     return line_plot(value, x, UNITS[measure], {kind: (low[kind], high[kind]) for kind in kinds})
 
 
-def _following(found: dict[str, Any], own: str) -> dict[str, Any]:
-    """What an inverse-dynamics model reads in the frames."""
-    kinds: list[Row] = []
-    for kind, record in found["kinds"].items():
-        mean = record["mean"]
-        cells = [estimate(mean["f1"], 3), *(number(mean[n]["value"], 3) for n in ("precision", "recall"))]
-        cells += [estimate(mean["share_of_ceiling"], 2), f"{number(mean['degrees']['value'], 2)}°"]
-        kinds.append(([kind], [*cells, number(mean["bins"]["value"], 2)], kind == own))
-    true = found["kinds"]["true"]["tasks"]
-    tasks: list[Row] = []
-    for name, scores in found["kinds"][own]["tasks"].items():
-        cells = [number(scores[n], 3) for n in ("precision", "recall", "f1")]
-        cells += [number(true[name]["f1"], 3), number(scores["share_of_ceiling"], 2)]
-        tasks.append(([name], cells, False))
-    shifts = found["shifted_f1"]
-    steps = [int(by) for by in next(iter(shifts.values()))]
-    return {
-        "kinds": kinds,
-        "tasks": tasks,
-        "shift_head": ["", *(f"{by:+d}" if by else "0" for by in steps)],
-        "shifts": [
-            ([kind], [number(f1, 3) for f1 in values.values()], False) for kind, values in shifts.items()
-        ],
-    }
-
-
-def _control(found: dict[str, Any], pictures: Pictures) -> dict[str, Any]:
-    """The model's branches against the true game's."""
-    everything = {"all": found["all"], **found["actions"]}
-    return {
-        "rows": [([name], _control_cells(record), name == "all") for name, record in everything.items()],
-        "plot": _control_plot(found),
-        "branches": [
-            _picture([list(row) for row in ends.values()], list(ends), list(BRANCHES), name)
-            for name, ends in pictures.branches.items()
-        ],
-    }
-
-
-def _control_cells(record: dict[str, Any]) -> list[str]:
-    low, high = map(percent, record["wilson95"])
-    return [
-        estimate(record["psnr"], 2),
-        *(number(record[name]["value"], 2) for name in ("ceiling_psnr", "persistence_psnr")),
-        f"{record['right']} / {record['told']} = {percent(record['rate'])}",
-        f"{low} – {high}",
-        percent(record["ceiling"]["rate"]),
-    ]
-
-
-def _control_plot(found: dict[str, Any]) -> Plot | None:
+def _control_plot(found: dict[str, Any]) -> dict[str, Any] | None:
     frames = found["by_frame"]
     curves = {
         name: _numbers(one["rate"] for one in frames[kind])
@@ -148,18 +106,6 @@ def _control_plot(found: dict[str, Any]) -> Plot | None:
     return line_plot(
         curves, np.arange(1.0, len(low) + 1), label, {"imagined": (low, high)}, "frames behind the branch"
     )
-
-
-def _drift(found: dict[str, Any], pictures: Pictures) -> dict[str, Any]:
-    """Long dreams."""
-    x = np.arange(1.0, found["frames"] + 1)
-    return {
-        "plots": [line_plot(pictures.curves[name], x, label) for name, label in CURVES.items()],
-        "dreams": [
-            _strip({kind: kinds[kind] for kind in ("true", "imagined")}, name)
-            for name, kinds in pictures.drifts.items()
-        ],
-    }
 
 
 def _strip(rows: dict[str, np.ndarray], caption: str) -> dict[str, Any]:
@@ -175,9 +121,78 @@ def _picture(
 ) -> dict[str, Any]:
     """Rows of frames as one picture, and what its rows and columns are called."""
     picture = stack([beside([magnified(frame) for frame in row]) for row in frames])
-    return {"uri": png_uri(png_bytes(picture)), "rows": rows, "columns": columns, "caption": caption}
+    return {"uri": data_uri(encoded(picture)), "rows": rows, "columns": columns, "caption": caption}
 
 
 def _numbers(values: Any) -> np.ndarray:
     """Numbers as an array, NaN where there is none."""
     return np.array([np.nan if value is None else value for value in values])
+
+
+def result_tables(result: dict[str, Any]) -> list[Table]:
+    """Quality by horizon, and a line for each of the other figures."""
+    facts = Table(show_edge=False, pad_edge=False, show_header=False)
+    facts.add_column("what")
+    facts.add_column("value", justify="right")
+    for fact in _facts(result):
+        facts.add_row(*fact)
+    return [_quality_table(result), facts]
+
+
+def _quality_table(result: dict[str, Any]) -> Table:
+    """Below each measure a row a kind of frames: the mean, its interval, and some horizons."""
+    horizons = [h for h in _horizons(result["horizon"]) if h in (1, 4, 16, result["horizon"])]
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in ("mean", "95 % interval", *(f"at {horizon}" for horizon in horizons)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for measure, kinds in _by_measure(result).items():
+        table.add_row(UNITS[measure], style="bold")
+        for kind, found in kinds.items():
+            table.add_row(f"  {kind}", *_cells(found, measure, horizons))
+        table.add_section()
+    return table
+
+
+def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of the single figures."""
+    own = result["windows"][0]
+    gain = result["quality"]["over_persistence"]["psnr"]
+    found = [("PSNR minus persistence, dB", estimate(gain, 2))]
+    for other, measures in result["quality"]["over_other_windows"].items():
+        text = estimate(measures["psnr"], 2)
+        found.append((f"PSNR of window {own} minus window {other}, dB", text))
+    for kind, distances in result["quality"]["videos"].items():
+        found.append((f"FVD, {kind}", number(distances["fvd"], 1)))
+    found += _read_back(result)
+    control = result["control"]
+    if "left_out" in control:
+        return [*found, ("controllability", f"left out: {control['left_out']}")]
+    low, high = control["all"]["wilson95"]
+    counted = f"{control['all']['right']} / {control['all']['told']}"
+    share = f"{counted} = {percent(control['all']['rate'])} ({percent(low)} – {percent(high)})"
+    ceiling, chance = percent(control["all"]["ceiling"]["rate"]), percent(control["chance"])
+    return [*found, (f"branches nearest to their own truth (chance {chance}, tokenizer {ceiling})", share)]
+
+
+def _read_back(result: dict[str, Any]) -> list[tuple[str, str]]:
+    if "following" not in result:
+        return []
+    kinds = result["following"]["kinds"]
+    found = [(f"F1 of actions read back, {kind}", estimate(k["mean"]["f1"], 3)) for kind, k in kinds.items()]
+    own = kinds[f"window {result['windows'][0]}"]["mean"]
+    found.append(("share of the true frames' F1", estimate(own["share_of_ceiling"], 3)))
+    found.append(("error of an angle read back, degrees", estimate(own["degrees"], 2)))
+    return found
+
+
+def _by_measure(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Measure → kind → figures."""
+    kinds = result["quality"]["kinds"]
+    names = [name for name in DIGITS if any(name in found for found in kinds.values())]
+    return {name: {kind: found[name] for kind, found in kinds.items() if name in found} for name in names}
+
+
+def _horizons(horizon: int) -> list[int]:
+    """1, 2, 4, … and the last."""
+    return sorted({h for h in (1, 2, 4, 8, 16, 32) if h < horizon} | {horizon})

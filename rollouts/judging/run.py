@@ -19,13 +19,10 @@ from playloop.core.provenance import earlier_run, this_run
 from playloop.nn.folder import read_record
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
-from playloop.rollouts.judging.dream import Dreamer
-from playloop.rollouts.judging.frames import Frames
+from playloop.rollouts.judging.dream import Dreamer, DreamStore, Frames
 from playloop.rollouts.judging.judge import Judge
 from playloop.rollouts.judging.quality import Measures
-from playloop.rollouts.judging.report import write_report
-from playloop.rollouts.judging.store import DreamStore
-from playloop.rollouts.judging.table import result_tables
+from playloop.rollouts.judging.report import result_tables, write_report
 from playloop.rollouts.judging.workload import Job, Workload
 from playloop.rollouts.progress import LiveLine
 from playloop.worlds.checkpoint import load_inverse, weights_hash
@@ -67,14 +64,11 @@ def evaluate_world(
     batch = loaded.together(config.backend, config.batch)
     dreamer = Dreamer(loaded, config.sampler, config.backend, batch, config.weights)
     read = load_inverse(config.inverse, config.device).infer if config.inverse else None
-    measures = Measures(config)
-    frames = Frames(loaded.tokenizer)
+    measures, frames = Measures(config), Frames(loaded.tokenizer)
     trained = read_record(Path(world) / "training.json")
-    recordings = Recordings(
-        paths, frames.size, config.camera, config.on_corrupt, trained, resized=loaded.resize
-    )
+    recordings = Recordings(paths, frames.size, config.camera, config.on_corrupt, trained, loaded.resize)
     workload = Workload(config, loaded, recordings, frames)
-    store = DreamStore(out, identity(config, world, loaded, workload, dreamer))
+    store = DreamStore(out, identity(world, loaded, workload, dreamer))
     try:
         before = earlier_run(out / "summary.json", store.path.name)
         session = imagine_missing(workload, dreamer, store, console)
@@ -126,17 +120,13 @@ def batches(jobs: list[Job], size: int) -> list[list[Job]]:
 
 
 def identity(
-    config: WorldEvaluationConfig,
-    world: str | Path,
-    loaded: Playable[Any, Any],
-    workload: Workload,
-    dreamer: Dreamer,
+    world: str | Path, loaded: Playable[Any, Any], workload: Workload, dreamer: Dreamer
 ) -> dict[str, Any]:
     """All that can change an imagined token."""
+    config, recordings = workload.config, workload.recordings
     sampler = {name: value for name, value in loaded.settings(config.sampler).items() if name != "window"}
     if sampler["top_k"] is None:  # so that frames imagined before there was one count
         del sampler["top_k"]
-    recordings = workload.recordings
     return {
         "world": loaded.name,
         "tokenizer": weights_hash(Path(world) / "tokenizer"),

@@ -12,21 +12,13 @@ import numpy as np
 from playloop.rollouts.judging.branching import BRANCHES, Brancher, Point, branch_actions
 from playloop.rollouts.judging.clips import Clip, Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
-from playloop.rollouts.judging.dream import Start
-from playloop.rollouts.judging.frames import Frames
+from playloop.rollouts.judging.dream import Frames, Start
 from playloop.worlds.playable import Playable
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to imagine.
-
-    Args:
-        key: its name in the store.
-        window: of decoding.
-        frames: to imagine.
-        start: makes what it begins with.
-    """
+    """So many frames to imagine with a decoding window, under a key in the store."""
 
     key: str
     window: int
@@ -35,21 +27,10 @@ class Job:
 
 
 class Workload:
-    """Clips of recordings, and jobs made of them.
-
-    Args:
-        config: how many of what.
-        world: the model.
-        recordings: where clips come from.
-        frames: the frame tokenizer.
-    """
+    """Clips of recordings, and jobs made of them."""
 
     def __init__(
-        self,
-        config: WorldEvaluationConfig,
-        world: Playable[Any, Any],
-        recordings: Recordings,
-        frames: Frames,
+        self, config: WorldEvaluationConfig, world: Playable[Any, Any], recordings: Recordings, frames: Frames
     ):
         self.config, self.recordings, self.frames = config, recordings, frames
         self.context, self.windows = config.seen(world), config.compared(world)
@@ -85,12 +66,12 @@ class Workload:
         config, window = self.config, self.windows[0]
         for each in self.windows:
             for clip in self.clips:
-                yield Job(clip_key(clip, each), each, config.horizon, partial(self.start, clip))
+                yield Job(job_key("clip", clip, each), each, config.horizon, partial(self.start, clip))
         for clip in self.drifts:
-            yield Job(drift_key(clip, window), window, self.drift_frames, partial(self.start, clip))
+            yield Job(job_key("drift", clip, window), window, self.drift_frames, partial(self.start, clip))
         for clip in self.points:
             for number, name in enumerate(BRANCHES):
-                key, start = branch_key(clip, name, window), partial(self.branch, clip, number)
+                key, start = job_key("branch", clip, window, name), partial(self.branch, clip, number)
                 yield Job(key, window, config.branch_frames, start)
 
     def start(self, clip: Clip) -> Start:
@@ -111,16 +92,6 @@ class Workload:
         return clip.rng("draws", self.config.seed, *purpose).random((count, tokens))
 
 
-def clip_key(clip: Clip, window: int) -> str:
-    """The name of a clip that is imagined with a window."""
-    return f"clip/{clip.key}/window{window}"
-
-
-def drift_key(clip: Clip, window: int) -> str:
-    """The name of a long dream."""
-    return f"drift/{clip.key}/window{window}"
-
-
-def branch_key(clip: Clip, action: str, window: int) -> str:
-    """The name of a branch."""
-    return f"branch/{clip.key}/{action}/window{window}"
+def job_key(purpose: str, clip: Clip, window: int, *branch: str) -> str:
+    """The name of what is imagined: a "clip", a long dream ("drift") or a "branch" into an action."""
+    return "/".join((purpose, clip.key, *branch, f"window{window}"))

@@ -20,19 +20,12 @@ TARGET_NAMES = ["pick_x", "pick_y", "pick_z", "place_x", "place_y", "place_z"]
 
 @dataclass(frozen=True)
 class RecordedEpisode:
-    """An episode as it enters a data set: its columns and its cameras' videos.
-
-    Args:
-        episode: its identity.
-        instruction: the task in words.
-        columns: see `stored_columns`.
-        videos: camera → file.
-    """
+    """An episode as it enters a data set."""
 
     episode: Episode
     instruction: str
-    columns: dict[str, np.ndarray]
-    videos: dict[str, Path]
+    columns: dict[str, np.ndarray]  # see `stored_columns`
+    videos: dict[str, Path]  # camera → file
 
 
 def write_dataset(

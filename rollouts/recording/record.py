@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from playloop.core.content import provenance_of
-from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.core.locks import FolderLock
@@ -33,30 +32,22 @@ ATTEMPTS_PER_EPISODE = 3
 
 
 @dataclass
-class RecordingPlan:
-    """One `playloop record`: what is recorded, where, and how many.
-
-    Args:
-        env: settings of the environment.
-        agent: who acts.
-        wanted: number of a task → successful episodes wanted of it.
-        seed: placements follow from it.
-        stride: every so many steps become a row of the data set with images; 1 records all of them.
-        out: the data set's folder.
-        workers: processes.
-        step_timeout: seconds without an answer after which an environment counts as dead.
-        command: the command line, for the record.
-    """
+class Recording:
+    """One `playloop record`: what is recorded, where, and how many."""
 
     env: EnvConfig
     agent: Any
-    wanted: dict[int, int]
+    wanted: dict[int, int]  # number of a task → successful episodes wanted of it
     seed: int
     stride: int
     out: Path
     workers: int
     step_timeout: float
     command: str
+
+    def __post_init__(self) -> None:
+        self.contract = self.env.contract()
+        self.rate = self.contract.control_hz / self.stride
 
     def candidates(self, task: int) -> list[Episode]:
         """Fresh placements of a task that may be tried, in order; more wanted episodes add to the end.
@@ -66,17 +57,91 @@ class RecordingPlan:
         numbers = range(self.wanted[task] * ATTEMPTS_PER_EPISODE)
         return [self.env.fresh_episode(task, self.seed * 1_000_000 + number) for number in numbers]
 
-    def provenance(self) -> dict[str, Any]:
-        """What acts, by the agent's own account: a checkpoint with its hash, for instance."""
-        return self.agent.provenance() if hasattr(self.agent, "provenance") else {}
+    def act(self, identity: dict[str, Any], lock: FolderLock, console: Console) -> list[Episode]:
+        """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
+        store = EpisodeStore(self.out, identity, lock)
+        try:
+            watchers: list[Callback] = [TraceRecorder(self.out, self.contract), store]
+            if not self.contract.restorable:
+                # Frames first: an episode counts as recorded when its trace is there.
+                watchers.insert(0, FrameRecorder(self.out, self.rate, self.stride))
+            driver = Driver(self.env, self.workers, watchers, self.step_timeout)
+            attempted: set[Episode] = set()
+            while missing := self._missing(store, attempted):
+                driver.callbacks = [*watchers, ProgressBar(store.results().values(), console)]
+                driver.run(self.agent, missing, done=len(store.done()))
+                attempted |= set(missing)
+            return [episode for task in self.wanted for episode in self._successes(store, task)]
+        finally:
+            store.close()
 
-    def is_kept(self, episode: Episode) -> bool:
+    def assemble(self, episodes: list[Episode]) -> Path:
+        """Write the data set and, once it is whole, remove the traces and frames it was made of."""
+        with np.load(trace_path(self.out, episodes[0]), allow_pickle=False) as trace:
+            labelled = "target" in trace
+        results = [result for result in read_results(self.out) if result.error is None]
+        failed = sum(not result.success for result in results)
+        facts = {
+            "command": self.command,
+            "acts": self.agent.provenance() if hasattr(self.agent, "provenance") else {},
+            "seed": self.seed,
+            "stride": self.stride,
+            "counts": {"kept": len(episodes), "tried": len(results), "failed": failed},
+        }
+        write_dataset(self.out, self.contract, self.rate, map(self._traced, episodes), facts, labelled)
+        for scratch in ("traces", "frames"):
+            shutil.rmtree(self.out / scratch, ignore_errors=True)
+        return self.out
+
+    def _is_kept(self, episode: Episode) -> bool:
         """Whether what a success left is still there."""
         paths = [trace_path(self.out, episode)]
-        contract = self.env.contract()
-        if not contract.restorable:
-            paths += [video_path(self.out, episode, camera) for camera in contract.cameras]
+        if not self.contract.restorable:
+            paths += [video_path(self.out, episode, camera) for camera in self.contract.cameras]
         return all(path.exists() for path in paths)
+
+    def _missing(self, store: EpisodeStore, attempted: set[Episode]) -> list[Episode]:
+        """The next candidates of every task that still lacks successes.
+
+        An episode that ended in an error runs again when the command is repeated, not before.
+
+        Raises:
+            ValueError: a task has no candidates left; says what became of them.
+        """
+        found, results = [], store.results()
+        tried = attempted | {e for e in store.done() if not results[e].success or self._is_kept(e)}
+        for task, wanted in self.wanted.items():
+            lacking = wanted - len(self._successes(store, task))
+            fresh = [episode for episode in self.candidates(task) if episode not in tried]
+            if lacking > len(fresh):
+                raise ValueError(self._why_not(store, task))
+            found += fresh[:lacking]
+        return found
+
+    def _successes(self, store: EpisodeStore, task: int) -> list[Episode]:
+        results, candidates = store.results(), self.candidates(task)
+        good = [e for e in candidates if e in results and results[e].success and self._is_kept(e)]
+        return good[: self.wanted[task]]
+
+    def _why_not(self, store: EpisodeStore, task: int) -> str:
+        """What became of the candidates of a task that were not enough."""
+        known = store.results()
+        results = [known[episode] for episode in self.candidates(task) if episode in known]
+        errors = [result.error for result in results if result.error is not None]
+        failed = sum(not result.success for result in results) - len(errors)
+        said = (
+            f"task {task} has {len(self._successes(store, task))} of {self.wanted[task]} successful episodes "
+            f"after {len(results)} tries: {failed} failed, {len(errors)} ended in an error"
+        )
+        if errors:
+            return f"{said}, the last one in: {errors[-1]}; mend that and repeat the command, they run again"
+        return f"{said}; choose another agent, or leave the task out with tasks=[…]"
+
+    def _traced(self, episode: Episode) -> RecordedEpisode:
+        videos = {camera: video_path(self.out, episode, camera) for camera in self.contract.cameras}
+        with np.load(trace_path(self.out, episode), allow_pickle=False) as trace:
+            columns = stored_columns(trace, self.stride)
+            return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)
 
 
 def record(config: DictConfig) -> Path:
@@ -90,17 +155,15 @@ def record(config: DictConfig) -> Path:
         BlockingIOError: another process is writing to the folder.
     """
     out = Path(config.out)
-    if _is_whole(out):  # before a checkpoint is loaded
-        _refuse_whole(out)
+    _refuse_whole(out)  # before a checkpoint is loaded
     recording, console = _plan(config), Console()
     with FolderLock(out, "playloop record") as lock:
-        if _is_whole(out):
-            _refuse_whole(out)
+        _refuse_whole(out)
         if said := described(recording.wanted):
             console.print(said, highlight=False)
-        kept = _act(recording, _identity(config, recording), lock, console)
+        kept = recording.act(_identity(config, recording), lock, console)
         render_episodes(recording.env, kept, out, recording.stride, recording.workers, console)
-        return _assemble(recording, kept)
+        return recording.assemble(kept)
 
 
 def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
@@ -120,15 +183,12 @@ def described(wanted: dict[int, int]) -> str:
     return f"Recording {sum(wanted.values())} episodes: {'; '.join(parts)}. Choose others with tasks=[…]."
 
 
-def _is_whole(out: Path) -> bool:
-    return (out / "meta" / "info.json").exists()
-
-
 def _refuse_whole(out: Path) -> None:
-    raise FileExistsError(f"{out} is already a whole data set; choose another out=DIR")
+    if (out / "meta" / "info.json").exists():
+        raise FileExistsError(f"{out} is already a whole data set; choose another out=DIR")
 
 
-def _plan(config: DictConfig) -> RecordingPlan:
+def _plan(config: DictConfig) -> Recording:
     for name in ("episodes", "stride"):
         if config[name] < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
@@ -137,7 +197,7 @@ def _plan(config: DictConfig) -> RecordingPlan:
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
     agent = agent.make()
     agent.prepare(env.contract())
-    return RecordingPlan(
+    return Recording(
         env=env,
         agent=agent,
         wanted=spread(config.episodes, tasks),
@@ -150,110 +210,9 @@ def _plan(config: DictConfig) -> RecordingPlan:
     )
 
 
-def _identity(config: DictConfig, recording: RecordingPlan) -> dict[str, Any]:
+def _identity(config: DictConfig, recording: Recording) -> dict[str, Any]:
     """All that can change a row: settings, and what acts where the settings only say where it lies."""
     used = recorded(plain(config))
     settings = {name: used[name] for name in ("env", "agent", "seed", "stride")}
     acts = provenance_of(recording.agent, used["agent"])
     return settings | ({"acts": acts} if acts else {})
-
-
-def _act(
-    recording: RecordingPlan, identity: dict[str, Any], lock: FolderLock, console: Console
-) -> list[Episode]:
-    """Run candidates, in rounds, until every task has its successes: the first by number, not by time."""
-    store = EpisodeStore(recording.out, identity, lock)
-    try:
-        watchers = [*_recorders(recording), store]
-        driver = Driver(recording.env, recording.workers, watchers, recording.step_timeout)
-        attempted: set[Episode] = set()
-        while missing := _missing(recording, store, attempted):
-            progress = ProgressBar(store.results().values(), console)
-            driver.callbacks = [*watchers, progress]
-            driver.run(recording.agent, missing, done=len(store.done()))
-            attempted |= set(missing)
-        return [episode for task in recording.wanted for episode in _successes(recording, store, task)]
-    finally:
-        store.close()
-
-
-def _recorders(recording: RecordingPlan) -> list[Callback]:
-    """What is kept of an episode: states to draw later, or images where there is no way back to a state."""
-    contract = recording.env.contract()
-    if contract.restorable:
-        return [TraceRecorder(recording.out, contract)]
-    rate = contract.control_hz / recording.stride
-    # Frames first: an episode counts as recorded when its trace is there.
-    return [
-        FrameRecorder(recording.out, rate, recording.stride),
-        TraceRecorder(recording.out, contract),
-    ]
-
-
-def _missing(recording: RecordingPlan, store: EpisodeStore, attempted: set[Episode]) -> list[Episode]:
-    """The next candidates of every task that still lacks successes.
-
-    An episode that ended in an error runs again when the command is repeated, not before.
-
-    Raises:
-        ValueError: a task has no candidates left; says what became of them.
-    """
-    found = []
-    results = store.results()
-    tried = attempted | {e for e in store.done() if not results[e].success or recording.is_kept(e)}
-    for task, wanted in recording.wanted.items():
-        lacking = wanted - len(_successes(recording, store, task))
-        fresh = [episode for episode in recording.candidates(task) if episode not in tried]
-        if lacking > len(fresh):
-            raise ValueError(_why_not(recording, store, task))
-        found += fresh[:lacking]
-    return found
-
-
-def _successes(recording: RecordingPlan, store: EpisodeStore, task: int) -> list[Episode]:
-    results, candidates = store.results(), recording.candidates(task)
-    good = [e for e in candidates if e in results and results[e].success and recording.is_kept(e)]
-    return good[: recording.wanted[task]]
-
-
-def _why_not(recording: RecordingPlan, store: EpisodeStore, task: int) -> str:
-    """What became of the candidates of a task that were not enough."""
-    known = store.results()
-    results = [known[episode] for episode in recording.candidates(task) if episode in known]
-    errors = [result.error for result in results if result.error is not None]
-    failed = sum(not result.success for result in results) - len(errors)
-    said = (
-        f"task {task} has {len(_successes(recording, store, task))} of {recording.wanted[task]} successful "
-        f"episodes after {len(results)} tries: {failed} failed, {len(errors)} ended in an error"
-    )
-    if errors:
-        return f"{said}, the last one in: {errors[-1]}; mend that and repeat the command, they run again"
-    return f"{said}; choose another agent, or leave the task out with tasks=[…]"
-
-
-def _assemble(recording: RecordingPlan, episodes: list[Episode]) -> Path:
-    """Write the data set and, once it is whole, remove the traces and frames it was made of."""
-    contract, out = recording.env.contract(), recording.out
-    with np.load(trace_path(out, episodes[0]), allow_pickle=False) as trace:
-        labelled = "target" in trace
-    results = [result for result in read_results(out) if result.error is None]
-    failed = sum(not result.success for result in results)
-    facts = {
-        "command": recording.command,
-        "acts": recording.provenance(),
-        "seed": recording.seed,
-        "stride": recording.stride,
-        "counts": {"kept": len(episodes), "tried": len(results), "failed": failed},
-    }
-    found = (_traced(recording, contract, episode) for episode in episodes)
-    write_dataset(out, contract, contract.control_hz / recording.stride, found, facts, labelled)
-    for scratch in ("traces", "frames"):
-        shutil.rmtree(out / scratch, ignore_errors=True)
-    return out
-
-
-def _traced(recording: RecordingPlan, contract: Contract, episode: Episode) -> RecordedEpisode:
-    videos = {camera: video_path(recording.out, episode, camera) for camera in contract.cameras}
-    with np.load(trace_path(recording.out, episode), allow_pickle=False) as trace:
-        columns = stored_columns(trace, recording.stride)
-        return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)

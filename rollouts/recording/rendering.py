@@ -27,16 +27,7 @@ GROUP = 5
 def render_episodes(
     env: Any, episodes: list[Episode], folder: Path, stride: int, workers: int, console: Console
 ) -> None:
-    """Draw every `stride`-th step of the episodes that have no frames yet.
-
-    Args:
-        env: the settings the episodes were recorded with.
-        episodes: recorded episodes, whose traces lie in `folder`.
-        folder: the data set's folder.
-        stride: steps from one row to the next.
-        workers: processes.
-        console: where progress is shown.
-    """
+    """Draw every `stride`-th step of the episodes, whose traces lie in `folder`, that lack frames."""
     (folder / "frames").mkdir(exist_ok=True)
     cameras = list(env.contract().cameras)
     todo = [e for e in episodes if not all(video_path(folder, e, camera).exists() for camera in cameras)]

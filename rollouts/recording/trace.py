@@ -12,8 +12,8 @@ from playloop.core.episode import Episode
 from playloop.core.files import write_atomic
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
-from playloop.demos.video.encoder import PartWriter
 from playloop.rollouts.callbacks import Callback, Wants
+from playloop.rollouts.video import Filming
 
 CHUNK = 8
 """Actions that a row of a data set carries: its own and the next seven."""
@@ -32,9 +32,7 @@ def video_path(folder: Path, episode: Episode, camera: str) -> Path:
 class TraceRecorder(Callback):
     """Keeps the traces of successful episodes; failed ones leave only their line in `episodes.jsonl`.
 
-    Args:
-        folder: of the data set.
-        contract: the environment's; states of which images are drawn later are kept if it is restorable.
+    States of which images are drawn later are kept if the environment is restorable.
     """
 
     def __init__(self, folder: Path, contract: Contract) -> None:
@@ -59,52 +57,35 @@ class TraceRecorder(Callback):
             write_atomic(trace_path(self.folder, result.episode), buffer.getvalue())
 
 
-class FrameRecorder(Callback):
-    """Keeps the images of every episode as they come, for environments that cannot return to a state.
-
-    Args:
-        folder: of the data set.
-        fps: of the videos.
-        stride: every so many steps become a frame.
-    """
+class FrameRecorder(Filming):
+    """Keeps images of successful episodes as they come, where there is no way back to a state."""
 
     def __init__(self, folder: Path, fps: float, stride: int = 1) -> None:
-        self.folder, self.fps, self.stride = Path(folder), fps, stride
+        super().__init__(folder, fps)
+        self.stride = stride
         (self.folder / "frames").mkdir(parents=True, exist_ok=True)
-        self._writers: dict[Episode, dict[str, PartWriter]] = {}
         self._steps: dict[Episode, int] = {}
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=True)
 
     def on_begin(self, episode: Episode) -> None:
-        self._discard(episode)
-        self._writers[episode], self._steps[episode] = {}, 0
+        super().on_begin(episode)
+        self._steps[episode] = 0
 
     def on_segment(self, episode: Episode, segment: Segment) -> None:
         assert segment.frames is not None
         first = -self._steps[episode] % self.stride
         for camera, frames in segment.frames.items():
-            writers = self._writers[episode]
-            if camera not in writers:
-                writers[camera] = PartWriter(video_path(self.folder, episode, camera), self.fps)
             for image in frames[first :: self.stride]:
-                writers[camera].add(image)
+                self.add(episode, video_path(self.folder, episode, camera), image)
         self._steps[episode] += len(segment)
 
     def on_end(self, result: EpisodeResult) -> None:
         if result.success and result.error is None:
-            for writer in self._writers[result.episode].values():
-                writer.close()
-        self._discard(result.episode)
-
-    def on_close(self) -> None:
-        for episode in list(self._writers):
-            self._discard(episode)
-
-    def _discard(self, episode: Episode) -> None:
-        for writer in self._writers.pop(episode, {}).values():
-            writer.discard()
+            self.keep(result.episode)
+        else:
+            self.discard(result.episode)
 
 
 def columns_of(segments: list[Segment], contract: Contract) -> dict[str, np.ndarray]:

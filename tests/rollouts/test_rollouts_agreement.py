@@ -13,7 +13,7 @@ from playloop.rollouts.agreement import (
     agreement_table,
     correlation,
     rank_violation,
-    simulated_rates,
+    simulated_outcomes,
 )
 
 PUBLISHED = {
@@ -72,15 +72,14 @@ def _run(folder, wins, protocol="visual matching"):
 
 def test_rates_of_runs_are_ranked_against_the_real_robots(tmp_path):
     runs = {"rt-1-x": _run(tmp_path / "a", (0, 0)), "octo-base": _run(tmp_path / "b", (1, 0))}
-    rates = simulated_rates(runs)
-    assert rates == {
-        "spoon_on_towel": {"rt-1-x": 0.0, "octo-base": 0.25},
-        "carrot_on_plate": {"rt-1-x": 0.0, "octo-base": 0.0},
+    assert simulated_outcomes(runs) == {
+        "spoon_on_towel": {"rt-1-x": [False] * 4, "octo-base": [True, False, False, False]},
+        "carrot_on_plate": {"rt-1-x": [False] * 4, "octo-base": [False] * 4},
     }
     table = agreement_table(runs)
     assert list(table.columns[2].cells) == [
         "0.000",
-        f"{agreement(rates['carrot_on_plate'], REAL['carrot_on_plate']).mmrv:.3f}",
+        f"{agreement({'rt-1-x': 0.0, 'octo-base': 0.0}, REAL['carrot_on_plate']).mmrv:.3f}",
     ]
     assert list(table.columns[3].cells) == ["1.000", "–"]
     assert table.caption is not None and "rt-1-x, spoon on towel: 4 of 24 episodes" in table.caption
@@ -101,4 +100,4 @@ def test_the_published_table_has_all_nine_tasks():
 def test_another_rule_of_success_is_refused(tmp_path):
     folder = _run(tmp_path / "a", (0,), protocol="visual matching, success=any")
     with pytest.raises(ValueError, match="success=any"):
-        simulated_rates({"rt-1-x": folder})
+        simulated_outcomes({"rt-1-x": folder})

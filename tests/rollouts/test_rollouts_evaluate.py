@@ -23,7 +23,7 @@ from rich.console import Console
 from toy_helpers import SeekAgent
 
 from playloop.core.contract import CONVENTIONS
-from playloop.core.statistics import wilson
+from playloop.core.statistics import Pairs, mcnemar_exact, wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare, read_contract
 from playloop.rollouts.evaluate import agent_name, evaluate
@@ -317,13 +317,12 @@ def test_compare_pairs_the_shared_episodes(finished, tmp_path):
     left = {r.episode: r.success for r in read_results(finished[0])}
     right = {r.episode: r.success for r in read_results(tmp_path / "noisy")}
     pairs = [(left[episode], right[episode]) for episode in right]
-    record = comparison.to_json()
-    assert record["pairs"] == 12 and record["unpaired"] == [3, 0]
+    counts = comparison.overall
+    assert counts.total == 12 and comparison.unpaired == (3, 0)
     expected = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
-    assert [record[name] for name in ("n11", "n10", "n01", "n00")] == expected
-    assert sum(task["n10"] for task in record["tasks"]) == record["n10"] > 0
-    assert f"p = {record['mcnemar_exact_p']:.4g}" in str(comparison)
-    json.dumps(record)
+    assert counts == Pairs(*expected)
+    assert sum(task.only_first for task in comparison.tasks.values()) == counts.only_first > 0
+    assert f"p = {mcnemar_exact(counts.only_first, counts.only_second):.4g}" in str(comparison)
 
 
 def test_compare_refuses_what_makes_no_pairs(finished, tmp_path):

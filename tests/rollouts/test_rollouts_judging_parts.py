@@ -13,16 +13,13 @@ from playloop.core.episode import Episode
 from playloop.core.minecraft import ACTION_SIZE, place_of
 from playloop.core.statistics import intervals, mean_interval
 from playloop.envs.craft.env import CraftConfig
-from playloop.rollouts.judging import control, follow, quality
+from playloop.rollouts.judging import control, quality
 from playloop.rollouts.judging.branching import BRANCHES, Brancher, Point
 from playloop.rollouts.judging.clips import Recordings
 from playloop.rollouts.judging.config import WorldEvaluationConfig
-from playloop.rollouts.judging.dream import Dreamer
-from playloop.rollouts.judging.drift import entropy, signs
-from playloop.rollouts.judging.frames import Frames
+from playloop.rollouts.judging.dream import Dreamer, DreamStore, Frames
 from playloop.rollouts.judging.plots import line_plot, nice_ticks
-from playloop.rollouts.judging.quality import CEILING, Measures, Shown
-from playloop.rollouts.judging.store import DreamStore
+from playloop.rollouts.judging.quality import CEILING, Measures, Shown, entropy, signs
 from playloop.rollouts.judging.workload import Workload
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.worlds.checkpoint import World
@@ -231,7 +228,7 @@ def test_following_of_the_truth_is_all_and_a_shift_shows():
     targets[..., place_of("use")] *= 1 - targets[..., place_of("attack")]
     targets[..., -2:] = rng.normal(0, 4, (6, 15, 2))
     late = np.concatenate([targets[:, :1], targets[:, :-1]], 1)
-    found = follow.following(targets, {"true": targets, "late": late, "nothing": np.zeros_like(targets)})
+    found = control.following(targets, {"true": targets, "late": late, "nothing": np.zeros_like(targets)})
     true, nothing = (found["kinds"][kind]["mean"] for kind in ("true", "nothing"))
     assert true["f1"]["value"] == true["share_of_ceiling"]["value"] == 1 and true["degrees"]["value"] == 0
     assert nothing["share_of_ceiling"]["high"] < 0.6 and nothing["degrees"]["value"] > 2
@@ -302,11 +299,11 @@ def test_a_recording_of_another_game_is_told(recordings, monkeypatch):
 def test_plots_keep_to_their_frame():
     x = np.arange(1.0, 17)
     drawn = line_plot({"imagined": 30 - x, "other & co": x}, x, "PSNR, dB", {"imagined": (29 - x, 31 - x)})
-    assert drawn.curves.keys() == drawn.colors.keys() == {"imagined", "other & co"}
-    assert list(drawn.bands) == ["imagined"] and len(drawn.bands["imagined"].split()) == 2 * len(x)
-    for points in (*drawn.curves.values(), *drawn.bands.values()):
+    assert drawn["curves"].keys() == drawn["colors"].keys() == {"imagined", "other & co"}
+    assert list(drawn["bands"]) == ["imagined"] and len(drawn["bands"]["imagined"].split()) == 2 * len(x)
+    for points in (*drawn["curves"].values(), *drawn["bands"].values()):
         for across, up in (map(float, point.split(",")) for point in points.split()):
-            assert drawn.left <= across <= drawn.right and 0 < up <= drawn.bottom
+            assert drawn["left"] <= across <= drawn["right"] and 0 < up <= drawn["bottom"]
     for values in (0.0, 1.0), (-3.2, 17.0), (12.34, 12.34), (0.0, 255.0):
         ticks = nice_ticks(*values)
         assert 2 <= len(ticks) <= 8 and ticks[0] <= values[0] and ticks[-1] >= values[1]
