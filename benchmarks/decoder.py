@@ -38,8 +38,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
         config: `env`, `seed`, `workers`, and `decoder` with `checkpoint`, `tasks`, `inits` and `folder`.
 
     Returns:
-        A row a variant: successes, interval, milliseconds and network evaluations a chunk, and the paired
-        test against the first.
+        A row a variant, with the paired test against the first.
     """
     env, console = make(config.env), Console()
     tasks = OmegaConf.to_container(config.decoder.tasks) if config.decoder.tasks is not None else None

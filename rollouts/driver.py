@@ -117,11 +117,8 @@ class Driver:
 
         Args:
             agent: who acts; its `prepare` is called before any environment is built.
-            episodes: distinct identities.
+            episodes: distinct identities; there is a result for each, in this order.
             done: episodes of the same request that an earlier run finished; for progress only.
-
-        Returns:
-            One result an episode, in the order given.
 
         Raises:
             RuntimeError: the environment cannot be built.

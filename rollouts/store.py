@@ -19,9 +19,8 @@ class EpisodeStore(Ledger[EpisodeResult], Callback):
     """`episodes.jsonl` and `config.json` in a folder; a repeated command continues a killed one.
 
     An episode that ended in an error is not done: it runs again when the command is repeated, and the last
-    line of an identity counts.
-
-    `config` is everything that can change a result; arguments and errors are those of `Ledger`.
+    line of an identity counts. `config` is everything that can change a result; arguments and errors are
+    those of `Ledger`.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], lock: FolderLock | None = None):

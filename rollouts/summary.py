@@ -20,12 +20,8 @@ def summarize(
 ) -> dict[str, Any]:
     """The result of a run: what follows from the episodes alone, equal for a broken and an unbroken run.
 
-    Args:
-        results: of the episodes wanted and possibly others, which are left out.
-        episodes: what was wanted, in order.
-        names: the instruction of every task.
-        contract: the environment's conventions and protocol.
-        averages: what the benchmark publishes of such results, see `core.statistics`.
+    Results of other episodes than those wanted are left out. `names` are the instructions of all tasks, and
+    `averages` gives what the benchmark publishes of such results, see `core.statistics`.
     """
     by_episode = {result.episode: result for result in results}
     found = [by_episode[episode] for episode in episodes if episode in by_episode]

@@ -63,7 +63,7 @@ class Recordings:
         paths: their folders.
         size: height and width of the frames that are wanted.
         camera: "" for every data set's first.
-        on_corrupt: what happens to episodes whose files are damaged.
+        on_corrupt: see `demos.open`.
         trained: what the model's `training.json` says: episodes that it was trained on are left out.
         resized: makes a frame of any other size one of that size; None for `core.images.resize`.
 

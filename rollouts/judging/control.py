@@ -23,9 +23,7 @@ SHIFTS = (-1, 0, 1)
 def following(targets: np.ndarray, predicted: dict[str, np.ndarray]) -> dict[str, Any]:
     """How well the recording's actions [clips, T - 1, 25] were read back from clips of several kinds.
 
-    Args:
-        targets: the recording's action vectors.
-        predicted: kind → what was read in its frames, likewise; "true" is the ceiling.
+    `predicted` is what was read in the frames of each kind, of which "true" is the ceiling.
 
     Returns:
         For each kind, by task and as a mean over the tasks, precision, recall, F1 and the share of the
@@ -74,7 +72,7 @@ def judge(points: list[Point], imagined: list[np.ndarray], reconstructed: list[n
     Args:
         points: what the game shows.
         imagined: uint8 [k, F, H, W, 3] for each point.
-        reconstructed: what the frame tokenizer makes of the game's frames, likewise: the ceiling.
+        reconstructed: what the frame tokenizer makes of the game's frames: the ceiling.
 
     Returns:
         By action and over all: PSNR of what is imagined, of the ceiling and of repeating the last frame; how

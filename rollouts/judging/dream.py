@@ -37,12 +37,7 @@ class Dreamer:
     The batch has always as many rows, so that a clip is the same whatever else is imagined. Sums are grouped
     by the size of the batch: with another one, where two numbers nearly tie, a token may differ.
 
-    Args:
-        world: the model.
-        sampler: how tokens are drawn.
-        backend: one of `world.backends`.
-        batch: clips at a time; each takes the memory of a whole context.
-        weights: what the model's are kept in.
+    Each takes the memory of a whole context. `weights` is what the model's are kept in.
 
     Raises:
         ValueError: no such backend, or not on this device; or the model cannot draw so.

@@ -36,19 +36,12 @@ def write_dataset(
     facts: dict[str, Any],
     labelled: bool = False,
 ) -> None:
-    """Write a data set of ours.
+    """Write a data set of ours, of `rate` rows a second.
 
-    Args:
-        folder: of the data set.
-        contract: of the environment.
-        rate: rows a second.
-        episodes: what it holds, in order.
-        facts: how it was made: "command", "seed", "stride", "counts".
-        labelled: see `private_of`.
+    `facts` tell how it was made ("command", "seed", "stride", "counts"); for `labelled` see `private_of`.
     """
-    columns = features_of(contract), private_of(contract, labelled)
-    identities = []
-    with DatasetWriter(folder, rate, columns[0], contract.family, columns[1]) as writer:
+    features, private, identities = features_of(contract), private_of(contract, labelled), []
+    with DatasetWriter(folder, rate, features, contract.family, private) as writer:
         for one in episodes:
             videos = {f"observation.images.{camera}": path for camera, path in one.videos.items()}
             writer.add_episode(one.columns, videos, one.instruction)
