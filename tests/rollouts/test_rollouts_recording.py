@@ -44,7 +44,8 @@ class Run:
 
     def __init__(self, out):
         self.out = Path(out)
-        environment = {**os.environ, "PYTHONPATH": str(HERE), "LP_NUM_THREADS": "1", "COLUMNS": "100"}
+        paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": paths, "LP_NUM_THREADS": "1", "COLUMNS": "100"}
         command = [sys.executable, "-m", "playloop.cli.main", "record", *WORDS, f"out={out}"]
         self.log = open(f"{out}.log", "a+")  # noqa: SIM115 (closed with the run)
         self.process = subprocess.Popen(
