@@ -66,7 +66,11 @@ def simulated_outcomes(runs: Mapping[str, Path]) -> dict[str, dict[str, list[boo
     """
     found: dict[str, dict[str, list[bool]]] = {}
     for policy, folder in runs.items():
-        _check_protocol(folder)
+        protocol = str(read_contract(folder).get("protocol", ""))
+        if any(word in protocol for word in ("success=", "horizon=")):
+            raise ValueError(
+                f"{folder} was judged by {protocol!r}; real robots were judged by the standard rule"
+            )
         judged = [result for result in read_results(folder) if result.error is None]
         for suite, names in TASKS.items():
             for number, name in enumerate(names):
@@ -93,12 +97,6 @@ def shortfalls(outcomes: Mapping[str, Mapping[str, list[bool]]]) -> list[str]:
         for policy, wins in policies.items()
         if len(wins) < wanted[name]
     ]
-
-
-def _check_protocol(folder: Path) -> None:
-    protocol = str(read_contract(folder).get("protocol", ""))
-    if any(word in protocol for word in ("success=", "horizon=")):
-        raise ValueError(f"{folder} was judged by {protocol!r}; real robots were judged by the standard rule")
 
 
 def agreement_table(runs: Mapping[str, Path]) -> Table:

@@ -58,7 +58,11 @@ def compare(first: Path, second: Path) -> Comparison:
         FileNotFoundError: a folder holds no evaluation.
         ValueError: the environments' conventions or protocols differ, or no episode is shared.
     """
-    _check_contracts(first, second)
+    if changed := differences(read_contract(first), read_contract(second)):
+        raise ValueError(
+            f"the evaluations judge differently ({'; '.join(changed)}), so their episodes make no "
+            "pairs; evaluate both under one protocol"
+        )
     left, left_errors = _judged(first)
     right, right_errors = _judged(second)
     shared = sorted(left.keys() & right.keys())
@@ -67,21 +71,18 @@ def compare(first: Path, second: Path) -> Comparison:
             f"{first} and {second} share no judged episode (suite, task, initial state and seed must be "
             "equal); evaluate both with the same suite, inits and seed"
         )
+
+    def count(episodes: list[Episode]) -> Pairs:
+        seen = Counter((left[episode].success, right[episode].success) for episode in episodes)
+        return Pairs(seen[True, True], seen[True, False], seen[False, True], seen[False, False])
+
     return Comparison(
         (str(first), str(second)),
-        _count(shared, left, right),
-        {task: _count(episodes, left, right) for task, episodes in by_task(shared).items()},
+        count(shared),
+        {task: count(episodes) for task, episodes in by_task(shared).items()},
         (len(left) - len(shared), len(right) - len(shared)),
         (left_errors, right_errors),
     )
-
-
-def _check_contracts(first: Path, second: Path) -> None:
-    if changed := differences(read_contract(first), read_contract(second)):
-        raise ValueError(
-            f"the evaluations judge differently ({'; '.join(changed)}), so their episodes make no "
-            "pairs; evaluate both under one protocol"
-        )
 
 
 def read_contract(folder: Path) -> dict[str, Any]:
@@ -105,13 +106,6 @@ def _judged(folder: Path) -> tuple[dict[Episode, EpisodeResult], int]:
     results = read_results(folder)
     judged = {result.episode: result for result in results if result.error is None}
     return judged, len(results) - len(judged)
-
-
-def _count(
-    episodes: list[Episode], left: dict[Episode, EpisodeResult], right: dict[Episode, EpisodeResult]
-) -> Pairs:
-    seen = Counter((left[episode].success, right[episode].success) for episode in episodes)
-    return Pairs(seen[True, True], seen[True, False], seen[False, True], seen[False, False])
 
 
 def _pairs_text(pairs: Pairs) -> str:
