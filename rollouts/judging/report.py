@@ -10,6 +10,7 @@ from rich.table import Table
 
 from playloop.core.contract import Contract
 from playloop.rollouts.judging.branching import BRANCHES
+from playloop.rollouts.judging.control import SHIFTS
 from playloop.rollouts.judging.judge import Pictures
 from playloop.rollouts.judging.plots import line_plot
 from playloop.rollouts.judging.quality import window_name
@@ -46,6 +47,7 @@ def write_report(folder: Path, summary: dict[str, Any], pictures: Pictures) -> P
         result=result,
         run=run,
         own=own,
+        shift_names=[f"{by:+d}" if by else "0" for by in SHIFTS],
         horizon_names=[f"frame {horizon}" for horizon in horizons],
         units=UNITS,
         measured={
