@@ -30,21 +30,6 @@ class Arguments:
         return cls(argv[0], [word for word in argv[1:] if not word.startswith("-")], flags)
 
     @property
-    def help(self) -> bool:
-        """Whether the verb's help is wanted."""
-        return "--help" in self.flags
-
-    @property
-    def debug(self) -> bool:
-        """Whether tracebacks are wanted."""
-        return "--debug" in self.flags
-
-    @property
-    def print_config(self) -> bool:
-        """Whether only the settings are wanted."""
-        return "--print-config" in self.flags
-
-    @property
     def names(self) -> list[str]:
         """The words that are no settings: folders and the like, `runs/epoch=9` among them."""
         return [word for word in self.words if not is_setting(word)]

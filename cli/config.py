@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -16,11 +17,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.declared import check_settings, hint_of
 from playloop.cli.settings import SETTINGS
 from playloop.cli.words import Word
-from playloop.core.fields import defaults, dict_item, fill, hints, inner_class
+from playloop.core.checked import check_value
+from playloop.core.fields import defaults, dict_item, fill, find, hints, inner_class
 from playloop.core.words import nearest
+
+SPECIAL = ("_target_", "_convert_", "_recursive_", "_partial_", "_args_")
+"""Keys of a node that are Hydra's."""
 
 
 def load(verb: str, words: list[str]) -> DictConfig:
@@ -30,18 +34,22 @@ def load(verb: str, words: list[str]) -> DictConfig:
         ValueError: a word is not `key=value`, or its key or option does not exist; names the nearest one.
     """
     given = [Word.parse(word) for word in words]
+    groups = group_options(verb)
+    choices = [word for word in given if word.key in groups]
     with hydra():
-        groups = chosen_groups(verb)
-        choices = [word for word in given if word.key in groups]
         config = fill(compose(verb, [check_choice(word, groups) for word in choices]))
     complete(config, SETTINGS[verb])
     settings = [word for word in given if word.key not in groups]
-    # A new class has other fields: it comes first, so that the rest is checked against them.
-    for word in filter(names_class, settings):
-        set_class(word, config)
+    classes = [word for word in settings if word.key.endswith("._target_")]
+    for word in classes:  # a new class has other fields, against which the rest is checked
+        parent = word.key.removesuffix("._target_")
+        if parent not in flat(config):
+            raise ValueError(f"there is nothing called {parent!r}{nearest_key(parent, list(flat(config)))}.")
+        OmegaConf.update(config, parent, {"_target_": word.text}, merge=False)
+        fill(config)
     free = [key for key, value in flat(config).items() if value == {}]
     for word in settings:
-        if not names_class(word):
+        if word not in classes:
             apply(word, config, free, verb)
     return fill(config)
 
@@ -66,8 +74,8 @@ def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig |
     """
     config = load(verb, words)
     check_settings(config, verb)
-    if arguments.print_config:
-        show(config)
+    if "--print-config" in arguments.flags:
+        print(OmegaConf.to_yaml(config, resolve="???" not in flat(config).values()), end="")
         return None
     demand(config, verb)
     check_devices(config)
@@ -113,11 +121,6 @@ def demand(config: DictConfig, verb: str) -> None:
         raise ValueError(f"give {wanted}; see playloop {verb.split('_')[0]} --help.")
 
 
-def show(config: DictConfig) -> None:
-    """Print the configuration as YAML: resolved, unless something is still missing."""
-    print(OmegaConf.to_yaml(config, resolve="???" not in flat(config).values()), end="")
-
-
 def flat(config: DictConfig) -> dict[str, Any]:
     """Full key → value of all sections and settings, unresolved: `???` is missing, `${key}` a reference."""
 
@@ -130,12 +133,6 @@ def flat(config: DictConfig) -> dict[str, Any]:
     return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
 
 
-def group_options(verb: str) -> dict[str, list[str]]:
-    """The groups that a verb uses, each with its options."""
-    with hydra():
-        return chosen_groups(verb)
-
-
 @contextmanager
 def hydra() -> Iterator[None]:
     """Hydra, reading the package's own YAML files."""
@@ -145,12 +142,13 @@ def hydra() -> Iterator[None]:
 
 
 @cache
-def chosen_groups(verb: str) -> dict[str, list[str]]:
+def group_options(verb: str) -> dict[str, list[str]]:
     """Group → options, of the groups in the verb's defaults list."""
-    loader = GlobalHydra.instance().config_loader()
-    defaults = compose(verb, return_hydra_config=True).hydra.runtime.choices
-    names = sorted(str(name) for name in defaults if not str(name).startswith("hydra/"))
-    return {name: loader.get_group_options(name) for name in names}
+    with hydra():
+        loader = GlobalHydra.instance().config_loader()
+        chosen = compose(verb, return_hydra_config=True).hydra.runtime.choices
+        names = sorted(str(name) for name in chosen if not str(name).startswith("hydra/"))
+        return {name: loader.get_group_options(name) for name in names}
 
 
 def check_choice(word: Word, groups: dict[str, list[str]]) -> str:
@@ -163,20 +161,6 @@ def check_choice(word: Word, groups: dict[str, list[str]]) -> str:
         hint = nearest(word.text, groups[word.key])
         raise ValueError(f"{word.key}={word.text}: there is no such {word.key}{hint}.")
     return word.word
-
-
-def names_class(word: Word) -> bool:
-    """Whether the word exchanges a node's class."""
-    return word.key.endswith("._target_")
-
-
-def set_class(word: Word, config: DictConfig) -> None:
-    """Replace a node by another class with its own fields."""
-    parent = word.key.removesuffix("._target_")
-    if parent not in flat(config):
-        raise ValueError(f"there is nothing called {parent!r}{nearest_key(parent, list(flat(config)))}.")
-    OmegaConf.update(config, parent, {"_target_": word.text}, merge=False)
-    fill(config)
 
 
 def apply(word: Word, config: DictConfig, free: list[str], verb: str) -> None:
@@ -219,3 +203,72 @@ def nearest_key(key: str, known: list[str]) -> str:
     if "." in key:
         return nearest(key, known)
     return nearest(key, dict.fromkeys(name.rsplit(".", 1)[-1] for name in known))
+
+
+def hint_of(config: DictConfig, verb: str, key: str) -> Any:
+    """The annotation of the setting with this full key; `Any` where nothing is declared."""
+    node: Any = OmegaConf.to_container(config, resolve=False)
+    hint: Any = SETTINGS[verb]
+    for name in key.split("."):
+        hint = hints_in(node, hint).get(name, Any)
+        node = node.get(name) if isinstance(node, dict) else None
+    return hint
+
+
+def hints_in(node: Any, hint: Any) -> Mapping[str, Any]:
+    """The annotations of the settings in a node: of the class that it names, of the one that its own
+    annotation names, or of both.
+    """
+    found: dict[str, Any] = {}
+    if cls := inner_class(hint):
+        found |= hints(cls)
+    if isinstance(node, Mapping) and isinstance(node.get("_target_"), str):
+        found |= hints(find(node["_target_"]))
+    elif (item := dict_item(hint)) is not None and isinstance(node, Mapping):
+        found |= dict.fromkeys(map(str, node), item)
+    return found
+
+
+def check_settings(config: DictConfig, verb: str) -> None:
+    """Refuse settings of another kind than declared, out of their limits, unknown or taken away.
+
+    References (`${seed}`) are looked at where they point to, and what only the user can know may be missing.
+
+    Raises:
+        ValueError: names the setting, its value and what to use.
+    """
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    for field in fields(SETTINGS[verb]):
+        if field.name not in values:
+            raise ValueError(f"{field.name} is taken away, and playloop {verb.split('_')[0]} needs it.")
+    check_node(values, SETTINGS[verb], "")
+
+
+def check_node(node: Mapping[str, Any], hint: Any, prefix: str) -> None:
+    """Check the settings of one node and of those in it; see `check_settings`."""
+    known = hints_in(node, hint)
+    target = node.get("_target_")  # a dataclass takes no other settings than its fields
+    closed = bool(inner_class(hint)) or (isinstance(target, str) and is_dataclass(find(target)))
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if name in SPECIAL or value == "???" or is_reference(value):
+            continue
+        if closed and name not in known:
+            raise ValueError(f"there is no setting {key!r}{nearest(str(name), known)}.")
+        declared = known.get(name, Any)
+        if isinstance(value, Mapping) and ("_target_" in value or holds_settings(declared)):
+            check_node(value, declared, f"{key}.")
+        elif holds_settings(declared) and value is not None:
+            check_value(key, value, dict)
+        else:
+            check_value(key, value, declared)
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a value is another setting's."""
+    return isinstance(value, str) and value.startswith("${")
+
+
+def holds_settings(hint: Any) -> bool:
+    """Whether an annotation is that of a node: a class, some of its fields, or named nodes of one class."""
+    return bool(inner_class(hint)) or inner_class(dict_item(hint)) is not None

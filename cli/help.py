@@ -14,8 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from playloop.cli.config import group_options, load
-from playloop.cli.declared import SPECIAL, hints_in, is_reference
+from playloop.cli.config import SPECIAL, group_options, hints_in, is_reference, load
 from playloop.cli.settings import SETTINGS, settings_name
 from playloop.core.fields import find, inner_class
 

@@ -15,8 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
 from playloop.cli.settings import settings_name
-from playloop.core.terminal import speak_any_language
-from playloop.core.words import nearest
+from playloop.core.words import nearest, speak_any_language
 
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",
@@ -35,12 +34,12 @@ VERBS = {
 NAMING = ("bench", "convert", "merge")
 """Verbs with settings that take other words, too."""
 
-USAGE = """\
+USAGE = f"""\
 playloop: evaluate, record and train embodied agents in simulators.
 
 Usage: playloop VERB [key=value …] [--help] [--debug]
 
-{verbs}
+{chr(10).join(f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items())}
 
 Examples:
   playloop eval                                     the shipped policy, 20 episodes of libero_object
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     speak_any_language()
     if not words or words[0] in ("--help", "-h", "help"):
-        print(usage())
+        print(USAGE)
         return 0
     if words[0] == "--version":
         print(f"playloop {importlib.metadata.version('playloop')}")
@@ -84,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except EXPECTED as error:
-        if arguments.debug:
+        if "--debug" in arguments.flags:
             raise
         hint = " (--debug shows where)" if isinstance(error, RuntimeError) else ""
         say(f"playloop {arguments.verb}: {sentence(error)}{hint}")
@@ -98,7 +97,7 @@ def dispatch(arguments: Arguments) -> int:
             f"there is no verb {arguments.verb!r}{nearest(arguments.verb, VERBS)}; see playloop --help."
         )
     module: Any = importlib.import_module(f"playloop.cli.{arguments.verb}")
-    if arguments.help:
+    if "--help" in arguments.flags:
         from playloop.cli.help import show_help  # reads the settings' classes, which a run need not
 
         show_help(arguments.verb, module.__doc__ or "", arguments.settings)
@@ -110,11 +109,6 @@ def dispatch(arguments: Arguments) -> int:
     words = arguments.settings if arguments.verb in NAMING else arguments.words
     config = configure(name, getattr(module, "adapted", list)(words), arguments)
     return 0 if config is None else module.run(arguments, config)
-
-
-def usage() -> str:
-    """The help text of `playloop` without a verb."""
-    return USAGE.format(verbs="\n".join(f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items()))
 
 
 def sentence(error: BaseException) -> str:

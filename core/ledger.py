@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from playloop.core.differences import differences
 from playloop.core.files import LFS_HEADER, check_pointer, encoded, read_json, write_json
 from playloop.core.formats import FORMAT, check_format, format_of
 from playloop.core.locks import FolderLock
@@ -190,3 +189,21 @@ def _evened(value: Any) -> Any:
     if isinstance(value, list):
         return [_evened(part) for part in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Sentences for the keys in which two configurations differ, nested keys joined by dots."""
+    left, right = _flat(before), _flat(now)
+    keys = sorted(left.keys() | right.keys())
+    pairs = {key: (left.get(key, "(absent)"), right.get(key, "(absent)")) for key in keys}
+    return [f"{key}: it was {old}, now it is {new}" for key, (old, new) in pairs.items() if old != new]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {
+        name: leaf
+        for key, part in value.items()
+        for name, leaf in _flat(part, f"{prefix}.{key}" if prefix else str(key)).items()
+    }

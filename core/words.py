@@ -1,8 +1,10 @@
-"""Words in messages: the known one that a misspelled one is near."""
+"""Words in messages, and how they reach the terminal."""
 
 from __future__ import annotations
 
 import difflib
+import io
+import sys
 from collections.abc import Iterable
 
 
@@ -13,3 +15,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if found:
         return f' (did you mean "{found[0]}"?)'
     return f" (there are: {', '.join(known)})" if len(known) <= 12 else ""
+
+
+def speak_any_language() -> None:
+    """Escape letters that the terminal's encoding lacks: a path in a message is no reason to end."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playloop.core.differences import differences
 from playloop.core.episode import Episode
-from playloop.core.ledger import read_config
+from playloop.core.ledger import differences, read_config
 from playloop.core.results import EpisodeResult
 from playloop.core.sentences import upgraded
 from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from playloop.core.annotations import Counts, Fraction
 from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.building import Sizes
-from playloop.nn.checks import check_squares
+from playloop.nn.building import Sizes, check_squares
 from playloop.nn.layers import Conv2d, Residual
 
 Side = Annotated[int, Ge(1), Le(4096)]

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from playloop.core.annotations import Count, Counts
 from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.building import Sizes
-from playloop.nn.checks import check_squares
+from playloop.nn.building import Sizes, check_squares
 from playloop.nn.layers import Conv2d
 from playloop.nn.slots import Slot
 from playloop.tokenizers.frames import Blocks, Side

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from playloop.core.checked import read_typed
-from playloop.core.differences import differences
 from playloop.core.files import file_hash, read_json, write_json
 from playloop.core.formats import check_format
+from playloop.core.ledger import differences
 from playloop.core.locks import FolderLock
 from playloop.core.scratch import staged
 from playloop.demos.arrays import FULL

@@ -15,8 +15,7 @@ from playloop.core.checked import checked
 from playloop.core.images import resize
 from playloop.core.kinds import kind
 from playloop.core.minecraft import MAX_TURN
-from playloop.nn.building import Sizes
-from playloop.nn.checks import check_squares
+from playloop.nn.building import Sizes, check_squares
 from playloop.nn.layers import Conv2d, Linear, Residual
 from playloop.tokenizers.camera import FINE, CameraBins
 from playloop.tokenizers.frames import Side

@@ -16,7 +16,7 @@ from typing import Any
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.core.episode import Episode
-from playloop.core.terminal import speak_any_language
+from playloop.core.words import speak_any_language
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.play import messages
 from playloop.rollouts.play.controls import Controls

@@ -14,8 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from playloop.cli import play
-from playloop.cli.config import apply, flat, group_options, load
-from playloop.cli.declared import check_settings, hint_of, holds_settings
+from playloop.cli.config import apply, check_settings, flat, group_options, hint_of, holds_settings, load
 from playloop.cli.help import described
 from playloop.cli.main import main
 from playloop.cli.settings import settings_name

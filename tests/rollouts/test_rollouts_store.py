@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from playloop.core.differences import differences
 from playloop.core.episode import FRESH, Episode
 from playloop.core.formats import FORMAT
+from playloop.core.ledger import differences
 from playloop.core.locks import FolderLock
 from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore, read_results

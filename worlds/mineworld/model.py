@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.kinds import kind
-from playloop.nn.building import Sizes
-from playloop.nn.checks import check_heads
+from playloop.nn.building import Sizes, check_heads
 from playloop.nn.decoder import Cache, Llama, Recording, Rotary
 from playloop.nn.layers import Linear
 from playloop.nn.llama import LlamaSizes
