@@ -32,12 +32,7 @@ def run(arguments: Arguments) -> int:
 
 
 def runs_of(words: list[str], policies: list[str]) -> dict[str, Path]:
-    """Policy → folder of its evaluation.
-
-    Raises:
-        ValueError: a word is not POLICY=RUN, or names no published policy.
-        FileNotFoundError: a folder holds no evaluation.
-    """
+    """Policy → folder of its evaluation, of words POLICY=RUN."""
     found = {}
     for word in words:
         policy, given, folder = word.partition("=")

@@ -56,17 +56,10 @@ def run(arguments: Arguments, config: DictConfig) -> int:
 
 
 def place_of_result(out: str) -> Path:
-    """The JSON file to write, tried before minutes of measuring; its folder is made.
-
-    Raises:
-        IsADirectoryError: it is a folder.
-        OSError: it cannot be written.
-    """
+    """The JSON file to write, tried before minutes of measuring; its folder is made."""
     path = Path(out)
     if path.is_dir():
-        raise IsADirectoryError(
-            f"out={path} is a folder; name a file for the result: out={path / 'bench.json'}"
-        )
+        raise IsADirectoryError(f"out={path} is a folder; name a file for the result: out={path}/bench.json")
     check_folder(path.parent, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

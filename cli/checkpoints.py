@@ -23,7 +23,7 @@ def find_checkpoint(word: str) -> Path:
     """The folder that `word` names; a folder of that name goes before a shipped checkpoint.
 
     Raises:
-        FileNotFoundError: it is neither; with the nearest shipped name.
+        FileNotFoundError: it is neither.
     """
     if word and Path(word).is_dir():  # an empty path is the working folder
         return Path(word)
@@ -44,10 +44,6 @@ def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> 
     Args:
         settings: changed in place.
         contract: the environment's, for policies that are to be found by it.
-
-    Raises:
-        FileNotFoundError: one of them is neither a folder nor shipped.
-        ValueError: no shipped policy was made for the environment.
     """
     for name, value in settings.items():
         if isinstance(value, DictConfig):
@@ -59,15 +55,7 @@ def find_checkpoints(settings: DictConfig, contract: Contract | None = None) -> 
 
 
 def make_env(settings: DictConfig) -> EnvConfig:
-    """The settings of an environment, checked; nothing of it is built, and no weights are read.
-
-    Args:
-        settings: of a verb's `env`; checkpoints that they name are replaced by their folders, in place.
-
-    Raises:
-        FileNotFoundError: a checkpoint or a file of it is missing.
-        ValueError: says which setting.
-    """
+    """A verb's `env`, checked; nothing of it is built, no weights are read. Checkpoints become folders."""
     find_checkpoints(settings)
     env = make(settings)
     if not isinstance(env, EnvConfig):
@@ -80,11 +68,7 @@ def make_env(settings: DictConfig) -> EnvConfig:
 
 
 def fitting_policy(contract: Contract) -> Path:
-    """The shipped policy that can act under these conventions.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The shipped policy that can act under these conventions; a ValueError if there is none."""
     for folder in shipped_checkpoints().values():
         declared = folder / "contract.json"
         if declared.is_file():

@@ -27,11 +27,7 @@ def run(arguments: Arguments) -> int:
 
 
 def results_folder(word: str) -> Path:
-    """The folder that `word` names.
-
-    Raises:
-        FileNotFoundError: it holds no evaluation.
-    """
+    """The folder that a word names, which must hold an evaluation."""
     folder = Path(word).expanduser()
     if not (folder / "episodes.jsonl").is_file():
         raise FileNotFoundError(f"{folder} has no episodes.jsonl; give a folder that playloop eval wrote.")

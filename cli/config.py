@@ -83,11 +83,7 @@ def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig |
 
 
 def check_devices(config: DictConfig) -> None:
-    """Refuse devices that are not there, before anything is loaded.
-
-    Raises:
-        ValueError: a setting names one; says which.
-    """
+    """Refuse devices that are not there, before anything is loaded."""
     for key, value in flat(config).items():
         if key.split(".")[-1] != "device" or not isinstance(value, str) or value in ("cpu", "auto"):
             continue
@@ -111,11 +107,7 @@ def check_devices(config: DictConfig) -> None:
 
 
 def demand(config: DictConfig, verb: str) -> None:
-    """Refuse a configuration with settings that only the user can know, and name them.
-
-    Raises:
-        ValueError: settings are missing.
-    """
+    """Refuse a configuration that lacks settings which only the user can know."""
     if missing := [key for key, value in flat(config).items() if value == "???"]:
         wanted = " and ".join(f"{key}=…" for key in missing)
         raise ValueError(f"give {wanted}; see playloop {verb.split('_')[0]} --help.")
@@ -152,11 +144,7 @@ def group_options(verb: str) -> dict[str, list[str]]:
 
 
 def check_choice(word: Word, groups: dict[str, list[str]]) -> str:
-    """The word of a `group=option`.
-
-    Raises:
-        ValueError: there is no such option; names the nearest.
-    """
+    """The word of a `group=option`, of which there must be one."""
     if word.text is not None and word.text not in groups[word.key]:
         hint = nearest(word.text, groups[word.key])
         raise ValueError(f"{word.key}={word.text}: there is no such {word.key}{hint}.")
@@ -181,7 +169,7 @@ def full_key(key: str, known: list[str], free: list[str]) -> str:
     Args:
         key: as written.
         known: all full keys.
-        free: the mappings below which any key may stand.
+        free: the mappings with free keys.
     """
     if key in known:
         return key
@@ -233,9 +221,6 @@ def check_settings(config: DictConfig, verb: str) -> None:
     """Refuse settings of another kind than declared, out of their limits, unknown or taken away.
 
     References (`${seed}`) are looked at where they point to, and what only the user can know may be missing.
-
-    Raises:
-        ValueError: names the setting, its value and what to use.
     """
     values: Any = OmegaConf.to_container(config, resolve=False)
     for field in fields(SETTINGS[verb]):

@@ -66,11 +66,7 @@ def run(arguments: Arguments, config: DictConfig) -> int:
 
 
 def tell_errors(result: dict[str, Any]) -> int:
-    """Say that episodes could not be judged; returns the exit status: 1 if none of them was.
-
-    Args:
-        result: of `rollouts.summary.summarize`.
-    """
+    """Say that episodes could not be judged; returns the exit status: 1 if none of them was."""
     lines = [line for line in result["episodes"] if line["error"] is not None]
     if not lines:
         return 0
@@ -88,11 +84,7 @@ def tell_errors(result: dict[str, Any]) -> int:
 
 
 def name_order(env: DictConfig) -> None:
-    """Put into a world model's sampler what null stands for there, so that results say how frames were drawn.
-
-    Raises:
-        FileNotFoundError: the folder holds a published checkpoint as it came.
-    """
+    """Put into a world model's sampler what null stands for, so that results say how frames were drawn."""
     if env.get("sampler") is None:
         return
     from playloop.worlds.open import outline

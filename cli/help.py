@@ -56,12 +56,7 @@ def show_help(verb: str, description: str, words: list[str]) -> None:
 
 
 def described(config: DictConfig, name: str) -> Iterator[tuple[str, str, str]]:
-    """Full key, value and meaning of every setting but those that follow another one.
-
-    Args:
-        config: complete, as `load` gives it.
-        name: key in `SETTINGS`.
-    """
+    """Full key, value and meaning of every setting but those that follow another one."""
     values: Any = OmegaConf.to_container(config, resolve=False)
     yield from sorted(_walk(values, SETTINGS[name], ""), key=lambda item: "." in item[0])
 

@@ -43,11 +43,7 @@ def run(arguments: Arguments) -> int:
 
 
 def describe(path: Path) -> list[tuple[str, str]]:
-    """Lines of a label and a value, from the first format that knows the path.
-
-    Raises:
-        ValueError: no format does, or a file is damaged.
-    """
+    """Lines of a label and a value, from the first format that knows the path; a ValueError if none does."""
     for name in FORMATS:
         lines = importlib.import_module(name).describe(path)
         if lines is not None:

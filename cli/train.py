@@ -64,11 +64,7 @@ def fit_warmup(trainer: DictConfig, words: list[str]) -> None:
 
 
 def find_models(task: DictConfig) -> None:
-    """Replace the trained models that a task's settings name by their folders.
-
-    Raises:
-        FileNotFoundError: one of them is neither a folder nor shipped.
-    """
+    """Replace the trained models that a task's settings name by their folders, in place."""
     for name in ("start", "generated", "tokenizer"):
         if isinstance(task.get(name), str) and not _is_preset(task, name):
             folder = find_checkpoint(task[name])

@@ -15,15 +15,7 @@ VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """A function compiled by numba, kept on disk for the next process.
-
-    Args:
-        function: of a module's top level.
-        options: of `numba.njit`.
-
-    Raises:
-        OSError: see `settle_numba_cache`.
-    """
+    """A function of a module's top level compiled by `numba.njit`, kept on disk for the next process."""
     settle_numba_cache(Path(function.__code__.co_filename).parent)
     import numba
 
@@ -35,13 +27,7 @@ def settle_numba_cache(package: Path) -> None:
     """See to it that numba can keep what it compiles of a package; call before its functions are declared.
 
     Numba itself takes the package's own folder or one in HOME. On clusters and in containers neither may be
-    writable: then a folder of this user beneath TMPDIR serves.
-
-    Args:
-        package: folder of the sources.
-
-    Raises:
-        OSError: no folder is writable, or the one that `NUMBA_CACHE_DIR` names is not.
+    writable: then a folder of this user beneath TMPDIR serves. An OSError if none is.
     """
     if asked := os.environ.get(VARIABLE):
         if not _writable(Path(asked)):
@@ -65,11 +51,7 @@ def settle_numba_cache(package: Path) -> None:
 
 
 def private_folder(purpose: str) -> Path:
-    """A folder of this user alone beneath TMPDIR, the same for all processes: code is executed from it.
-
-    Raises:
-        OSError: there is no temporary folder that can be written.
-    """
+    """A folder of this user alone beneath TMPDIR, the same for all processes: code is executed from it."""
     folder = Path(tempfile.gettempdir()) / f"playloop-{purpose}-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700)

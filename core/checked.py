@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 T = TypeVar("T")
@@ -18,7 +25,6 @@ HALVES = re.compile("[\ud800-\udfff]")
 """Half letters, which stand for bytes of a path that are no text; pydantic reads no JSON with them."""
 WANTED = {
     "int_type": "use a whole number",
-    "int_from_float": "use a whole number",
     "float_type": "use a finite number",
     "finite_number": "use a finite number",
     "greater_than_equal": "use a number of at least {ge:g}",
@@ -72,7 +78,7 @@ def checked(cls: Any = None, /, *, frozen: bool = False, kw_only: bool = False) 
     """
     if cls is None:
         return functools.partial(checked, frozen=frozen, kw_only=kw_only)
-    cls.__get_pydantic_core_schema__ = classmethod(_admit_lists)
+    cls.__get_pydantic_core_schema__ = staticmethod(_admit_lists)
     made = dataclass(cls, frozen=frozen, kw_only=kw_only, config=CONFIG)
     check, names = made.__init__, [item.name for item in fields(made) if item.init and not item.kw_only]
 
@@ -136,13 +142,9 @@ def read_typed(hint: type[T] | Any, value: Any, where: str) -> T:
 
 
 def complaint(error: ValidationError, value: Any) -> str:
-    """The first thing that is wrong, in one sentence: "field=value: use …".
+    """The first thing that is wrong with the value, in one sentence: "field=value: use …".
 
     Where an annotation has several ways (`Count | list[str] | None`), it is about those that come nearest.
-
-    Args:
-        error: pydantic's.
-        value: that was checked.
     """
     problems = [(_path(problem["loc"], value), problem) for problem in error.errors(include_url=False)]
     first = problems[0][0][:1]
@@ -194,22 +196,16 @@ def _adapter(hint: Any) -> TypeAdapter:
 def _settings(hint: Any) -> TypeAdapter:
     """For a mapping of named values of an annotation; for any where pydantic makes nothing of it."""
     try:
-        return TypeAdapter(Annotated[dict[str, hint], _AdmitLists], config=CONFIG)
+        return TypeAdapter(Annotated[dict[str, hint], GetPydanticSchema(_admit_lists)], config=CONFIG)
     except PydanticUserError:
         return TypeAdapter(dict[str, Any])
 
 
-def _admit_lists(cls: type, source: Any, handler: GetCoreSchemaHandler) -> Any:
+def _admit_lists(source: Any, handler: GetCoreSchemaHandler) -> Any:
     """A schema that is strict, but that a list may stand for a tuple, and a tuple for a list."""
     schema = handler(source)
     _loosen(handler.resolve_ref_schema(schema))
     return schema
-
-
-class _AdmitLists:
-    """An annotation to the same end."""
-
-    __get_pydantic_core_schema__: Any = classmethod(_admit_lists)
 
 
 def _loosen(schema: Any) -> None:

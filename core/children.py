@@ -61,13 +61,7 @@ CONTEXT = ChildContext()
 def pool_of_children(
     processes: int, initializer: Callable[..., object] | None = None, arguments: tuple[Any, ...] = ()
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose work is dropped, also what is in progress, when the block ends by an exception or Ctrl-C.
-
-    Args:
-        processes: how many.
-        initializer: called in each of them first.
-        arguments: of the initializer.
-    """
+    """A pool; its work, begun or not, is dropped when the block ends by an exception or Ctrl-C."""
     others = set(active_children())
     pool = ProcessPoolExecutor(processes, CONTEXT, initializer, arguments)
     try:
@@ -108,11 +102,7 @@ def _arrive(kind: type[Child], parent: int, grace: float) -> Child:
 
 def _guard(ward: int, parent: int, news: int | None, grace: float) -> None:
     """Wait until the parent is dead, then until the grace is over, then kill; ends with the ward."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # sent to the whole group: not for the guard
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # sent to the whole group
         signal.signal(number, signal.SIG_IGN)
     _hold_nothing(news)
     _end_at_once_with_parent()

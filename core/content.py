@@ -29,11 +29,7 @@ def named_files(settings: Any) -> dict[str, str]:
 
 
 def content_hash(paths: Iterable[Path]) -> str:
-    """A hash of files' names and contents; of a folder, those of all files in it.
-
-    Args:
-        paths: files and folders; where they lie does not matter.
-    """
+    """A hash of files' names and contents, wherever they lie; of a folder, those of all files in it."""
     total = hashlib.sha256()
     for path in paths:
         root, files = (path, sorted(path.rglob("*"))) if path.is_dir() else (path.parent, [path])

@@ -62,12 +62,8 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able types."""
-        record = asdict(self)
-        record["cameras"] = {name: list(size) for name, size in self.cameras.items()}
-        record["action_names"] = list(self.action_names)
-        record["state_names"] = list(self.state_names)
-        record["partial"] = list(self.partial)
-        return record
+        lists = {name: list(getattr(self, name)) for name in ("action_names", "state_names", "partial")}
+        return asdict(self) | {"cameras": {name: list(size) for name, size in self.cameras.items()}} | lists
 
     @classmethod
     def from_json(cls, record: dict[str, Any], where: str = "the contract") -> Contract:

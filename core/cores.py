@@ -11,12 +11,7 @@ SPINS = 10_000
 
 
 def usable_cores(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Cores of the processor that this process may use: by affinity, and by the quota of its container.
-
-    Args:
-        groups: where the system's control groups are mounted.
-        own: the file with the names of this process's groups.
-    """
+    """Cores of the processor that this process may use: by affinity, and by the quota of its container."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _folders(groups, own) if (quota := _quota(folder)) is not None]
     return max(1, min([affinity, *map(int, quotas)]))

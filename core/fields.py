@@ -40,9 +40,6 @@ def build(settings: Any) -> Any:
     """The objects that plain settings describe: what has a `_target_` is made of it, from the inside out.
 
     Hydra's `instantiate` would read text once more, and take a `${` in a file's name for a reference.
-
-    Raises:
-        ValueError: a class is not there, or does not take these settings.
     """
     if isinstance(settings, list):
         return [build(item) for item in settings]
@@ -73,11 +70,7 @@ def name_class(config: DictConfig, name: str, hint: Any) -> None:
 
 
 def find(target: str) -> Any:
-    """The class that a `_target_` names.
-
-    Raises:
-        ValueError: there is no such class.
-    """
+    """The class that a `_target_` names; a ValueError if there is none."""
     path, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(path)
@@ -138,9 +131,8 @@ def inner_class(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         targets = [find(extra.target) for extra in get_args(hint)[1:] if isinstance(extra, FieldsOf)]
         return targets[0] if targets else None
-    return next(
-        (part for part in parts(hint) if isinstance(part, type) and dataclasses.is_dataclass(part)), None
-    )
+    classes = (part for part in parts(hint) if isinstance(part, type) and dataclasses.is_dataclass(part))
+    return next(classes, None)
 
 
 def dict_item(hint: Any) -> Any:

@@ -71,15 +71,7 @@ def read_json(path: Path | str, fix: str = "copy it again", kind: type = dict) -
 
 
 def check_pointer(path: Path, beginning: bytes | None = None) -> None:
-    """Refuse a file that Git LFS has not fetched.
-
-    Args:
-        path: of the file.
-        beginning: its first bytes, where they are read already.
-
-    Raises:
-        ValueError: it is a pointer; says how to get the file.
-    """
+    """Refuse a file that Git LFS has not fetched; `beginning`: its first bytes, if they are read already."""
     if beginning is None:
         with path.open("rb") as file:
             beginning = file.read(len(LFS_HEADER))

@@ -11,11 +11,7 @@ FORMAT = 2
 
 
 def format_of(record: Mapping[str, Any], where: Path | str) -> int:
-    """The format of a record, 1 where it names none.
-
-    Raises:
-        ValueError: it is no number of a format, or a newer one than this version knows.
-    """
+    """The format of a record, 1 where it names none; a ValueError for one that this version does not know."""
     found = record.get("format", 1)
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ValueError(f"{where}: format={found!r} is no format of Playloop; copy the file again")
@@ -28,16 +24,7 @@ def format_of(record: Mapping[str, Any], where: Path | str) -> int:
 
 
 def check_format(record: Mapping[str, Any], where: Path | str, fix: str = "make it again") -> None:
-    """Refuse what another version wrote in another format.
-
-    Args:
-        record: of the file.
-        where: the file, for the error.
-        fix: what to do with this version where an older one wrote the file.
-
-    Raises:
-        ValueError: says what to do about an older or a newer file.
-    """
+    """Refuse what another version wrote in another format; `fix` says what to do about an older one."""
     if (found := format_of(record, where)) < FORMAT:
         raise ValueError(
             f"{where} has the format {found} of an older Playloop, and this one reads {FORMAT}; "

@@ -119,11 +119,7 @@ class Ledger(Generic[Record]):
 
 
 def read_config(path: Path) -> dict[str, Any] | None:
-    """The configuration that a folder was begun with; None if its file is not there.
-
-    Raises:
-        ValueError: the file is damaged, or a newer version wrote it.
-    """
+    """The configuration that a folder was begun with; None if its file is not there."""
     try:
         config = read_json(path, "put it back from a copy, or give another folder with out=…")
     except FileNotFoundError:

@@ -49,15 +49,7 @@ class _Run(TypedDict):
 
 
 def earlier_run(summary: Path, source: str) -> dict[str, Any] | None:
-    """How the result that a folder holds was made; None if it holds none.
-
-    Args:
-        summary: the file of the result.
-        source: of what the result is made anew where the file is damaged.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
+    """How the result in the file `summary` was made; None without one. `source`: what it is made anew of."""
     fix = f"delete it and repeat: it is made anew of {source}"
     if not summary.is_file():
         return None

@@ -61,11 +61,7 @@ def glob_safe(name: str) -> str:
 
 @contextmanager
 def scratch_folder(purpose: str) -> Iterator[Path]:
-    """A temporary folder that is removed at the end; those that killed processes left are removed first.
-
-    Args:
-        purpose: a word that its name contains.
-    """
+    """A temporary folder that is removed at the end; those that killed processes left are removed first."""
     sweep(purpose)
     folder = Path(tempfile.mkdtemp(prefix=f"playloop-{purpose}-"))
     try:

@@ -61,7 +61,7 @@ SUCCESS: tuple[tuple[str, Callable[[str], Convention]], ...] = (
     (r"the point is within (0\.\d{1,6}) of .*", lambda far: Convention("within", {"distance": float(far)})),
     (
         r"([1-9]\d{0,5}) trunk nodes dug",
-        lambda n: _dug(int(n)),
+        lambda n: Convention("nodes-dug", {"count": int(n), "node": "trunk"}),
     ),
     (r"(explore): always, at the end; .*", lambda _: Convention("craft-tasks")),
     (r"(the diamond shovel) is obtained; .*", lambda _: Convention("minerl-tasks")),
@@ -73,20 +73,12 @@ NOW = {"action": "action", "image_convention": "image", "success_rule": "success
 """Field of format 1 → its present name."""
 
 
-def _dug(count: int) -> Convention:
-    return Convention("nodes-dug", {"count": count, "node": "trunk"})
-
-
 def _held(steps: int) -> Convention:
     return Convention("goal-held", {"steps": steps})
 
 
 def upgraded(record: Any) -> Any:
-    """A contract's JSON in the present format; a sentence that is not known here is a convention of its own.
-
-    Args:
-        record: as it was stored, of any format; nothing is changed in what holds no sentences.
-    """
+    """A contract's JSON of any format in the present one; an unknown sentence is a convention of its own."""
     if not isinstance(record, dict) or "image_convention" not in record:
         return record
     kept = {name: value for name, value in record.items() if name not in NOW}

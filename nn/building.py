@@ -46,27 +46,13 @@ class Sizes(Generic[Network]):
 
 
 def check_squares(height: int, width: int, side: int) -> None:
-    """Refuse a frame that cannot be divided into squares of so many pixels a side.
-
-    Raises:
-        ValueError: with the sizes.
-    """
+    """Refuse a frame that cannot be divided into squares of so many pixels a side."""
     if height % side or width % side:
         raise ValueError(f"{height} x {width} pixels cannot be divided into squares of {side}; use multiples")
 
 
 def check_heads(width: int, heads: int, groups: int, even: bool = False) -> None:
-    """Refuse an attention whose heads do not divide its width, or whose groups do not divide its heads.
-
-    Args:
-        width: of the stream.
-        heads: of queries.
-        groups: heads of keys and values.
-        even: a head's width must be an even number, too.
-
-    Raises:
-        ValueError: with the sizes.
-    """
+    """Refuse an attention whose heads do not divide its width, evenly if so, or groups not its heads."""
     if width % (heads * (1 + even)) or heads % groups:
         raise ValueError(
             f"width={width} must be {'an even' if even else 'a'} multiple of heads={heads}, and they a "
@@ -116,13 +102,8 @@ def _check_sizes(outline: nn.Module, entries: Mapping[str, Entry], folder: Path)
 def build_outline(make: Callable[[], Network], entries: Mapping[str, Entry], folder: Path) -> Network:
     """A network on the meta device: shapes without memory.
 
-    Args:
-        make: builds it.
-        entries: the tensors of its weights' files.
-        folder: that holds them and `config.json`, for the error.
-
     Raises:
-        ValueError: the network would have far more weights than the files, or the configuration is none.
+        ValueError: it would have far more weights than the files (`entries`), or the configuration is none.
     """
     try:
         with torch.device("meta"), bounded(entries):
@@ -138,9 +119,6 @@ def bounded(entries: Mapping[str, Entry]) -> Iterator[None]:
     """Inside the block no network is built that has far more weights than the files hold.
 
     A configuration of ten million layers is ten million Python objects, even without memory for weights.
-
-    Raises:
-        ValueError: as soon as a network becomes too large.
     """
     count, numbers = len(entries), sum(entry.elements for entry in entries.values())
     left = [SLACK * count + FEW, SLACK * numbers + 1000 * FEW]

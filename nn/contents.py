@@ -33,11 +33,7 @@ OLDER = "a model of an older Playloop: make it again, or use the version that wr
 
 
 def kind_in(folder: str | Path) -> str | None:
-    """The kind of the model that a folder holds, by its `config.json`.
-
-    Returns:
-        Playloop's name of it, as in `OWN`; of a published model its `model_type`; None for anything else.
-    """
+    """The kind of the model in a folder, as in `OWN`; of a published one its `model_type`; None without."""
     try:
         return _kind(read_json(Path(folder) / "config.json"))
     except (OSError, ValueError):

@@ -70,11 +70,7 @@ class QuantizedLinear(nn.Module):
 
 
 def quantize(module: nn.Module, kind: Kind) -> nn.Module:
-    """Replace every linear layer inside a module, in place; returns it.
-
-    Raises:
-        ValueError: an unknown kind.
-    """
+    """Replace every linear layer inside a module, in place; returns it."""
     if kind not in KINDS:
         raise ValueError(f"weights={kind!r}: use {' or '.join(KINDS)}")
     for name, child in list(module.named_children()):

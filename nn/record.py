@@ -65,16 +65,16 @@ def _build(cls: type, values: dict[str, Any]) -> Any:
 
 
 def read_part(record: Any, name: str, kinds: tuple[type, ...], classes: Iterable[type] = ()) -> Any:
-    """One configuration out of a file's record.
+    """The configuration of a name in a file's record.
 
     Args:
         record: the file's.
-        name: of the configuration in it.
+        name: of the configuration.
         kinds: classes of which it must be.
         classes: that it may hold besides.
 
     Raises:
-        ValueError: there is none, or it is of another class; names it.
+        ValueError: there is none, or it is of another class.
     """
     if not isinstance(record, dict) or not isinstance(record.get(name), dict):
         raise ValueError(f"{name} is missing or no object; use the version that wrote the file")
