@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,7 +69,8 @@ def test_agents_name_those_inside_them():
     def inner(name):
         return Told(name)
 
-    handovers = [Handover(inner(name), {}, 1, 2).provenance() for name in "ab"]
+    policies = [SimpleNamespace(make=partial(inner, name)) for name in "ab"]
+    handovers = [Handover(SimpleNamespace(policy=policy)).provenance() for policy in policies]
     assert handovers[0] != handovers[1] and handovers[0]["policy"] == {"checkpoint_sha256": "a"}
     dialects = [DialectAgent(inner(n), DIALECTS["bridge"], (8, 8), "area").provenance() for n in "ab"]
     assert dialects[0] != dialects[1] and dialects[0]["checkpoint_sha256"] == "a"

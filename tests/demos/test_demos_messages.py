@@ -86,15 +86,15 @@ def test_a_recording_of_vpt_that_is_no_recording(tmp_path, content, sentence):
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("fps", "20", "fps: .*not '20'"),
-        ("fps", 0, "fps: .*greater than 0, not 0"),
-        ("features", [], "features: .*object"),
-        ("features__action", None, "features.action: .*not None"),
-        ("features__action__shape", "two", "features.action.shape: .*not 'two'"),
+        ("fps", "20", "fps='20': use a finite number"),
+        ("fps", 0, "fps=0: use a number above 0"),
+        ("features", [], r"features=\[\]: use a mapping"),
+        ("features__action", None, "features.action=None: use a mapping"),
+        ("features__action__shape", "two", "features.action.shape='two': use a list"),
         ("features__action__shape", [0], "no shape of a row"),
         ("features__action__shape", [10**30], "no shape of a row"),
-        ("features__action__dtype", 32, "features.action.dtype: .*not 32"),
-        ("data_path", None, "data_path: .*not None"),
+        ("features__action__dtype", 32, "features.action.dtype=32: use text"),
+        ("data_path", None, "data_path=None: use text"),
         ("data_path", "../{chunk_index}/{file_index}", "no path below the data set"),
         ("data_path", "/etc/{file_index}", "no path below the data set"),
         ("data_path", "{chunk_index:0999999999d}", "no path below the data set"),
@@ -118,7 +118,7 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
     write(tmp_path / "data", (3,))
     for template in ("{video_key:>2000000000}/{file_index}", "{video_key}/../../{file_index}", None):
         change_info(tmp_path / "data", video_path=template)
-        with pytest.raises(ValueError, match="video_path: "):
+        with pytest.raises(ValueError, match="video_path: |video_path=None"):
             Demonstrations(tmp_path / "data")
 
 
@@ -126,14 +126,14 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
     ("name", "column", "values", "sentence"),
     [
         (EPISODES, "length", None, "row 0: length is missing"),
-        (EPISODES, "length", [3, None, 3], "row 1: length: .*not None"),
-        (EPISODES, "length", [3, -1, 3], "row 1: length: .*greater than or equal to 0"),
-        (EPISODES, "episode_index", ["a", "b", "c"], "row 0: episode_index: .*not 'a'"),
-        (EPISODES, "data/chunk_index", [-1, 0, 0], "row 0: data/chunk_index: .*greater than or equal to 0"),
-        (EPISODES, "tasks", [[1], [2], [3]], "row 0: tasks.0: .*not 1"),
-        (TASKS, "task_index", [0, None, 2], "task_index: 1: .*not None"),
+        (EPISODES, "length", [3, None, 3], "row 1: length=None: use a whole number"),
+        (EPISODES, "length", [3, -1, 3], "row 1: length=-1: use a number of at least 0"),
+        (EPISODES, "episode_index", ["a", "b", "c"], "row 0: episode_index='a': use a whole number"),
+        (EPISODES, "data/chunk_index", [-1, 0, 0], "row 0: data/chunk_index=-1: use a number of at least 0"),
+        (EPISODES, "tasks", [[1], [2], [3]], "row 0: tasks.0=1: use text"),
+        (TASKS, "task_index", [0, None, 2], "task_index: 1=None: use a whole number"),
         (TASKS, "task_index", None, "has not the columns task_index and task, but task;"),
-        (TASKS, "task", [None] * 3, "task: 0: .*not None"),
+        (TASKS, "task", [None] * 3, "task: 0=None: use text"),
     ],
 )
 def test_tables_with_fields_of_the_wrong_type_are_named(tmp_path, name, column, values, sentence):
@@ -150,7 +150,7 @@ def test_a_damaged_note_of_what_was_verified_is_as_good_as_none(tmp_path):
         (tmp_path / "data/cache/verified.json").write_text(content)
         assert Demonstrations(tmp_path / "data").length == 3
     (tmp_path / "data/meta/files.json").write_text(json.dumps({DATA: 5}))
-    with pytest.raises(ValueError, match=r"files.json: .*file-000.parquet: .*not 5"):
+    with pytest.raises(ValueError, match=r"files.json: .*file-000.parquet=5: use a mapping"):
         Demonstrations(tmp_path / "data")
 
 

@@ -115,13 +115,13 @@ def test_null_actions_are_those_that_do_nothing(tmp_path):
     [
         (json.dumps(line()) + "\n" + json.dumps(line())[:80] + "\n", "line 2 is torn"),
         (json.dumps(line()) + "\n\n" + json.dumps(line()), "line 2 is empty: if one was lost"),
-        (json.dumps(line(dx=1e300)), "line 1 .*mouse.dx: .*less than or equal to 1000000"),
+        (json.dumps(line(dx=1e300)), r"line 1 .*mouse.dx=1e\+300: use a number of at most 1000000"),
         (
             json.dumps({key: value for key, value in line().items() if key != "mouse"}),
             "line 1 .*mouse is missing",
         ),
         (json.dumps(line(dx=float("nan"))), "line 1 is no line"),
-        (json.dumps(line(hotbar=12)), "hotbar: .*not 12"),
+        (json.dumps(line(hotbar=12)), "hotbar=12: use"),
         ("[1, 2]", "line 1 is no line"),
         ("__import__('os')", "line 1 is torn"),
         ("", "is empty"),

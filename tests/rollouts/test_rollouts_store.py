@@ -110,14 +110,14 @@ LINE = result(EPISODES[1]).to_json()
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (b'{"suite": 3}', "suite: .*string, not 3"),
+        (b'{"suite": 3}', "suite=3: use text"),
         (b'{"suite": ', "damaged"),
-        (b"[]", "an object"),
-        (b"null", "an object"),
+        (b"[]", "use a mapping"),
+        (b"null", "use a mapping"),
         (b"\xff\xfe", "damaged"),
         (b"[" * 100_000, "damaged"),
         (json.dumps(LINE | {"return": float("nan")}).encode(), "NaN or infinite"),
-        (json.dumps(LINE | {"task": "0"}).encode(), "task: .*integer, not '0'"),
+        (json.dumps(LINE | {"task": "0"}).encode(), "task='0': use a whole number"),
         (json.dumps(LINE | {"success": None}).encode(), "success"),
         (json.dumps(LINE | {"seconds": 3}).encode(), "seconds"),
         (json.dumps(LINE | {"info": []}).encode(), "info"),
