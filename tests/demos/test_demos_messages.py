@@ -118,7 +118,7 @@ def test_a_video_path_that_runs_wild_is_refused(tmp_path):
     write(tmp_path / "data", (3,))
     for template in ("{video_key:>2000000000}/{file_index}", "{video_key}/../../{file_index}", None):
         change_info(tmp_path / "data", video_path=template)
-        with pytest.raises(ValueError, match="video_path: |video_path=None"):
+        with pytest.raises(ValueError, match=r"video_path: |video_path=None"):
             Demonstrations(tmp_path / "data")
 
 
