@@ -82,13 +82,13 @@ class Environments:
         """The parts that are world models."""
         return [live for live in self.envs.values() if isinstance(live.env, WorldModelEnv)]
 
-    def warm_up(self, episode: Episode, rest: np.ndarray, steps: int = 3) -> None:
+    def warm_up(self, episode: Episode, rest: np.ndarray) -> None:
         """Take some steps that nobody sees: compilers and caches do their work now."""
         for live in self.worlds:
             live.obey(Begin(episode, WANTS, IMAGES))
             live.env.warm_up()
         self.begin(episode, IMAGES)
-        for _ in range(steps):
+        for _ in range(3):
             if self.advance(rest, {}, IMAGES)[1]:
                 break
 

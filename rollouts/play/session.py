@@ -171,8 +171,10 @@ class Session:
             if self.recorder is not None:
                 self.recorder.add(self.episode, done.segment, [view[-1] for view in self.envs.views()])
         self.success |= bool(done.segment.success.any())
-        if over:
-            self._end()
+        if over:  # by its own rule
+            how = "success" if self.success else "the episode is over"
+            self._send("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
+            self._reset(None)
         elif done.observation is not None:
             self.observation = done.observation
 
@@ -195,12 +197,6 @@ class Session:
             self._take_back(error)
         self._publish()
         self._status()
-
-    def _end(self) -> None:
-        """The episode is over by its own rule: say so, and go on with the next seed."""
-        how = "success" if self.success else "the episode is over"
-        self._send("notice", text=f"{how} after {self.steps} steps; seed {self.episode.seed + 1} begins.")
-        self._reset(None)
 
     def _close_episode(self) -> None:
         with self._recording_stops():
@@ -240,6 +236,7 @@ class Session:
         self._status()
 
     def _reset(self, seed: int | None) -> None:
+        """Begin an episode of this seed; of the next one without."""
         self._close_episode()
         self._begin(replace(self.episode, seed=self.episode.seed + 1 if seed is None else seed))
 

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,8 @@ def read_upload(path: Path, rate: float | None) -> tuple[np.ndarray, str | None]
 
 def _joined(frames: list[np.ndarray], note: str | None) -> tuple[np.ndarray, str | None]:
     """Frames of one size: those at the end that have the last one's."""
-    same = len(frames)
-    while same and frames[same - 1].shape == frames[-1].shape:
-        same -= 1
-    return np.stack(frames[same:]), note
+    same = [*takewhile(lambda frame: frame.shape == frames[-1].shape, reversed(frames))]
+    return np.stack(same[::-1]), note
 
 
 def decode_apart(path: Path, rate: float, target: Path) -> str | None:
