@@ -13,6 +13,7 @@ from playloop.agents.random import RandomAgentConfig
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.callbacks import Wants
 from playloop.rollouts.driver import Driver
+from playloop.rollouts.processes import ProcessWorker
 from playloop.rollouts.worker import Begin, Execute, Executor
 
 CONFIG = ToyReachConfig(tasks=3, inits=3)
@@ -35,7 +36,7 @@ def reference():
     return run(0)
 
 
-@pytest.mark.parametrize(("workers", "rows"), [(1, 1), (2, 3), (4, 2)])
+@pytest.mark.parametrize(("workers", "rows"), [(2, 1), (4, 3)])
 def test_workers_and_batches_do_not_change_an_action(reference, workers, rows):
     memory, results, _ = run(workers, rows=rows)
     assert judged(results) == judged(reference[1])
@@ -133,9 +134,17 @@ def test_an_episode_that_breaks_twice_is_an_error_and_no_failure(tmp_path, refer
     assert judged(rest) == judged([r for r in reference[1] if r.episode != broken.episode])
 
 
-def test_workers_are_replaced_after_so_many_episodes(reference):
-    _, results, _ = run(1, recycle_after=2)
-    assert judged(results) == judged(reference[1])
+def test_workers_are_replaced_after_so_many_episodes(reference, monkeypatch):
+    hired = []
+
+    class Counted(ProcessWorker):
+        def __init__(self, config):
+            hired.append(config)
+            super().__init__(config)
+
+    monkeypatch.setattr("playloop.rollouts.driver.ProcessWorker", Counted)
+    _, results, _ = run(1, recycle_after=4)
+    assert judged(results) == judged(reference[1]) and len(hired) == 3
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_store_goes_on_and_refuses_other_settings(tmp_path):
     with pytest.raises(ValueError, match="seed: it was 0, now it is 1"):
         DreamStore(tmp_path, {"seed": 1})
     (tmp_path / "imagined.jsonl").write_text('{"clip": 3}\n')
-    with pytest.raises(ValueError, match=r"imagined\.jsonl:1: clip: .*delete that line"):
+    with pytest.raises(ValueError, match=r"imagined\.jsonl:1: clip=3: .*delete that line"):
         DreamStore(tmp_path, {"seed": 0})
 
 

@@ -50,7 +50,7 @@ def test_every_torn_tail_is_cut_and_its_episode_runs_again(tmp_path):
     store.append(result(EPISODES[1]))
     store.close()
     whole = (store.folder / "episodes.jsonl").read_bytes()
-    for size in range(first + 1, len(whole)):
+    for size in (first + 1, *range(first + 8, len(whole) - 1, 16), len(whole) - 1):
         (store.folder / "episodes.jsonl").write_bytes(whole[:size])
         torn = EpisodeStore(tmp_path, CONFIG)
         assert torn.done() == {EPISODES[0]} and len(torn.notes) == 1
