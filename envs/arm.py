@@ -279,11 +279,7 @@ def headless_panda() -> dict[str, Any]:
 
 
 class CollisionShapes:
-    """The solid shapes of a scene except the robot's and the endless floor.
-
-    Args:
-        model: `mujoco.MjModel`.
-    """
+    """The solid shapes of a `mujoco.MjModel` but the robot and the endless floor: an expert's obstacles."""
 
     def __init__(self, model: Any) -> None:
         import mujoco

@@ -65,11 +65,6 @@ def checked(advance: Callable[..., Outcome]) -> Callable[..., Outcome]:
 def checked_observation(seen: Any, contract: Contract, images: bool) -> dict[str, Any]:
     """An observation whose parts are what the contract declares; its state as float32.
 
-    Args:
-        seen: what `observe` returned.
-        contract: of the environment.
-        images: whether they were requested.
-
     Raises:
         BadOutcome: names the part that is not as declared.
     """

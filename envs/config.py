@@ -113,9 +113,6 @@ class EnvConfig(ABC):
 def check_env_config(config: Any) -> None:
     """Refuse settings that do not keep what `EnvConfig` promises. Nothing is built.
 
-    Args:
-        config: of an environment.
-
     Raises:
         TypeError: it is not derived from `EnvConfig`, or a method returns another type.
         ValueError: its parts do not fit together.

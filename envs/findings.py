@@ -61,10 +61,7 @@ def check_package(package: str, wanted: str, extra: str) -> Finding:
 def check_scenes(module: str, scenes: Sequence[Episode], fix: str) -> list[Finding]:
     """Known initial states, settled and drawn in a fresh process, against the stored ones.
 
-    Args:
-        module: run with a folder as its argument, it writes the scenes there.
-        scenes: that it writes.
-        fix: what to do where they differ.
+    `module`, run with a folder as its argument, writes the scenes there.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", module, folder]

@@ -18,12 +18,10 @@ MISSING_GL = (
     "no headless OpenGL back end works; install Mesa with "
     "`apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri libgl1` (or libosmesa6 and MUJOCO_GL=osmesa)"
 )
-
-
 HEADLESS = ("egl", "osmesa")
 """Back ends that need no display."""
-OFF = ("disable", "disabled", "off", "false", "0")
-KNOWN = (*HEADLESS, *OFF, "enable", "enabled", "on", "true", "1", "glfw", "glx", "cgl", "wgl", "")
+SWITCHES = ("disable", "disabled", "off", "false", "0", "enable", "enabled", "on", "true", "1", "")
+KNOWN = (*HEADLESS, *SWITCHES, "glfw", "glx", "cgl", "wgl")
 """What mujoco knows; nothing can be drawn where it is off."""
 
 
@@ -83,13 +81,10 @@ def advice() -> str:
 
 
 class Renderer:
-    """Draws the cameras of one MuJoCo model, with the settings of robosuite's own offscreen context.
+    """Draws the cameras of one `mujoco.MjModel`, with the settings of robosuite's own offscreen context.
 
     The GL context belongs to the process that calls `draw` first, is made then and not before (a process that
     never looks never pays for one), and is shared by all models that this process loads after each other.
-
-    Args:
-        model: `mujoco.MjModel`.
     """
 
     _context: Any = None  # the process's one GL context: a second one breaks the first under EGL
@@ -110,13 +105,11 @@ class Renderer:
 
     def draw(self, data: Any, camera: str, height: int, width: int) -> np.ndarray:
         """The camera's picture as OpenGL returns it, bottom row first: uint8 [H, W, 3]."""
-        mujoco = self._mujoco
+        mujoco, model = self._mujoco, self._model
         self._open(height, width)
-        self._camera.fixedcamid = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
-        everything = mujoco.mjtCatBit.mjCAT_ALL
-        mujoco.mjv_updateScene(
-            self._model, data, self._options, self._perturbation, self._camera, everything, self._scene
-        )
+        self._camera.fixedcamid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+        looks = self._options, self._perturbation, self._camera, mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(model, data, *looks, self._scene)
         viewport = mujoco.MjrRect(0, 0, width, height)
         pixels = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_render(viewport, self._scene, self._resources)

@@ -75,7 +75,6 @@ class LiberoConfig(EnvConfig):
     protocol: Literal["standard", "lerobot"] = "standard"
 
     def make(self) -> LiberoEnv:
-        """Construct the environment; scenes are loaded when an episode begins."""
         return LiberoEnv(self)
 
     def tasks(self) -> list[LiberoTask]:

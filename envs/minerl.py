@@ -149,13 +149,10 @@ class MineRLEnv(PlayEnv):
     def observe(self, images: bool = True) -> dict[str, Any]:
         if self._pov is None or self._loaded is None:
             raise RuntimeError(NOT_BEGUN)
-        observation: dict[str, Any] = {
-            "state": np.zeros(0, np.float32),
-            "instruction": self._loaded.instruction,
-        }
+        seen: dict[str, Any] = {"state": np.zeros(0, np.float32), "instruction": self._loaded.instruction}
         if images:
-            observation["images"] = {"pov": resize(self._pov, (self.config.height, self.config.width))}
-        return observation
+            seen["images"] = {"pov": resize(self._pov, (self.config.height, self.config.width))}
+        return seen
 
     def close(self) -> None:
         """End the game."""

@@ -44,7 +44,6 @@ class RobosuiteConfig(EnvConfig):
     horizon: Count | None = None
 
     def make(self) -> RobosuiteEnv:
-        """Construct the environment; scenes are loaded when an episode begins."""
         return RobosuiteEnv(self)
 
     def task_names(self) -> list[str]:

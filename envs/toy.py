@@ -74,7 +74,6 @@ class ToyReachConfig(EnvConfig):
     step_seconds: Magnitude = 0.0
 
     def make(self) -> ToyReach:
-        """The environment."""
         return ToyReach(self)
 
     def title(self) -> str:
@@ -131,17 +130,12 @@ class ToyReach(PlayEnv):
         return Outcome(float(success), success, success, truncated, {"renders": self.renders})
 
     def observe(self, images: bool = True) -> dict[str, Any]:
-        observation: dict[str, Any] = {
-            "state": self.position.astype(np.float32),
-            "instruction": self.instruction,
-        }
+        seen: dict[str, Any] = {"state": self.position.astype(np.float32), "instruction": self.instruction}
         if images:
             self.renders += 1
-            observation["images"] = {
-                "top": self._draw(np.zeros(2), 1.0),
-                "hand": self._draw(self.position - 0.25, 0.5),
-            }
-        return observation
+            top, hand = self._draw(np.zeros(2), 1.0), self._draw(self.position - 0.25, 0.5)
+            seen["images"] = {"top": top, "hand": hand}
+        return seen
 
     def privileged(self) -> dict[str, np.ndarray]:
         return {"target": self.squares[self.episode.task].copy()}

@@ -69,11 +69,7 @@ def load_libero() -> ModuleType:
 
 @cache
 def other_libero(package: ModuleType) -> str:
-    """What to say of settings that name other LIBERO files than the package's; empty if there are none.
-
-    Args:
-        package: LIBERO's, as imported.
-    """
+    """What to say of settings that name other LIBERO files than the package's; empty if there are none."""
     # read once, by `load_libero`, before the variable is set
     file = Path(os.environ.get(LIBERO_CONFIG) or package.libero_config_path).expanduser() / "config.yaml"
     if not file.is_file():

@@ -38,24 +38,15 @@ class Block:
     drop: str = ""
 
 
-DIRT, WOOD = (121, 85, 58), (162, 130, 78)
+DIRT, WOOD, TURF = (121, 85, 58), (162, 130, 78), (96, 152, 62)
 BLOCKS = (
     Block("air", solid=False, hardness=None),
-    Block(
-        "grass",
-        DIRT,
-        top=(96, 152, 62),
-        bottom=DIRT,
-        pattern="fringe",
-        hardness=0.6,
-        tool="shovel",
-        drop="dirt",
-    ),
+    Block("grass", DIRT, TURF, DIRT, pattern="fringe", hardness=0.6, tool="shovel", drop="dirt"),
     Block("dirt", DIRT, hardness=0.5, tool="shovel"),
     Block("stone", (125, 125, 125), hardness=1.5, tool="pickaxe", drop="cobblestone"),
     Block("sand", (219, 207, 163), grain=10, hardness=0.5, tool="shovel"),
     Block("water", (52, 92, 188), grain=8, hardness=None, solid=False),
-    Block("log", (102, 81, 51), top=WOOD, bottom=WOOD, pattern="bark", hardness=2.0, tool="axe"),
+    Block("log", (102, 81, 51), WOOD, WOOD, pattern="bark", hardness=2.0, tool="axe"),
     Block("leaves", (58, 108, 40), grain=34, pattern="leaves", hardness=0.2, drop="nothing"),
     Block("planks", WOOD, grain=10, pattern="planks", hardness=2.0, tool="axe"),
     Block("cobblestone", (118, 118, 118), grain=22, pattern="bricks", hardness=2.0, tool="pickaxe"),

@@ -80,13 +80,9 @@ def draw_box(
 def span_of(
     box: np.ndarray, eye: np.ndarray, plane: tuple[np.ndarray, ...], size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """The rows and columns that a box can cover; None if it is not in view.
+    """The rows and columns of a picture (H, W) that a box can cover; None if it is not in view.
 
-    Args:
-        box: float64 [6].
-        eye: float64 [3].
-        plane: (corner, across, down) of `render.view_plane`.
-        size: (H, W).
+    `box` and `eye` are `draw_box`'s, `plane` is `render.view_plane`'s.
     """
     corner, across, down = plane
     corners = np.stack(np.meshgrid(box[[0, 3]], box[[1, 4]], box[[2, 5]]), -1).reshape(-1, 3) - eye

@@ -53,7 +53,6 @@ class CraftConfig(EnvConfig):
     suite = SUITE
 
     def make(self) -> Craft:
-        """The environment."""
         return Craft(self)
 
     def title(self) -> str:

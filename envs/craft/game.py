@@ -90,9 +90,12 @@ class Game:
         else:
             self.body.turn(float(action[-2]), float(action[-1]))
         self._choose(held, new)
-        self._swing(held, new)
+        self.swing = max(0, self.swing - 1)
+        if "attack" in held and not self.swing:
+            self.swing = SWING
         self._use_hands(held)
-        self._move(held)
+        self.body.tick(self.grid, held)
+        self.view += 0.5 * ((SPRINT_VIEW if self.body.sprinting else 1.0) - self.view)
         self._tick_drops()
 
     @property
@@ -103,8 +106,6 @@ class Game:
     def spill(self, item: int, position: ArrayLike, velocity: ArrayLike, delay: int) -> None:
         """Let an item fall from a position with a velocity, each [3]."""
         self.drops.append(Drop(item, np.array(position, np.float64), np.array(velocity, np.float64), delay))
-
-    # ------------------------------------------------------------------------------------------- hands
 
     def _choose(self, held: frozenset[str], new: frozenset[str]) -> None:
         for slot in range(HOTBAR):
@@ -118,11 +119,6 @@ class Game:
         if "drop" in new and (item := self.inventory.take(self.inventory.selected)):
             eye = self.body.eye - [0.0, 0.3, 0.0]
             self.spill(item, eye, 0.3 * ahead(self.body.pitch, self.body.yaw) + [0.0, 0.1, 0.0], delay=40)
-
-    def _swing(self, held: frozenset[str], new: frozenset[str]) -> None:
-        self.swing = max(0, self.swing - 1)
-        if "attack" in held and not self.swing:
-            self.swing = SWING
 
     def _use_hands(self, held: frozenset[str]) -> None:
         self.pause, self.place_wait = max(0, self.pause - 1), max(0, self.place_wait - 1)
@@ -173,12 +169,6 @@ class Game:
             return False  # it would stand in the body
         self.grid[cell] = self.inventory.take(self.inventory.selected)
         return True
-
-    # ------------------------------------------------------------------------------------------ motion
-
-    def _move(self, held: frozenset[str]) -> None:
-        self.body.tick(self.grid, held)
-        self.view += 0.5 * ((SPRINT_VIEW if self.body.sprinting else 1.0) - self.view)
 
     def _tick_drops(self) -> None:
         for drop in self.drops:

@@ -16,7 +16,10 @@ EDGE, SELECTED, BACK, LABEL = (52, 52, 56), (244, 244, 244), (112, 112, 118), (2
 def draw_hud(game: Game, image: np.ndarray) -> None:
     """Draw over a picture uint8 [H, W, 3], in place."""
     _draw_hand(game, image)
-    _draw_crosshair(image)
+    row, column = image.shape[0] // 2, image.shape[1] // 2
+    arm = max(1, image.shape[0] // 60)
+    for cross in (image[row, column - arm : column + arm + 1], image[row - arm : row + arm + 1, column]):
+        cross[:] = 255 - cross // 2
     _draw_row(game, image, 0, image.shape[0] - slot_size(image.shape[1]) - 1)
     if game.screen_open:
         _draw_screen(game, image)
@@ -55,13 +58,6 @@ def _draw_row(game: Game, image: np.ndarray, start: int, top: int) -> None:
     strip = slots_row(slots, -1 if start else pockets.selected, slot_size(image.shape[1]))
     left = (image.shape[1] - strip.shape[1]) // 2
     image[top : top + strip.shape[0], left : left + strip.shape[1]] = strip
-
-
-def _draw_crosshair(image: np.ndarray) -> None:
-    row, column = image.shape[0] // 2, image.shape[1] // 2
-    arm = max(1, image.shape[0] // 60)
-    for cross in (image[row, column - arm : column + arm + 1], image[row - arm : row + arm + 1, column]):
-        cross[:] = 255 - cross // 2
 
 
 def _draw_hand(game: Game, image: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from playloop.envs.craft.items import stack_of
+from playloop.envs.craft.items import FIRST_TOOL, STACK
 
 HOTBAR, SLOTS = 9, 36
 
@@ -36,10 +36,11 @@ class Inventory:
 
     def add(self, item: int, count: int = 1) -> int:
         """Put items where they fit, to their like first; returns how many did not fit."""
+        most = STACK if item < FIRST_TOOL else 1
         for like in (item, 0):
             for slot in range(SLOTS):
                 if count and self.kinds[slot] == like:
-                    taken = min(count, stack_of(item) - self.counts[slot])
+                    taken = min(count, most - self.counts[slot])
                     if taken:
                         self.kinds[slot] = item
                         self.counts[slot] += taken

@@ -46,11 +46,6 @@ def tool_of(item: int) -> Tool | None:
     return TOOLS[item - FIRST_TOOL] if item >= FIRST_TOOL else None
 
 
-def stack_of(item: int) -> int:
-    """How many of an item fit into a slot."""
-    return 1 if item >= FIRST_TOOL else STACK
-
-
 def _fits(block: Block, item: int) -> Tool | None:
     tool = tool_of(item)
     return tool if tool and tool.kind == block.tool else None

@@ -94,14 +94,7 @@ class Aimed(NamedTuple):
 
 
 def aim(grid: np.ndarray, eye: np.ndarray, pitch: float, yaw: float) -> Aimed | None:
-    """The block that is looked at from `eye`, if it is within reach.
-
-    Args:
-        grid: uint8 [X, Y, Z].
-        eye: float64 [3].
-        pitch: degrees, downwards positive.
-        yaw: degrees, clockwise from south.
-    """
+    """The block that is looked at from `eye` float64 [3], if it is within reach; angles as in `ahead`."""
     way = ahead(pitch, yaw).tolist()
     kind, axis, _, _, cell = march(grid, eye, *way, _BEYOND)
     if not kind:

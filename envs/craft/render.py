@@ -26,7 +26,7 @@ def view_plane(
         size: (H, W) in pixels.
         pitch: degrees, downwards positive.
         yaw: degrees, clockwise from south (+z), as Minecraft counts.
-        wide: factor of the plane's height.
+        wide: factor of the plane's height; more than 1 sees more.
     """
     height, width = size
     (sp, cp), (sy, cy) = heading(pitch), heading(yaw)
@@ -52,14 +52,10 @@ def render(
     Args:
         grid: blocks, uint8 [X, Y, Z].
         eye: position, float64 [3], in blocks.
-        pitch: degrees, downwards positive.
-        yaw: degrees, clockwise from south.
-        size: (H, W).
+        pitch, yaw, size, wide: see `view_plane`.
         light: of the day, 0 … 1.
-        wide: factor of the view's height; more than 1 sees more.
     """
-    image = np.empty((*size, 3), np.uint8)
-    plane = view_plane(size, pitch, yaw, wide)
+    image, plane = np.empty((*size, 3), np.uint8), view_plane(size, pitch, yaw, wide)
     draw(grid, atlas(), np.asarray(eye, np.float64), *plane, float(light), image)
     return image
 
@@ -73,7 +69,9 @@ def draw_view(game: Game, size: tuple[int, int], daylight: bool = False, hud: bo
         daylight: whether the light follows the time of day; otherwise it is always noon.
         hud: draw crosshair, hotbar and hand.
     """
-    body, light = game.body, light_at(game.ticks) if daylight else 1.0
+    body, light = game.body, 1.0
+    if daylight:  # full at tick 0, darkest half a day later, in straight lines
+        light = 0.25 + 0.75 * min(1.0, max(0.0, abs(2 * (game.ticks % DAY / DAY) - 1) * 2 - 0.5))
     image = render(game.grid, body.eye, body.pitch, body.yaw, size, light, game.view)
     plane = view_plane(size, body.pitch, body.yaw, game.view)
     boxes = [(drop.box, item_texture(drop.item), False) for drop in game.drops]
@@ -88,9 +86,3 @@ def draw_view(game: Game, size: tuple[int, int], daylight: bool = False, hud: bo
     if hud:
         draw_hud(game, image)
     return image
-
-
-def light_at(ticks: int) -> float:
-    """Light of the day, 0.25 … 1: full at tick 0, darkest half a day later, in straight lines."""
-    phase = ticks % DAY / DAY
-    return 0.25 + 0.75 * min(1.0, max(0.0, abs(2 * phase - 1) * 2 - 0.5))

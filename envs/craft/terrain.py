@@ -28,10 +28,11 @@ def height_map(seed: int) -> np.ndarray:
 
 def generate(seed: int) -> np.ndarray:
     """The world's blocks, uint8 [128, 64, 128]; the same seed gives the same world."""
-    height = height_map(seed)
-    grid = np.zeros(SHAPE, np.uint8)
+    height, grid = height_map(seed), np.zeros(SHAPE, np.uint8)
     _lay_ground(grid, height)
-    _scatter_ore(grid, seed)
+    x, y, z = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    veins = unit(hash_grid(seed ^ 0x0A, x // 2, y // 2, z // 2)) < 0.012
+    grid[veins & (grid == ID["stone"])] = ID["coal_ore"]
     _plant_trees(grid, height, seed)
     return grid
 
@@ -46,12 +47,6 @@ def _lay_ground(grid: np.ndarray, height: np.ndarray) -> None:
     grid[(y >= top - 3) & (y <= top) & beach] = ID["sand"]
     grid[(y == top) & ~beach] = ID["grass"]
     grid[:, 0] = ID["bedrock"]
-
-
-def _scatter_ore(grid: np.ndarray, seed: int) -> None:
-    x, y, z = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
-    veins = unit(hash_grid(seed ^ 0x0A, x // 2, y // 2, z // 2)) < 0.012
-    grid[veins & (grid == ID["stone"])] = ID["coal_ore"]
 
 
 def _plant_trees(grid: np.ndarray, height: np.ndarray, seed: int) -> None:

@@ -33,8 +33,8 @@ def test_every_task_runs(name):
         env.close()
 
 
-def test_placements_follow_from_the_identity():
-    env = RobosuiteConfig(size=64).make()
+def test_placements_follow_from_the_identity_and_the_horizon_ends_an_episode():
+    env = RobosuiteConfig(size=64, horizon=3).make()
     try:
 
         def cube(init, seed):
@@ -44,14 +44,6 @@ def test_placements_follow_from_the_identity():
         first, other_init, other_seed, again = cube(0, 0), cube(1, 0), cube(0, 1), cube(0, 0)
         assert np.array_equal(first, again)
         assert not np.allclose(first[:2], other_init[:2]) and not np.allclose(first[:2], other_seed[:2])
-    finally:
-        env.close()
-
-
-def test_horizon_ends_an_episode():
-    env = RobosuiteConfig(size=64, horizon=3).make()
-    try:
-        env.begin(Episode("robosuite", 0, 0))
         assert [env.advance(np.zeros(7)).truncated for _ in range(3)] == [False, False, True]
     finally:
         env.close()
