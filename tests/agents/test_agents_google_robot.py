@@ -68,6 +68,13 @@ def test_rests_beside_the_target_and_away_from_the_third():
     assert 0.1 < distances[0] < 0.16 and distances[1] > distances[0]
 
 
+@pytest.fixture(scope="module")
+def env():
+    made = SimplerConfig("fractal", shading="fast", success="any").make()
+    yield made
+    made.close()
+
+
 @simulated
 def test_keeps_the_contract():
     make = SimplerConfig("fractal", shading="fast", success="any").make
@@ -76,19 +83,30 @@ def test_keeps_the_contract():
 
 @simulated
 @pytest.mark.parametrize(
-    "task, init", [(PICK, 7), (PICK, 37), (PICK, 62), (PICK, FRESH), (NEAR, 16), (OPEN, 3), (CLOSE, 12)]
+    ("task", "init", "disturbance"),
+    [
+        (PICK, 7, 0),
+        (PICK, 37, 0.1),
+        (PICK, 62, 0),
+        (PICK, FRESH, 0),
+        (NEAR, 16, 0),
+        (OPEN, 3, 0),
+        (CLOSE, 12, 0),
+    ],
 )
-def test_succeeds(task, init):
-    env, agent = (
-        SimplerConfig("fractal", shading="fast", success="any").make(),
-        GoogleRobotExpertConfig().make(),
+def test_succeeds(env, task, init, disturbance):
+    agent, episode = (
+        GoogleRobotExpertConfig(disturbance=disturbance).make(),
+        Episode("fractal", task, init, 4),
     )
-    episode = Episode("fractal", task, init, 4)
     env.begin(episode)
-    carry, outcome = agent.begin(episode), None
+    carry, marks, outcome = agent.begin(episode), [], None
     while outcome is None or not (outcome.terminated or outcome.truncated):
         observation = env.observe(images=False) | {"privileged": env.privileged()}
-        carry, plan = agent.decide(carry, observation, episode.rng("agent"))
-        outcome = env.advance(plan.actions[0])
-    env.close()
-    assert outcome.success
+        carry, plan = agent.decide(carry, observation, episode.rng("decision", len(marks)))
+        marks.append(plan.info["expert"])
+        for action in plan.actions:
+            outcome = env.advance(action)
+            if outcome.terminated or outcome.truncated:
+                break
+    assert outcome.success and (0 in marks) == bool(disturbance)

@@ -184,22 +184,17 @@ def play(env, agent, episode):
 
 
 @simulated
-@pytest.mark.parametrize(("suite", "task"), [("libero_object", 1), ("libero_spatial", 4)])
-def test_succeeds_on_fresh_placements_and_leaves_the_object_at_rest(suite, task):
+@pytest.mark.parametrize(
+    ("suite", "task", "mistake"), [("libero_object", 1, "disturbance"), ("libero_spatial", 4, "misses")]
+)
+def test_overcomes_its_mistakes_and_leaves_the_object_at_rest(suite, task, mistake):
+    """A product in the basket, disturbed on the way; a bowl on the plate, missed at first."""
+    agent = PandaExpertConfig(**{mistake: 0.05 if mistake == "disturbance" else 1.0}).make()
     env = LiberoConfig(suite, success_steps=10, horizon=300).make()
     try:
-        success, marks = play(env, PandaExpertConfig().make(), Episode(suite, task, FRESH, 1000))
-        assert success and set(marks) == {1}
+        success, marks = play(env, agent, Episode(suite, task, FRESH, 1001))
+        assert success and 3 <= marks.count(0) < marks.count(1)
         truth = env.privileged()
         assert (np.abs(truth["pick"].mean(0) - truth["place"].mean(0))[:2] < 0.1).all()
-        if suite == "libero_object":  # once more, disturbed: it recovers
-            disturbed = PandaExpertConfig(disturbance=0.05).make()
-            success, marks = play(env, disturbed, Episode(suite, task, FRESH, 1001))
-            assert success and 3 <= marks.count(0) < len(marks) / 2
-        else:  # once more, its first grasp a miss: it comes back for the object
-            success, marks = play(
-                env, PandaExpertConfig(misses=1.0).make(), Episode(suite, task, FRESH, 1001)
-            )
-            assert success and 0 < marks.count(0) < marks.count(1)
     finally:
         env.close()
