@@ -141,9 +141,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes have left in the folder of an array whose lock is held."""
-    left: dict[str, list[Path]] = {
-        lock.name[1 : -len(NAME)]: [] for lock in path.parent.glob(f".*.npy{NAME}")
-    }
+    locks = path.parent.glob(f".*.npy{NAME}")
+    left: dict[str, list[Path]] = {lock.name[1 : -len(NAME)]: [] for lock in locks}
     for partial in path.parent.glob(".*.partial*"):
         left.setdefault(partial.name[1:].partition(".npy")[0] + ".npy", []).append(partial)
     for name, partials in left.items():

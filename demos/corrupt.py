@@ -25,15 +25,12 @@ class CorruptFile(ValueError):
 
 @contextmanager
 def reading(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn what may go wrong while a file is opened into a `CorruptFile`.
+    """Turn what may go wrong while a file is opened into a `CorruptFile`: it is missing, damaged, a pointer.
 
     Args:
         path: of the file.
         what: it should be: "a readable video".
         errors: that its reader raises besides `OSError`.
-
-    Raises:
-        CorruptFile: it is missing, damaged or a pointer of Git LFS.
     """
     unreadable: tuple[type[Exception], ...] = (OSError, *errors)
     try:
@@ -46,11 +43,7 @@ def reading(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 def refuse_folder(path: Path) -> NoReturn:
-    """Say what a path is instead of demonstrations.
-
-    Raises:
-        FileNotFoundError: always.
-    """
+    """Say by a FileNotFoundError what a path is instead of demonstrations."""
     raise FileNotFoundError(f"{path} is not a finished data set: {_what(path)}")
 
 

@@ -56,10 +56,7 @@ class FrameCache:
         return np.array(self.array[index])
 
 
-Job = tuple[Pictures, Path, int, tuple[int, int]]
-
-
-def _decode_episode(job: Job) -> None:
+def _decode_episode(job: tuple[Pictures, Path, int, tuple[int, int]]) -> None:
     pictures, target, start, size = job
     array = open_filled(target)
     for row, image in enumerate(pictures):

@@ -12,14 +12,10 @@ from playloop.demos.splits import held_out
 
 
 def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int) -> dict[str, np.ndarray]:
-    """Numbers of the rows of "train" and "validation" over all data sets, int64, by episode.
+    """Numbers of the rows of "train" and "validation" over all data sets one after the other, int64.
 
-    Only rows that the expert chose itself (`expert` = 1) are taken.
-
-    Args:
-        datasets: whose rows are numbered one after the other.
-        validation: share of the episodes of every data set that is held out.
-        seed: of the choice.
+    A share of the episodes of every data set is held out. Only rows that the expert chose itself
+    (`expert` = 1) are taken.
 
     Raises:
         ValueError: there is no row to train on.
@@ -37,13 +33,9 @@ def split_rows(datasets: Sequence[Demonstrations], validation: float, seed: int)
 
 
 def instructions(datasets: Sequence[Demonstrations]) -> tuple[list[str], np.ndarray]:
-    """The tasks of all data sets, and which of them every row has: found by number, which may have gaps.
+    """The tasks of all data sets, each once, and for every row of theirs the index of its task, int64 [N].
 
-    Args:
-        datasets: whose rows are numbered one after the other.
-
-    Returns:
-        Texts, each task of each data set once; and for every row the index of its text, int64 [N].
+    Tasks are found by number, which may have gaps.
     """
     texts: list[str] = []
     indices = []

@@ -57,11 +57,8 @@ def shard_model(model: nn.Module, group: ProcessGroup) -> None:
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """Parameters that are trained, and buffers: what a run changes. Views, by the names of `state_dict`."""
-    frozen = {
-        name
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        if not parameter.requires_grad
-    }
+    parameters = model.named_parameters(remove_duplicate=False)
+    frozen = {name for name, parameter in parameters if not parameter.requires_grad}
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 

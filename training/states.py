@@ -93,8 +93,7 @@ def _check_claimed(folder: Path, settings: dict[str, Any]) -> None:
 def save_state(folder: Path, tensors: dict[str, Tensor], scalars: Scalars) -> None:
     """Write `folder/step_XXXXXXXX`; older ones than the last two are removed, and damaged later ones.
 
-    Raises:
-        OSError, SafetensorError: it cannot be written; what is there already stays.
+    What is there already stays where it cannot be written.
     """
     target = folder / f"step_{scalars.step:08d}"
     clean_states(folder)

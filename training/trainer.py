@@ -122,12 +122,7 @@ class TrainerConfig:
 
 
 class Trainer:
-    """Runs a task to its end, or goes on with a run that was stopped.
-
-    Args:
-        config: the settings.
-        group: the processes that train together.
-    """
+    """Runs a task to its end in a group of processes, or goes on with a run that was stopped."""
 
     def __init__(self, config: TrainerConfig, group: ProcessGroup):
         self.config, self.group = config, group
@@ -318,10 +313,9 @@ class Trainer:
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         means, group = Averages(), self.group
-        share = self.config.batch
         with self.average.applied(self.task.model):
             self.task.model.eval()
-            for number in range(self.task.validation_batches(share)):
+            for number in range(self.task.validation_batches(self.config.batch)):
                 batch = self._move(self._batch("validation", number))
                 noise = self._generator("validation noise", number, group.rank, device=group.device)
                 loss, metrics = self.task.loss(batch, noise)

@@ -30,11 +30,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_episodes(root: Path, videos: list[str]) -> list[dict[str, Any]]:
-    """The records of all episodes, by `episode_index`.
-
-    Args:
-        root: the data set's folder.
-        videos: names of the cameras whose pictures lie in videos.
+    """The records of all episodes, by `episode_index`; `videos` are the cameras whose pictures lie in videos.
 
     Raises:
         FileNotFoundError: there is no table of episodes.
@@ -71,9 +67,8 @@ def read_tasks(path: Path) -> dict[int, str]:
         raise ValueError(
             f"{path} has not the columns task_index and task, but {', '.join(table.column_names)}; restore it"
         )
-    numbers: list[int] = read_typed(
-        list[int], list(map(_whole, table["task_index"].to_pylist())), f"{path}: task_index"
-    )
+    stored = list(map(_whole, table["task_index"].to_pylist()))
+    numbers: list[int] = read_typed(list[int], stored, f"{path}: task_index")
     texts: list[str] = read_typed(list[str], table[text].to_pylist(), f"{path}: {text}")
     tasks: dict[int, str] = {}
     for number, task in zip(numbers, texts, strict=True):

@@ -92,11 +92,7 @@ def read_info(root: Path) -> dict[str, Any]:
 
 
 def read_features(features: Any, where: str) -> dict[str, Feature]:
-    """Columns and cameras as they are described in a file, checked; cameras as [height, width, channels].
-
-    Raises:
-        ValueError: a name, type or shape cannot be.
-    """
+    """Columns and cameras as a file describes them; a ValueError if a name, type or shape cannot be."""
     read_typed(dict[str, _Described], features, where)
     return {name: _checked(name, feature, where) for name, feature in features.items()}
 

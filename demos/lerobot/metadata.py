@@ -63,12 +63,7 @@ def _pandas_column(name: str, kind: str, dtype: str) -> dict[str, Any]:
 
 
 class EpisodeTable:
-    """Streams the table of episodes to disk, one row an episode, statistics included.
-
-    Args:
-        root: the data set's folder.
-        fps: rows a second.
-    """
+    """Streams the table of episodes to disk, one row an episode, statistics included."""
 
     def __init__(self, root: Path, fps: float):
         self._path, self._fps = root / EPISODES_PATH, fps

@@ -63,12 +63,9 @@ def read_rows(column: pa.ChunkedArray, feature: Feature) -> tuple[np.ndarray, Fa
 
 
 def outside(name: str, values: np.ndarray, family_actions: tuple[str, ...]) -> np.ndarray:
-    """Rows of a column that lie outside the space that its environment declares, bool [n].
+    """Rows of values [n, *shape] that lie outside the space that their environment declares, bool [n].
 
-    Args:
-        name: of the column.
-        values: [n, *shape].
-        family_actions: names of the actions under the data set's contract; none without one.
+    `name` is the column's; `family_actions` are those of the data set's contract, none without one.
     """
     if name == "expert":  # whether a row is imitated
         return ~np.isin(values, (0, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
@@ -26,7 +26,7 @@ class VideoTrack:
         limit: bytes after which the next file is begun.
     """
 
-    def __init__(self, rate: Fraction, name, limit: int):
+    def __init__(self, rate: Fraction, name: Callable[[int], Path], limit: int):
         self._rate, self._name, self._limit = rate, name, limit
         self._container: av.container.OutputContainer | None = None
         self._extradata: bytes | None = None
@@ -35,11 +35,7 @@ class VideoTrack:
         self.frames = 0
 
     def append(self, part: Path, frames: int) -> tuple[int, int]:
-        """Add a video of exactly `frames` frames.
-
-        Returns:
-            The number of the file that it went to, and the number of its first frame there.
-        """
+        """Add a video of exactly `frames` frames; the file's number, and that of its first frame there."""
         with _packets(part, frames) as (stream, packets):
             self._make_room(stream, os.path.getsize(part))
             first = self.frames

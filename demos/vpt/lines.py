@@ -64,11 +64,7 @@ class Lines(NamedTuple):
 
 
 def read_lines(path: str | Path) -> Lines:
-    """The lines of a jsonl file.
-
-    Raises:
-        CorruptFile: a line is no JSON or lacks a field; names the line.
-    """
+    """The lines of a jsonl file; a `CorruptFile` names one that is no JSON or lacks a field."""
     path = Path(path)
     with reading(path, "text", UnicodeDecodeError):
         # A byte order mark and empty lines at the end mean nothing: editors of Windows leave them.
@@ -78,9 +74,8 @@ def read_lines(path: str | Path) -> Lines:
     if len(lines) > SPACED and not "".join(lines[1::2]).strip():
         lines = lines[::2]  # spaced out, as newlines that are translated twice are
     rows = [_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
-    columns = list(zip(*rows, strict=True))
     kinds = (bool, bool, np.float32, np.float32, bool, bool, np.int64)
-    return Lines(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+    return Lines(*map(np.array, zip(*rows, strict=True), kinds))
 
 
 Counts = Annotated[float, Ge(-FARTHEST), Le(FARTHEST)]

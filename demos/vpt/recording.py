@@ -44,11 +44,7 @@ class VPTRecording:
 
 
 def recording_names(root: Path) -> list[str]:
-    """The names of all pairs, of halves of pairs too.
-
-    Raises:
-        FileNotFoundError: there is no whole pair.
-    """
+    """The names of all pairs, of halves of pairs too; a FileNotFoundError if there is no whole pair."""
     # Names with a dot in front are what macOS keeps beside files.
     names = {kind: {path.stem for path in root.glob(f"[!.]*.{kind}")} for kind in ("mp4", "jsonl")}
     if not names["mp4"] & names["jsonl"]:

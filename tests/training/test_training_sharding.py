@@ -46,10 +46,18 @@ sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 from adapted_task import AdaptedConfig
+from regression_task import RegressionConfig
 from test_training_sharding import CONFIG, distillation
+from test_training_trainer import CONFIG as REGRESSION
 from playloop.training.distributed import join_group, leave_group
 folder = Path(sys.argv[1])
 world = join_group("cpu")
+task = RegressionConfig().make()
+save, threads = task.save, folder / "threads"
+task.save = lambda *arguments: (threads.write_text(str(torch.get_num_threads())), save(*arguments))
+assert REGRESSION.make(world).run(task, folder / "regression")
+assert torch.get_num_threads() == 1
+torch.save(task.model.state_dict(), folder / f"weights{{world.rank}}.pt")
 sharded = replace(CONFIG, shard=True, recompute=True)
 assert CONFIG.make(world).run(AdaptedConfig().make(), folder / "whole")
 task = AdaptedConfig().make()
@@ -85,8 +93,19 @@ def runs(tmp_path_factory) -> Path:
         subprocess.Popen(words, env=variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    assert [process.wait(timeout=240) for process in started] == [0, 0]
     return folder
+
+
+def test_two_processes_share_a_batch(runs):
+    assert (runs / "threads").read_text() == str(len(os.sched_getaffinity(0)))  # the other one waits
+    weights = [torch.load(runs / f"weights{rank}.pt", weights_only=True) for rank in range(2)]
+    trained = [name for name in weights[0] if "running" not in name]  # statistics of each process's own rows
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in trained)
+    assert all(value.isfinite().all() for value in weights[0].values())
+    logged = lines(runs / "regression")
+    assert [line["step"] for line in logged] == list(range(4, 61, 4))
+    assert logged[-1]["loss"] < 0.3 * logged[0]["loss"]
 
 
 def test_sharded_equals_whole_to_rounding(runs):
