@@ -62,8 +62,7 @@ def earlier_run(summary: Path, source: str) -> dict[str, Any] | None:
 
 
 def this_run(command: str, before: dict[str, Any] | None, session: dict[str, Any] | None) -> dict[str, Any]:
-    """Provenance of this process, and the sessions that made a result: the earlier ones and, if it did
-    anything, this one."""
+    """Provenance of this process, and a result's sessions: the earlier ones and, if it did anything, this."""
     made = provenance(command)
     now = [{**session, "by": made}] if session else []
     return {"sessions": [*(before["sessions"] if before else []), *now], "provenance": made}

@@ -71,7 +71,7 @@ def test_every_verb_takes_the_environment(example, tmp_path, capsys):
     assert "there is no expert for dial" in capsys.readouterr().err
     arguments = Arguments.parse(["play", env, f"out={tmp_path / 'play'}"])
     session = session_config(configure("play", adapted(arguments.words), arguments), arguments)
-    assert [part.label for part in session.parts] == ["dial"]
+    assert [part.title() for part in session.parts.values()] == ["dial"]
     person = PersonConfig().make()
     person.prepare(example.DialConfig().contract())
     assert "turn" in str(person.layout())

@@ -82,11 +82,7 @@ class ActionTokenizer:
 
     @classmethod
     def from_statistics(cls, statistics: dict[str, Any], chunk: int = 8) -> ActionTokenizer:
-        """From the "action" entry of `compute_statistics`.
-
-        Raises:
-            ValueError: a field is missing or damaged, or a gripper does not go from -1 to 1.
-        """
+        """From the "action" entry of `compute_statistics`, whose grippers must go from -1 to 1."""
         normalizer = QuantileNormalizer.from_statistics(statistics)
         _check_grippers(statistics, normalizer)
         return cls(normalizer, chunk)
@@ -105,20 +101,14 @@ class ActionTokenizer:
 
     def encode(self, actions: Tensor) -> Tensor:
         """Raw actions [..., H, A] → int64 ids [..., H * A]."""
-        if actions.shape[-2:] != (self.chunk, self.normalizer.size):
-            expected = (self.chunk, self.normalizer.size)
-            raise ValueError(
-                f"expected actions [..., {expected[0]}, {expected[1]}], got {tuple(actions.shape)}"
-            )
+        chunk, size = self.chunk, self.normalizer.size
+        if actions.shape[-2:] != (chunk, size):
+            raise ValueError(f"expected actions [..., {chunk}, {size}], got {tuple(actions.shape)}")
         targets = torch.where(self.gripper.to(actions.device), self.convention.target(actions), actions)
         return self.bins.encode(self.normalizer.normalize(targets)).flatten(-2)
 
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids [..., H * A] → raw actions, float64 [..., H, A].
-
-        Raises:
-            ValueError: they do not make whole actions.
-        """
+        """Ids [..., H * A] → raw actions, float64 [..., H, A]."""
         size = self.normalizer.size
         if ids.shape[-1] % size:
             raise ValueError(f"{ids.shape[-1]} tokens do not make actions of {size}")
@@ -159,11 +149,7 @@ def _check_grippers(statistics: dict[str, Any], normalizer: QuantileNormalizer) 
 def gripper_range(
     statistics: dict[str, Any], normalizer: QuantileNormalizer, index: int
 ) -> tuple[float, float]:
-    """Lowest and highest value of an action in its data, as far as the statistics tell.
-
-    Raises:
-        ValueError: min or max is damaged.
-    """
+    """Lowest and highest value of an action in its data, as far as the statistics tell."""
     ends = []
     for name, quantile in (("min", normalizer.q01), ("max", normalizer.q99)):
         values = finite_list(name, statistics[name]) if name in statistics else quantile

@@ -63,7 +63,6 @@ class MiniLMConfig:
     folder: str | None = None
 
     def make(self) -> MiniLM:
-        """The encoder; its network is read later."""
         return MiniLM(self)
 
 
@@ -82,10 +81,8 @@ class MiniLM(Remembering):
 
         tokenizer, model = self._load()
         with torch.inference_mode():
-            hidden = model(**tokenizer(text, return_tensors="pt", truncation=True)).last_hidden_state[
-                0
-            ]  # [T, D]
-        mean = hidden.mean(0)
+            given = tokenizer(text, return_tensors="pt", truncation=True)
+            mean = model(**given).last_hidden_state[0].mean(0)  # of [T, D]
         return (mean / mean.norm()).numpy().astype(np.float32)
 
     def _load(self) -> tuple[Any, Any]:
@@ -155,7 +152,6 @@ class NGramsConfig:
     letters: int = 5
 
     def make(self) -> NGrams:
-        """The encoder."""
         return NGrams(self)
 
 

@@ -155,11 +155,7 @@ class MineWorldActions:
         return np.concatenate([ends, camera, keys, ends + 2], -1)
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
-        """int64 [..., 11] → action vectors, float32 [..., 25].
-
-        Raises:
-            ValueError: a slot holds an id that is not its own.
-        """
+        """int64 [..., 11], every id in a slot of its own, → action vectors, float32 [..., 25]."""
         bins = ids[..., 1:3] - np.array(self.cameras)
         if ids.shape[-1] != self.length or (bins < 0).any() or (bins >= self.camera.count).any():
             raise ValueError(f"expected [..., {self.length}] with camera ids in slots 1 and 2")

@@ -72,11 +72,7 @@ class QuantileNormalizer:
     def from_statistics(
         cls, statistics: dict[str, Any], limit: float = 1.0, epsilon: float = EPSILON
     ) -> QuantileNormalizer:
-        """From one entry of `compute_statistics`.
-
-        Raises:
-            ValueError: a field is missing, damaged or of another length.
-        """
+        """From one entry of `compute_statistics`; a ValueError names a damaged field."""
         if not isinstance(statistics, dict):
             raise ValueError(f"the statistics are {shortened(statistics)}; use an object with q01 and q99")
         missing = {"q01", "q99"} - set(statistics)
@@ -126,11 +122,7 @@ def shortened(value: Any) -> str:
 
 
 def finite_list(name: str, values: Any) -> np.ndarray:
-    """A list of finite numbers, float64 [S]; what only reads as one, text for instance, is none.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """A list of finite numbers, float64 [S]; what only reads as one, text for instance, is refused."""
     plain = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     try:
         found = np.array(values, np.float64) if plain else None

@@ -55,7 +55,7 @@ KERNELS = {
     "attention, MineWorld": attention(64, 64),
     "attention, OpenVLA": attention(64, 128),
     "join": ("attention", "_join", JOIN, {"PARTS": 64, "SIZE": 64}, 4),
-    "heads": ("heads", "_store", STORE, {"HEADS": 16, "GROUPS": 4, "HALF": 32}, 1),
+    "heads": ("attention", "_store", STORE, {"HEADS": 16, "GROUPS": 4, "HALF": 32}, 1),
     "draw": ("draw", "_draw", DRAW, {"CODES": 8192, "KEPT": "mass"}, 16),
 }
 """Name → module, kernel, types of its arguments, its constants and warps."""

@@ -170,7 +170,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="two triples"):
         EvaluationImages(means=((0.5,) * 3,))
     for name, value in (("crop", "abc"), ("rotate", "no"), ("size", 224.5), ("stds", (("a",) * 3,) * 2)):
-        with pytest.raises(ValueError, match=f"images.{name}="):
+        with pytest.raises(ValueError, match=rf"EvaluationImages\.{name}\b"):
             EvaluationImages(**{name: value})
     with pytest.raises(ValueError, match=r"images\.sharpen is no step"):
         EvaluationImages().changed({"sharpen": True})
