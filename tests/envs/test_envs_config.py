@@ -84,7 +84,7 @@ def test_every_verb_takes_every_environment(name, mineworld, tmp_path, capsys):
         assert status == 0 or "task 0 has 0 of 1 successful episodes after 3 tries" in said, said
     arguments = Arguments.parse(["play", *words_of(name, mineworld), f"out={tmp_path / 'play'}"])
     session = session_config(configure("play", adapted(arguments.words), arguments), arguments)
-    assert [part.name for part in session.parts] == ["env"] and session.parts[0].label
+    assert [*session.parts] == ["env"] and session.parts["env"].title()
 
 
 def test_a_setting_that_its_expert_lacks_is_named(tmp_path, capsys):

@@ -113,8 +113,8 @@ def test_damaged_or_foreign_folders_are_refused(tmp_path):
     ("changes", "sentence"),
     [
         ({"height": 40}, "into squares of 16"),
-        ({"channels": ()}, "a list that is not empty"),
-        ({"after": -1}, "a whole number of at least 0"),
+        ({"channels": ()}, r"channels=\(\): use a list of at least 1"),
+        ({"after": -1}, "after=-1: use a number of at least 0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(changes, sentence):

@@ -158,8 +158,8 @@ def test_a_session_refuses_what_has_no_meaning(world):
         ({"level": 1}, "level=1"),
         ({"rules": "odd"}, "rules='odd': choose from clean, offline, demo"),
         ({"placeholder": "first"}, "placeholder='first': choose from before, above"),
-        ({"keep": 0}, "keep=0: use a whole number of at least 1"),
-        ({"temperature": -1.0}, r"temperature=-1\.0: use a finite number of at least 0"),
+        ({"keep": 0}, "keep=0: use a number of at least 1"),
+        ({"temperature": -1.0}, r"temperature=-1\.0: use a number of at least 0"),
     ],
 )
 def test_settings_are_checked_before_the_first_step(world, choice, complaint):
