@@ -14,7 +14,7 @@ from torch import Tensor
 from playloop.core.files import check_pointer, file_hash, read_json
 from playloop.core.formats import FORMAT, check_format
 from playloop.core.scratch import staged
-from playloop.nn.contents import NOUNS, contents
+from playloop.nn.contents import NOUNS, contents, kind_in
 from playloop.nn.manifest import BOUND, check_manifest, write_manifest
 from playloop.nn.record import model_kind
 
@@ -102,7 +102,7 @@ def read_config(folder: str | Path, kind: str) -> dict[str, Any]:
     folder = Path(folder)
     missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        advice = "; copy it again" if len(missing) == 1 else contents(folder) or "; copy it again"
+        advice = ("" if kind_in(folder) == kind else contents(folder)) or "; copy it again"
         raise FileNotFoundError(f"{folder} holds no {NOUNS[kind]}: {' and '.join(missing)} missing{advice}")
     config = read_record(folder / "config.json")
     check_format(config, folder / "config.json")
