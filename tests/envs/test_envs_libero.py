@@ -293,7 +293,7 @@ def test_deviations_have_names(settings, protocol):
 def test_protocols_differ_in_their_limits():
     limits = {name: LiberoConfig("libero_spatial", protocol=name).limit() for name in ("standard", "lerobot")}
     assert limits == {"standard": 220, "lerobot": 280}
-    with pytest.raises(ValueError, match="protocol='.*': choose from standard, lerobot"):
+    with pytest.raises(ValueError, match=r"protocol='.*': choose from standard, lerobot"):
         LiberoConfig(protocol="openvla")
 
 

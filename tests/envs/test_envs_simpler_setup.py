@@ -19,7 +19,7 @@ from playloop.envs.simpler.env import composite
     ("settings", "sentence"),
     [
         ({"suite": "brigde"}, "did you mean 'bridge'"),
-        ({"success": "last"}, "Input should be 'final' or 'any'"),
+        ({"success": "last"}, "success='last': choose from final, any"),
         ({"success_steps": 3}, "env.success=any"),
     ],
 )
