@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from mineworld_release import TINY
+from mineworld_release import write_synthetic as write_mineworld
 from openvla_tiny import TOWERS
 from rich.console import Console
 
@@ -24,8 +26,6 @@ from playloop.nn.quantize import kind_of
 from playloop.policies.openvla.synthetic import write_synthetic
 from playloop.worlds.mineworld.clip import clip_schedule
 from playloop.worlds.mineworld.model import MineWorld
-from playloop.worlds.mineworld.synthetic import TINY
-from playloop.worlds.mineworld.synthetic import write_synthetic as write_mineworld
 
 QUICK = {"precision": "fp32", "threads": 1}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mineworld_release import write_synthetic
+
 from playloop.cli.main import main
-from playloop.worlds.mineworld.synthetic import write_synthetic
 
 
 def test_other_things_and_the_source_stay(tmp_path, capsys):

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from mineworld_release import write_synthetic
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.config import configure
@@ -18,7 +19,6 @@ from playloop.cli.main import main
 from playloop.cli.play import adapted, session_config, url
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.world import WorldEnvConfig
-from playloop.worlds.mineworld.synthetic import write_synthetic
 from playloop.worlds.sampler import SamplerConfig
 
 

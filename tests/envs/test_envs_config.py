@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import pytest
+from mineworld_release import write_synthetic
 from omegaconf import OmegaConf
 from simpler_assets import why_skip
 from test_envs_conformance import FOLDER, load
@@ -22,7 +23,6 @@ from playloop.envs.luanti.process import missing
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.play.uploads import read_starts
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
-from playloop.worlds.mineworld.synthetic import write_synthetic
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 WITHOUT = {

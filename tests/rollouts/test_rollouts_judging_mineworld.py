@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from mineworld_release import TINY, TINY_VQ, write_synthetic
 from one_player import Session
 from tiny_world import record_explorer
 from vpt_files import line, noise, write_pair
@@ -25,7 +26,6 @@ from playloop.tokenizers.vq import resize_linear
 from playloop.worlds.metrics import psnr
 from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.model import TOP_P
-from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, write_synthetic
 from playloop.worlds.open import load_playable
 from playloop.worlds.sampler import Order, SamplerConfig
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mineworld_release import write_synthetic
 from PIL import Image
 from vpt_files import line, noise, write_pair
 
@@ -16,7 +17,6 @@ from playloop.rollouts.play.uploads import read_starts
 from playloop.tokenizers.vq import resize_linear
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import MineWorldPlay
-from playloop.worlds.mineworld.synthetic import write_synthetic
 
 SETTINGS = ConvertConfig(rows=2, columns=4, frames=2)
 

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from mineworld_release import write_synthetic
 from PIL import Image
 from play_helpers import Client, playing, request, run
 
@@ -16,7 +17,6 @@ from playloop.cli.main import main
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnv, WorldEnvConfig
-from playloop.worlds.mineworld.synthetic import write_synthetic
 from playloop.worlds.sampler import SamplerConfig
 
 SIZE = (32, 64, 3)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from mineworld_release import write_synthetic
 
 from playloop.cli.config import load
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
@@ -15,7 +16,6 @@ from playloop.envs.craft.env import CraftConfig
 from playloop.rollouts.play.uploads import read_starts
 from playloop.rollouts.recording.record import record
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
-from playloop.worlds.mineworld.synthetic import write_synthetic
 
 SIZE = (40, 72)
 """Of the recorded frames; the tokenizer wants 32 x 64, which is no fraction of it."""

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from mineworld_release import write_synthetic
 from rewriting import change_record, unbind
 
 from playloop.cli.checkpoints import find_checkpoint
@@ -16,7 +17,6 @@ from playloop.rollouts.play.uploads import read_starts
 from playloop.worlds.checkpoint import load_inverse, load_tokenizer
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.folder import load_vq
-from playloop.worlds.mineworld.synthetic import write_synthetic
 from playloop.worlds.open import load_playable, outline
 
 WRONG = [None, "x", -1, 10**12, 1e300, [], ["x"], {"a": {"b": []}}, math.nan, True]

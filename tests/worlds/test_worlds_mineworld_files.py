@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mineworld_release import TINY, TINY_VQ, vq_record, write_synthetic
 from rewriting import change_record, unbind
 from safetensors.torch import load_file
 
@@ -27,7 +28,6 @@ from playloop.worlds.mineworld.convert import ConvertConfig, convert
 from playloop.worlds.mineworld.files import GridMismatch, SeveralSizes, read_published
 from playloop.worlds.mineworld.folder import MineWorldPlay
 from playloop.worlds.mineworld.model import PRESETS, MineWorld
-from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, vq_record, write_synthetic
 from playloop.worlds.open import opener
 
 GRID = {"rows": 2, "columns": 4}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from acts import keys
 from conformance import check_env
+from mineworld_release import TINY, write_synthetic
 from no_host import without_host
 from one_player import Session
 from PIL import Image
@@ -29,7 +30,6 @@ from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import WORLD, World
 from playloop.worlds.mineworld.model import TOP_P
-from playloop.worlds.mineworld.synthetic import TINY, write_synthetic
 from playloop.worlds.open import OPENERS, load_playable, opener, read_contract
 from playloop.worlds.sampler import Order, SamplerConfig
 

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from mineworld_release import TINY, TINY_VQ, enliven
 from mineworld_sizes import CONFIG, begun, clip, draws, model
 from no_host import without_host
 from one_player import Session
@@ -17,7 +18,6 @@ from playloop.worlds.decode import decode_frame
 from playloop.worlds.mineworld import decode as module
 from playloop.worlds.mineworld.decode import ContextCache, prefill
 from playloop.worlds.mineworld.folder import MineWorldPlay, minecraft_contract
-from playloop.worlds.mineworld.synthetic import TINY, TINY_VQ, enliven
 from playloop.worlds.sampler import SamplerConfig
 
 N, A, W, H = CONFIG.tokens, 11, CONFIG.columns, CONFIG.rows
