@@ -81,15 +81,14 @@ class WorldEnvConfig(EnvConfig):
             check_inverse(self.inverse)
         world = outline(self.checkpoint)
         world.check(self.sampler)
-        backends, kinds = world.backends, world.weight_kinds
-        if self.weights is not None and self.weights not in kinds:
-            choice = (
-                f"it has {' and '.join(kinds)}" if kinds else "only a MineWorld has weights in eight bits"
-            )
-            raise ValueError(f"weights={self.weights} is not for this world model; {choice}")
-        if self.backend not in backends:
+        if self.weights is not None and not world.weight_kinds:
             raise ValueError(
-                f"backend={self.backend} is not for this world model; it has {', '.join(backends)}"
+                f"weights={self.weights} is not for this world model; only a MineWorld has weights in eight "
+                "bits"
+            )
+        if self.backend not in world.backends:
+            raise ValueError(
+                f"backend={self.backend} is not for this world model; it has {', '.join(world.backends)}"
             )
         device, package = NEEDS.get(self.backend, ("", ""))
         if device and (torch.device(self.device).type != device or not importlib.util.find_spec(package)):

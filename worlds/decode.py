@@ -12,32 +12,24 @@ from playloop.worlds.schedule import Schedule, StepIndex, step_indices
 
 
 class FramePasses(Protocol):
-    """What computes the passes of one frame: its inputs, positions and masks, made once a frame.
-
-    Args:
-        sampler: with everything named.
-        schedule: of the frame.
-        fused: whether one kernel of a GPU draws.
-    """
+    """What computes the passes of one frame: its inputs, positions and masks, made once a frame."""
 
     sampler: SamplerConfig
+    """With everything named."""
     schedule: Schedule
     fused: bool
+    """Whether one kernel of a GPU draws."""
 
     def logits(self, step: StepIndex, tokens: Tensor) -> Tensor:
-        """The pass `step`, [B, targets, codes]; its keys and values are written.
-
-        Args:
-            step: the pass; the first feeds no tokens of the frame.
-            tokens: those of the frame that there are, int64 [B, N].
-        """
+        """A pass over what it feeds of the frame's tokens int64 [B, N] → [B, targets, codes]; its keys and
+        values are written."""
 
     def close(self, tokens: Tensor, moves: Tensor | None) -> None:
         """The frame is whole: the cache goes on to the next one, in the rows bool [B] that move."""
 
 
 class FrameCache(Protocol):
-    """Keys and values of the frames so far, of one row for each session."""
+    """Keys and values of the frames so far, a row for each player."""
 
     frame: Tensor
     """Tokens of the latest frame, int64 [B, N]."""
@@ -45,7 +37,7 @@ class FrameCache(Protocol):
     def passes(
         self, model: Any, action: Tensor, sampler: SamplerConfig, moves: Tensor | None = None
     ) -> FramePasses:
-        """Of the next frame, after the actions int64 [B, G]."""
+        """Those of the next frame, after the actions int64 [B, G]."""
 
 
 @torch.inference_mode()
@@ -66,9 +58,8 @@ def decode_frame(
         action: taken at the last frame, int64 [B, G].
         uniform: one number in [0, 1) for every token, [B, N]: all the randomness there is.
         sampler: how tokens are drawn, in which order and under which rules.
-        moves: rows that take this step, bool [B]; None for all. The others are computed, too, for nothing:
-            they stay where they are, and their tokens mean nothing. They may hold no frame, or have no room;
-            one without room must be read in again before it moves.
+        moves: rows that take this step, bool [B]; None for all. The others are computed for nothing, stay
+            where they are, and may hold no frame or have no room.
     """
     passes = cache.passes(model, action, sampler, moves)
     tokens = torch.zeros_like(cache.frame)

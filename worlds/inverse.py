@@ -157,9 +157,7 @@ class InverseModel(nn.Module):
         logits = self(batch["frames"], dtype, generator)
         keys, turn = batch["keys"], batch["turn"]
         losses = [F.cross_entropy(part, keys[:, index]) for index, part in enumerate(logits[:-2])]
-        losses += [
-            F.cross_entropy(part, self.around(turn[:, index])) for index, part in enumerate(logits[-2:])
-        ]
+        losses += [F.cross_entropy(part, self.around(turn[:, i])) for i, part in enumerate(logits[-2:])]
         right = torch.stack([part.argmax(-1) for part in logits[:-2]], -1) == keys
         error = (self.degrees(logits) - turn).abs()
         metrics = {
@@ -205,13 +203,7 @@ class InverseModel(nn.Module):
 def windows(config: InverseConfig, rows: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The frames that the model sees of the steps from `rows` [n], int64 [n, K].
 
-    Where an episode begins or ends, its first or last frame is repeated.
-
-    Args:
-        config: of the model.
-        rows: the steps' first frames.
-        first: first frames of their episodes, [n] or [].
-        end: one past their last frames.
+    Where an episode begins (`first` [n] or []) or ends (before `end`), its first or last frame is repeated.
     """
     wanted = rows[:, None] + np.arange(-config.before, 2 + config.after)
     return np.clip(wanted, np.asarray(first)[..., None], np.asarray(end)[..., None] - 1)

@@ -203,14 +203,9 @@ class WorldModel(nn.Module):
         return self.token(ids) + self.place[1 + tokens]
 
     def look_back(self, before: Tensor, known: Tensor) -> Tensor:
-        """What the frame before has where each query predicts.
+        """What the frame before, int64 [..., N], has where each query predicts, [..., queries, D].
 
-        Args:
-            before: its tokens, int64 [..., N].
-            known: whether there is one, bool [...].
-
-        Returns:
-            [..., queries, D]; zeros for queries that predict nothing.
+        Zeros where it is not known, bool [...], and for queries that predict nothing.
         """
         found = self.back(before[..., self.predicted.clamp_min(0)])
         return found * (known[..., None] & (self.predicted >= 0))[..., None]
@@ -292,14 +287,9 @@ class WorldModel(nn.Module):
     def loss_after(
         self, seen: Tensor, actions: Tensor, window: int, level: int, dtype: torch.dtype
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the last frame alone, after a context that need not be true.
+        """Cross-entropy of the last frame of `seen` [B, T, N] alone, after a context that need not be true.
 
-        Args:
-            seen: the context and the true last frame, int64 [B, T, N].
-            actions: int64 [B, T - 1, G].
-            window: of decoding.
-            level: number of the corruption that the model should expect of the context.
-            dtype: to compute in.
+        `level` is the number of the corruption that the model should expect of the context; see `loss`.
         """
         levels = torch.full((len(seen),), level, device=seen.device)
         logits = self(seen, actions, window, levels, dtype)[:, -1:]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from playloop.core.contract import Contract
 from playloop.nn.archives import read_archive
@@ -47,17 +45,7 @@ def opener(folder: str | Path) -> type[Playable[Any, Any]]:
 def load_playable(
     folder: str | Path, device: str | torch.device = "cpu", weights: Kind | None = None
 ) -> Playable[Any, Any]:
-    """Read a world model of any kind that can be played, in the precision that its device computes fast in.
-
-    Args:
-        folder: of the model.
-        device: to run on.
-        weights: "int8" or "fp8": of a kind that has `weight_kinds`, those of its blocks in eight bits.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged or of something else, or a setting is of another kind of model.
-    """
+    """Read a world model of any kind in the precision that suits the device; see `Playable.load`."""
     return opener(folder).load(folder, device, weights=weights)
 
 
@@ -75,8 +63,7 @@ def read_contract(folder: str | Path) -> tuple[Contract, str]:
 def outline(folder: str | Path) -> Playable[Any, Any]:
     """A world model of any kind on the meta device: its sizes, actions and beginnings.
 
-    Args:
-        folder: of the model. Of the weights, the header is read: loading checks the rest.
+    Of the weights the header is read; loading checks the rest.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -89,13 +76,11 @@ def outline(folder: str | Path) -> Playable[Any, Any]:
     sizes = read_sizes(record, folder, found.sizes)
     frames = read_sizes(read_record(inner / "config.json"), inner, found.frames)
     around = read_surroundings(folder, sizes, frames, found.form)
-    model, tokenizer = _outlined(sizes.make, folder), _outlined(frames.make, inner)
+    model, tokenizer = (
+        build_outline(config.make, read_header(path / WEIGHTS), path)
+        for config, path in ((sizes, folder), (frames, inner))
+    )
     return found(model, tokenizer, *around, "outline", read_order(record, folder))
-
-
-def _outlined(make: Callable[[], nn.Module], folder: Path) -> nn.Module:
-    """The network without memory, no larger than the header of its weights says."""
-    return build_outline(make, read_header(folder / WEIGHTS), folder)
 
 
 def count_starts(folder: str | Path) -> int:

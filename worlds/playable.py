@@ -83,7 +83,7 @@ class Playable(ABC, Generic[Model, Frames]):
             folder: of the model.
             device: to run on.
             dtype: to compute in; None for what the kind computes in there.
-            weights: "int8" or "fp8": of a kind that has `weight_kinds`, those of its blocks in eight bits.
+            weights: "int8" or "fp8": those of its blocks in eight bits, if it is one of `weight_kinds`.
 
         Raises:
             FileNotFoundError: a file is missing.

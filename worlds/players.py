@@ -84,14 +84,8 @@ class Backend(Protocol):
     def step(
         self, action: Tensor, uniform: np.ndarray, sampler: SamplerConfig, moves: Tensor | None
     ) -> Tensor:
-        """The next frames' tokens, int64 [players, N].
-
-        Args:
-            action: int64 [players, A].
-            uniform: float64 [players, N].
-            sampler: how tokens are drawn, with everything named.
-            moves: who steps, bool [players]; None for all.
-        """
+        """The next frames' tokens, int64 [players, N], after actions int64 [players, A], drawn with float64
+        [players, N]; `moves` says who steps, bool [players], None for all."""
 
 
 class Players:
@@ -109,9 +103,6 @@ class Players:
         count: of the players.
         tokens: of a frame.
         nothing: an action of zeros, int64 [A], on the device.
-
-    Raises:
-        ValueError: there is no player.
     """
 
     def __init__(self, backend: Backend, sampler: SamplerConfig, count: int, tokens: int, nothing: Tensor):
@@ -125,20 +116,15 @@ class Players:
         self.backend.begin(player)
 
     def write(self, player: int, tokens: Tensor, action: Tensor | None) -> None:
-        """Take in a frame that exists.
-
-        Args:
-            player: by number from 0.
-            tokens: int64 [N].
-            action: int64 [A], that led to it; None for the first frame.
+        """Take in a frame that exists, int64 [N], and the action int64 [A] that led to it; None before the
+        first.
 
         Raises:
             ValueError: an action is missing, or too many, or there is no such player.
         """
         self._check([player])
         device = self.nothing.device
-        taken = None if action is None else action.to(device)
-        self.contexts[player].append(tokens.to(device), taken)
+        self.contexts[player].append(tokens.to(device), None if action is None else action.to(device))
 
     def enter(self, player: int, tokens: Tensor, actions: Tensor) -> None:
         """Begin anew with frames int64 [T, N] and the actions between them int64 [T - 1, A]."""
@@ -163,22 +149,18 @@ class Players:
         for player in actions:
             self.backend.prepare(player, self.contexts[player], self.sampler)
         taken = {player: action.to(self.nothing.device) for player, action in actions.items()}
-        tokens = self.backend.step(*self._inputs(taken, uniform)).clone()  # a graph's replay overwrites them
-        for player, action in taken.items():
-            self.contexts[player].append(tokens[player], action)
-            self.contexts[player].held += 1
-        return {player: tokens[player] for player in taken}
-
-    def _inputs(
-        self, taken: Mapping[int, Tensor], uniform: Mapping[int, np.ndarray]
-    ) -> tuple[Tensor, np.ndarray, SamplerConfig, Tensor | None]:
         players = range(len(self.contexts))
         acted = torch.stack([taken.get(player, self.nothing) for player in players])
         draws = np.zeros((len(players), self.tokens))
         for player, numbers in uniform.items():
             draws[player] = numbers
         moves = torch.tensor([player in taken for player in players]).to(acted.device)
-        return acted, draws, self.sampler, moves if len(players) > 1 else None
+        tokens = self.backend.step(acted, draws, self.sampler, moves if len(players) > 1 else None)
+        tokens = tokens.clone()  # a graph's replay overwrites them
+        for player, action in taken.items():
+            self.contexts[player].append(tokens[player], action)
+            self.contexts[player].held += 1
+        return {player: tokens[player] for player in taken}
 
     def _check(self, players: Iterable[int]) -> None:
         if unknown := [player for player in players if not 0 <= player < len(self.contexts)]:

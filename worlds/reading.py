@@ -42,13 +42,7 @@ def require(folder: Path, *names: str) -> None:
 
 
 def read_sizes(record: dict[str, Any], folder: Path, kind: type[Config], *classes: type) -> Config:
-    """The "model" of a folder's `config.json`.
-
-    Args:
-        record: of that file.
-        folder: that holds it, for the error.
-        kind: what the model's configuration is.
-        classes: that it may hold.
+    """The "model" of the record of a folder's `config.json`, of a class that may hold others.
 
     Raises:
         ValueError: it is another one, a field is wrong, or sizes do not fit together; names the file.
@@ -64,13 +58,8 @@ def read_sizes(record: dict[str, Any], folder: Path, kind: type[Config], *classe
 def write_surroundings(
     folder: Path, contract: Contract, starts: tuple[np.ndarray | Tensor, np.ndarray | Tensor]
 ) -> None:
-    """Write what lies beside a world model's weights.
-
-    Args:
-        folder: of the model.
-        contract: of the game that it imitates.
-        starts: tokens [S, T, N] and actions [S, T - 1, G] of clips to begin with.
-    """
+    """Write what lies beside a world model's weights: the contract of the game that it imitates, and tokens
+    [S, T, N] and actions [S, T - 1, G] of clips to begin with."""
     write_record(folder / "contract.json", contract.to_json())
     tokens, actions = (np.asarray(part).astype(np.int16) for part in starts)
     np.savez_compressed(folder / "starts.npz", allow_pickle=False, tokens=tokens, actions=actions)
@@ -107,11 +96,8 @@ def read_surroundings(
 
 
 def read_order(record: dict[str, Any], folder: Path) -> Order | None:
-    """The order of decoding that a model was trained for; None where it is not known, as of a published one.
-
-    Args:
-        record: of the folder's `config.json`.
-        folder: of the model, for the error.
+    """The order of decoding that a model was trained for, by the record of its folder's `config.json`; None
+    where it is not known, as of a published one.
 
     Raises:
         ValueError: it is damaged.
@@ -164,11 +150,7 @@ def model_name(folder: Path) -> str:
 
 
 def _check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> None:
-    """Refuse a contract whose pictures are not those of the frame tokenizer.
-
-    Raises:
-        ValueError: they have another size; names the file.
-    """
+    """Refuse a contract whose pictures have another size than those of the frame tokenizer."""
     camera, declared = next(iter(contract.cameras.items()))
     if tuple(declared) != size:
         raise ValueError(
@@ -178,18 +160,7 @@ def _check_camera(contract: Contract, size: tuple[int, int], folder: Path) -> No
 
 
 def _read_starts(folder: Path, tokens: int, codes: int, form: Form) -> tuple[Tensor, Tensor]:
-    """The beginnings of a world model: tokens int64 [S, T, N] and actions int64 [S, T - 1, G].
-
-    Args:
-        folder: of the model.
-        tokens: N, of a frame.
-        codes: of the frame tokenizer.
-        form: of the actions.
-
-    Raises:
-        FileNotFoundError: there are none.
-        ValueError: the file is damaged, or they are not this model's; names the file.
-    """
+    """The beginnings of a world model: tokens int64 [S, T, N] and actions int64 [S, T - 1, G]."""
     require(folder, "starts.npz")
     path = folder / "starts.npz"
     stored = read_archive(path, "tokens", "actions")

@@ -43,13 +43,9 @@ class RingCache(StaticCache):
     def for_model(
         cls, model: WorldModel, batch: int, dtype: torch.dtype | None = None, buffers: bool = True
     ) -> RingCache:
-        """A cache without frames, on the model's device.
+        """A cache without frames, on the model's device, computing in `dtype` or the model's own type.
 
-        Args:
-            model: whose sizes it has.
-            batch: sessions.
-            dtype: what is computed in, if not the model's own type.
-            buffers: False for the bookkeeping alone, where somebody else keeps keys and values.
+        Without `buffers` it is the bookkeeping alone: somebody else keeps keys and values.
         """
         config, weight, device = model.config, model.head.weight, model.head.weight.device
         slots, blocks = 1 + config.rows * config.columns, config.context + 1
@@ -87,13 +83,8 @@ class RingCache(StaticCache):
         return (self.valid & (ages > 0) & (ages < self.blocks - 1)).repeat_interleave(self.slots, 1)
 
     def close(self, frame: Tensor, pending: Tensor, moves: Tensor | None = None) -> None:
-        """The frame is written; the next one takes the oldest block, which nobody sees from now on.
-
-        Args:
-            frame: its tokens, int64 [B, N].
-            pending: its last token as input, [B, 1, D].
-            moves: rows that go on, bool [B]; None for all.
-        """
+        """The frame int64 [B, N] is written, but for its last token as input, [B, 1, D]. In the rows that go
+        on, bool [B], the next one takes the oldest block, which nobody sees from now on; None for all."""
         moves = torch.ones_like(self.clock, dtype=torch.bool) if moves is None else moves
         blocks = torch.arange(self.blocks, device=self.valid.device)
         written = blocks == (self.clock % self.blocks)[:, None]
@@ -229,13 +220,8 @@ class FrameInputs:
 def write_frame(
     model: WorldModel, cache: RingCache, tokens: Tensor, action: Tensor, known: Tensor, sampler: SamplerConfig
 ) -> None:
-    """Put a frame that exists into the cache, in one pass.
-
-    Args:
-        tokens: int64 [B, N].
-        action: what led to it, int64 [B, G].
-        known: whether there was one, and a frame before it, bool [B].
-    """
+    """Put a frame that exists, int64 [B, N], into the cache in one pass, after the action int64 [B, G] that
+    led to it; `known`, bool [B], says whether there was one, and a frame before it."""
     passes = RingPasses(model, cache, action, sampler, known)
     x = passes.inputs.whole(tokens)
     passes.feed(x, torch.arange(cache.slots, device=tokens.device), cache.slots)

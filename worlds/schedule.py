@@ -179,12 +179,12 @@ class StepIndex:
     Args:
         fed: tokens of the frame that are fed, [m].
         rows: that start queries open, [r]; they stand behind the fed ones.
-        queries: all of the pass in their unit, [m + r]; of the first pass the action's. There the last token
-            of the frame before stands in front of them.
+        queries: all of the pass in their unit, [m + r]; of the first pass the action's, in front of which
+            the last token of the frame before stands.
         positions: the slots whose positions the queries have, [m + r].
         reading: queries of the pass that predict.
         targets: the frame's tokens that they predict, as many.
-        written: of the pass's queries, the first, whose keys and values stay.
+        written: how many of the pass's queries, the first, leave keys and values.
     """
 
     fed: Tensor
@@ -219,15 +219,9 @@ def _index(schedule: Schedule, number: int, device: torch.device) -> StepIndex:
         queries, reading, written = list(range(actions)), [actions], 1 + actions
     elif schedule.released:
         written = len(queries)
-    return StepIndex(
-        index(step.fed),
-        index(step.starts),
-        index(queries),
-        index(schedule.positions[queries].tolist()),
-        index(reading),
-        index(step.targets),
-        written,
-    )
+    positions = schedule.positions[queries].tolist()
+    parts = (step.fed, step.starts, queries, positions, reading, step.targets)
+    return StepIndex(*map(index, parts), written)
 
 
 def placeholder_tokens(schedule: Schedule, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,10 +232,7 @@ def placeholder_tokens(schedule: Schedule, rows: Tensor) -> tuple[Tensor, Tensor
 def clip_mask(schedule: Schedule, frames: int, context: int) -> Tensor:
     """Who sees whom in a clip of units, bool [frames * queries, frames * slots].
 
-    Args:
-        schedule: of every frame.
-        frames: length of the clip.
-        context: a frame sees itself and at most `context` - 1 frames before it, as the ring cache holds.
+    A frame sees itself and at most `context` - 1 frames before it, as the ring cache holds.
     """
     age = torch.arange(frames)[:, None] - torch.arange(frames)  # [frames, frames]
     past = ((age > 0) & (age < context)).repeat_interleave(schedule.queries, 0)

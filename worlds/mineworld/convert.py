@@ -66,11 +66,7 @@ class ConvertConfig:
             raise FileNotFoundError(f"starts={self.starts} is not there; give an image or a clip")
 
     def frames_in(self, context: int) -> int:
-        """Frames of a beginning where the model's context holds so many.
-
-        Raises:
-            ValueError: the context has no room for a frame after them.
-        """
+        """Frames of a beginning where the model's context holds so many; it must have room for one more."""
         frames = min(FRAMES, context - 1) if self.frames is None else self.frames
         if not 0 < frames < context:
             raise ValueError(f"frames={frames} must be below the context, which holds {context} frames")
@@ -84,14 +80,7 @@ def convert(
     read_starts: ReadStarts,
     command: str = "",
 ) -> Published:
-    """Make a Playloop folder of a published MineWorld.
-
-    Args:
-        source: see `read_published`.
-        folder: to write.
-        settings: what to make of it.
-        read_starts: gives the beginnings in the file `settings.starts`.
-        command: the command line, for the record.
+    """Make a Playloop folder of a published MineWorld; `read_starts` reads the file `settings.starts`.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -79,14 +79,10 @@ def own_bias(schedule: Schedule, dtype: torch.dtype, device: torch.device) -> Te
 def prefill(
     model: MineWorld, cache: ContextCache, tokens: Tensor, actions: Tensor, schedule: Schedule
 ) -> None:
-    """Begin anew with frames that exist, in one pass; `cache.rows` begins with some rows alone.
+    """Begin anew with frames int64 [B, T, N], T less than the context, and the actions between them.
 
-    What was in the cache is zero afterwards: the release's rules see slots before they are written.
-
-    Args:
-        tokens: int64 [B, T, N], T less than the context.
-        actions: between them, int64 [B, T - 1, A].
-        schedule: whose masks the frames see each other through, as decoded ones do.
+    They see each other as decoded ones do. What was in the cache is zero afterwards: the release's rules see
+    slots before they are written. `cache.rows` begins with some rows alone.
     """
     clip = clip_schedule(schedule, tokens.shape[1])
     if clip.length + schedule.slots > cache.length:
@@ -176,11 +172,6 @@ class ContextBackend:
 
     A context holds the model's 16 or 32 frames, the new one included. When a player's is full, the latest
     `keep` frames are read in again from position 0, as in the release's demo: that player's alone.
-
-    Args:
-        model: the weights.
-        players: rows, each with room for a whole context.
-        graphs: False launches every kernel by itself, for comparison.
     """
 
     def __init__(self, model: MineWorld, players: int, graphs: bool = True):

@@ -67,12 +67,7 @@ class SeveralSizes(ValueError):
 class Published:
     """A published MineWorld, checked whole; the tensors stay in the file until they are used.
 
-    Args:
-        path: of the transformer's file.
-        config: sizes of the transformer; published ones were trained on turns of whole degrees.
-        tokenizer: sizes of the frame tokenizer.
-        weights: of the transformer by published name.
-        tokenizer_weights: of the tokenizer, without prefix.
+    The transformer's weights have their published names, the tokenizer's no prefix.
     """
 
     path: Path

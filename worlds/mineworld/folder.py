@@ -139,18 +139,15 @@ def save_mineworld(
     """Write a MineWorld that was trained here; see `save_published`.
 
     Args:
-        folder: to write; an older one of that name is replaced.
+        folder: to write.
         config: sizes.
         state: all weights, by the names of `MineWorld.state_dict`.
         tokenizer: folder of its frame tokenizer, which is copied.
-        dtype: to keep the weights in; None keeps each as it is.
+        dtype: to keep the weights in.
         contract: of the game whose recordings it was trained on, with the tokenizer's size of frames.
-        starts: tokens [S, T, N] and actions [S, T - 1, A] of clips to begin with.
+        starts: clips to begin with.
         training: command, data, seed, git …: anything JSON-able.
         trained: the order that it was trained for, in which it is played when none is named.
-
-    Raises:
-        ValueError: a weight is no number, or too large for `dtype`.
     """
     with torch.device("meta"):
         model = MineWorld(config)

@@ -191,13 +191,9 @@ class MineWorld(nn.Module):
         cache: Cache | None = None,
         rotary: Rotary | None = None,
     ) -> Tensor:
-        """All queries of a clip in one pass: x [B, queries, D] → [B, queries, D].
+        """All queries of a clip in one pass, the sequence and then the start queries: [B, queries, D] each.
 
-        Args:
-            x: the sequence as vectors, then the start queries.
-            clip: who sees whom.
-            cache: takes the sequence's keys and values, from slot 0; what else it holds is not seen.
-            rotary: if there is one already.
+        A cache takes the sequence's keys and values, from slot 0; what else it holds is not seen.
         """
         table = rotary or Rotary(self.config.sizes, clip.length, x.dtype, x.device)
         mask = mask_on(clip, x.device)
@@ -228,7 +224,7 @@ class MineWorld(nn.Module):
             dtype: to compute in, if not the weights' own type.
 
         Returns:
-            [B, length - 1, vocabulary]; where `ClipSchedule.counted` is False they tell nothing.
+            [B, length - 1, vocabulary]; where `ClipSchedule.counted` is False they mean nothing.
         """
         clip = clip_schedule(schedule, tokens.shape[1], asks=True)
         x = self.token(self.sequence(tokens, actions))
@@ -244,16 +240,9 @@ class MineWorld(nn.Module):
         placeholder: str = "before",
         dtype: torch.dtype = torch.float32,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy over the tokens of frames and actions alike.
+        """Cross-entropy over the tokens of frames and actions alike, and the accuracy of either.
 
-        Args:
-            batch: "tokens" int64 [B, T, N] and "actions" int64 [B, T - 1, A].
-            schedule: whose masks are trained.
-            placeholder: see `forward`.
-            dtype: to compute in.
-
-        Returns:
-            The loss; metrics: accuracy of the frames' tokens and of the actions'.
+        The batch has "tokens" int64 [B, T, N] and "actions" int64 [B, T - 1, A]; see `forward`.
         """
         tokens, actions = batch["tokens"], batch["actions"]
         logits = self(tokens, actions, schedule, placeholder, dtype)
