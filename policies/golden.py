@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from playloop.nn.archives import read_archive
-from playloop.nn.building import first_line
+from playloop.nn.golden import GOLDEN, Arrays, make_again
+from playloop.nn.golden import write_golden as write_arrays
 from playloop.policies.network import NetworkPolicy
 
-GOLDEN = "golden.npz"
 BOUND = "manifest"
 """Name in the file that says that the folder has a manifest, so that a missing one is noticed."""
 
@@ -64,7 +64,7 @@ def check_verify(verify: str) -> None:
 
 def write_golden(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an observation and the decision for it to a folder, which is to get a manifest, too."""
-    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **{BOUND: np.array(True)}, **arrays)
+    write_arrays(folder, {BOUND: np.array(True)} | dict(arrays))
 
 
 def is_bound(folder: Path) -> bool:
@@ -112,17 +112,14 @@ def verify_golden(
     """
     if verify == "off":
         return
-    path = folder / GOLDEN
-    golden = read_archive(path, "state", "instruction", "chunk", *names)
-    if "logits" in golden:  # as older ones name them
-        golden["scores"] = golden.pop("logits")
-    try:
+
+    def again(golden: Arrays) -> Arrays:
+        if "logits" in golden:  # as older ones name them
+            golden["scores"] = golden.pop("logits")
         policy = judge(golden)
-        now = decide(policy, observation_of(golden, policy.cameras))
-    except (ValueError, TypeError, RuntimeError, LookupError) as error:
-        raise ValueError(
-            f"{path} is damaged or of another checkpoint ({first_line(error)}); copy it again"
-        ) from error
+        return decide(policy, observation_of(golden, policy.cameras))
+
+    golden, now = make_again(folder, again, "state", "instruction", "chunk", *names)
     found = differences(golden, now)
     if not found:
         return

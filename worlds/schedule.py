@@ -219,9 +219,9 @@ def _index(schedule: Schedule, number: int, device: torch.device) -> StepIndex:
         queries, reading, written = list(range(actions)), [actions], 1 + actions
     elif schedule.released:
         written = len(queries)
-    positions = schedule.positions[queries].tolist()
-    parts = (step.fed, step.starts, queries, positions, reading, step.targets)
-    return StepIndex(*map(index, parts), written)
+    fed, rows, targets = (index(part) for part in (step.fed, step.starts, step.targets))
+    positions = index(schedule.positions[queries].tolist())
+    return StepIndex(fed, rows, index(queries), positions, index(reading), targets, written)
 
 
 def placeholder_tokens(schedule: Schedule, rows: Tensor) -> tuple[Tensor, Tensor]:
