@@ -161,7 +161,8 @@ def test_the_recording_of_a_killed_session_is_offered_to_its_page(tmp_path):
 def test_a_recording_outlives_a_signal_to_all_processes(tmp_path, number):
     before = set(Path(tempfile.gettempdir()).glob("playloop-play-*"))
     words = ["env=toy", "port=0", "browser=false", f"out={tmp_path / 'aus gäbe (1)'}"]
-    command = [sys.executable, "-m", "playloop.cli.main", "play", *words]
+    heard = ["env", "--default-signal=HUP"]  # also where these tests run under nohup
+    command = [*heard, sys.executable, "-m", "playloop.cli.main", "play", *words]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     address = server.stdout.readline().split("http://")[1].split("/")[0]
 
