@@ -17,7 +17,7 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, index_of
 
 GROUPS: tuple[tuple[tuple[str, ...], tuple[float, ...], float], ...] = (
     (("forward", "back"), (0.5, 0.14), 14.0),
@@ -113,9 +113,9 @@ def live(mood: Mood, rng: np.random.Generator) -> Mood:
 def press(action: np.ndarray, mood: Mood, rng: np.random.Generator) -> None:
     """Write a mood's keys and turn into an action vector, in place."""
     for name in filter(None, mood.keys):
-        action[place_of(name)] = 1
+        action[index_of(name)] = 1
     for name, rate in TAPS:
-        action[place_of(name)] = rng.random() < rate
+        action[index_of(name)] = rng.random() < rate
     if rng.random() < HOTBAR_RATE:
-        action[place_of(f"hotbar.{rng.integers(1, 10)}")] = 1
+        action[index_of(f"hotbar.{rng.integers(1, 10)}")] = 1
     action[-2:] = mood.turn

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from playloop.core.contract import Contract
-from playloop.core.minecraft import ACTION_NAMES, MAX_TURN, place_of
+from playloop.core.minecraft import ACTION_NAMES, MAX_TURN, index_of
 
 
 @dataclass(frozen=True)
@@ -157,17 +157,17 @@ class MinecraftKeys(KeyMap):
         return 0
 
     def resume(self, carry: int, action: np.ndarray) -> int:
-        chosen = [slot for slot in range(_SLOTS) if action[place_of(f"hotbar.{slot + 1}")] > 0.5]
+        chosen = [slot for slot in range(_SLOTS) if action[index_of(f"hotbar.{slot + 1}")] > 0.5]
         return chosen[-1] if chosen else carry
 
     def act(self, carry: int, held: Held) -> tuple[int, np.ndarray]:
         action = np.zeros(len(ACTION_NAMES), np.float32)
         for name, keys in self.keys.items():
-            action[place_of(name)] = bool(held.down.intersection(keys))
+            action[index_of(name)] = bool(held.down.intersection(keys))
         digits = [number for number in range(_SLOTS) if f"Digit{number + 1}" in held.down]
         slot = digits[-1] if digits else (carry + held.wheel) % _SLOTS
         if slot != carry:
-            action[place_of(f"hotbar.{slot + 1}")] = 1.0
+            action[index_of(f"hotbar.{slot + 1}")] = 1.0
         right, down = held.turn
         action[-2:] = np.clip(np.array([down, right]) * self.degrees_per_pixel, -MAX_TURN, MAX_TURN)
         return slot, action

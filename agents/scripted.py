@@ -87,7 +87,7 @@ class ArmExpert(ScriptedExpert):
     spans: ClassVar[tuple[float, ...]]
     """Largest size of each component of a disturbance, from the first."""
     steps: ClassVar[tuple[int, int]] = (2, 4)
-    """Of a disturbance, least and most."""
+    """Fewest and most of a disturbance."""
 
     @abstractmethod
     def aim(

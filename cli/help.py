@@ -28,7 +28,7 @@ Settings: key=value, here with what they are unless set; null is none, … must 
 part of a key will do where only one setting has it.
 """
 WIDTH, COLUMN = min(shutil.get_terminal_size((100, 24)).columns, 100), 32
-"""Of the text, and of its left column."""
+"""Columns of the text and of its left part."""
 
 
 def show_help(verb: str, description: str, words: list[str]) -> None:

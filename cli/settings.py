@@ -48,7 +48,7 @@ class EpisodeSettings:
 
 @dataclass
 class EvalSettings(EpisodeSettings):
-    """Of `playloop eval`.
+    """Settings of `playloop eval`.
 
     Args:
         inits: stored initial states a task: a number is the first so many, [3,7] are these; null: all.
@@ -63,7 +63,7 @@ class EvalSettings(EpisodeSettings):
 
 @dataclass
 class EvalWorldSettings:
-    """Of `playloop eval world=…`: how near imagined frames are to true ones, how long, and whether they obey.
+    """Settings of `playloop eval world=…`: how near imagined frames are to true ones, how long, and whether they obey.
 
     Args:
         world: folder of a world model, also of a converted MineWorld, or the name of a shipped one.
@@ -80,7 +80,7 @@ class EvalWorldSettings:
 
 @dataclass
 class RecordSettings(EpisodeSettings):
-    """Of `playloop record`; placements are drawn afresh, the stored initial states are never recorded from.
+    """Settings of `playloop record`; placements are drawn afresh, the stored initial states are never recorded from.
 
     Args:
         episodes: successful episodes wanted, spread over the tasks; the first have one more where it does not
@@ -114,7 +114,7 @@ class TrainingSettings:
 
 @dataclass
 class TrainSettings:
-    """Of `playloop train`; what is trained adds its own.
+    """Settings of `playloop train`; what is trained adds its own.
 
     Args:
         data: folder that `playloop record` wrote or, for models of frames, of VPT recordings; or a list of
@@ -132,7 +132,7 @@ class TrainSettings:
 
 @dataclass
 class TrainPolicySettings(TrainSettings):
-    """Of `playloop train`.
+    """Settings of `playloop train`.
 
     Args:
         policy: the policy's network.
@@ -143,7 +143,7 @@ class TrainPolicySettings(TrainSettings):
 
 @dataclass
 class TrainTokenizerSettings(TrainSettings):
-    """Of `playloop train tokenizer=…`.
+    """Settings of `playloop train tokenizer=…`.
 
     Args:
         tokenizer: the frame tokenizer's sizes.
@@ -154,7 +154,7 @@ class TrainTokenizerSettings(TrainSettings):
 
 @dataclass
 class TrainWorldSettings(TrainSettings):
-    """Of `playloop train world=…`.
+    """Settings of `playloop train world=…`.
 
     Args:
         world: the world model's sizes.
@@ -167,7 +167,7 @@ class TrainWorldSettings(TrainSettings):
 
 @dataclass
 class TrainInverseSettings(TrainSettings):
-    """Of `playloop train inverse=…`.
+    """Settings of `playloop train inverse=…`.
 
     Args:
         inverse: the inverse-dynamics model's sizes.
@@ -178,7 +178,7 @@ class TrainInverseSettings(TrainSettings):
 
 @dataclass
 class TrainMineWorldSettings(TrainSettings):
-    """Of `playloop train mineworld=…`.
+    """Settings of `playloop train mineworld=…`.
 
     Args:
         mineworld: folder that `playloop convert` or a training wrote; or 300M_16f, 700M_16f, 1200M_32f, …:
@@ -192,7 +192,7 @@ class TrainMineWorldSettings(TrainSettings):
 
 @dataclass
 class TrainOpenVLASettings(TrainSettings):
-    """Of `playloop train openvla=…`.
+    """Settings of `playloop train openvla=…`.
 
     Args:
         openvla: Hugging Face folder of the checkpoint to begin with.
@@ -205,7 +205,7 @@ class TrainOpenVLASettings(TrainSettings):
 
 @dataclass
 class PlaySettings:
-    """Of `playloop play`.
+    """Settings of `playloop play`.
 
     Args:
         env: the environment; played alone, or beside a world model.
@@ -247,7 +247,7 @@ class PlaySettings:
 
 @dataclass
 class DecoderBenchSettings:
-    """Of `playloop bench decoder`.
+    """Settings of `playloop bench decoder`.
 
     Args:
         checkpoint: a folder, or the name of a shipped one.
@@ -264,7 +264,7 @@ class DecoderBenchSettings:
 
 @dataclass
 class BenchSettings:
-    """Of `playloop bench`.
+    """Settings of `playloop bench`.
 
     Args:
         env: the environment of rollout and decoder.
@@ -301,7 +301,7 @@ class BenchSettings:
 
 @dataclass
 class OutSettings:
-    """Of `playloop convert` and `playloop merge`, beside those of what they do.
+    """Settings of `playloop convert` and `playloop merge`, beside those of what they do.
 
     Args:
         out: the folder to make; null: a new one under runs/.

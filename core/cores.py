@@ -28,7 +28,7 @@ def wait_briefly() -> None:
 
 
 def _folders(groups: Path, own: Path) -> list[Path]:
-    """Of this process's groups and those around them; in a container its own is mounted as the root."""
+    """Folders of this process's groups and those around them; a container mounts its own as the root."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

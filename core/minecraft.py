@@ -40,12 +40,12 @@ ACTION_SIZE = len(ACTION_NAMES)
 MAX_TURN = 180.0
 """Largest turn of the camera in one step, in degrees."""
 
-_PLACE = {name: place for place, name in enumerate(ACTION_NAMES)}
+_INDEX = {name: index for index, name in enumerate(ACTION_NAMES)}
 
 
-def place_of(name: str) -> int:
+def index_of(name: str) -> int:
     """Index of an entry of `ACTION_NAMES` in an action vector."""
-    return _PLACE[name]
+    return _INDEX[name]
 
 
 def action_vector(action: Mapping[str, Any]) -> np.ndarray:
@@ -60,8 +60,8 @@ def action_vector(action: Mapping[str, Any]) -> np.ndarray:
     for name, value in action.items():
         if name == "camera":
             vector[-2:] = np.asarray(value, np.float32)
-        elif name in _PLACE:
-            vector[_PLACE[name]] = float(value)
+        elif name in _INDEX:
+            vector[_INDEX[name]] = float(value)
         else:
             raise KeyError(f"{name!r} is no MineRL action; they are {', '.join(BUTTONS)} and camera")
     return vector
@@ -71,7 +71,7 @@ def action_dictionary(vector: np.ndarray) -> dict[str, Any]:
     """The inverse of `action_vector`: {button: int, "camera": float32 [2]}."""
     if np.shape(vector) != (ACTION_SIZE,):
         raise ValueError(f"expected an action vector [{ACTION_SIZE}], got {np.shape(vector)}")
-    action: dict[str, Any] = {name: int(vector[place] > 0.5) for place, name in enumerate(BUTTONS)}
+    action: dict[str, Any] = {name: int(vector[index] > 0.5) for index, name in enumerate(BUTTONS)}
     action["camera"] = np.asarray(vector[-2:], np.float32)
     return action
 

@@ -20,7 +20,7 @@ from playloop.envs.upstream import load_robosuite
 WRITABLE_MODEL_FIELDS = ("body_pos", "body_quat", "geom_rgba", "site_rgba")
 """Fields of the MuJoCo *model* that resets and state changes write to; a flattened state lacks them."""
 ROBOT_PREFIXES = ("robot0_", "gripper0_", "mount0_")
-"""Of the names of bodies that belong to the robot."""
+"""How names of bodies begin that belong to the robot."""
 
 
 def axis_angle(quaternion: np.ndarray) -> np.ndarray:

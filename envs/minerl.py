@@ -12,7 +12,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.images import resize
 from playloop.core.kinds import kind
-from playloop.core.minecraft import BUTTONS, action_dictionary, action_space, minerl_contract, place_of
+from playloop.core.minecraft import BUTTONS, action_dictionary, action_space, minerl_contract, index_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
@@ -140,7 +140,7 @@ class MineRLEnv(PlayEnv):
         self._return += float(reward)
         goal = self._loaded.goal
         success = goal is not None and self._return >= goal
-        escaped = action[place_of("ESC")] > 0.5
+        escaped = action[index_of("ESC")] > 0.5
         # MineRL says "done" at its own time limit too
         terminated = success or escaped or (bool(done) and self._steps < self._loaded.horizon)
         truncated = not terminated and (bool(done) or self._steps >= self.horizon)

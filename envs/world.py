@@ -15,7 +15,7 @@ from playloop.core.content import named_files
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode, choose_episodes
 from playloop.core.kinds import kind
-from playloop.core.minecraft import ACTION_SIZE, BUTTONS, action_space, place_of
+from playloop.core.minecraft import ACTION_SIZE, BUTTONS, action_space, index_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome
@@ -188,7 +188,7 @@ class WorldEnv(PlayEnv):
         taken = torch.from_numpy(self.world.actions.encode(action))
         self.tokens = self.players.step({0: taken}, {0: self.rng.random(self.world.tokenizer.tokens)})[0]
         self.steps += 1
-        left, over = bool(action[place_of("ESC")] > 0.5), self.steps >= self.horizon
+        left, over = bool(action[index_of("ESC")] > 0.5), self.steps >= self.horizon
         return Outcome(success=over and not left, terminated=over or left)
 
     def observe(self, images: bool = True) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from traces import wild
 
-from playloop.core.minecraft import place_of
+from playloop.core.minecraft import index_of
 from playloop.envs.base import PlayEnv
 
 
@@ -40,7 +40,7 @@ class Shove:
 def keys(env: PlayEnv, rng: np.random.Generator) -> np.ndarray:
     """Minecraft's: turns down and digs; any other key now and then, but the one that ends the game."""
     action = (wild(env, rng) > 0.95).astype(np.float32)
-    action[place_of("ESC")] = 0.0
-    action[place_of("attack")] = 1.0
+    action[index_of("ESC")] = 0.0
+    action[index_of("attack")] = 1.0
     action[-2:] = 15.0, rng.uniform(-1.0, 1.0)
     return action

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from playloop.core.minecraft import ACTION_SIZE, place_of
+from playloop.core.minecraft import ACTION_SIZE, index_of
 from playloop.tokenizers.camera import FINE, MINEWORLD, CameraBins
 
 HOTBAR = tuple(f"hotbar.{number}" for number in range(1, 10))
@@ -41,7 +41,7 @@ def clean_conflicts(vectors: np.ndarray) -> np.ndarray:
     """
     cleaned = vectors.copy()
     for pair in CONFLICTS:
-        indices = [place_of(name) for name in pair]
+        indices = [index_of(name) for name in pair]
         both = (vectors[..., indices] > 0.5).all(-1, keepdims=True)
         cleaned[..., indices] = np.where(both, 0, cleaned[..., indices])
     return cleaned
@@ -52,7 +52,7 @@ def choose(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
 
     MineWorld's rule, and that of its metric: of the hotbar's keys, though, the first one counts.
     """
-    held = vectors[..., [place_of(name) for name in group]] > 0.5
+    held = vectors[..., [index_of(name) for name in group]] > 0.5
     one = held.any(-1) if group is HOTBAR else held.sum(-1) == 1
     return np.where(one, held.argmax(-1) + 1, 0)
 
@@ -60,7 +60,7 @@ def choose(vectors: np.ndarray, group: tuple[str, ...]) -> np.ndarray:
 def press(vectors: np.ndarray, group: tuple[str, ...], choice: np.ndarray) -> None:
     """Write the inverse of `choose` into action vectors."""
     for number, name in enumerate(group, 1):
-        vectors[..., place_of(name)] = choice == number
+        vectors[..., index_of(name)] = choice == number
 
 
 def _checked(vectors: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ class Playable(ABC, Generic[Model, Frames]):
     trained: Order | None = None
 
     kind: ClassVar[str]
-    """Of its folders."""
+    """Name of this kind in its folders."""
     sizes: ClassVar[type[Any]]
     """Configuration of the model."""
     frames: ClassVar[type[Any]]
@@ -125,7 +125,7 @@ class Playable(ABC, Generic[Model, Frames]):
     @property
     @abstractmethod
     def windows(self) -> tuple[int, ...]:
-        """Of decoding: those that the model was trained with; none where every window can be had."""
+        """Windows of decoding that the model was trained with; none where every one can be had."""
 
     @abstractmethod
     def resize(self, image: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ class Playable(ABC, Generic[Model, Frames]):
 
     @abstractmethod
     def together(self, backend: str, count: int) -> int:
-        """Of so many sessions, those that gain from a common batch."""
+        """How many of so many sessions gain from a common batch."""
 
     @abstractmethod
     def _backend(self, name: str, players: int, graphs: bool) -> Backend:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from playloop.core.files import file_hash, write_atomic
-from playloop.core.minecraft import ACTION_SIZE, BUTTONS, MAX_TURN, place_of
+from playloop.core.minecraft import ACTION_SIZE, BUTTONS, MAX_TURN, index_of
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.lines import Lines, read_lines
@@ -18,8 +18,8 @@ from playloop.nn.archives import read_archive
 from playloop.tokenizers.minecraft import HOTBAR, clean_conflicts
 
 FPS = 20.0
-ATTACK = place_of("attack")
-SLOTS = [place_of(name) for name in HOTBAR]
+ATTACK = index_of("attack")
+SLOTS = [index_of(name) for name in HOTBAR]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import action_space, minerl_contract, place_of
+from playloop.core.minecraft import action_space, minerl_contract, index_of
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game
@@ -103,7 +103,7 @@ class Craft(PlayEnv):
         action = np.asarray(action, np.float32)
         self.game.tick(action)
         outcome = self.task.judge(self.game)
-        outcome.terminated = outcome.success or bool(action[place_of("ESC")] > 0.5)
+        outcome.terminated = outcome.success or bool(action[index_of("ESC")] > 0.5)
         outcome.truncated = self.game.ticks >= self.horizon and not outcome.terminated
         return outcome
 

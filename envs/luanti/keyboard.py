@@ -9,7 +9,7 @@ from Xlib import XK, X
 from Xlib.display import Display
 from Xlib.ext import xtest
 
-from playloop.core.minecraft import place_of
+from playloop.core.minecraft import index_of
 from playloop.envs.luanti.settings import DEGREES_PER_PIXEL, KEYS
 
 MOUSE = {"attack": 1, "use": 3}
@@ -63,9 +63,9 @@ class Keyboard:
 
     def hold(self, action: np.ndarray) -> None:
         """Press what the action vector [25] holds and let go of everything else; adds its turn to `owed`."""
-        wanted = {button for button in (*KEYS, *MOUSE) if action[place_of(button)] > 0.5}
+        wanted = {button for button in (*KEYS, *MOUSE) if action[index_of(button)] > 0.5}
         self._switch(wanted)
-        self.owed += action[[place_of("camera.yaw"), place_of("camera.pitch")]] / DEGREES_PER_PIXEL
+        self.owed += action[[index_of("camera.yaw"), index_of("camera.pitch")]] / DEGREES_PER_PIXEL
 
     def release(self) -> None:
         """Let go of everything and forget the turn that is owed."""

@@ -106,7 +106,7 @@ class Recordings:
 
     @property
     def contract(self) -> Contract:
-        """Of the first data set."""
+        """That of the first data set."""
         contract = next(iter(self.datasets.values())).contract
         assert contract is not None  # checked when opened
         return contract

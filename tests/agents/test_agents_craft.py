@@ -10,7 +10,7 @@ from playloop.agents.craft.expert import CraftExpertConfig, task_of
 from playloop.agents.craft.paths import Ground, find_path, passage
 from playloop.agents.craft.player import FASTEST, MOUSE, QUICKENING, snapped
 from playloop.core.episode import Episode
-from playloop.core.minecraft import place_of
+from playloop.core.minecraft import index_of
 from playloop.envs.craft.blocks import ID
 from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.items import ITEM
@@ -88,7 +88,7 @@ def test_wrong_blocks_are_taken_away_first():
         env.game.grid[x, y, z] = wrong
 
     success, actions, _, env = play(Episode("craft", TASK["build"], 1), spoil)
-    assert success and actions[:, place_of("attack")].sum() >= 24
+    assert success and actions[:, index_of("attack")].sum() >= 24
     assert env.game.inventory.count(ITEM["iron_pickaxe"]) == 1
 
 
@@ -102,7 +102,7 @@ def test_a_wall_of_leaves_is_no_obstacle():
         env.game.grid[x - 2 : x + 3, y + 3, z - 2 : z + 3] = ID["bedrock"]
 
     success, actions, _, _ = play(Episode("craft", TASK["navigate"], 3), enclose)
-    assert success and actions[:, place_of("attack")].sum() >= 6
+    assert success and actions[:, index_of("attack")].sum() >= 6
 
 
 def test_the_expert_gets_out_of_water():

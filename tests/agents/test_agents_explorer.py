@@ -8,7 +8,7 @@ from conformance import check_agent
 
 from playloop.agents.explorer import GROUPS, HOTBAR_RATE, PITCH, TAPS, ExplorerConfig
 from playloop.core.episode import Episode
-from playloop.core.minecraft import BUTTONS, place_of
+from playloop.core.minecraft import BUTTONS, index_of
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.toy import ToyReachConfig
 
@@ -29,7 +29,7 @@ def actions():
 
 
 def held(actions, name):
-    return actions[:, place_of(name)] > 0.5
+    return actions[:, index_of(name)] > 0.5
 
 
 def test_keys_are_held_for_their_share_of_time(actions):

@@ -7,7 +7,7 @@ import pytest
 
 from playloop.agents.keymaps import Held
 from playloop.agents.person import Person, PersonConfig
-from playloop.core.minecraft import action_dictionary, place_of
+from playloop.core.minecraft import action_dictionary, index_of
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.robosuite import RobosuiteConfig
 from playloop.envs.toy import ToyReachConfig
@@ -75,10 +75,10 @@ def test_buttons_without_a_meaning_have_no_key():
 def test_mouse_turns_between_two_actions_are_summed_and_then_forgotten():
     hands = Hands(MINECRAFT, degrees_per_pixel=0.15)
     action = hands.act(keys(turn=(10.0, -4.0)), keys(turn=(30.0, 0.0)))
-    assert action[place_of("camera.yaw")] == pytest.approx(6.0)
-    assert action[place_of("camera.pitch")] == pytest.approx(-0.6)
+    assert action[index_of("camera.yaw")] == pytest.approx(6.0)
+    assert action[index_of("camera.pitch")] == pytest.approx(-0.6)
     assert not hands.act()[-2:].any()
-    assert hands.act(keys(turn=(9999.0, 0.0)))[place_of("camera.yaw")] == 180.0
+    assert hands.act(keys(turn=(9999.0, 0.0)))[index_of("camera.yaw")] == 180.0
 
 
 def test_a_tap_between_two_actions_counts_once():
@@ -96,7 +96,7 @@ def test_the_hotbar_follows_digits_and_the_wheel():
     assert pressed(hands.act(keys(wheel=1))) == {"hotbar.4"}
     assert pressed(hands.act(keys(wheel=-4))) == {"hotbar.9"}
     policy = np.zeros(25, np.float32)
-    policy[place_of("hotbar.6")] = 1
+    policy[index_of("hotbar.6")] = 1
     hands.carry = hands.person.resume(hands.carry, policy)
     assert pressed(hands.act(keys(wheel=1))) == {"hotbar.7"}
 

@@ -11,7 +11,7 @@ from numbered_demos import read_number, write
 from vpt_files import line, noise, write_pair
 
 from playloop.core.images import resize, shrink
-from playloop.core.minecraft import place_of
+from playloop.core.minecraft import index_of
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.frames import FrameCache
 from playloop.demos.lerobot.dataset import Demonstrations
@@ -20,7 +20,7 @@ from playloop.demos.video.decoder import VideoDecoder
 from playloop.demos.vpt.dataset import CAMERA, VPTRecordings, draw_cursor, runs
 from playloop.envs.minerl import MineRLConfig
 
-YAW = place_of("camera.yaw")
+YAW = index_of("camera.yaw")
 
 
 def turning(count: int, first: int = 0, gui=()) -> list[dict]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from vpt_files import line, write_lines
 
-from playloop.core.minecraft import BUTTONS, action_dictionary, place_of
+from playloop.core.minecraft import BUTTONS, action_dictionary, index_of
 from playloop.demos.corrupt import CorruptFile
 from playloop.demos.vpt.dataset import arrow, draw_cursor
 from playloop.demos.vpt.lines import KEYS, MOUSE, read_lines
@@ -55,9 +55,9 @@ def test_turns_keep_fractions_of_a_degree(tmp_path):
 def test_stuck_attack_is_released_until_the_player_presses(tmp_path):
     lines = [line(buttons=[0], new_buttons=[0]), *[line(buttons=[0])] * 3]
     lines += [line(buttons=[0], new_buttons=[0]), line(buttons=[0]), line()]
-    found = vectors(tmp_path, *lines)[:, place_of("attack")]
+    found = vectors(tmp_path, *lines)[:, index_of("attack")]
     assert found.tolist() == [0, 0, 0, 0, 1, 1, 0]
-    assert not vectors(tmp_path, *lines[:4])[:, place_of("attack")].any()
+    assert not vectors(tmp_path, *lines[:4])[:, index_of("attack")].any()
 
 
 def test_attack_that_begins_later_is_the_players():

@@ -10,7 +10,7 @@ import torch
 from tiny_world import SIZE, WORLD
 
 from playloop.core.episode import Episode
-from playloop.core.minecraft import ACTION_SIZE, place_of
+from playloop.core.minecraft import ACTION_SIZE, index_of
 from playloop.core.statistics import intervals, mean_interval
 from playloop.envs.craft.env import CraftConfig
 from playloop.rollouts.judging import control, quality
@@ -224,8 +224,8 @@ def test_following_of_the_truth_is_all_and_a_shift_shows():
     rng = np.random.default_rng(0)
     targets = np.zeros((6, 15, ACTION_SIZE), np.float32)
     for name in ("forward", "left", "sprint", "use", "jump", "drop", "attack"):
-        targets[..., place_of(name)] = rng.random((6, 15)) < 0.4
-    targets[..., place_of("use")] *= 1 - targets[..., place_of("attack")]
+        targets[..., index_of(name)] = rng.random((6, 15)) < 0.4
+    targets[..., index_of("use")] *= 1 - targets[..., index_of("attack")]
     targets[..., -2:] = rng.normal(0, 4, (6, 15, 2))
     late = np.concatenate([targets[:, :1], targets[:, :-1]], 1)
     found = control.following(targets, {"true": targets, "late": late, "nothing": np.zeros_like(targets)})

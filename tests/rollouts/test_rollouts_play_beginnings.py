@@ -12,7 +12,7 @@ from PIL import Image
 from vpt_files import line, noise, write_pair
 
 from playloop.cli.main import main
-from playloop.core.minecraft import place_of
+from playloop.core.minecraft import index_of
 from playloop.rollouts.play.uploads import read_starts
 from playloop.tokenizers.vq import resize_linear
 from playloop.worlds.mineworld.convert import ConvertConfig, convert
@@ -93,7 +93,7 @@ def test_a_recording_gives_frames_and_their_actions(tmp_path):
             assert np.abs(frames[clip, k].astype(int) - pictures[first + k]).mean() < 12
             if k < 2:
                 held = "forward" if (first + k) % 3 else "left"
-                assert actions[clip, k, place_of(held)] == 1 and actions[clip, k].sum() == 1
+                assert actions[clip, k, index_of(held)] == 1 and actions[clip, k].sum() == 1
     lines = [line(gui=True)] * 14
     write_pair(tmp_path, "menu", lines, pictures)
     with pytest.raises(ValueError, match="3 frames in a row outside of menus"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, place_of
+from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, index_of
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.demos.video.encoder import encode_video
 from playloop.envs.craft.env import CraftConfig
@@ -40,7 +40,7 @@ def turning_clip(length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.
     eye = np.array([x + 0.5, max(height[x, z], 26) + 3.0, z + 0.5])
     actions = np.zeros((length, ACTION_SIZE), np.float32)
     actions[:, -2:] = rng.normal(0, (2.0, 4.0), (length, 2))
-    actions[:, place_of("forward")] = 1
+    actions[:, index_of("forward")] = 1
     turns = np.cumsum(actions[:, -2:], 0) - actions[:, -2:] + [10, rng.uniform(0, 360)]  # before each step
     frames = [render(grid, eye, pitch, yaw, (32, 32)) for pitch, yaw in turns]
     return np.stack(frames), actions

@@ -12,7 +12,7 @@ Frames = np.ndarray | Tensor
 """uint8 [..., H, W, 3]."""
 
 WINDOW, SIGMA = 11, 1.5
-"""Of SSIM's Gaussian, in pixels."""
+"""Window and standard deviation of SSIM's Gaussian, in pixels."""
 K1, K2 = 0.01, 0.03
 CHUNK = 8
 """Frames that are compared at a time."""
