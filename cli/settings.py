@@ -63,7 +63,7 @@ class EvalSettings(EpisodeSettings):
 
 @dataclass
 class EvalWorldSettings:
-    """Settings of `playloop eval world=…`: how near imagined frames are to true ones, how long, and whether they obey.
+    """Settings of `playloop eval world=…`: whether imagined frames are near true ones, last and obey.
 
     Args:
         world: folder of a world model, also of a converted MineWorld, or the name of a shipped one.
@@ -80,7 +80,7 @@ class EvalWorldSettings:
 
 @dataclass
 class RecordSettings(EpisodeSettings):
-    """Settings of `playloop record`; placements are drawn afresh, the stored initial states are never recorded from.
+    """Settings of `playloop record`; placements are drawn afresh, never from stored initial states.
 
     Args:
         episodes: successful episodes wanted, spread over the tasks; the first have one more where it does not

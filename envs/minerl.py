@@ -12,7 +12,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.images import resize
 from playloop.core.kinds import kind
-from playloop.core.minecraft import BUTTONS, action_dictionary, action_space, minerl_contract, index_of
+from playloop.core.minecraft import BUTTONS, action_dictionary, action_space, index_of, minerl_contract
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.outcome import Outcome

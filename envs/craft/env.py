@@ -11,7 +11,7 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
-from playloop.core.minecraft import action_space, minerl_contract, index_of
+from playloop.core.minecraft import action_space, index_of, minerl_contract
 from playloop.envs.base import PlayEnv
 from playloop.envs.config import EnvConfig
 from playloop.envs.craft.game import Game

@@ -118,7 +118,7 @@ class ContextPasses:
             cache.clear(unit)
 
     def _bias(self, unit: Tensor) -> Tensor:
-        """Bias of all queries against the whole cache, [B, queries + 1, slots]; a row's unit lies at `unit`."""
+        """Bias of the queries against the cache, [B, queries + 1, slots]; a row's unit lies at `unit`."""
         cache, count = self.cache, len(self.base)
         own = own_bias(self.schedule, cache.dtype, self.base.device)
         past = torch.zeros(count, cache.length, dtype=own.dtype, device=own.device)
