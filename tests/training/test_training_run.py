@@ -39,14 +39,21 @@ def configuration(data, out: Path, **trainer):
     return OmegaConf.merge(config, words)
 
 
-def test_shipped_configuration_trains_exports_and_continues(tmp_path):
-    write_demos(tmp_path / "data")
-    one = str(tmp_path / "data")
-    assert not train(configuration(one, tmp_path / "out", max_minutes=0.0))
-    assert train(configuration([one], tmp_path / "out"))
-    policy = checkpoint.load(tmp_path / "out/checkpoint")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with data and a run that was stopped at once and gone on with to its end."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_demos(folder / "data")
+    one = str(folder / "data")
+    assert not train(configuration(one, folder / "out", max_minutes=0.0))
+    assert train(configuration([one], folder / "out"))
+    return folder
+
+
+def test_shipped_configuration_trains_exports_and_continues(trained):
+    policy = checkpoint.load(trained / "out/checkpoint")
     assert sorted(policy.model.cameras) == ["front", "wrist"]
-    assert (tmp_path / "out/metrics.png").exists()
+    assert (trained / "out/metrics.png").exists()
 
 
 def test_missing_data_is_told(tmp_path):
@@ -105,11 +112,10 @@ def test_a_folder_in_use_ends_all_processes_by_one_sentence(tmp_path):
     assert "out" not in ends[1].stderr and "Traceback" not in ends[1].stderr and list(out.iterdir()) == []
 
 
-def test_other_settings_are_refused_before_data_is_read(tmp_path):
-    write_demos(tmp_path / "data")
-    one = str(tmp_path / "data")
-    assert train(configuration(one, tmp_path / "out"))
-    shutil.rmtree(one)
+def test_other_settings_are_refused_before_data_is_read(trained, tmp_path):
+    shutil.copytree(trained / "out", tmp_path / "out")
+    (trained / "data").rename(trained / "moved")
+    one = str(trained / "data")
     for changes in ({"rate": 0.1}, {"steps": 9}):
         with pytest.raises(
             ValueError, match=rf"holds a run with other settings \({next(iter(changes))}: it was"
