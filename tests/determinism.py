@@ -18,48 +18,70 @@ LEAST = 5
 
 
 def check_determinism(
-    env: PlayEnv, episodes: list[Episode], steps: int, act: Act = wild, moves: str = ""
+    env: PlayEnv, episodes: list[Episode], steps: int, act: Act = wild, moves: str | tuple[str, ...] = ""
 ) -> Trace:
     """Play the first of the episodes again and again, with everything in between that could leave a trace.
 
     Args:
         env: the environment.
-        episodes: the one that is checked, then others to play in between; the next one is aborted, too.
-        steps: most actions an episode.
+        episodes: the one that is checked, then others to play in between.
+        steps: most actions an episode; where the others last longer they are left in their middle, and where
+            all end before, the first of them is aborted, too.
         act: chooses them.
         moves: the actions must change some truth whose name begins so: contacts are where engines remember.
     """
     first, *others = episodes
     seen = record(env, first, steps, act)
-    enough = min(LEAST, steps, env.horizon)
-    assert len(seen.actions) >= enough, (
-        f"an episode of {len(seen.actions)} actions proves nothing; give `act`"
-    )
-    assert not moves or seen.moved(moves), (
-        f"the actions do not change the truth of {moves}*; give another `act`"
-    )
+    _check_enough(env, seen, steps, moves)
     _same(seen, repeat(env, seen), "begun again at once it is another episode")
-    _same(seen, repeat(env, seen, look=False), "looking changes the episode")
+    ended = []
     for other in others:
         kind = "task" if other.task != first.task else "episode of its task"
-        record(env, other, steps, act)
+        ended.append(record(env, other, steps, act).ended)
         _same(seen, repeat(env, seen), f"it is another episode after another {kind}")
-    if others:
-        record(env, others[0], enough, act)
+    if ended and all(ended):
+        record(env, others[0], LEAST, act)
         _same(seen, repeat(env, seen), "it is another episode after an aborted one")
+    _same(seen, repeat(env, seen, look=False), "looking changes the episode")
     if env.contract.restorable:
         check_restore(env, seen)
         _same(seen, repeat(env, seen), "it is another episode after `restore`")
     return seen
 
 
+def check_in_turn(
+    env: PlayEnv, tasks: list[list[Episode]], steps: int, act: Act, moves: str | tuple[str, ...]
+) -> list[Trace]:
+    """Play the first episode of every task, then all of them again, each after an aborted one of its task.
+
+    For the tasks of an environment of which one has passed `check_determinism`: it costs a third.
+    """
+    traces = [record(env, first, steps, act) for first, *_ in tasks]
+    for seen, (_, *others) in zip(traces, tasks, strict=True):
+        _check_enough(env, seen, steps, moves)
+        record(env, others[0], LEAST, act, look=False)
+        _same(seen, repeat(env, seen), "it is another episode after other tasks and an aborted one")
+        if env.contract.restorable:
+            check_restore(env, seen)
+    return traces
+
+
+def _check_enough(env: PlayEnv, seen: Trace, steps: int, moves: str | tuple[str, ...]) -> None:
+    assert len(seen.actions) >= min(LEAST, steps, env.horizon), (
+        f"an episode of {len(seen.actions)} actions proves nothing; give `act`"
+    )
+    assert not moves or seen.moved(moves), (
+        f"the actions do not change the truth of {moves}*; give another `act`"
+    )
+
+
 def check_restore(env: PlayEnv, seen: Trace) -> None:
     """A snapshot brings back what was observed, and what holds then is one whole moment.
 
-    The truth is that of the snapshot, or still that of the episode, which has only been looked back upon.
+    The episode has just been played to its end. The truth is that of the snapshot, or still that of the
+    episode, which has only been looked back upon.
     Going on is refused, or goes on from there, or as if nobody had looked back.
     """
-    repeat(env, seen, look=False)
     now = seen.rows[-1]
     for number, shot in reversed(seen.shots.items()):
         env.restore(shot)

@@ -61,6 +61,9 @@ class Unfinished(ToyReach):
 
     steps = 12
 
+    def __init__(self):
+        super().__init__(ToyReachConfig(horizon=12))
+
     def begin(self, episode):
         aborted = self.steps < 12
         super().begin(episode)

@@ -13,8 +13,8 @@ from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 
-EVERY = 5
-"""Steps from one picture to the next; the first and the last are always drawn."""
+DRAWN = (0, 5)
+"""Steps before which pictures are drawn, as after the last: what lingers shows at once, what moved later."""
 
 Act = Callable[[PlayEnv, np.random.Generator], np.ndarray]
 """The next action. It may read the truth: what it does is kept and given again to the other episodes."""
@@ -32,6 +32,7 @@ class Trace:
         rows: one before each action and one after the last.
         shots: snapshots of the rows that were drawn, by row; empty where nothing can be restored.
         truths: the truth at the beginning and at the end.
+        ended: whether the episode was over, not left in its middle.
     """
 
     episode: Episode
@@ -39,8 +40,9 @@ class Trace:
     rows: list[Row] = field(default_factory=list)
     shots: dict[int, np.ndarray] = field(default_factory=dict)
     truths: list[dict[str, np.ndarray]] = field(default_factory=list)
+    ended: bool = False
 
-    def moved(self, prefix: str) -> bool:
+    def moved(self, prefix: str | tuple[str, ...]) -> bool:
         """Whether some truth whose name begins so changed by more than a thousandth."""
         first, last = self.truths
         return any(
@@ -108,7 +110,7 @@ def _play(env: PlayEnv, trace: Trace, choose: Callable[[int], np.ndarray], steps
     outcome, over = None, False
     for number in range(steps + 1):
         over = over or number == steps
-        shown = look and (over or number % EVERY == 0)
+        shown = look and (over or number in DRAWN)
         if shown and env.contract.restorable:
             trace.shots[number] = env.snapshot()
         trace.rows.append(row_of(env, outcome, shown))
@@ -118,7 +120,7 @@ def _play(env: PlayEnv, trace: Trace, choose: Callable[[int], np.ndarray], steps
             break
         trace.actions.append(choose(number))
         outcome = env.advance(trace.actions[-1])
-        over = outcome.terminated or outcome.truncated
+        over = trace.ended = outcome.terminated or outcome.truncated
     return trace
 
 

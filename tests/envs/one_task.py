@@ -11,7 +11,7 @@ class OneLiberoTask(LiberoConfig):
     only: int = 1
 
     def episodes(self, tasks=None, inits=None, seed=0):
-        return super().episodes([self.only] if tasks is None else tasks, 3 if inits is None else inits, seed)
+        return super().episodes([self.only], 3 if inits is None else inits, seed)
 
 
 @dataclass
@@ -19,4 +19,4 @@ class OneRobosuiteTask(RobosuiteConfig):
     only: int = 0
 
     def episodes(self, tasks=None, inits=None, seed=0):
-        return super().episodes([self.only] if tasks is None else tasks, 3 if inits is None else inits, seed)
+        return super().episodes([self.only], 3 if inits is None else inits, seed)
