@@ -8,9 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from playloop.envs.simpler import assets, vulkan
+from playloop.envs.simpler.vulkan import why_not as try_driver
 
 BESIDE = Path(__file__).parents[2] / "shared" / "assets" / "simpler"
 """Where assets lie beside a checkout, if they do."""
+
+TRIED = "PLAYLOOP_TESTS_VULKAN"
 
 if "MS_ASSET_DIR" not in os.environ and BESIDE.is_dir():
     os.environ["MS_ASSET_DIR"] = str(BESIDE)  # before the first import of ManiSkill, which reads it
@@ -23,10 +26,12 @@ def why_skip(suite: str) -> str:
         return "ManiSkill is not installed: pip install 'playloop[simpler]'"
     if lacking := assets.missing(suite):
         return lacking
-    reason = _driver()
+    reason = why_not()
     return f"Vulkan does not draw ({reason}): {vulkan.FIX}" if reason else ""
 
 
-@cache
-def _driver() -> str:
-    return vulkan.why_not()
+def why_not() -> str:
+    """Whether Vulkan draws, tried once, as it takes seconds: processes that a test starts get the answer."""
+    if TRIED not in os.environ:
+        os.environ[TRIED] = try_driver()
+    return os.environ[TRIED]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simpler_assets
 
 from playloop.envs import doctor, findings
+from playloop.envs.simpler import vulkan
 
 FIX = doctor.MUJOCO_FIX
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
@@ -47,7 +49,8 @@ def test_the_other_sign_of_a_quaternion_is_the_same_rotation():
     assert findings.rotation_difference(quaternion, -quaternion) == 0.0
 
 
-def test_this_machine_is_well():
+def test_this_machine_is_well(monkeypatch):
+    monkeypatch.setattr(vulkan, "why_not", simpler_assets.why_not)  # its answer, which may be known
     findings = []
     assert doctor.examine(findings.append), [finding for finding in findings if not finding.good]
     subjects = [finding.subject for finding in findings]
