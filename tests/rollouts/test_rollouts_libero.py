@@ -58,9 +58,9 @@ def test_one_worker_gives_whole_and_different_episodes(alone):
     assert len({actions[episode].tobytes() for episode in EPISODES}) == 4
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_several_workers_give_the_same_action_for_action(alone, workers):
-    assert_equal_runs(alone, roll_out(workers))
+def test_several_workers_give_the_same_action_for_action(alone):
+    """Three: the policy decides for two rows and for one, and one of the workers plays two episodes."""
+    assert_equal_runs(alone, roll_out(3))
 
 
 def test_a_killed_worker_is_replaced_and_its_episode_is_what_it_would_have_been(alone):
@@ -88,22 +88,22 @@ def draws(monkeypatch):
 
 
 def test_only_images_that_somebody_reads_are_drawn(draws, tmp_path):
-    """24 steps in chunks of eight are three decisions; a video wants every step, and only of its episode."""
+    """16 steps in chunks of eight are two decisions; a video wants every step, and only of its episode."""
     plain, filmed = Memory(trace=True), Memory(trace=True)
     episodes = EPISODES[:2]
-    Driver(small(horizon=24), 0, [plain]).run(Swing(), episodes)
-    assert [draws.count(camera) for camera in CAMERAS] == [2 * 3, 2 * 3]
+    Driver(small(horizon=16), 0, [plain]).run(Swing(), episodes)
+    assert [draws.count(camera) for camera in CAMERAS] == [2 * 2, 2 * 2]
     draws.clear()
     recorder = VideoRecorder(tmp_path, episodes[1:], 20.0)
-    Driver(small(horizon=24), 0, [filmed, recorder]).run(Swing(), episodes)
-    assert [draws.count(camera) for camera in CAMERAS] == [3 + 25, 3 + 25]
+    Driver(small(horizon=16), 0, [filmed, recorder]).run(Swing(), episodes)
+    assert [draws.count(camera) for camera in CAMERAS] == [2 + 17, 2 + 17]
     for column in COLUMNS:
         assert equal(plain.column(column), filmed.column(column)), f"the video changes {column}"
-    assert [segment.frames is None for segment in filmed.segments[episodes[0]]] == [True] * 3
+    assert [segment.frames is None for segment in filmed.segments[episodes[0]]] == [True] * 2
     (video,) = tmp_path.glob("*.mp4")
     assert video.name == f"{episodes[1].key}-failure.mp4"
     with av.open(str(video)) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 25
+        assert sum(1 for _ in container.decode(video=0)) == 17
 
 
 def test_an_agent_that_never_looks_costs_no_picture(draws):

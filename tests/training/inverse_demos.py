@@ -17,7 +17,7 @@ from playloop.envs.craft.terrain import generate, height_map
 from playloop.training.inverse import InverseTaskConfig
 from playloop.worlds.inverse import InverseConfig
 
-MODEL = InverseConfig(height=32, width=32, before=0, after=0, features=24, reach=3, channels=(48,), hidden=64)
+MODEL = InverseConfig(height=32, width=32, before=0, after=0, features=16, reach=2, channels=(32,), hidden=64)
 FEATURES = {
     "action": {"dtype": "float32", "shape": [ACTION_SIZE], "names": list(ACTION_NAMES)},
     "observation.images.pov": {
@@ -39,7 +39,7 @@ def turning_clip(length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.
     x, z = rng.integers(20, 108, 2)
     eye = np.array([x + 0.5, max(height[x, z], 26) + 3.0, z + 0.5])
     actions = np.zeros((length, ACTION_SIZE), np.float32)
-    actions[:, -2:] = rng.normal(0, (2.0, 4.0), (length, 2))
+    actions[:, -2:] = rng.normal(0, (4.0, 8.0), (length, 2))
     actions[:, index_of("forward")] = 1
     turns = np.cumsum(actions[:, -2:], 0) - actions[:, -2:] + [10, rng.uniform(0, 360)]  # before each step
     frames = [render(grid, eye, pitch, yaw, (32, 32)) for pitch, yaw in turns]

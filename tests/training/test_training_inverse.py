@@ -84,9 +84,9 @@ def test_a_stopped_run_goes_on_exactly_and_exports_a_model(roots, tmp_path):
 
 def test_it_learns_to_see_the_view_turn(tmp_path):
     """At places that it was not trained on, a turn's error is less than half of that of telling none."""
-    write_demos(tmp_path / "turns", episodes=200, rows=17, seed=2)
-    config = replace(CONFIG, steps=500, batch=64, rate=5e-3, warmup=50, average=0.98, precision="fp32")
-    config = replace(config, log_every=100, validate_every=500, checkpoint_every=500)
+    write_demos(tmp_path / "turns", episodes=120, rows=17, seed=2)
+    config = replace(CONFIG, steps=420, batch=32, rate=4e-3, warmup=50, average=0.98, precision="fp32")
+    config = replace(config, log_every=420, validate_every=420, checkpoint_every=420)
     task = task_config(tmp_path / "turns", validation=0.01)
     assert config.make(ALONE).run(task.make(), tmp_path / "run")
     model, rng = load_inverse(tmp_path / "run/checkpoint"), np.random.default_rng(3)
