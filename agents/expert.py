@@ -75,9 +75,8 @@ def expert_of(contract: Contract, config: ExpertConfig) -> ScriptedExpert:
     settings = {name: value for name, value in vars(config).items() if value is not None}
     known = [field.name for field in fields(own)]
     if strange := [name for name in settings if name not in known]:
-        raise ValueError(
-            f"agent.{strange[0]}: the expert of {contract.family} has {', '.join(known)}; leave it out"
-        )
+        has = ", ".join(known) or "no settings"
+        raise ValueError(f"agent.{strange[0]}: the expert of {contract.family} has {has}; leave it out")
     expert: ScriptedExpert = own(**settings).make()
     expert.prepare(contract)
     return expert

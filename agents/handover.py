@@ -14,7 +14,6 @@ import numpy as np
 
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig, expert_of
-from playloop.agents.policy import PolicyAgentConfig
 from playloop.agents.scripted import ScriptedExpert
 from playloop.core.annotations import Natural
 from playloop.core.checked import checked
@@ -30,13 +29,13 @@ class HandoverConfig:
     """Who begins, who finishes, and when they change.
 
     Args:
-        policy: settings of the policy, which begins.
+        policy: settings of the agent that begins, a policy as a rule.
         expert: settings of the environment's own expert, which finishes.
         earliest: decisions that the policy makes at least.
         latest: and at most; the moment is drawn evenly between the two for every episode.
     """
 
-    policy: PolicyAgentConfig
+    policy: Any
     expert: ExpertConfig = field(default_factory=ExpertConfig)
     earliest: Natural = 3
     latest: Natural = 12

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from typing import Annotated, Any, TypeVar, dataclass_transform, overload
 
+import numpy as np
 from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
@@ -59,7 +60,7 @@ def checked(cls: Any = None, /, *, frozen: bool = False, kw_only: bool = False) 
     """A dataclass by pydantic, of whose annotations every object is.
 
     Nothing is converted, but a list becomes a tuple where one is due, and a whole number a float. Numbers are
-    finite ones, and truths are no numbers. A default is taken as it stands.
+    finite ones, and truths are no numbers; those of NumPy become Python's. A default is taken as it stands.
 
     >>> @checked
     ... class Lamp:
@@ -84,6 +85,11 @@ def checked(cls: Any = None, /, *, frozen: bool = False, kw_only: bool = False) 
 
     @functools.wraps(check)
     def __init__(self: Any, *args: Any, **values: Any) -> None:
+        if len(args) > len(names):
+            raise TypeError(
+                f"{made.__name__} has {len(names)} fields by position, and got {len(args)} values"
+            )
+        args, values = _plain(args), _plain(values)
         try:
             check(self, *args, **values)
         except ValidationError as error:
@@ -110,6 +116,7 @@ def check_value(name: str, value: Any, hint: Any) -> None:
     Raises:
         ValueError: names the setting, its value and what to use.
     """
+    value = _plain(value)
     try:
         _settings(hint).validate_python({name: value})
     except ValidationError as error:
@@ -156,6 +163,15 @@ def complaint(error: ValidationError, value: Any) -> str:
     one, *others = dict.fromkeys(map(_fix, near[-1:] if last["type"] == "missing" else near))
     fix = " or ".join([one, *(other.removeprefix("use ") for other in others)])
     return f"{name}{'=' if name else ''}{_short(last['input'])}: {fix}"
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, in lists and mappings, too: they come of loops, and JSON knows none."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return {key: _plain(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def _fix(problem: Any) -> str:

@@ -49,7 +49,7 @@ def refuse_folder(path: Path) -> NoReturn:
 
 def _what(path: Path) -> str:
     if not path.exists():
-        return "it does not exist"
+        return "it does not exist; give the folder that playloop record wrote"
     names = [path.name] if path.is_file() else [str(p.relative_to(path)) for p in _inside(path)]
     for endings, kind in (
         ((".hdf5", ".h5"), "HDF5 files, as robomimic and LIBERO publish demonstrations"),

@@ -18,7 +18,9 @@ def held_out(episodes: int, share: float, seed: int) -> np.ndarray:
     """
     count = min(max(1, round(share * episodes)), episodes) if share > 0 else 0
     if count == episodes:
-        raise ValueError(f"validation={share} of {episodes} episodes leaves none to train on; lower it.")
+        raise ValueError(
+            f"validation={share} of {episodes} episodes leaves none to train on; use validation=0, or more."
+        )
     chosen = np.zeros(episodes, dtype=bool)
     chosen[np.random.default_rng([seed, episodes]).permutation(episodes)[:count]] = True
     return chosen

@@ -98,6 +98,10 @@ FOLDERS: tuple[tuple[Callable[[Path], bool], str], ...] = (
         "checkpoint that it was trained beside",
     ),
     (_has("meta/info.json"), "is a data set of demonstrations: playloop train data={0}"),
-    (_has("episodes.jsonl"), "holds results of playloop eval, not what acted in them"),
+    (
+        _has("episodes.jsonl"),
+        "holds results of playloop eval, not what acted in them, or a recording that is not finished: repeat "
+        "that playloop record with the same out",
+    ),
 )
 """Folders that are known by the files in them, before any is read: a test, and what is said of {0}."""

@@ -77,7 +77,7 @@ def test_every_verb_takes_the_environment(example, tmp_path, capsys):
     assert "turn" in str(person.layout())
 
 
-@pytest.mark.parametrize("example", ["policies/seek.py"], indirect=True)
+@pytest.mark.parametrize("example", ["agents/seek.py"], indirect=True)
 def test_the_policy_conforms_and_succeeds(example):
     toy = ToyReachConfig()
     check_policy(example.Seek)

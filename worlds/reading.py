@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from playloop.core.contract import Contract
+from playloop.core.formats import check_format
 from playloop.core.minecraft import ACTION_NAMES
 from playloop.nn.archives import read_archive
 from playloop.nn.building import Sizes
@@ -47,6 +48,7 @@ def read_sizes(record: dict[str, Any], folder: Path, kind: type[Config], *classe
     Raises:
         ValueError: it is another one, a field is wrong, or sizes do not fit together; names the file.
     """
+    check_format(record, folder / "config.json")
     try:
         config: Config = read_part(record, "model", (kind,), classes)
         config.check()

@@ -176,11 +176,14 @@ def described(wanted: dict[int, int]) -> str:
     """Which tasks have how many episodes, where that is not the same for all; else nothing."""
     if len(set(wanted.values())) == 1:
         return ""
-    parts = [
-        f"{count or 'none'} of each of the tasks {', '.join(str(task) for task, _ in same)}"
-        for count, same in groupby(wanted.items(), key=lambda item: item[1])
-    ]
-    return f"Recording {sum(wanted.values())} episodes: {'; '.join(parts)}. Choose others with tasks=[…]."
+    parts = []
+    for count, same in groupby(wanted.items(), key=lambda item: item[1]):
+        tasks = [str(task) for task, _ in same]
+        parts.append(
+            f"{count or 'none'} of {'each of the tasks' if tasks[1:] else 'task'} {', '.join(tasks)}"
+        )
+    total = sum(wanted.values())
+    return f"Recording {total} episode{'s' * (total != 1)}: {'; '.join(parts)}. Choose others with tasks=[…]."
 
 
 def _refuse_whole(out: Path) -> None:

@@ -1,6 +1,5 @@
 """A policy begins, the expert finishes: on the real simulator, with the shipped policy."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
@@ -51,17 +50,13 @@ def test_the_policys_steps_are_marked_and_the_expert_finishes():
     assert marks[:40].max() == 0 and marks[40:].min() == 1 and len(marks) > 80
 
 
-@dataclass
-class WildConfig(PolicyAgentConfig):
-    """A policy that needs no checkpoint."""
-
-    def make(self):
-        return (ExplorerConfig if self.checkpoint == "craft" else RandomAgentConfig)(chunk=2).make()
+WILD = {"toy": RandomAgentConfig(chunk=2), "craft": ExplorerConfig(chunk=2)}
+"""What needs no checkpoint begins, as a user's own policy would."""
 
 
 @pytest.mark.parametrize(("config", "task"), [(ToyReachConfig(), 0), (CraftConfig(), 2)])
 def test_the_expert_of_whatever_environment_finishes(config, task):
-    agent, watcher = HandoverConfig(WildConfig(config.suite), earliest=2, latest=2).make(), Watcher()
+    agent, watcher = HandoverConfig(WILD[config.suite], earliest=2, latest=2).make(), Watcher()
     episode = config.fresh_episode(task, 1)
     (result,) = Driver(config, 0, [watcher]).run(agent, [episode])
     marks = np.concatenate([np.full(len(s), s.plan_info["expert"]) for s in watcher.segments])
@@ -76,3 +71,8 @@ def test_the_moment_is_checked_and_the_configuration_composes():
     settings = make(config.agent)
     assert settings.latest == 7 and settings.expert == ExpertConfig(misses=0.5)
     assert settings.policy.checkpoint == str(find_checkpoint("libero"))
+
+
+def test_what_an_expert_does_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"^agent.hover: the expert of toy has no settings; leave it out$"):
+        ExpertConfig(hover=3.0).make().prepare(ToyReachConfig().contract())

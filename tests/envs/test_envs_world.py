@@ -1,5 +1,8 @@
 """A world model behind the contract; `tests/worlds` makes the tiny one."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +37,17 @@ def test_it_keeps_the_contract(checkpoint):
     config = WorldEnvConfig(str(checkpoint), inits=6, threads=0)
     check_env(config.make, act=keys)
     check_agent(lambda: ExplorerConfig().make(), config.make)
+
+
+@pytest.mark.parametrize("part", ["", "tokenizer"])
+def test_another_format_is_refused_before_the_weights_are_read(checkpoint, tmp_path, part):
+    folder = shutil.copytree(checkpoint, tmp_path / "copy")
+    config = folder / part / "config.json"
+    record = json.loads(config.read_text())
+    for number, said in ((1, "has the format 1 of an older Playloop"), (None, "is no format of Playloop")):
+        config.write_text(json.dumps(record | {"format": number}))
+        with pytest.raises(ValueError, match=said):
+            WorldEnvConfig(str(folder)).check()
 
 
 def play(env, episode, actions):

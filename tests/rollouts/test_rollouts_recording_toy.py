@@ -42,7 +42,7 @@ def test_as_many_episodes_as_asked_for_spread_over_the_tasks(episodes, tasks, co
 def test_fewer_episodes_than_tasks_are_one_each_of_the_first_and_it_is_said(tmp_path, capsys):
     record(settings(tmp_path / "out", "episodes=3"))
     said = " ".join(capsys.readouterr().out.split())
-    assert "Recording 3 episodes: 1 of each of the tasks 0, 1, 2; none of each of the tasks 3." in said
+    assert "Recording 3 episodes: 1 of each of the tasks 0, 1, 2; none of task 3." in said
     dataset = Demonstrations(tmp_path / "out")
     assert [dataset.tasks[task] for task in dataset.column("task_index")[dataset.starts[:-1]]] == [
         "reach the red square",
