@@ -16,7 +16,7 @@ from playloop.core.episode import FRESH, Episode
 from playloop.envs.libero import HORIZONS, LiberoConfig, load_states
 
 HERE = Path(__file__).parent
-STEPS = 20
+STEPS = 12
 STORED = {"libero_object": Episode("libero_object", 1, 3), "libero_spatial": Episode("libero_spatial", 4, 2)}
 """libero_spatial task 4 has a cabinet, whose pose is a property of the model and not of the state."""
 
