@@ -64,7 +64,18 @@ EXPECTED = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns 0 (good), 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = answer(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; stdout goes elsewhere so that the interpreter's last flush is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def answer(words: list[str]) -> int:
+    """Run one command line, expected errors said as sentences; returns the exit status."""
     speak_any_language()
     if not words or words[0] in ("--help", "-h", "help"):
         print(USAGE)
@@ -79,9 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("Interrupted." + (f" Continue with: {arguments.resume_command()}" if arguments.out else ""))
         return 130
     except BrokenPipeError:
-        # The reader (`| head`) has gone; stdout goes elsewhere so that the interpreter's last flush is quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except EXPECTED as error:
         if "--debug" in arguments.flags:
             raise

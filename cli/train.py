@@ -12,8 +12,8 @@ torchrun.
 Examples:
   playloop train data=data/object out=runs/policy
   playloop train data=[data/object,data/spatial] out=runs/both training=cpu steps=8000
-  playloop train tokenizer=craft data=data/explore out=runs/tokenizer training=cpu
-  playloop train world=craft data=data/explore tokenizer=runs/tokenizer/checkpoint out=runs/w training=cpu
+  playloop train tokenizer=craft data=data/explore out=runs/t training=cpu
+  playloop train world=craft data=data/explore tokenizer=runs/t/checkpoint out=runs/w training=cpu
   playloop train openvla=openvla-7b data=data/object out=runs/openvla objective=diffusion
   playloop train mineworld=checkpoints/700M data=data/vpt out=runs/mineworld start_queries=true
   playloop train mineworld=300M_16f tokenizer=w/700M data=data/vpt out=new training=mineworld_new
