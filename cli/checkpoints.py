@@ -76,7 +76,7 @@ def fitting_policy(contract: Contract) -> Path:
             if not made_for.differences(contract):
                 return folder
     raise ValueError(
-        f"no shipped policy was made for {contract.family}; give agent.checkpoint=DIR, or another agent with "
+        f"no shipped policy was made for {contract.family}; give checkpoint=DIR, or another agent with "
         "agent=NAME"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,15 +26,15 @@ FEW = 1000
 """Tensors, and numbers of a kilobyte each, that any network may have."""
 
 
-class Sizes(Generic[Network]):
+class Sizes(ABC, Generic[Network]):
     """Base of a network's configuration: a dataclass whose sizes are checked before anything is built."""
 
     def check(self) -> None:
         """Refuse sizes, each within its range, that do not fit together, with a ValueError."""
 
+    @abstractmethod
     def build(self) -> Network:
         """The network, its weights drawn from the global generator."""
-        raise NotImplementedError
 
     def make(self, seed: int = 0) -> Network:
         """The network with new weights.

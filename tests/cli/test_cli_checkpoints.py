@@ -35,5 +35,5 @@ def test_a_misspelt_name_is_answered_with_the_nearest(home):
 
 def test_the_shipped_policy_that_fits_the_environment_is_found():
     assert fitting_policy(LiberoConfig("libero_spatial").contract()).name == "libero"
-    with pytest.raises(ValueError, match=r"made for toy.*agent\.checkpoint=DIR"):
+    with pytest.raises(ValueError, match=r"made for toy.*give checkpoint=DIR"):
         fitting_policy(ToyReachConfig().contract())
