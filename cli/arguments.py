@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from playloop.cli.words import Word, is_setting
+from playloop.configs.words import Word, is_setting
 from playloop.core.words import nearest
 
 COMMON = ("--help", "--debug", "--print-config")

@@ -35,8 +35,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments, check_folder
-from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.words import literal
+from playloop.configs.checkpoints import find_checkpoint
+from playloop.configs.words import literal
 from playloop.core.fields import make
 from playloop.core.files import write_json
 from playloop.core.words import nearest

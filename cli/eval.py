@@ -29,8 +29,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint, find_checkpoints, make_env
-from playloop.cli.words import literal
+from playloop.configs.checkpoints import find_checkpoint, find_checkpoints, make_env
+from playloop.configs.words import literal
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.rollouts.selection import select_episodes

@@ -14,8 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from playloop.cli.config import SPECIAL, group_options, hints_in, is_reference, load
-from playloop.cli.settings import SETTINGS, settings_name
+from playloop.configs.compose import SPECIAL, group_options, hints_in, is_reference, load
+from playloop.configs.settings import SETTINGS, settings_name
 from playloop.core.fields import find, inner_class
 
 COMMON_HELP = """\

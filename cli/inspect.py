@@ -19,7 +19,7 @@ import importlib
 from pathlib import Path
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint
+from playloop.configs.checkpoints import find_checkpoint
 
 FORMATS = (
     "playloop.policies.openvla.describe",

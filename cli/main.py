@@ -13,8 +13,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
-from playloop.cli.settings import settings_name
+from playloop.configs.compose import configure, in_yaml
+from playloop.configs.settings import settings_name
 from playloop.core.words import nearest, speak_any_language
 
 VERBS = {
@@ -116,8 +116,11 @@ def dispatch(arguments: Arguments) -> int:
     if name is None:
         return module.run(arguments)
     words = arguments.settings if arguments.verb in NAMING else arguments.words
-    config = configure(name, getattr(module, "adapted", list)(words), arguments)
-    return 0 if config is None else module.run(arguments, config)
+    words = getattr(module, "adapted", list)(words)
+    if "--print-config" in arguments.flags:
+        print(in_yaml(name, words), end="")
+        return 0
+    return module.run(arguments, configure(name, words))
 
 
 def sentence(error: BaseException) -> str:

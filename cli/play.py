@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import FITTING, find_checkpoint, find_checkpoints, make_env
+from playloop.configs.checkpoints import FITTING, find_checkpoint, find_checkpoints, make_env
 from playloop.core.episode import FRESH, Episode
 from playloop.core.fields import make
 from playloop.rollouts.selection import task_number

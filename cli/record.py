@@ -18,8 +18,8 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoints, make_env
-from playloop.cli.words import literal
+from playloop.configs.checkpoints import find_checkpoints, make_env
+from playloop.configs.words import literal
 
 
 def run(arguments: Arguments, config: DictConfig) -> int:

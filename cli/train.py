@@ -28,8 +28,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import find_checkpoint
-from playloop.cli.words import literal
+from playloop.configs.checkpoints import find_checkpoint
+from playloop.configs.words import literal
 from playloop.core.cores import wait_briefly
 
 

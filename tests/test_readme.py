@@ -14,9 +14,9 @@ from conformance import check_agent, check_env, check_policy
 from playloop.agents.person import PersonConfig
 from playloop.agents.random import RandomAgentConfig
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import adapted, session_config
+from playloop.configs.compose import configure
 from playloop.envs.config import check_env_config
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.driver import Driver
@@ -70,7 +70,7 @@ def test_every_verb_takes_the_environment(example, tmp_path, capsys):
     assert main(["record", env, "agent=expert", "task=0", f"out={tmp_path / 'expert'}"]) == 2
     assert "there is no expert for dial" in capsys.readouterr().err
     arguments = Arguments.parse(["play", env, f"out={tmp_path / 'play'}"])
-    session = session_config(configure("play", adapted(arguments.words), arguments), arguments)
+    session = session_config(configure("play", adapted(arguments.words)), arguments)
     assert [part.title() for part in session.parts.values()] == ["dial"]
     person = PersonConfig().make()
     person.prepare(example.DialConfig().contract())

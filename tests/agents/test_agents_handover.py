@@ -10,8 +10,8 @@ from playloop.agents.explorer import ExplorerConfig
 from playloop.agents.handover import HandoverConfig
 from playloop.agents.policy import PolicyAgentConfig
 from playloop.agents.random import RandomAgentConfig
-from playloop.cli.checkpoints import find_checkpoint, find_checkpoints
-from playloop.cli.config import load
+from playloop.configs.checkpoints import find_checkpoint, find_checkpoints
+from playloop.configs.compose import load
 from playloop.core.episode import FRESH, Episode
 from playloop.core.fields import make
 from playloop.envs.craft.env import CraftConfig

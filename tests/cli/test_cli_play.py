@@ -14,9 +14,9 @@ import pytest
 from mineworld_release import write_synthetic
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import adapted, session_config, url
+from playloop.configs.compose import configure
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.world import WorldEnvConfig
 from playloop.worlds.sampler import SamplerConfig
@@ -24,7 +24,7 @@ from playloop.worlds.sampler import SamplerConfig
 
 def session(*words):
     arguments = Arguments.parse(["play", *words])
-    return session_config(configure("play", adapted(arguments.words), arguments), arguments)
+    return session_config(configure("play", adapted(arguments.words)), arguments)
 
 
 def test_the_voxel_world_is_played_by_default():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from playloop.cli.config import load
-from playloop.cli.settings import settings_name
 from playloop.cli.train import fit_warmup
+from playloop.configs.compose import load
+from playloop.configs.settings import settings_name
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from simpler_assets import why_skip
 from test_envs_conformance import FOLDER, load
 
 from playloop.cli.arguments import Arguments
-from playloop.cli.checkpoints import make_env
-from playloop.cli.config import configure
 from playloop.cli.main import main
 from playloop.cli.play import adapted, session_config
+from playloop.configs.checkpoints import make_env
+from playloop.configs.compose import configure
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode, choose_episodes
 from playloop.envs.config import EnvConfig, check_env_config
@@ -85,7 +85,7 @@ def test_every_verb_takes_every_environment(name, mineworld, tmp_path, capsys, m
         status, said = main(["record", *short, *recorded]), capsys.readouterr().err
         assert status == 0 or f"task 0 has 0 of 1 successful episodes after {tries} tries" in said, said
     arguments = Arguments.parse(["play", *words_of(name, mineworld), f"out={tmp_path / 'play'}"])
-    session = session_config(configure("play", adapted(arguments.words), arguments), arguments)
+    session = session_config(configure("play", adapted(arguments.words)), arguments)
     assert [*session.parts] == ["env"] and session.parts["env"].title()
 
 

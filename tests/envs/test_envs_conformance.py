@@ -20,7 +20,7 @@ from one_task import OneLiberoTask, OneRobosuiteTask
 from simpler_assets import why_skip
 from traces import Act, wild
 
-from playloop.cli.checkpoints import find_checkpoint
+from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.episode import Episode
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, PICK
 

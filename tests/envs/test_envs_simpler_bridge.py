@@ -12,7 +12,7 @@ from simpler_assets import why_skip
 from playloop.agents.policy import PolicyAgentConfig
 from playloop.agents.random import RandomAgentConfig
 from playloop.agents.widowx import WidowXExpertConfig
-from playloop.cli.checkpoints import find_checkpoint
+from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.episode import FRESH, Episode
 from playloop.core.robots import BRIDGE_CAMERA
 from playloop.envs.simpler.bridge import TASKS

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from playloop.cli.checkpoints import find_checkpoint, fitting_policy
+from playloop.configs.checkpoints import find_checkpoint, fitting_policy
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.nn.archives import read_archive

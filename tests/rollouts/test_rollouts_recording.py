@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.core.episode import FRESH
 from playloop.demos.lerobot.check import check_dataset
 from playloop.demos.lerobot.dataset import Demonstrations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.core.locks import FolderLock
 from playloop.demos.lerobot.check import check_dataset
 from playloop.demos.lerobot.dataset import Demonstrations

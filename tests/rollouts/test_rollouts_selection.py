@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.core.fields import make
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.selection import select_episodes, task_number

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from mineworld_release import write_synthetic
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.core.minecraft import ACTION_NAMES, ACTION_SIZE, action_vector
 from playloop.demos.lerobot.writer import DatasetWriter
 from playloop.demos.video.encoder import encode_video

@@ -12,8 +12,8 @@ import torch
 from openvla_demos import disturb, settings, task_of, write_base, write_demos
 from safetensors.torch import load_file, save_file
 
-from playloop.cli.config import load
 from playloop.cli.main import main
+from playloop.configs.compose import load
 from playloop.training import run
 from playloop.training.openvla import task as openvla
 from playloop.training.openvla.checks import checkpoint_identity, sampled_hash

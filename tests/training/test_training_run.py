@@ -14,7 +14,7 @@ import torch
 from omegaconf import OmegaConf
 from policy_demos import MODEL, write_demos
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.core.fields import simple
 from playloop.core.locks import FolderLock
 from playloop.policies import checkpoint

@@ -9,8 +9,8 @@ import pytest
 from mineworld_release import write_synthetic
 from rewriting import change_record, unbind
 
-from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
+from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.contract import CONVENTIONS
 from playloop.nn.manifest import write_manifest
 from playloop.rollouts.play.uploads import read_starts

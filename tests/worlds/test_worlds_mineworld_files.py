@@ -15,8 +15,8 @@ from mineworld_release import TINY, TINY_VQ, vq_record, write_synthetic
 from rewriting import change_record, unbind
 from safetensors.torch import load_file
 
-from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
+from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.minecraft import action_vector
 from playloop.nn.folder import write_record
 from playloop.nn.pickles import read_pickle

@@ -19,8 +19,8 @@ from one_player import Session
 from PIL import Image
 from rewriting import change_record
 
-from playloop.cli.checkpoints import find_checkpoint
 from playloop.cli.main import main
+from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig

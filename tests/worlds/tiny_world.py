@@ -1,6 +1,6 @@
 """A recording of the voxel world, a tokenizer and a world model, all tiny, made in seconds."""
 
-from playloop.cli.config import load
+from playloop.configs.compose import load
 from playloop.rollouts.recording.record import record
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from playloop.cli.words import literal
+from playloop.configs.words import literal
 from playloop.core.contract import Contract
 from playloop.core.fields import make
 from playloop.core.files import read_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playloop.cli.config import check_devices, demand, load
+from playloop.configs.compose import check_devices, demand, load
 from playloop.core.fields import make, plain
 from playloop.envs.toy import ToyReachConfig
 

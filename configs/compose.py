@@ -16,9 +16,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from playloop.cli.arguments import Arguments
-from playloop.cli.settings import SETTINGS
-from playloop.cli.words import Word
+from playloop.configs.settings import SETTINGS
+from playloop.configs.words import Word
 from playloop.core.checked import check_value
 from playloop.core.fields import defaults, dict_item, fill, find, hints, inner_class
 from playloop.core.words import nearest
@@ -65,8 +64,8 @@ def complete(config: DictConfig, cls: type) -> None:
             complete(config[name], inner)
 
 
-def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig | None:
-    """The complete configuration of a verb; None where `--print-config` wanted only to see it, and has.
+def configure(verb: str, words: list[str]) -> DictConfig:
+    """The complete configuration of a verb, with which it can run.
 
     Raises:
         ValueError: as `load`, a setting is not what its annotation says, or one is missing that only the user
@@ -74,12 +73,20 @@ def configure(verb: str, words: list[str], arguments: Arguments) -> DictConfig |
     """
     config = load(verb, words)
     check_settings(config, verb)
-    if "--print-config" in arguments.flags:
-        print(OmegaConf.to_yaml(config, resolve="???" not in flat(config).values()), end="")
-        return None
     demand(config, verb)
     check_devices(config)
     return config
+
+
+def in_yaml(verb: str, words: list[str]) -> str:
+    """The settings that a verb's words lead to, as YAML; what only the user can know may be missing.
+
+    Raises:
+        ValueError: as `configure`.
+    """
+    config = load(verb, words)
+    check_settings(config, verb)
+    return OmegaConf.to_yaml(config, resolve="???" not in flat(config).values())
 
 
 def check_devices(config: DictConfig) -> None:

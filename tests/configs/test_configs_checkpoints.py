@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from playloop.cli import checkpoints
-from playloop.cli.checkpoints import find_checkpoint, fitting_policy, shipped_checkpoints
+from playloop.configs import checkpoints
+from playloop.configs.checkpoints import find_checkpoint, fitting_policy, shipped_checkpoints
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.toy import ToyReachConfig
 

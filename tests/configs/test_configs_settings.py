@@ -14,11 +14,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from playloop.cli import play
-from playloop.cli.config import apply, check_settings, flat, group_options, hint_of, holds_settings, load
 from playloop.cli.help import described
 from playloop.cli.main import main
-from playloop.cli.settings import settings_name
-from playloop.cli.words import Word, is_setting, options
+from playloop.configs.compose import apply, check_settings, flat, group_options, hint_of, holds_settings, load
+from playloop.configs.settings import settings_name
+from playloop.configs.words import Word, is_setting, options
 from playloop.core.fields import make, plain
 from playloop.envs.toy import ToyFault, ToyReachConfig
 
@@ -125,7 +125,7 @@ def test_help_explains_the_settings_of_what_is_chosen(capsys):
         ("+sed=3", "there is no setting 'sed' (did you mean \"seed\"?)"),
         ("env.fault={episode: a, way: 3, counter: b}", "env.fault.way=3: choose from crash, raise, hang"),
         ("env.fault={wa: hang}", "there is no setting 'env.fault.wa' (did you mean \"way\"?)"),
-        ("agent._target_=test_cli_settings.Plugin", "agent.needed"),
+        ("agent._target_=test_configs_settings.Plugin", "agent.needed"),
     ],
 )
 def test_wrong_values_end_before_anything_is_built(tmp_path, capsys, monkeypatch, word, complaint):
@@ -152,9 +152,9 @@ class Undeclared:
 
 
 def test_plugins_are_checked_by_their_annotations():
-    dataclass_ = [*TOY, "agent._target_=test_cli_settings.Plugin"]
+    dataclass_ = [*TOY, "agent._target_=test_configs_settings.Plugin"]
     check_settings(load("eval", [*dataclass_, "needed=3", "rate=1"]), "eval")
-    plain_class = [*TOY, "agent._target_=test_cli_settings.Undeclared"]
+    plain_class = [*TOY, "agent._target_=test_configs_settings.Undeclared"]
     check_settings(load("eval", [*plain_class, "+agent.rate=2.0", "+agent.other=x"]), "eval")
     for words in ([*dataclass_, "needed=x"], [*plain_class, "+agent.rate=x"]):
         with pytest.raises(ValueError, match=r"agent\.(needed|rate)='x': use a"):
