@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from playloop.agents.acting import as_agent
 from playloop.agents.base import Plan, RowAgent
 from playloop.agents.expert import ExpertConfig, expert_of
 from playloop.agents.scripted import ScriptedExpert
@@ -71,7 +72,7 @@ class Handover(RowAgent):
     expert: ScriptedExpert
 
     def __init__(self, config: HandoverConfig):
-        self.config, self.policy = config, config.policy.make()
+        self.config, self.policy = config, as_agent(config.policy)
         self.rows = self.policy.rows
 
     def prepare(self, contract: Contract) -> None:

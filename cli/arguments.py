@@ -11,7 +11,7 @@ from pathlib import Path
 from playloop.configs.words import Word, is_setting
 from playloop.core.words import nearest
 
-COMMON = ("--help", "--debug", "--print-config")
+COMMON = ("--help", "--debug", "--print-config", "--config-dir")
 
 
 @dataclass
@@ -21,13 +21,19 @@ class Arguments:
     verb: str
     words: list[str]
     flags: list[str] = field(default_factory=list)
+    config_dir: str | None = None
     out: Path | None = None
 
     @classmethod
     def parse(cls, argv: list[str]) -> Arguments:
-        """Sort the words behind `playloop` into verb, words and flags."""
-        flags = ["--help" if word == "-h" else word for word in argv[1:] if word.startswith("-")]
-        return cls(argv[0], [word for word in argv[1:] if not word.startswith("-")], flags)
+        """Sort the words behind `playloop` into verb, words and flags.
+
+        Raises:
+            ValueError: `--config-dir` names no folder.
+        """
+        rest, config_dir = take_option(argv[1:], "--config-dir")
+        flags = ["--help" if word == "-h" else word for word in rest if word.startswith("-")]
+        return cls(argv[0], [word for word in rest if not word.startswith("-")], flags, config_dir)
 
     @property
     def names(self) -> list[str]:
@@ -42,7 +48,10 @@ class Arguments:
     @property
     def command(self) -> str:
         """The command line as one would type it."""
-        return shlex.join(["playloop", self.verb, *self.words, *self.flags])
+        return shlex.join(["playloop", self.verb, *self.words, *self.flags, *self._folder_of_options()])
+
+    def _folder_of_options(self) -> list[str]:
+        return ["--config-dir", self.config_dir] if self.config_dir else []
 
     def allow(self, *flags: str) -> None:
         """Refuse flags that the verb does not have."""
@@ -72,7 +81,23 @@ class Arguments:
             launcher = ["torchrun", "--nproc-per-node", processes, "-m", "playloop.cli.main"]
         else:
             launcher = ["playloop"]
-        return shlex.join([*launcher, self.verb, *words])
+        return shlex.join([*launcher, self.verb, *words, *self._folder_of_options()])
+
+
+def take_option(words: list[str], name: str) -> tuple[list[str], str | None]:
+    """The words without `name VALUE` or `name=VALUE`, and the value.
+
+    Raises:
+        ValueError: the value is missing.
+    """
+    for number, word in enumerate(words):
+        if word.startswith(f"{name}="):
+            return [*words[:number], *words[number + 1 :]], word.partition("=")[2]
+        if word == name:
+            if number + 1 == len(words):
+                raise ValueError(f"{name} names no folder; write {name} DIR.")
+            return [*words[:number], *words[number + 2 :]], words[number + 1]
+    return words, None
 
 
 def check_folder(folder: Path, out: str) -> None:

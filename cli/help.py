@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from playloop.configs.compose import SPECIAL, group_options, hints_in, is_reference, load
+from playloop.configs.plugins import first_comment, options
 from playloop.configs.settings import SETTINGS, settings_name
 from playloop.core.fields import find, inner_class
 
 COMMON_HELP = """\
 Options:
   --help            this text; with group=name among the words, on the settings of that choice
+  --config-dir DIR  take options from a folder of yours, too: DIR/env/NAME.yaml is env=NAME
   --print-config    print the settings that the command line leads to, and stop
   --debug           show tracebacks"""
 SETTINGS_HELP = """
@@ -49,10 +51,10 @@ def show_help(verb: str, description: str, words: list[str]) -> None:
         print(entry(f"{key}={value}", meaning))
     if groups:
         print("\nChoices: group=name")
-    for group, options in groups.items():
+    for group, names in groups.items():
         print(f"\n{group}:")
-        for option in options:
-            print(entry(option, purpose(group, option)))
+        for option, purpose in purposes(group, names):
+            print(entry(option, purpose))
 
 
 def described(config: DictConfig, name: str) -> Iterator[tuple[str, str, str]]:
@@ -106,11 +108,13 @@ def heading(name: str, part: Any, meaning: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
-def purpose(group: str, option: str) -> str:
-    """What an option of a group is: the comment at the top of its YAML."""
-    text = (resources.files("playloop.configs") / group / f"{option}.yaml").read_text()
-    lines: Sequence[str] = re.match(r"(?:#.*\n)*", text)[0].splitlines()  # type: ignore[index]
-    return " ".join(line.removeprefix("#").strip() for line in lines)
+def purposes(group: str, names: list[str]) -> Iterator[tuple[str, str]]:
+    """Option and what it is, of all options of a group: Playloop's own first."""
+    folder, foreign = resources.files("playloop.configs") / group, options(group)
+    for name in names:
+        if (own := folder / f"{name}.yaml").is_file():
+            yield name, first_comment(own.read_text())
+    yield from ((option.name, option.purpose()) for option in foreign)
 
 
 def entry(left: str, right: str) -> str:

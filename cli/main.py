@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
 from playloop.configs.compose import configure, in_yaml
+from playloop.configs.plugins import use_folder
 from playloop.configs.settings import settings_name
 from playloop.core.words import nearest, speak_any_language
 
@@ -37,7 +38,7 @@ NAMING = ("bench", "convert", "merge")
 USAGE = f"""\
 playloop: evaluate, record and train embodied agents in simulators.
 
-Usage: playloop VERB [key=value …] [--help] [--debug]
+Usage: playloop VERB [key=value …] [--help] [--debug] [--config-dir DIR]
 
 {chr(10).join(f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items())}
 
@@ -83,8 +84,9 @@ def answer(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"playloop {importlib.metadata.version('playloop')}")
         return 0
-    arguments = Arguments.parse(words)
+    arguments = Arguments(words[0], words[1:])  # until they are taken apart
     try:
+        arguments = Arguments.parse(words)
         return dispatch(arguments)
     except KeyboardInterrupt:
         say("Interrupted." + (f" Continue with: {arguments.resume_command()}" if arguments.out else ""))
@@ -105,6 +107,7 @@ def dispatch(arguments: Arguments) -> int:
         raise ValueError(
             f"there is no verb {arguments.verb!r}{nearest(arguments.verb, VERBS)}; see playloop --help."
         )
+    use_folder(arguments.config_dir)
     module: Any = importlib.import_module(f"playloop.cli.{arguments.verb}")
     if "--help" in arguments.flags:
         from playloop.cli.help import show_help  # reads the settings' classes, which a run need not

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from playloop.configs.plugins import checkpoint_folders
 from playloop.configs.words import literal
 from playloop.core.contract import Contract
 from playloop.core.fields import make
@@ -82,8 +83,8 @@ def fitting_policy(contract: Contract) -> Path:
 
 
 def shipped_checkpoints() -> dict[str, Path]:
-    """Name → folder, of policies and of world models."""
-    found: dict[str, Path] = {}
+    """Name → folder, of policies and of world models; Playloop's own go before those of plugins."""
+    found = checkpoint_folders("policies", "worlds")
     for package in ("playloop.policies", "playloop.worlds"):
         home = Path(str(resources.files(package))) / "checkpoints"
         found |= {path.name: path for path in sorted(home.glob("*")) if (path / "config.json").is_file()}

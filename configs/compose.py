@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
+from playloop.configs.plugins import USERS, chosen, options, register
 from playloop.configs.settings import SETTINGS
 from playloop.configs.words import Word
 from playloop.core.checked import check_value
@@ -35,8 +38,7 @@ def load(verb: str, words: list[str]) -> DictConfig:
     given = [Word.parse(word) for word in words]
     groups = group_options(verb)
     choices = [word for word in given if word.key in groups]
-    with hydra():
-        config = fill(compose(verb, [check_choice(word, groups) for word in choices]))
+    config = choose(verb, choices, groups)
     complete(config, SETTINGS[verb])
     settings = [word for word in given if word.key not in groups]
     classes = [word for word in settings if word.key.endswith("._target_")]
@@ -51,6 +53,24 @@ def load(verb: str, words: list[str]) -> DictConfig:
         if word not in classes:
             apply(word, config, free, verb)
     return fill(config)
+
+
+def choose(verb: str, choices: list[Word], groups: dict[str, list[str]]) -> DictConfig:
+    """A verb's YAML and that of the chosen options, with the fields of the classes that they name.
+
+    Raises:
+        ValueError: an option does not exist, or cannot be used; names whose it is.
+    """
+    words = [check_choice(word, groups) for word in choices]
+    foreign = [option for word in choices if (option := chosen(word.key, word.text)) is not None]
+    with hydra():
+        try:
+            return fill(compose(verb, words))
+        except (ValueError, ConfigCompositionException) as error:
+            if not foreign:
+                raise
+            whose = ", ".join(f"{option.group}={option.name} is of {option.origin}" for option in foreign)
+            raise ValueError(f"{error} ({whose})") from error
 
 
 def complete(config: DictConfig, cls: type) -> None:
@@ -134,15 +154,23 @@ def flat(config: DictConfig) -> dict[str, Any]:
 
 @contextmanager
 def hydra() -> Iterator[None]:
-    """Hydra, reading the package's own YAML files."""
+    """Hydra, reading the package's own YAML files and then those of others."""
+    register()
     GlobalHydra.instance().clear()
     with initialize_config_module("playloop.configs", version_base="1.3"):
         yield
 
 
-@cache
 def group_options(verb: str) -> dict[str, list[str]]:
     """Group → options, of the groups in the verb's defaults list."""
+    own = _own_and_installed(verb, USERS.get())
+    return {
+        group: sorted({*names, *(option.name for option in options(group))}) for group, names in own.items()
+    }
+
+
+@cache
+def _own_and_installed(verb: str, folder: Path | None) -> dict[str, list[str]]:
     with hydra():
         loader = GlobalHydra.instance().config_loader()
         chosen = compose(verb, return_hydra_config=True).hydra.runtime.choices

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from playloop.agents.acting import as_agent
 from playloop.agents.base import Agent, Plan
 from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
@@ -66,7 +67,7 @@ def evaluate(
             holds a damaged file.
         BlockingIOError: another process is writing to the folder.
     """
-    agent = agent.make() if hasattr(agent, "make") else agent
+    agent = as_agent(agent)
     contract = env.contract()
     agent.prepare(contract)
     chosen = choose_videos(episodes, videos)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from playloop.core.contract import Contract
+from playloop.core.plugins import plugins
 from playloop.nn.archives import read_archive
 from playloop.nn.building import build_outline
 from playloop.nn.folder import WEIGHTS, read_record
@@ -33,13 +34,25 @@ def opener(folder: str | Path) -> type[Playable[Any, Any]]:
     """
     record = Path(folder) / "config.json"
     if record.is_file():
-        return OPENERS.get(str(model_kind(read_record(record))), OPENERS[WORLD])
+        named = str(model_kind(read_record(record)))
+        return OPENERS.get(named) or _opener_of_plugin(named) or OPENERS[WORLD]
     if found := [file for files in candidates(Path(folder)) for file in files]:
         raise FileNotFoundError(
             f"{folder} holds a published checkpoint; make it playable: "
             f"playloop convert {shlex.quote(str(found[0]))} out=DIR"
         )
     return OPENERS[WORLD]  # which says what is missing
+
+
+def _opener_of_plugin(kind: str) -> type[Playable[Any, Any]] | None:
+    """What an installed package brings to open folders of a kind; None if none does.
+
+    Raises:
+        ValueError: a package's entry point cannot be imported, and so may be the one.
+    """
+    found = [plugin.load() for plugin in plugins("worlds") if plugin.target is not None]
+    openers = [cls for cls in found if isinstance(cls, type) and issubclass(cls, Playable)]
+    return next((cls for cls in openers if cls.kind == kind), None)
 
 
 def load_playable(

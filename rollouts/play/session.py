@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from playloop.agents.acting import as_agent
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.core.episode import Episode
@@ -102,7 +103,7 @@ class Session:
     def __init__(self, config: SessionConfig, connection: Connection):
         self.config, self.connection = config, connection
         self.envs = Environments(config.parts)
-        agent = config.agent.make() if config.agent is not None else None
+        agent = as_agent(config.agent) if config.agent is not None else None
         self.controls = Controls(config.person.make(), agent)
         self.recorder: PlayRecorder | None = None
         self.observation: dict[str, Any] = {}

@@ -13,6 +13,7 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
+from playloop.agents.acting import as_agent
 from playloop.core.content import provenance_of
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
@@ -198,7 +199,7 @@ def _plan(config: DictConfig) -> Recording:
     env, agent = make(config.env), make(config.agent)
     tasks = select_tasks(config, env)
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
-    agent = agent.make()
+    agent = as_agent(agent)
     agent.prepare(env.contract())
     return Recording(
         env=env,
