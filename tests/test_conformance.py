@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conformance import check_agent, check_env
-from determinism import check_determinism, in_fresh_process
-from traces import record, wild
 
 from playloop.agents.random import RandomAgentConfig
 from playloop.core.episode import Episode
 from playloop.envs.toy import SUITE, ToyReach, ToyReachConfig
+from playloop.testing import check_agent, check_env
+from playloop.testing.determinism import check_determinism, in_fresh_process
+from playloop.testing.traces import record, wild
 
 
 def test_toy_conforms():

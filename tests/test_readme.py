@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conformance import check_agent, check_env, check_policy
 
 from playloop.agents.person import PersonConfig
 from playloop.agents.random import RandomAgentConfig
@@ -17,9 +16,9 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.main import main
 from playloop.cli.play import adapted, session_config
 from playloop.configs.compose import configure
-from playloop.envs.config import check_env_config
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.driver import Driver
+from playloop.testing import check_agent, check_env, check_env_config, check_policy
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import as_completed
+from contextlib import closing
 from itertools import groupby
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -27,7 +28,10 @@ GROUP = 5
 def render_episodes(
     env: Any, episodes: list[Episode], folder: Path, stride: int, workers: int, console: Console
 ) -> None:
-    """Draw every `stride`-th step of the episodes, whose traces lie in `folder`, that lack frames."""
+    """Draw every `stride`-th step of the episodes, whose traces lie in `folder`, that lack frames.
+
+    Without workers they are drawn in this process.
+    """
     (folder / "frames").mkdir(exist_ok=True)
     cameras = list(env.contract().cameras)
     todo = [e for e in episodes if not all(video_path(folder, e, camera).exists() for camera in cameras)]
@@ -35,7 +39,12 @@ def render_episodes(
         return
     line = LiveLine("drawing", len(todo), 0, console)
     try:
-        with pool_of_children(max(1, workers), _open, (env,)) as pool:
+        if not workers:
+            with closing(env.make()) as opened:
+                for group in _groups(todo):
+                    line.show(line.left, draw(opened, group, folder, stride))
+            return
+        with pool_of_children(workers, _open, (env,)) as pool:
             jobs = [pool.submit(_render_group, group, folder, stride) for group in _groups(todo)]
             for job in as_completed(jobs):
                 line.show(line.left, job.result())
@@ -61,15 +70,20 @@ def _open(config: Any) -> None:
 
 def _render_group(episodes: list[Episode], folder: Path, stride: int) -> int:
     assert _env is not None
+    return draw(_env, episodes, folder, stride)
+
+
+def draw(env: PlayEnv, episodes: list[Episode], folder: Path, stride: int) -> int:
+    """Write the videos of some episodes; gives how many there are."""
     for episode in episodes:
         with np.load(trace_path(folder, episode), allow_pickle=False) as trace:
             snapshots = trace["snapshots"][::stride]
-        _env.begin(episode)
-        images: dict[str, list[np.ndarray]] = {camera: [] for camera in _env.contract.cameras}
+        env.begin(episode)
+        images: dict[str, list[np.ndarray]] = {camera: [] for camera in env.contract.cameras}
         for snapshot in snapshots:
-            _env.restore(snapshot)
-            for camera, image in _env.observe()["images"].items():
+            env.restore(snapshot)
+            for camera, image in env.observe()["images"].items():
                 images[camera].append(image)
         for camera, frames in images.items():
-            encode_video(frames, video_path(folder, episode, camera), _env.contract.control_hz / stride)
+            encode_video(frames, video_path(folder, episode, camera), env.contract.control_hz / stride)
     return len(episodes)

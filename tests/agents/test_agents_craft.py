@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from conformance import check_agent
 
 from playloop.agents.craft.expert import CraftExpertConfig, task_of
 from playloop.agents.craft.paths import Ground, find_path, passage
@@ -16,6 +15,7 @@ from playloop.envs.craft.env import Craft, CraftConfig
 from playloop.envs.craft.items import ITEM
 from playloop.envs.craft.tasks import TASKS
 from playloop.envs.toy import ToyReachConfig
+from playloop.testing import check_agent
 
 TASK = {task.name: number for number, task in enumerate(TASKS)}
 

@@ -4,13 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from conformance import check_agent
 
 from playloop.agents.explorer import GROUPS, HOTBAR_RATE, PITCH, TAPS, ExplorerConfig
 from playloop.core.episode import Episode
 from playloop.core.minecraft import BUTTONS, index_of
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.toy import ToyReachConfig
+from playloop.testing import check_agent
 
 TICKS = 30_000
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from conformance import check_agent
 from simpler_assets import why_skip
 
 from playloop.agents.google_robot import (
@@ -15,6 +14,7 @@ from playloop.agents.google_robot import (
 from playloop.core.episode import FRESH, Episode
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, OPEN, PICK
+from playloop.testing import check_agent
 
 simulated = pytest.mark.skipif(bool(why_skip("fractal")), reason=why_skip("fractal"))
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
-from acts import Shove, keys
-from conformance import check_env
-from determinism import check_in_turn
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from one_task import OneLiberoTask, OneRobosuiteTask
 from simpler_assets import why_skip
-from traces import Act, wild
 
 from playloop.configs.checkpoints import find_checkpoint
 from playloop.core.episode import Episode
 from playloop.envs.simpler.fractal.layouts import CLOSE, NEAR, PICK
+from playloop.testing import check_env
+from playloop.testing.acts import Shove, keys
+from playloop.testing.determinism import check_in_turn
+from playloop.testing.traces import Act, wild
 
 FOLDER = Path(__file__).parents[2] / "configs" / "env"
 WITHOUT = "robosuite is not installed: pip install 'playloop[libero]'"

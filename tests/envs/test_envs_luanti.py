@@ -12,12 +12,12 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from conformance import check_env
 
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import action_vector
 from playloop.envs.luanti.env import SUITE, LuantiConfig, LuantiEnv
 from playloop.envs.luanti.process import missing
+from playloop.testing import check_env
 
 real = pytest.mark.skipif(bool(missing()), reason=missing())
 SMALL = LuantiConfig(height=128, width=224)

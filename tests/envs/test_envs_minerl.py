@@ -7,7 +7,6 @@ from importlib.util import find_spec
 import gymnasium as gym
 import numpy as np
 import pytest
-from conformance import check_env
 from minerl_space import dictionary_space
 
 from playloop.core.episode import FRESH, Episode
@@ -20,6 +19,7 @@ from playloop.envs.minerl import (
     game_action,
     make_minerl,
 )
+from playloop.testing import check_env
 
 package = pytest.mark.skipif(find_spec("minerl") is None, reason=INSTALL)
 

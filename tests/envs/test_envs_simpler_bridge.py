@@ -5,7 +5,6 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-from conformance import check_agent
 from scipy.spatial.transform import Rotation
 from simpler_assets import why_skip
 
@@ -18,6 +17,7 @@ from playloop.core.robots import BRIDGE_CAMERA
 from playloop.envs.simpler.bridge import TASKS
 from playloop.envs.simpler.config import SimplerConfig
 from playloop.rollouts.driver import Driver
+from playloop.testing import check_agent
 
 pytestmark = [
     pytest.mark.skipif(bool(why_skip("bridge")), reason=why_skip("bridge") or "none"),

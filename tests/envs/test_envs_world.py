@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from acts import keys
-from conformance import check_agent, check_env
 
 from playloop.agents.explorer import ExplorerConfig
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.world import WorldEnvConfig
+from playloop.testing import check_agent, check_env
+from playloop.testing.acts import keys
 from playloop.worlds.checkpoint import load_inverse, save_part
 from playloop.worlds.inverse import InverseConfig
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conformance import check_policy
 from openvla_tiny import TOWERS
 from tokenizers import Tokenizer
 
@@ -20,6 +19,7 @@ from playloop.policies.network import groups
 from playloop.policies.openvla.decoders import DecodingConfig, decode_chunk
 from playloop.policies.openvla.open import open_policy
 from playloop.policies.openvla.synthetic import write_synthetic
+from playloop.testing import check_policy
 
 FEW = DecodingConfig(ids="actions", diffusion=DecoderConfig(rounds=3, order="sampled", sample="multinomial"))
 TEXTS = ("pick up the milk", "open the drawer", "pick up the soup")

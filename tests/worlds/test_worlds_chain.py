@@ -149,10 +149,10 @@ def test_both_back_ends_imagine_and_repeat(chain):
 
 
 def test_vpt_recordings_take_the_same_way_into_an_environment(tmp_path):
-    from conformance import check_contract
     from vpt_files import line, noise, write_pair
 
     from playloop.envs.world import WorldEnvConfig
+    from playloop.testing import check_contract
 
     root = tmp_path / "vpt"
     for number in range(4):

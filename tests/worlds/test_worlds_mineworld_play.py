@@ -11,8 +11,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from acts import keys
-from conformance import check_env
 from mineworld_release import TINY, write_synthetic
 from no_host import without_host
 from one_player import Session
@@ -26,6 +24,8 @@ from playloop.core.minecraft import ACTION_SIZE, action_vector
 from playloop.envs.world import WorldEnvConfig
 from playloop.nn.record import to_record
 from playloop.rollouts.play.environments import Environments
+from playloop.testing import check_env
+from playloop.testing.acts import keys
 from playloop.tokenizers.frames import FrameTokenizer
 from playloop.tokenizers.vq import VQTokenizer
 from playloop.worlds.checkpoint import WORLD, World

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from traces import wild
 
 from playloop.core.minecraft import index_of
 from playloop.envs.base import PlayEnv
+from playloop.testing.traces import wild
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 
 import numpy as np
-from traces import Act, Trace, difference, record, repeat, row_difference, row_of, wild
 
 from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
+from playloop.testing.traces import Act, Trace, difference, record, repeat, row_difference, row_of, wild
 
 LEAST = 5
 """Steps below which a comparison proves nothing, unless the episode's own horizon is shorter."""
