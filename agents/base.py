@@ -37,6 +37,9 @@ class Agent(Protocol):
     tells, by hashes, in a method `provenance() -> dict`; where there is none, `core.content` hashes the
     files that its settings name. An exception in `begin` or `act` is an error of that episode, never a
     failure at the task.
+
+    What results call it, it says in an attribute `name`, a text; without one its kind or its class serves,
+    see `core.provenance.name_of`.
     """
 
     rows: int

@@ -20,6 +20,7 @@ from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
+from playloop.core.provenance import name_of
 from playloop.policies.dialects import DIALECTS, RESIZE, Dialect, check_shrinks, dialect_contract
 
 STICKY = 15
@@ -79,6 +80,7 @@ class DialectAgent:
     def __init__(self, inner: Agent, dialect: Dialect, size: tuple[int, int], resize: str) -> None:
         self.inner, self.dialect, self.size, self.resize = inner, dialect, size, resize
         self.reads, self.rows = inner.reads, inner.rows
+        self.name = f"{name_of(inner)} translated from {dialect.name}"
 
     def prepare(self, contract: Contract) -> None:
         if contract.family != self.dialect.robot:

@@ -22,6 +22,7 @@ from playloop.core.content import provenance_of
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
+from playloop.core.provenance import name_of
 
 
 @kind("handover")
@@ -73,7 +74,7 @@ class Handover(RowAgent):
 
     def __init__(self, config: HandoverConfig):
         self.config, self.policy = config, as_agent(config.policy)
-        self.rows = self.policy.rows
+        self.name, self.rows = f"handover from {name_of(self.policy)}", self.policy.rows
 
     def prepare(self, contract: Contract) -> None:
         self.policy.prepare(contract)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
+from playloop.core.provenance import name_of
 from playloop.nn.contents import kind_in
 from playloop.nn.decoder import Kernels
 from playloop.nn.precision import native
@@ -92,7 +94,8 @@ def _open_own(config: PolicyAgentConfig) -> Agent:
         instructions=config.instructions,
     )
     origin = {"checkpoint_sha256": checkpoint_hash(config.checkpoint)}
-    return PolicyAgent(policy, config.execute, config.ensemble, origin)
+    name = f"policy {folder_name(config.checkpoint)}"
+    return PolicyAgent(policy, config.execute, config.ensemble, origin, name)
 
 
 def _open_published(config: PolicyAgentConfig) -> Agent:
@@ -209,7 +212,8 @@ class OpenVLAAgentConfig:
         )
         hashes = policy.hashes or read_hashes(self.checkpoint)
         origin = {"checkpoint_sha256": hash_of(hashes), **policy.describe()}
-        agent = PolicyAgent(policy, self.execute, origin=origin)
+        name = f"openvla {folder_name(self.checkpoint)}"
+        agent = PolicyAgent(policy, self.execute, origin=origin, name=name)
         for name, dialect in DIALECTS.items():
             if policy.contract.family == dialect.name:
                 resize = self.resize or FAMILIES[name].resize
@@ -218,8 +222,18 @@ class OpenVLAAgentConfig:
         return agent
 
 
+def folder_name(checkpoint: str | Path) -> str:
+    """What results call a checkpoint: its folder, with its run's where it is one's checkpoint/.
+
+    >>> folder_name("runs/reach/checkpoint")
+    'reach/checkpoint'
+    """
+    parts = Path(checkpoint).absolute().parts
+    return "/".join(parts[-2 if parts[-1] == "checkpoint" else -1 :])
+
+
 class PolicyAgent:
-    """See `agents.base.Agent`."""
+    """See `agents.base.Agent`; without a `name` it is called as its policy is."""
 
     reads = frozenset({"images"})
 
@@ -229,6 +243,7 @@ class PolicyAgent:
         execute: int | None = None,
         ensemble: float | None = None,
         origin: dict[str, Any] | None = None,
+        name: str | None = None,
     ):
         execute = getattr(policy, "execute", policy.chunk) if execute is None else execute
         if not 1 <= execute <= policy.chunk:
@@ -238,7 +253,7 @@ class PolicyAgent:
         if ensemble is not None and ensemble < 0:
             raise ValueError(f"agent.ensemble={ensemble}: the decay must be ≥ 0 or null")
         self.policy, self.execute, self.ensemble = policy, execute, ensemble
-        self.rows = policy.batch
+        self.name, self.rows = name or name_of(policy), policy.batch
         self.origin = dict(origin or {})
         self.gripper = np.array(["gripper" in name for name in policy.contract.action_names])
 

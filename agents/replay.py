@@ -49,6 +49,7 @@ class ReplayAgent(RowAgent):
 
     def __init__(self, config: ReplayAgentConfig):
         self.folder, self.chunk, self.rows = Path(config.folder), config.chunk, config.rows
+        self.name = f"replay {self.folder.name}"
         if not self.folder.is_dir():
             fix = "give agent.folder=… with <key>.npz files"
             raise FileNotFoundError(f"{self.folder} is not a folder; {fix}")

@@ -98,7 +98,6 @@ def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
         raise ValueError("host= names no address; give host=127.0.0.1, or 0.0.0.0 for all of this machine's.")
     parts = parts_of(config)
     first, person, agent = next(iter(parts.values())), make(config.person), config.get("agent")
-    names = ["agent", *(word.partition("=")[2] for word in arguments.words if word.startswith("agent="))]
     if agent is not None:
         find_checkpoints(agent, first.contract())
     return SessionConfig(
@@ -108,7 +107,6 @@ def session_config(config: DictConfig, arguments: Arguments) -> SessionConfig:
         episode=first_episode(first, config),
         out=arguments.choose_out(config.out).absolute(),
         agent=make(agent) if agent is not None else None,
-        agent_name=names[-1],
         fps=config.fps,
         command=arguments.command,
     )

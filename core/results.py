@@ -23,6 +23,7 @@ _Line = TypedDict(
         "task": int,
         "init": int,
         "seed": int,
+        "agent": NotRequired[str | None],
         "success": bool,
         "steps": int,
         "return": float,
@@ -34,7 +35,7 @@ _Line = TypedDict(
         "info": dict[str, Any],
     },
 )
-"""A line of `episodes.jsonl`; "fault" is missing in those of older versions."""
+"""A line of `episodes.jsonl`; "agent" and "fault" are missing in those of older versions."""
 
 
 @dataclass
@@ -52,6 +53,7 @@ class EpisodeResult:
         attempts: 1, or 2 if the episode was repeated after a crash.
         info: small JSON-able facts of the last step.
         fault: whose error, the agent's or the environment's; None without an error, or if nobody noted it.
+        agent: who acted, see `core.provenance.name_of`; None where nobody noted it.
     """
 
     episode: Episode
@@ -64,11 +66,13 @@ class EpisodeResult:
     attempts: int = 1
     info: dict[str, Any] = field(default_factory=dict)
     fault: Fault | None = None
+    agent: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object; identity first, so that a line can be read by eye."""
         return {
             **self.episode.to_json(),
+            "agent": self.agent,
             "success": self.success,
             "steps": self.steps,
             "return": self.return_,

@@ -12,6 +12,7 @@ from typing import Any
 from playloop.agents.base import Agent, Plan
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
+from playloop.core.provenance import name_of
 from playloop.core.results import EpisodeResult, Fault
 from playloop.envs.checks import BadAction, checked_plan
 from playloop.envs.config import EnvConfig
@@ -143,6 +144,7 @@ class _Rollout:
 
     def __init__(self, driver: Driver, agent: Agent, contract: Contract, pending: Pending):
         self.driver, self.agent, self.contract, self.pending = driver, agent, contract, pending
+        self.name = name_of(agent)
         self.results: dict[Episode, EpisodeResult] = {}
         self.slots: list[_Slot] = []
         self.ever_ready = False
@@ -170,7 +172,7 @@ class _Rollout:
             self._begin(slot, episode)
 
     def _begin(self, slot: _Slot, episode: Episode, attempts: int = 1) -> None:
-        slot.result = EpisodeResult(episode, success=False, steps=0, return_=0.0, attempts=attempts)
+        slot.result = EpisodeResult(episode, False, steps=0, return_=0.0, attempts=attempts, agent=self.name)
         slot.busy, slot.carry, slot.held = True, None, (episode.suite, episode.task)
         slot.started, slot.seconds = time.perf_counter(), Seconds()
         wants = Wants.union(callback.wants(episode) for callback in self.driver.callbacks)

@@ -17,8 +17,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.files import write_atomic, write_json
 from playloop.core.formats import FORMAT
-from playloop.core.kinds import KEY
-from playloop.core.provenance import earlier_run, this_run
+from playloop.core.provenance import earlier_run, name_of, this_run
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar
@@ -80,8 +79,8 @@ def evaluate(
         driver = Driver(env, workers, [recorder], step_timeout)
         session = _run_missing(driver, agent, store, episodes, console)
         result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
-        made = {"agent": agent_name(agent, settings.get("agent")), "agent_provenance": identity["agent"]}
-        run = made | {"config": settings} | this_run(command, before, session)
+        made = {"agent": name_of(agent), "environment": name_of(env), "agent_provenance": identity["agent"]}
+        run = made | {"config": settings} | this_run(command, before, session, (env, agent))
         if session is None and before is not None:  # a repeat that ran nothing keeps the record of who ran it
             run = before
         summary = {"format": FORMAT, "result": result, "run": run}
@@ -119,7 +118,7 @@ class _FirstLook:
     """
 
     def __init__(self, agent: Agent, path: Path):
-        self.agent, self.path = agent, path
+        self.agent, self.path, self.name = agent, path, name_of(agent)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.agent, name)
@@ -139,20 +138,3 @@ def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: EnvCo
     acting, decided = provenance_of(agent, config.get("agent")), env.provenance()
     found = {"config": kept, "contract": contract.to_json(), "agent": acting}
     return found | ({"env": decided} if decided else {})
-
-
-def agent_name(agent: Any, settings: Any = None) -> str:
-    """What a report calls who acts: its kind and its checkpoint's folder, else its class.
-
-    >>> agent_name(None, {"kind": "policy-agent", "checkpoint": "runs/reach/checkpoint"})
-    'policy reach/checkpoint'
-    """
-    named = settings.get(KEY) if isinstance(settings, dict) else None
-    if named is None:
-        return type(agent).__name__
-    levels = [one for one in (settings, settings.get("policy")) if isinstance(one, dict)]
-    checkpoint = next(filter(None, (one.get("checkpoint") for one in levels)), None)
-    if not isinstance(checkpoint, str):
-        return named
-    parts = Path(checkpoint).parts
-    return f"{named.removesuffix('-agent')} {'/'.join(parts[-2 if parts[-1] == 'checkpoint' else -1 :])}"

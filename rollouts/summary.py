@@ -81,7 +81,7 @@ def _task(
 
 
 def _line(result: EpisodeResult) -> dict[str, Any]:
-    left_out = ("decisions", "attempts", "seconds", "info")
+    left_out = ("agent", "decisions", "attempts", "seconds", "info")
     return {name: value for name, value in result.to_json().items() if name not in left_out}
 
 

@@ -33,9 +33,13 @@ class Controls:
     def prepare(self, contract: Contract) -> None:
         """Check that both can act under these conventions."""
         self._size = len(contract.action_names)
-        self.person.prepare(contract)
-        if self.agent is not None:
-            self.agent.prepare(contract)
+        for one in self.all:
+            one.prepare(contract)
+
+    @property
+    def all(self) -> list[Agent]:
+        """Everyone who may act."""
+        return [self.person, *([self.agent] if self.agent is not None else [])]
 
     @property
     def reads(self) -> frozenset[str]:

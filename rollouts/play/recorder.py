@@ -55,12 +55,13 @@ class PlayRecorder:
             was on the page, enlarged.
         contract: the environment's conventions.
         command: the command line, for the record.
+        agent: what to call who acts, likewise.
 
     Raises:
         RecordingStopped: the folder cannot be written; so do the methods.
     """
 
-    def __init__(self, folder: Path, contract: Contract, command: str = ""):
+    def __init__(self, folder: Path, contract: Contract, command: str = "", agent: str = "person"):
         self.folder, self.contract = Path(folder), contract
         self.steps = self._episodes = 0
         self._parts: dict[str, PartWriter] = {}
@@ -71,7 +72,7 @@ class PlayRecorder:
         with self._or_stop():
             self._lock.acquire()
             parts.mkdir()
-            write_json(parts / HEAD, {"contract": contract.to_json(), "command": command})
+            write_json(parts / HEAD, {"contract": contract.to_json(), "command": command, "agent": agent})
             self._rows = (parts / ROWS).open("a", encoding="utf-8")
 
     def add(self, episode: Episode, segment: Segment, images: Sequence[np.ndarray]) -> None:
@@ -198,7 +199,8 @@ def complete(folder: Path) -> FinishedRecording | None:
         if (parts / FILM).exists():
             _copy(parts / FILM, film)
         counts = {"kept": len(played), "tried": len(played), "failed": 0}
-        facts = {"command": head["command"], "seed": played[0].episode.seed, "stride": 1, "counts": counts}
+        made = {"command": head["command"], "agent": head.get("agent", "person")}
+        facts = made | {"seed": played[0].episode.seed, "stride": 1, "counts": counts}
         write_dataset(folder, contract, contract.control_hz, played, facts)
     shutil.rmtree(parts)
     return FinishedRecording(folder, len(played), steps, film)

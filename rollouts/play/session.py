@@ -17,6 +17,7 @@ from playloop.agents.acting import as_agent
 from playloop.agents.keymaps import Held
 from playloop.agents.person import PersonConfig
 from playloop.core.episode import Episode
+from playloop.core.provenance import name_of
 from playloop.core.words import speak_any_language
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.play import messages
@@ -64,7 +65,6 @@ class SessionConfig:
         episode: the first one; those after it have the next seeds.
         out: folder of the recordings.
         agent: settings of who may be given the controls.
-        agent_name: what the page calls it.
         person: how hands become actions.
         fps: ticks a second; None is the first environment's control rate.
         command: the command line, for the record.
@@ -77,7 +77,6 @@ class SessionConfig:
     episode: Episode
     out: Path
     agent: Any = None
-    agent_name: str = "agent"
     person: PersonConfig = field(default_factory=PersonConfig)
     fps: float | None = None
     command: str = ""
@@ -281,7 +280,10 @@ class Session:
             elif self.recorder is None:
                 self.recordings += 1
                 name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{self.recordings}"
-                self.recorder = PlayRecorder(self.config.out / name, self.contract, self.config.command)
+                acting = " or ".join(name_of(one) for one in self.controls.all)
+                self.recorder = PlayRecorder(
+                    self.config.out / name, self.contract, self.config.command, acting
+                )
 
     def _finish_recording(self) -> None:
         recorder, self.recorder = self.recorder, None
@@ -319,7 +321,7 @@ class Session:
             "hello",
             parts=[{"name": name, "label": part.title()} for name, part in self.config.parts.items()],
             layout=self.controls.person.layout(),
-            agent=self.config.agent_name if self.controls.agent is not None else None,
+            agent=name_of(self.controls.agent) if self.controls.agent is not None else None,
             rate=self.rate,
             hz=self.contract.control_hz,
             world=bool(worlds),

@@ -18,6 +18,7 @@ from playloop.core.content import provenance_of
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
 from playloop.core.locks import FolderLock
+from playloop.core.provenance import name_of
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
@@ -84,6 +85,7 @@ class Recording:
         failed = sum(not result.success for result in results)
         facts = {
             "command": self.command,
+            "agent": name_of(self.agent),
             "acts": self.agent.provenance() if hasattr(self.agent, "provenance") else {},
             "seed": self.seed,
             "stride": self.stride,

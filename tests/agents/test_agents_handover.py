@@ -45,6 +45,7 @@ def test_the_policys_steps_are_marked_and_the_expert_finishes():
     watcher = Watcher()
     driver = Driver(LiberoConfig("libero_object", success_steps=10), 1, [watcher])
     (result,) = driver.run(agent, [EPISODE])
+    assert result.agent == "handover from policy libero"
     marks = np.concatenate([np.full(len(s), s.plan_info["expert"]) for s in watcher.segments])
     assert result.success, result
     assert marks[:40].max() == 0 and marks[40:].min() == 1 and len(marks) > 80

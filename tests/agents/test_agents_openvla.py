@@ -60,6 +60,7 @@ def recorded():
 def test_every_kind_decides_on_a_recorded_scene(tmp_path, kind, chunk):
     agent = OpenVLAAgentConfig(str(written(tmp_path / kind, kind)), batch=2).make()
     assert isinstance(agent, PolicyAgent) and agent.reads == {"images"} and agent.rows == 2
+    assert agent.name == f"openvla {kind}"
     agent.prepare(LiberoConfig().contract())
     begun = agent.begin(Episode("libero_object", 0, 0))
     _, (plan,) = agent.act([begun], [recorded()], [np.random.default_rng(0)])

@@ -74,6 +74,7 @@ def test_from_a_checkpoint_to_a_plan(tmp_path):
     encoder.encode(["push the plate"])
     save(tmp_path / "c", tiny_config().make(tiny_statistics()), contract=CONTRACT, encoder=encoder)
     agent = PolicyAgentConfig(str(tmp_path / "c"), execute=5, decoder={"rounds": 2}).make()
+    assert agent.name == "policy c"
     agent.prepare(CONTRACT)
     (plan,) = play(agent, 1)
     assert plan.actions.shape == (5, 7) and plan.info["evaluations"] == 2 and agent.reads == {"images"}

@@ -48,7 +48,7 @@ def test_task_initial_state_and_seed_choose_the_first_episode():
 
 def test_the_agent_is_made_ready_and_named():
     found = session("env=toy", "agent=random", "agent.chunk=3")
-    assert found.agent_name == "random" and found.agent.chunk == 3
+    assert found.agent.chunk == 3
 
 
 def test_a_world_without_an_environment_is_played_alone():

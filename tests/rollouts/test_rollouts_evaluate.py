@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from playloop.core.contract import CONVENTIONS
 from playloop.core.statistics import Pairs, mcnemar_exact, wilson
 from playloop.envs.toy import ToyFault, ToyReach, ToyReachConfig
 from playloop.rollouts.compare import compare, read_contract
-from playloop.rollouts.evaluate import agent_name, evaluate
+from playloop.rollouts.evaluate import evaluate
 from playloop.rollouts.report import write_report
 from playloop.rollouts.store import read_results
 
@@ -79,18 +80,29 @@ def test_the_summary_says_with_what_it_was_made(finished):
     assert run["provenance"]["command"] == "playloop eval <x>"
     assert {"python", "numpy", "gymnasium", "playloop"} <= run["provenance"]["versions"].keys()
     assert run["provenance"]["hardware"]["cores"] >= 1
-    assert run["config"] == SETTINGS and run["agent"] == "SeekAgent"
+    assert run["config"] == SETTINGS
+    assert (run["agent"], run["environment"]) == ("toy_helpers.SeekAgent", "toy")
     assert run["sessions"][0]["episodes"] == 15
     assert finished[1]["result"]["contract"] == json.loads(json.dumps(CONFIG.contract().to_json()))
 
 
-def test_agents_are_called_by_their_kind_and_checkpoint():
-    assert agent_name(SeekAgent(), None) == "SeekAgent" and agent_name(None, {"kind": "random"}) == "random"
-    inner = {"kind": "openvla-agent", "checkpoint": "models/openvla-7b"}
-    assert agent_name(None, inner) == "openvla openvla-7b"
-    assert agent_name(None, {"kind": "dialect", "policy": inner}) == "dialect openvla-7b"
-    trained = {"kind": "policy-agent", "checkpoint": "runs/a/checkpoint"}
-    assert agent_name(None, trained) == "policy a/checkpoint"
+def test_the_lines_and_the_report_name_who_acted(finished):
+    """The lines on disk alone tell it; what follows from the episodes is what it was."""
+    out, summary, _ = finished
+    assert {line.agent for line in read_results(out)} == {"toy_helpers.SeekAgent"}
+    assert not any("agent" in line for line in summary["result"]["episodes"])
+    assert "agent toy_helpers.SeekAgent · environment toy · protocol" in (out / "report.html").read_text()
+
+
+def test_lines_of_an_older_version_are_continued(finished, tmp_path):
+    lines = [json.loads(line) for line in (finished[0] / "episodes.jsonl").read_text().splitlines()]
+    old = [{name: value for name, value in line.items() if name != "agent"} for line in lines[:-1]]
+    shutil.copy(finished[0] / "config.json", tmp_path)
+    (tmp_path / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    summary, _ = run(tmp_path, videos=1)
+    assert summary["run"]["sessions"][0]["episodes"] == 1
+    assert summary["result"] == finished[1]["result"]
+    assert Counter(line.agent for line in read_results(tmp_path)) == {None: 14, "toy_helpers.SeekAgent": 1}
 
 
 def test_videos_show_every_step_of_the_chosen_episodes(finished):

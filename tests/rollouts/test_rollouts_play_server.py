@@ -34,9 +34,7 @@ from playloop.envs.toy import ToyReachConfig
 def toy(tmp_path_factory):
     """A server with the toy and an agent that acts at random."""
     out = tmp_path_factory.mktemp("play")
-    config = toy_session(
-        out, agent=RandomAgentConfig(chunk=1), agent_name="random", command="playloop play x"
-    )
+    config = toy_session(out, agent=RandomAgentConfig(chunk=1), command="playloop play x")
     with serving(config, most=6, upload_bytes=100_000) as (address, _):
         yield address
 
@@ -208,6 +206,7 @@ def test_a_recording_is_a_data_set_and_can_be_downloaded(toy):
     demos = Demonstrations(recorded["folder"])
     assert demos.length == recorded["steps"] >= 25 and recorded["episodes"] == len(demos.episodes) == 2
     assert demos.contract == TOY.contract() and demos.playloop["command"] == "playloop play x"
+    assert demos.playloop["agent"] == "person or random"
     assert [episode["seed"] for episode in demos.playloop["episodes"]] == [START.seed, 9]
     actions, expert = demos.column("action"), demos.column("expert")
     assert np.array_equal(actions[0], [0, -1]) and expert[0] == 1 and expert[-1] == 0
