@@ -111,13 +111,13 @@ def check_batches(task: TrainingTask, fresh: TrainingTask, size: int = 8, ranks:
     assert held_out >= 0, f"{name}.validation_batches({size}) is {held_out}"
     batches = [("train", 0), ("train", STOP), *[("validation", 0)] * (held_out > 0)]
     seen = {which: _batch(task, *which, Share(size)) for which in batches}
+    fresh_ones = {which: _batch(fresh, *which, Share(size)) for which in reversed(batches)}
     for which, batch in seen.items():
         said = f'batch {which[1]} of "{which[0]}" of {name}'
         _check_rows(batch, size, said)
         assert _equal(batch, _batch(task, *which, Share(size))), f"{said} is another one the second time"
-        later = _batch(fresh, *which, Share(size))
-        assert _equal(batch, later), (
-            f"{said} is another one of a task that has given no other: no stopped run could go on"
+        assert _equal(batch, fresh_ones[which]), (
+            f"{said} is another one if the task has not given others before: no stopped run could go on"
         )
         _check_shares(task, which, (batch, size, ranks), said)
     distinct = not _equal(seen["train", 0], seen["train", STOP])
@@ -222,18 +222,16 @@ def check_run(config: TaskConfig, folder: Path, opens: Open | None = None, size:
     Raises:
         AssertionError: says what is broken.
     """
-    whole, broken = folder / "whole", folder / "stopped"
-    _train(config, whole, size)
+    whole = _train(config, folder / "whole", size)
     with suppress(KeyboardInterrupt):
-        _train(config, broken, size, stop=STOP)
-    ends = [_train(config, where, size) for where in (whole, broken)]
-    name = type(config).__name__
-    wrong = [key for key in ends[0] if not torch.equal(ends[0][key], ends[1][key])]
+        _train(config, folder / "stopped", size, stop=STOP)
+    broken, name = _train(config, folder / "stopped", size), type(config).__name__
+    wrong = [key for key in whole if not torch.equal(whole[key], broken[key])]
     assert not wrong, (
         f"a run of {name} that was stopped at step {STOP} and went on ends with another {wrong[0]} than one "
         "that was not: nothing may depend on how often the task was called"
     )
-    check_saved(whole / "checkpoint", name, opens)
+    check_saved(folder / "whole" / "checkpoint", name, opens)
 
 
 def _train(config: TaskConfig, folder: Path, size: int, stop: int | None = None) -> dict[str, Tensor]:
@@ -250,7 +248,6 @@ def _train(config: TaskConfig, folder: Path, size: int, stop: int | None = None)
         kept.update({key: value.clone() for key, value in state.items()})
         save(where, state, record)
 
-    (folder / "exported.txt").unlink(missing_ok=True)  # a run that has ended exports once more
     options: dict[str, Any] = {"validate_every": STEPS, "checkpoint_every": 1, "progress": False}
     trainer = TrainerConfig(STEPS, size, warmup=1, precision="fp32", log_every=1, **options)
     with patch.object(task, "batch", batch_or_stop), patch.object(task, "save", keep):

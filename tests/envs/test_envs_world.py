@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tiny_world import write_lively
 
 from playloop.agents.explorer import ExplorerConfig
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
-from playloop.envs.craft.env import CraftConfig
 from playloop.envs.world import WorldEnvConfig
 from playloop.testing import check_agent, check_env
 from playloop.testing.acts import keys
@@ -20,17 +20,7 @@ from playloop.worlds.inverse import InverseConfig
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    from tiny_world import SIZE, TOKENIZER, WORLD
-
-    from playloop.worlds.checkpoint import save_part, save_world
-
-    root, contract = tmp_path_factory.mktemp("world"), CraftConfig(size=SIZE).contract()
-    save_part(root / "t", TOKENIZER, TOKENIZER.make(1).state_dict(), {})
-    model, rng = WORLD.make(1), np.random.default_rng(0)
-    for parameter in model.parameters():  # a fresh network hardly reacts; this one does
-        parameter.data.mul_(4.0 if parameter.ndim == 2 else 1.0)
-    starts = rng.integers(0, 12, (6, 3, 8)), np.zeros((6, 2, 9), np.int64)
-    return save_world(root / "w", WORLD, model.state_dict(), root / "t", contract, starts, {})
+    return write_lively(tmp_path_factory.mktemp("world"))
 
 
 def test_it_keeps_the_contract(checkpoint):

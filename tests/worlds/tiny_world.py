@@ -1,10 +1,14 @@
 """A recording of the voxel world, a tokenizer and a world model, all tiny, made in seconds."""
 
+import numpy as np
+
 from playloop.configs.compose import load
+from playloop.envs.craft.env import CraftConfig
 from playloop.rollouts.recording.record import record
 from playloop.tokenizers.frames import FrameTokenizerConfig
 from playloop.tokenizers.minecraft import CompactActions
 from playloop.training.run import train as run_training
+from playloop.worlds.checkpoint import save_part, save_world
 from playloop.worlds.model import WorldConfig
 
 TOKENIZER = FrameTokenizerConfig(32, 64, channels=(12, 16, 16), blocks=(0, 0, 0), levels=(4, 3))
@@ -23,6 +27,17 @@ WORLD = WorldConfig(
     corruption=(0.0, 0.1),
 )
 SIZE, HELD_OUT = (32, 64), 0.25
+
+
+def write_lively(root):
+    """The folder of a world model without training whose frames depend on all that is done."""
+    save_part(root / "t", TOKENIZER, TOKENIZER.make(1).state_dict(), {})
+    model, rng = WORLD.make(1), np.random.default_rng(0)
+    for parameter in model.parameters():  # a fresh network hardly reacts; this one does
+        parameter.data.mul_(4.0 if parameter.ndim == 2 else 1.0)
+    starts = rng.integers(0, 12, (6, 3, 8)), np.zeros((6, 2, 9), np.int64)
+    contract = CraftConfig(size=SIZE).contract()
+    return save_world(root / "w", WORLD, model.state_dict(), root / "t", contract, starts, {})
 
 
 def record_explorer(folder, episodes=4, steps=24, seed=3):
