@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ class DataTaskConfig:
     """What is learned from; the configuration of a task adds the model.
 
     Args:
-        data: folders of data sets; their episodes are taken together.
+        data: folders of data sets; their episodes are taken together, those of one named twice twice.
         validation: share of the episodes of every data set that is held out.
         seed: of the split and the initial weights.
         processes: decode with so many when the caches have to be made.
@@ -151,20 +150,16 @@ class Stacked:
 
 
 def check_sets(paths: Sequence[str]) -> None:
-    """Refuse data of a training that names no folder, or one twice.
+    """Refuse data of a training that names no folder.
+
+    A folder may be named several times, so that it weighs more: which of its episodes are held out follows
+    from their number and the seed, and is the same each time.
 
     Raises:
-        ValueError: says which.
+        ValueError: says so.
     """
     if not paths:
         raise ValueError("data is empty; name at least one folder that `playloop record` wrote.")
-    real = [os.path.realpath(path) for path in paths]
-    for number, path in enumerate(real):
-        if path in real[:number]:
-            raise ValueError(
-                f"data names {paths[number]} twice: episodes that are held out of one would be learned in "
-                "the other; name it once."
-            )
 
 
 def prefetch(make: Callable[[int], Item], steps: range, ahead: int = 2) -> Generator[Item, None, None]:

@@ -33,7 +33,8 @@ class FrameTaskConfig(DataTaskConfig):
     """Which frames a model learns from; the configuration of a task adds the model.
 
     Args:
-        data: folders of data sets, or of VPT recordings; their episodes are taken together.
+        data: folders of data sets, or of VPT recordings; their episodes are taken together, those
+            of one named twice twice.
         start: folder of a model of the kind whose weights training begins with; None for new ones.
         camera: of a LeRobot data set, "" for its first.
     """

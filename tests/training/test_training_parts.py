@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from playloop.demos.splits import held_out
-from playloop.training.data import DataTaskConfig, Stacked, prefetch
+from playloop.training.data import Stacked, prefetch
 from playloop.training.metrics import Averages, append_metrics, plot_metrics, read_metrics, truncate_metrics
 from playloop.training.optimizer import MovingAverage, learning_rate
 from playloop.training.task import Share
@@ -98,15 +98,6 @@ def test_averages_and_log(tmp_path):
     truncate_metrics(log, 2)
     append_metrics(log, {"step": 3})
     assert read_metrics(log) == [{"step": 1}, {"step": 2}, {"step": 3}]
-
-
-def test_a_data_set_is_named_once_whatever_its_paths(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    assert DataTaskConfig(data=["a", "b"]).data == ["a", "b"]
-    for other in (f"{tmp_path}/link", f"{tmp_path}/a/", f"{tmp_path}/./a"):
-        with pytest.raises(ValueError, match=f"data names {other} twice"):
-            DataTaskConfig(data=[f"{tmp_path}/a", other])
 
 
 def test_a_metric_without_numbers_is_drawn_without_a_warning(tmp_path, recwarn):

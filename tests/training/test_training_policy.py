@@ -67,6 +67,20 @@ def test_only_the_experts_rows_are_used_and_episodes_are_not_torn(roots):
     assert len(set(episodes[validation])) == 2  # one of each data set
 
 
+def test_a_data_set_that_is_named_twice_weighs_double_and_holds_out_the_same_episodes(roots):
+    """As the shipped policies' recipes name corrections."""
+    once, twice = task_config(roots[0]).make(), task_config(roots[0], roots[0]).make()
+    rows = len(Demonstrations(roots[0]).episode_index)
+    for split in ("train", "validation"):
+        assert twice.rows[split].tolist() == [*once.rows[split], *(rows + once.rows[split])]
+    assert len(once.rows["validation"])
+
+
+def test_no_data_is_told():
+    with pytest.raises(ValueError, match="data is empty; name at least one folder"):
+        task_config()
+
+
 def test_batches_are_functions_of_the_generator(roots):
     one, two = task_config(*roots).make(), task_config(*roots, resident=True).make()
     two.prepare(torch.device("cpu"), torch.float32)
