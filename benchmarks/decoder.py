@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.policy import PolicyAgentConfig
@@ -16,6 +15,7 @@ from playloop.policies.checkpoint import load
 from playloop.policies.diffusion import active_rounds
 from playloop.rollouts.compare import compare
 from playloop.rollouts.evaluate import evaluate
+from playloop.rollouts.progress import new_console
 from playloop.rollouts.store import read_results
 
 ROUNDS = 12
@@ -40,7 +40,7 @@ def bench_decoder(config: DictConfig) -> list[dict[str, Any]]:
     Returns:
         A row a variant, with the paired test against the first.
     """
-    env, console = make(config.env), Console()
+    env, console = make(config.env), new_console(stderr=False)
     tasks = OmegaConf.to_container(config.decoder.tasks) if config.decoder.tasks is not None else None
     episodes = env.episodes(tasks, config.decoder.inits, config.seed)
     rows: list[dict[str, Any]] = []

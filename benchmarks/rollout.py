@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from playloop.agents.base import Plan, RowAgent
@@ -18,6 +17,7 @@ from playloop.core.episode import Episode
 from playloop.core.fields import make
 from playloop.envs.libero import SETTLE_ACTION, LiberoConfig, load_states
 from playloop.rollouts.driver import Driver
+from playloop.rollouts.progress import new_console
 
 CHUNK = 8
 
@@ -56,7 +56,7 @@ def bench_rollout(config: DictConfig) -> dict[str, Any]:
     episodes = env.episodes([0], int(config.episodes), config.seed)
     rng = np.random.default_rng(config.seed)
     actions = rng.uniform(-0.3, 0.3, (config.steps, 7)).astype(np.float32)
-    console = Console()
+    console = new_console(stderr=False)
     console.print(
         f"{len(episodes)} episodes of {env.settle_steps} + {config.steps} steps, {env.suite} task 0"
     )

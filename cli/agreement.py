@@ -21,13 +21,12 @@ from playloop.core.words import nearest
 
 def run(arguments: Arguments) -> int:
     """Print the table; returns the exit status."""
-    from rich.console import Console
-
     from playloop.envs.simpler.published import REAL
     from playloop.rollouts.agreement import agreement_table
+    from playloop.rollouts.progress import new_console
 
     policies = sorted({policy for rates in REAL.values() for policy in rates})
-    Console().print(agreement_table(runs_of(arguments.words, policies)))
+    new_console(stderr=False).print(agreement_table(runs_of(arguments.words, policies)))
     return 0
 
 

@@ -51,17 +51,17 @@ def run(arguments: Arguments, config: DictConfig) -> int:
     out = place_of_result(config.out) if config.out else None
     result = BENCHES[names[0]](config)
     if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, {"bench": names[0], "command": arguments.command, "result": result})
     return 0
 
 
 def place_of_result(out: str) -> Path:
-    """The JSON file to write, tried before minutes of measuring; its folder is made."""
+    """The JSON file to write, tried before minutes of measuring."""
     path = Path(out)
     if path.is_dir():
         raise IsADirectoryError(f"out={path} is a folder; name a file for the result: out={path}/bench.json")
     check_folder(path.parent, out)
-    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -99,11 +99,12 @@ def bench_world(config: DictConfig) -> dict[str, Any]:
 
 def _show(name: str, config: DictConfig) -> dict[str, Any]:
     """Run the bench that these settings are and print its table."""
-    from rich.console import Console
+    from playloop.rollouts.progress import announced, new_console
 
     bench = make(config[name])
-    report: dict[str, Any] = bench.run()
-    Console().print(bench.table(report))
+    with announced(f"bench {name}"):
+        report: dict[str, Any] = bench.run()
+    new_console(stderr=False).print(bench.table(report))
     return report
 
 

@@ -32,10 +32,12 @@ def run(arguments: Arguments, config: DictConfig) -> int:
 
     from playloop.nn.folder import check_target
     from playloop.rollouts.play.uploads import read_starts
+    from playloop.rollouts.progress import announced
     from playloop.worlds.mineworld.convert import convert
 
     check_target(out, "training.json", "convert", Path(sources[0]))
-    published = convert(sources[0], out, settings, read_starts, arguments.command)
+    with announced("converting"):
+        published = convert(sources[0], out, settings, read_starts, arguments.command)
     sizes = published.config
     parts = {"transformer": published.weights, "tokenizer": published.tokenizer_weights}
     for name, weights in parts.items():

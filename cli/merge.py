@@ -33,10 +33,12 @@ def run(arguments: Arguments, config: DictConfig) -> int:
     from playloop.nn.folder import check_target
     from playloop.policies.openvla.describe import describe
     from playloop.policies.openvla.merge import RECORD, merge_run
+    from playloop.rollouts.progress import announced
 
     base, trained = (Path(folder) for folder in folders)
     check_target(out, RECORD, "merge", base, trained)
-    layers = merge_run(base, trained, out, settings, arguments.command)
+    with announced("merging"):
+        layers = merge_run(base, trained, out, settings, arguments.command)
     print(f"{layers} layers merged")
     for label, value in describe(out) or []:
         if label in ("kind", "data set"):

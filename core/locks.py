@@ -23,7 +23,8 @@ class FolderLock:
     """A lock on a folder, from before the first write to after the last.
 
     The system's own (flock): whoever is killed gives it back at once, and no forked process keeps it.
-    The file says who holds the lock; it is removed when the lock is given back.
+    The file says who holds the lock; it is removed when the lock is given back, and so is a folder that was
+    made for it and stayed empty: a command that failed leaves none.
 
     Args:
         folder: created if it does not exist, unless `beside`.
@@ -40,13 +41,16 @@ class FolderLock:
         self.what = what
         self.path = self.folder.with_name(f".{self.folder.name}{NAME}") if beside else self.folder / NAME
         self._file: int | None = None
+        self._made: list[Path] = []
 
     def acquire(self) -> FolderLock:
         """Take the lock, without waiting."""
         if self._file is not None:
             raise RuntimeError(f"{self.path} is held already, by this very lock")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        home = self.path.parent
+        self._made = [place for place in (home, *home.parents) if not place.exists()]
         while self._file is None:
+            home.mkdir(parents=True, exist_ok=True)
             self._file = self._try()
         _held.add(self)
         holder = {"pid": os.getpid(), "host": platform.node(), "what": self.what}
@@ -61,6 +65,9 @@ class FolderLock:
         if self._file is None:
             return
         self.path.unlink(missing_ok=True)  # while it is held: who opened it meanwhile looks again
+        with contextlib.suppress(OSError):  # something is in it, or somebody has removed it
+            for place in self._made:
+                place.rmdir()
         self._forget()
 
     def __enter__(self) -> FolderLock:
@@ -72,8 +79,11 @@ class FolderLock:
         self.release()
 
     def _try(self) -> int | None:
-        """The locked file; None if its last holder removed it in this moment."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """The locked file; None if its last holder removes it, or its folder, in this moment."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # its last holder removed the folder, too
+            return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same_file(file, self.path):

@@ -20,7 +20,7 @@ from playloop.core.formats import FORMAT
 from playloop.core.provenance import earlier_run, name_of, this_run
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
-from playloop.rollouts.progress import ProgressBar
+from playloop.rollouts.progress import ProgressBar, new_console
 from playloop.rollouts.report import average_lines, result_table, write_report
 from playloop.rollouts.store import EPISODES, EpisodeStore
 from playloop.rollouts.strips import beside, encoded
@@ -70,7 +70,7 @@ def evaluate(
     contract = env.contract()
     agent.prepare(contract)
     chosen = choose_videos(episodes, videos)
-    out, console, settings = Path(out), console or Console(stderr=True), config or {}
+    out, console, settings = Path(out), console or new_console(), config or {}
     identity = _identity(settings, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from playloop.core.episode import Episode
 from playloop.core.results import BLAMED, EpisodeResult
@@ -14,49 +28,104 @@ from playloop.core.segment import Segment
 from playloop.core.statistics import wilson
 from playloop.rollouts.callbacks import Callback
 
-PLAIN_INTERVAL = 15.0
+PLAIN_INTERVAL = 30.0
 """Seconds between lines where the output is a file and not a terminal."""
+LOG_WIDTH = 200
+"""Columns of a table in a file or a pipe, which has none of its own: lines are cut where they are read."""
+
+
+def new_console(stderr: bool = True) -> Console:
+    """A console on stderr or stdout. NO_COLOR, FORCE_COLOR and COLUMNS count, as Rich reads them."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() or "COLUMNS" in os.environ else LOG_WIDTH)
+
+
+def is_live(console: Console) -> bool:
+    """Whether a line can be written anew: on a terminal. A file with FORCE_COLOR has colours and no more."""
+    forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
+    return console.is_terminal and not console.is_dumb_terminal and not forced
+
+
+@contextmanager
+def announced(noun: str) -> Iterator[None]:
+    """Say on stderr what takes long and cannot be counted: when it begins, and every half minute its time.
+
+    The thread sleeps in between, so that it does not disturb what is measured.
+    """
+    began, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(PLAIN_INTERVAL):
+            print(f"{noun}: {clock(time.monotonic() - began)}", file=sys.stderr, flush=True)
+
+    print(f"{noun} …", file=sys.stderr, flush=True)
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def clock(seconds: float) -> str:
+    """A length of time, "1:05" or "2:01:05"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Facts(ProgressColumn):
+    """The end of a live line: what a narrow terminal cuts, while the counts before it stay whole."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["facts"], no_wrap=True, overflow="ellipsis")
 
 
 class LiveLine:
     """How many of so many are done, and some facts: a bar on a terminal, else a line now and then."""
 
     def __init__(self, noun: str, total: int, done: int, console: Console):
-        self.total, self.first, self.done, self.console = total, done, done, console
+        self.noun, self.total, self.first, self.done, self.console = noun, total, done, done, console
+        self._live = is_live(console)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if console.width >= 120 else 8),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
+            Facts(table_column=Column(no_wrap=False)),
             TimeElapsedColumn(),
         )
-        self._bar = Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal)
+        self._bar = Progress(*columns, console=console, refresh_per_second=4, disable=not self._live)
         self._task = self._bar.add_task(noun, total=total, completed=done, facts="starting …")
         self._began = self._printed = time.monotonic()
         self._bar.start()
+        if not self._live:
+            self._print("")
 
     def show(self, facts: Callable[[], str], more: int = 0) -> None:
         """So many more are done; the facts are made only if they are shown."""
         self.done += more
-        if self.console.is_terminal:
+        if self._live:
             self._bar.update(self._task, completed=self.done, facts=facts())
-        elif more and (self.done == self.total or time.monotonic() - self._printed > PLAIN_INTERVAL):
-            self.console.print(f"{self.done}/{self.total}  {facts()}", highlight=False)
-            self._printed = time.monotonic()
+        elif (more and self.done == self.total) or time.monotonic() - self._printed > PLAIN_INTERVAL:
+            self._print(f"  {facts()}")
 
     def pace(self) -> float:
         """How many a second since this line began."""
         return (self.done - self.first) / max(time.monotonic() - self._began, 1e-9)
 
     def left(self) -> str:
-        """The time that the rest will take at this pace, "1:05"; for once something is done."""
-        minutes, seconds = divmod(round((self.total - self.done) / self.pace()), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02d}:{seconds:02d} left" if hours else f"{minutes}:{seconds:02d} left"
+        """The time that the rest will take at this pace, "1:05 left"; for once something is done."""
+        return f"{clock((self.total - self.done) / self.pace())} left"
 
     def stop(self) -> None:
         """Leave the line as it is."""
         self._bar.stop()
+
+    def _print(self, facts: str) -> None:
+        text = f"{self.noun} {self.done}/{self.total}{facts}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._printed = time.monotonic()
 
 
 class ProgressBar(Callback):
@@ -66,7 +135,7 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, earlier: Iterable[EpisodeResult] = (), console: Console | None = None):
-        self.console = console or Console(stderr=True)
+        self.console = console or new_console()
         self.results = list(earlier)
         self.steps = 0
         self._reasons: dict[tuple[str | None, str | None], str] = {}
@@ -99,7 +168,7 @@ class ProgressBar(Callback):
         errors = len(self.results) - len(judged)
         parts = [_rate_text(sum(result.success for result in judged), len(judged))]
         if pace := self._line.pace():
-            parts.append(f"{60 * pace:.1f} episodes/min · {self._line.left()}")
+            parts.append(f"{self._line.left()} · {60 * pace:.1f} episodes/min")
         else:
             parts.append(f"{self.steps} steps")
         if errors:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
@@ -106,18 +112,40 @@ def _shares(seconds: dict[str, float]) -> dict[str, float]:
     return shares | {"waiting and transport": max(0.0, 1.0 - sum(shares.values()))}
 
 
+@dataclass(frozen=True)
+class TwoLines:
+    """Text that takes two lines at most, and ends in an ellipsis where they are too short for it."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [line.plain.rstrip() for line in Text(self.text).wrap(console, options.max_width)]
+        if len(lines) > 2:
+            words = lines[1].split(" ")
+            while len(words) > 1 and cell_len(" ".join(words)) >= options.max_width:
+                words.pop()
+            lines = [lines[0], " ".join(words)[: options.max_width - 1] + "…"]
+        yield Text("\n".join(lines))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len(self.text)
+        return Measurement(min(width, 12), width).with_maximum(options.max_width)
+
+
 def result_table(result: dict[str, Any]) -> Table:
-    """A row a task and one for all, from the `result` part of a summary."""
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("task", ratio=1)
+    """A row a task and one for all, from the `result` part of a summary; errors where there are any."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("task")
     partial = [flag.replace("_", " ") for flag in result["overall"].get("partial", {})]
     # the other flags are in the report
-    for name in ("episodes", *partial[:1], "success", "95 % interval", "mean steps", "errors"):
+    errors = result["overall"]["errors"] > 0
+    for name in ("episodes", *partial[:1], "success", "95 % interval", "mean steps", *["errors"] * errors):
         table.add_column(name, justify="right", no_wrap=True)
     for task in result["tasks"]:
-        table.add_row(f"{task['task']:2d}  {task['instruction']}", *_cells(task))
+        table.add_row(str(task["task"]), TwoLines(task["instruction"]), *_cells(task, errors))
     table.add_section()
-    table.add_row("all", *_cells(result["overall"]), style="bold")
+    table.add_row("", "all", *_cells(result["overall"], errors), style="bold")
     return table
 
 
@@ -130,8 +158,8 @@ def average_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cells(rate: dict[str, Any]) -> list[str]:
+def _cells(rate: dict[str, Any], errors: bool) -> list[str]:
     partial = [percent(value) for value in list(rate.get("partial", {}).values())[:1]]
     counts = [str(rate["episodes"]), *partial]
-    steps, errors = number(rate["mean_steps"], 0), str(rate["errors"] or "")
-    return [*counts, percent(rate["rate"]), interval(rate), steps, errors]
+    last = [number(rate["mean_steps"], 0), *[str(rate["errors"] or "")] * errors]
+    return [*counts, percent(rate["rate"]), interval(rate), *last]

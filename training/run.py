@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from playloop.core.fields import build, make, plain
+from playloop.rollouts.progress import announced
 from playloop.training.distributed import ProcessGroup, choose_threads, join_group, leave_group
 from playloop.training.task import TaskConfig, TrainingTask
 
@@ -43,7 +44,7 @@ def _make_task(config: TaskConfig, group: ProcessGroup) -> TrainingTask:
     """The first process makes the image caches, the others find them."""
 
     def make() -> TrainingTask:
-        with group.all_cores():
+        with group.all_cores(), announced("reading the data"):
             return config.make()
 
     made = group.on_first(make)

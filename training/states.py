@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any]) -> Iter
         ValueError: it holds a run with other settings, or its metrics are damaged.
         OSError: its disk is full, at any time.
     """
-    lock, there = FolderLock(folder, "playloop train"), folder.exists()
+    lock = FolderLock(folder, "playloop train")
     try:
         with _full_disk_in_words(folder):
             group.on_first(lock.acquire)
@@ -73,9 +73,6 @@ def claimed(folder: Path, group: ProcessGroup, settings: dict[str, Any]) -> Iter
             yield
     finally:
         lock.release()
-        if group.first and not there:
-            with suppress(OSError):
-                folder.rmdir()  # where nothing was written into it
 
 
 def _check_claimed(folder: Path, settings: dict[str, Any]) -> None:

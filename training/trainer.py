@@ -28,7 +28,6 @@ from playloop.training.metrics import (
     Averages,
     Show,
     append_metrics,
-    plot_metrics,
     progress_bar,
     read_metrics,
     truncate_metrics,
@@ -41,6 +40,7 @@ from playloop.training.optimizer import (
     learning_rate,
     make_optimizer,
 )
+from playloop.training.plot import plot_metrics
 from playloop.training.sharding import recompute_blocks, shard_model, whole
 from playloop.training.states import Scalars, claimed, load_state, refuse_other_run, save_state
 from playloop.training.task import Share, TrainingTask

@@ -24,7 +24,7 @@ from playloop.rollouts.judging.judge import Judge
 from playloop.rollouts.judging.quality import Measures
 from playloop.rollouts.judging.report import result_tables, write_report
 from playloop.rollouts.judging.workload import Job, Workload
-from playloop.rollouts.progress import LiveLine
+from playloop.rollouts.progress import LiveLine, announced, new_console
 from playloop.worlds.checkpoint import load_inverse, weights_hash
 from playloop.worlds.open import load_playable
 from playloop.worlds.playable import Playable
@@ -55,7 +55,7 @@ def evaluate_world(
         ValueError: parts do not fit together, or the folder belongs to another configuration.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    out, console = Path(out), console or Console(stderr=True)
+    out, console = Path(out), console or new_console()
     if config.threads:
         torch.set_num_threads(config.threads)
     loaded = load_playable(world, config.device, config.weights)
@@ -73,7 +73,8 @@ def evaluate_world(
         before = earlier_run(out / "summary.json", store.path.name)
         session = imagine_missing(workload, dreamer, store, console)
         judge = Judge(workload, store, measures, read)
-        result = tidy({**facts(loaded, workload), **judge.judge()})
+        with announced("judging"):
+            result = tidy({**facts(loaded, workload), **judge.judge()})
         run = {"config": {"data": paths, **asdict(config)}, **this_run(command, before, session)}
         summary = {"format": FORMAT, "result": result, "run": run}
         write_json(out / "summary.json", summary)

@@ -17,17 +17,17 @@ from playloop.agents.acting import as_agent
 from playloop.core.content import provenance_of
 from playloop.core.episode import Episode
 from playloop.core.fields import make, plain, recorded
-from playloop.core.locks import FolderLock
+from playloop.core.locks import NAME, FolderLock
 from playloop.core.provenance import name_of
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
-from playloop.rollouts.progress import ProgressBar
+from playloop.rollouts.progress import ProgressBar, announced, new_console
 from playloop.rollouts.recording.dataset import RecordedEpisode, stored_columns, write_dataset
 from playloop.rollouts.recording.rendering import render_episodes
 from playloop.rollouts.recording.trace import FrameRecorder, TraceRecorder, trace_path, video_path
 from playloop.rollouts.selection import select_tasks
-from playloop.rollouts.store import EpisodeStore, read_results
+from playloop.rollouts.store import EPISODES, EpisodeStore, read_results
 
 ATTEMPTS_PER_EPISODE = 3
 """An agent that succeeds less often than once in so many tries is not worth recording."""
@@ -154,19 +154,20 @@ def record(config: DictConfig) -> Path:
 
     Raises:
         ValueError: a bad setting, other settings in the same folder, or an agent that hardly ever succeeds.
-        FileExistsError: the data set is already complete.
+        FileExistsError: the data set is already complete, or the folder holds other files.
         BlockingIOError: another process is writing to the folder.
     """
     out = Path(config.out)
     _refuse_whole(out)  # before a checkpoint is loaded
-    recording, console = _plan(config), Console()
+    recording, console = _plan(config), new_console()
     with FolderLock(out, "playloop record") as lock:
         _refuse_whole(out)
-        if said := described(recording.wanted):
-            console.print(said, highlight=False)
+        _refuse_foreign(out)
+        console.print(described(recording.wanted), highlight=False, markup=False, soft_wrap=True)
         kept = recording.act(_identity(config, recording), lock, console)
         render_episodes(recording.env, kept, out, recording.stride, recording.workers, console)
-        return recording.assemble(kept)
+        with announced("writing the data set"):
+            return recording.assemble(kept)
 
 
 def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
@@ -176,22 +177,46 @@ def spread(episodes: int, tasks: Sequence[int]) -> dict[int, int]:
 
 
 def described(wanted: dict[int, int]) -> str:
-    """Which tasks have how many episodes, where that is not the same for all; else nothing."""
-    if len(set(wanted.values())) == 1:
-        return ""
+    """How many episodes which tasks have, and what to write where some tasks have none.
+
+    >>> described({0: 2, 1: 2, 2: 2, 3: 1})
+    'Recording 7 episodes: 2 of each of the tasks 0 to 2; 1 of task 3.'
+    """
     parts = []
     for count, same in groupby(wanted.items(), key=lambda item: item[1]):
-        tasks = [str(task) for task, _ in same]
-        parts.append(
-            f"{count or 'none'} of {'each of the tasks' if tasks[1:] else 'task'} {', '.join(tasks)}"
-        )
+        tasks = [task for task, _ in same]
+        which = f"task {tasks[0]}" if len(tasks) == 1 else f"the tasks {in_words(tasks)}"
+        parts.append(f"{count or 'none'} of {'each of ' if count and tasks[1:] else ''}{which}")
     total = sum(wanted.values())
-    return f"Recording {total} episode{'s' * (total != 1)}: {'; '.join(parts)}. Choose others with tasks=[…]."
+    said = f"Recording {total} episode{'s' * (total != 1)}: {'; '.join(parts)}."
+    if min(wanted.values()):
+        return said
+    return f"{said} Choose others with tasks=[…], or give episodes={len(wanted)} for one of each."
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """Rising numbers, those that follow each other as a range: "0 to 3, 7"."""
+    runs = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    spans = [[number for _, number in run] for _, run in runs]
+    return ", ".join(
+        f"{span[0]} to {span[-1]}" if len(span) > 2 else ", ".join(map(str, span)) for span in spans
+    )
 
 
 def _refuse_whole(out: Path) -> None:
     if (out / "meta" / "info.json").exists():
         raise FileExistsError(f"{out} is already a whole data set; choose another out=DIR")
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Files of somebody else would lie among those of the data set, or be taken for some."""
+    if not out.is_dir() or (out / "config.json").exists() or (out / EPISODES).exists():
+        return  # that goes on, or has its own answer
+    if names := sorted(path.name for path in out.iterdir() if path.name != NAME):
+        several = ", ".join(names[:3]) + (", …" if names[3:] else "")
+        raise FileExistsError(
+            f"{out} holds other files ({several}); name a new folder with out=DIR, or remove them"
+        )
 
 
 def _plan(config: DictConfig) -> Recording:

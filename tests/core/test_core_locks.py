@@ -60,6 +60,19 @@ def test_two_locks_of_one_process(tmp_path):
     FolderLock(tmp_path, "second").acquire().release()
 
 
+def test_a_folder_that_was_made_and_stayed_empty_is_removed(tmp_path):
+    with FolderLock(tmp_path / "runs/new", "a run"):
+        assert (tmp_path / "runs/new").is_dir()
+    assert not (tmp_path / "runs").exists()
+    with FolderLock(tmp_path / "runs/new", "a run"):
+        (tmp_path / "runs/new/result").write_text("kept")
+    assert (tmp_path / "runs/new/result").is_file()
+    (tmp_path / "mine").mkdir()
+    with FolderLock(tmp_path / "mine", "a run"):
+        pass
+    assert (tmp_path / "mine").is_dir(), "not made by the lock"
+
+
 def test_staged_removes_what_killed_writers_left(tmp_path):
     for name in (".made.0123abcd.partial", ".made.0123abcd.old", ".other.0123abcd.partial"):
         (tmp_path / name).mkdir()

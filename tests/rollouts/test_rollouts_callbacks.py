@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from rich.console import Console
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
+from playloop.rollouts import progress
 from playloop.rollouts.callbacks import Wants
 from playloop.rollouts.driver import Pending
-from playloop.rollouts.progress import ProgressBar
+from playloop.rollouts.progress import LOG_WIDTH, LiveLine, ProgressBar, announced, new_console
+from playloop.rollouts.report import result_table
 from playloop.rollouts.video import VideoRecorder, choose_videos, side_by_side
 
 EPISODES = [Episode("s", task, init) for task in range(2) for init in range(3)]
@@ -94,6 +97,72 @@ def test_progress_is_a_live_bar_on_a_terminal():
     bar.on_close()
     text = console.file.getvalue()
     assert "1/1" in text and "success 100.0%" in text and "episodes/min" in text
+
+
+def test_a_log_has_whole_lines_at_the_start_and_every_half_minute(monkeypatch, capsys):
+    """Also where FORCE_COLOR asks for colours, which makes Rich take a file for a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    line = LiveLine("frames", 9, 1, new_console())
+    for seconds in (10, 10, 11, 10, 10):
+        now[0] += seconds
+        line.show(lambda: f"{line.left()}", 1)
+    line.show(lambda: "done", 3)
+    line.stop()
+    said = ["frames 1/9", "frames 4/9  0:52 left", "frames 9/9  done"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_what_cannot_be_counted_is_announced_and_goes_on_saying_so(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.05)
+    with announced("bench craft"):
+        time.sleep(0.3)
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert (first, second) == ("bench craft …", "bench craft: 0:00")
+    time.sleep(0.1)
+    assert capsys.readouterr().err == "", "it has ended"
+
+
+RATE = {"episodes": 10, "rate": 0.5, "wilson95": [0.2, 0.8], "mean_steps": 120.0, "errors": 0}
+
+
+def shown(console, tasks, errors=0):
+    """The lines of a result's table; a task is its instruction."""
+    counts = RATE | {"errors": errors}
+    rows = [{"task": number, "instruction": text, **counts} for number, text in enumerate(tasks)]
+    console.print(result_table({"overall": counts, "tasks": rows}))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+LONG = "pick up the black bowl between the plate and the ramekin and place it on the plate [upside down]"
+
+
+def test_an_instruction_takes_two_lines_of_a_narrow_terminal_and_one_of_a_wide_one():
+    lines = shown(Console(file=io.StringIO(), width=80), [LONG, "open the drawer"])
+    assert lines[2].startswith("0  pick up the black bowl between ") and lines[2].endswith(" 120")
+    assert lines[3] == "   the plate and the ramekin and…"
+    assert lines[4].startswith("1  open the drawer ") and len(lines) == 7
+    assert max(map(len, lines)) == 80 and "errors" not in lines[0]
+    assert LONG in shown(Console(file=io.StringIO(), width=160), [LONG])[2]
+    assert shown(Console(file=io.StringIO(), width=80), [LONG], errors=2)[0].endswith(" errors")
+
+
+def test_a_pipe_gets_whole_lines(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console = new_console()
+    console.print(result_table({"overall": RATE, "tasks": [{"task": 0, "instruction": LONG, **RATE}]}))
+    assert LONG in capsys.readouterr().err and console.width == LOG_WIDTH
+    monkeypatch.setenv("COLUMNS", "90")
+    assert new_console().width == 90
+
+
+def test_the_count_stays_whole_on_a_narrow_terminal():
+    console = Console(file=io.StringIO(), width=60, force_terminal=True)
+    line = LiveLine("episodes", 500, 123, console)
+    line.show(lambda: "success 100.0% (95 %: 44% to 100%) · 1:05 left · 12.3 episodes/min", 1)
+    line.stop()
+    assert "124/500" in console.file.getvalue() and "…" in console.file.getvalue().rpartition("124/500")[2]
 
 
 def test_workers_keep_to_their_task_and_share_the_last_one():

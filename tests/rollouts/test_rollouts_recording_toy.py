@@ -26,23 +26,28 @@ def settings(out, *words):
 
 
 @pytest.mark.parametrize(
-    ("episodes", "tasks", "counts"),
+    ("episodes", "tasks", "counts", "said"),
     [
-        (4, range(10), [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]),
-        (25, range(10), [3, 3, 3, 3, 3, 2, 2, 2, 2, 2]),
-        (500, range(10), [50] * 10),
-        (3, [7, 2], [2, 1]),
+        (4, range(10), [1] * 4 + [0] * 6, "1 of each of the tasks 0 to 3; none of the tasks 4 to 9."),
+        (25, range(10), [3] * 5 + [2] * 5, "3 of each of the tasks 0 to 4; 2 of each of the tasks 5 to 9."),
+        (500, range(10), [50] * 10, "50 of each of the tasks 0 to 9."),
+        (3, [7, 2], [2, 1], "2 of task 7; 1 of task 2."),
+        (4, [0, 1, 5, 6], [1] * 4, "1 of each of the tasks 0, 1, 5, 6."),
     ],
 )
-def test_as_many_episodes_as_asked_for_spread_over_the_tasks(episodes, tasks, counts):
+def test_as_many_episodes_as_asked_for_spread_over_the_tasks(episodes, tasks, counts, said):
     assert spread(episodes, tasks) == dict(zip(tasks, counts, strict=True))
-    assert (described(spread(episodes, tasks)) == "") == (len(set(counts)) == 1)
+    found, _, fix = described(spread(episodes, tasks)).partition(" Choose others with ")
+    assert found == f"Recording {episodes} episodes: {said}" and bool(fix) == (min(counts) == 0)
 
 
 def test_fewer_episodes_than_tasks_are_one_each_of_the_first_and_it_is_said(tmp_path, capsys):
     record(settings(tmp_path / "out", "episodes=3"))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Recording 3 episodes: 1 of each of the tasks 0, 1, 2; none of task 3." in said
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "Recording 3 episodes: 1 of each of the tasks 0 to 2; none of task 3. "
+        "Choose others with tasks=[…], or give episodes=4 for one of each.\n"
+    )
     dataset = Demonstrations(tmp_path / "out")
     assert [dataset.tasks[task] for task in dataset.column("task_index")[dataset.starts[:-1]]] == [
         "reach the red square",
@@ -50,6 +55,15 @@ def test_fewer_episodes_than_tasks_are_one_each_of_the_first_and_it_is_said(tmp_
         "reach the blue square",
     ]
     assert check_dataset(tmp_path / "out") == []
+
+
+def test_files_of_somebody_else_are_refused_and_stay(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("notes", "thesis"):
+        (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=r"mine holds other files \(notes, thesis\); name a new folder"):
+        record(settings(tmp_path / "mine", "episodes=3"))
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["notes", "thesis"]
 
 
 def test_an_agent_that_fails_too_often_is_told_by_what_happened(tmp_path):

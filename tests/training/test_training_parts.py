@@ -12,8 +12,9 @@ from torch import nn
 
 from playloop.demos.splits import held_out
 from playloop.training.data import Stacked, prefetch
-from playloop.training.metrics import Averages, append_metrics, plot_metrics, read_metrics, truncate_metrics
+from playloop.training.metrics import Averages, append_metrics, read_metrics, truncate_metrics
 from playloop.training.optimizer import MovingAverage, learning_rate
+from playloop.training.plot import PANELS, figure_of, panel_of, plot_metrics
 from playloop.training.task import Share
 
 
@@ -105,3 +106,25 @@ def test_a_metric_without_numbers_is_drawn_without_a_warning(tmp_path, recwarn):
     append_metrics(log, {"step": 1, "loss": 2.0, "norm": float("inf")})
     plot_metrics(log, tmp_path / "metrics.png")
     assert (tmp_path / "metrics.png").read_bytes()[:4] == b"\x89PNG" and not recwarn.list
+
+
+def test_every_curve_has_a_name_a_unit_and_a_meaning():
+    record = {"step": 20, "seconds": 90.0, "rows_per_second": 7.0, "loss": 2.0, "rate": 0.1, "mine": 3.0}
+    record |= {"accuracy": 0.5, "validation/accuracy": 0.4, "imagined_accuracy": 0.3, "target_1_cm": 4.0}
+    figure = figure_of([record], "reach")
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in shown] == [
+        "Loss",
+        "Token accuracy",
+        "Token accuracy, behind imagined frames",
+        "mine",
+        "Error of named position 2",
+        "Learning rate",
+    ]
+    assert [axis.get_ylabel() for axis in shown][1:5] == ["share of tokens", "share of tokens", "", "cm"]
+    assert all(axis.get_xlabel() == "optimizer steps" for axis in shown)
+    assert shown[0].texts[0].get_text() == "what training lowers"
+    (legend,) = figure.legends
+    assert [text.get_text().partition(":")[0] for text in legend.get_texts()] == ["training", "validation"]
+    assert figure.get_suptitle() == "reach: 20 steps in 1.5 minutes"
+    assert all(panel.unit and panel.meaning for panel in map(panel_of, PANELS))
