@@ -28,10 +28,12 @@ TINY_WORLD = (
     "world.rows=2 world.columns=4 world.codes=12 world.width=32 world.layers=2 world.heads=2 world.groups=1 "
     "world.hidden=48 world.context=3 world.windows=[1,4] world.corruption=[0,0.1]"
 )
+RELEASE = "config=release/configs/300M_16f.yaml"
 CLIPS = "clips=2 horizon=3 drift_clips=0 branches=0 windows=[1] backend=torch"
 
 SMALL = (
-    # what a command matches (the first line counts), and the words that are set, or with "-" left out
+    # what a command matches (the first line counts), and words to set, or with "-" to leave out;
+    # or the command that is run instead
     (r"=cuda|=fp8|=triton|^torchrun|training=gpu", VALID),  # a GPU's
     (r"^playloop bench", VALID),  # minutes, on a quiet machine: tests/benchmarks
     (r"^playloop doctor", VALID),  # tests/envs/test_envs_doctor.py
@@ -40,10 +42,11 @@ SMALL = (
     (r"env=(luanti|minerl)", VALID),  # real games: tests/envs/test_envs_{luanti,minerl}.py
     (r"agent=handover", VALID),  # tests/agents/test_agents_handover.py
     (r"^playloop play", SESSION),  # tests/rollouts/test_rollouts_play_browser.py
-    (r"^playloop (compare|agreement|inspect)", ""),
+    (r"^playloop compare", "playloop compare runs/toy runs/toy_again"),  # two that judge alike
+    (r"^playloop (agreement|inspect)", ""),
     (
         r"^playloop convert",
-        "config=release/configs/300M_16f.yaml rows=2 columns=4 frames=2 dtype=keep -starts",
+        f"{RELEASE} rows=2 columns=4 frames=2 dtype=keep -starts",
     ),
     (r"^playloop eval .*world=\S*(300M|mineworld)", f"{CLIPS} -inverse"),
     (r"^playloop eval .*world=", f"{CLIPS} context=3 -inverse"),
@@ -106,7 +109,10 @@ def small(command: str) -> tuple[str, list[str]]:
     """How a command is run (the table's word, or "run"), and its verb and words; a chosen task stays."""
     rule = next((words for pattern, words in SMALL if re.search(pattern, command)), None)
     assert rule is not None, f"no line of SMALL says how {command!r} is run"
+    command = rule if rule.startswith("playloop ") else command
     verb, *words = shlex.split(re.sub(r"^(torchrun .* -m playloop\.cli\.main|playloop) ", "", command))
+    if rule == command:
+        return "run", [verb, *words]
     if rule in (VALID, SESSION):
         return rule, [verb, *words]
     one = any(word.startswith("task=") for word in words)
