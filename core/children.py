@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
+import pickle
 import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children, resource_tracker
+from multiprocessing import active_children, current_process, resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
+AGAIN = """\
+A class that a process of its own needs is defined in the script itself, so that it runs the script again: put
+what the script does under `if __name__ == "__main__":`, or the class into a module of its own."""
+NOWHERE = (
+    "a class that a process of its own needs is defined in this notebook or prompt, where that process "
+    "cannot find it: put the class into a file beside it and import it, or give workers=0"
+)
 LOOK_EVERY = 0.2
 """Seconds between two looks of a guard where the system does not tell it of a death."""
 PR_SET_PDEATHSIG = 1
@@ -37,9 +46,18 @@ class Child(SpawnProcess):
     grace = 0.0
 
     def start(self) -> None:
-        """See `multiprocessing.Process.start`."""
+        """See `multiprocessing.Process.start`.
+
+        The script that this process runs is run again in the child only if the child is to have a class of
+        it: otherwise a script needs no `if __name__ == "__main__"`.
+
+        Raises:
+            ValueError: such a class is of a notebook or prompt, where no child could find it.
+        """
+        if getattr(current_process(), "_inheriting", False):
+            sys.exit(AGAIN)
         resource_tracker.ensure_running()  # starting it lets Ctrl-C through again
-        with _deaf_to_interrupts():
+        with _deaf_to_interrupts(), _script_kept_back(self._args):  # type: ignore[attr-defined]
             super().start()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
@@ -159,6 +177,44 @@ def _end_at_once_with_parent() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _script_kept_back(arguments: Any) -> Iterator[None]:
+    """Hide the script that this process runs from a child that starts meanwhile, unless it needs it."""
+    main: Any = sys.modules["__main__"]
+    if _names_script(arguments):
+        if (
+            not os.path.exists(getattr(main, "__file__", None) or "")
+            and getattr(main, "__spec__", None) is None
+        ):
+            raise ValueError(NOWHERE)
+        yield
+        return
+    hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+def _names_script(arguments: Any) -> bool:
+    """Whether anything of the script itself is among a process's arguments."""
+    pickled = io.BytesIO()
+    try:
+        _WithoutChannels(pickled).dump(arguments)
+    except Exception:  # said where the process is started
+        return True
+    return b"__main__" in pickled.getvalue()
+
+
+class _WithoutChannels(pickle.Pickler):
+    """Leaves out pipes and queues, which only a process that is started may have."""
+
+    def persistent_id(self, value: Any) -> str | None:
+        home = type(value).__module__.partition(".")[0]
+        return "channel" if home in ("multiprocessing", "_multiprocessing", "concurrent") else None
 
 
 @contextlib.contextmanager

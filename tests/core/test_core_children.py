@@ -134,3 +134,38 @@ def test_no_child_hears_ctrl_c_while_it_starts_the_first_of_a_process_neither():
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     blocked = [int(line, 16) >> (signal.SIGINT - 1) & 1 for line in said.split()]
     assert blocked == [1, 1]
+
+
+SMALL_SCRIPT = """
+from dataclasses import dataclass
+from playloop.core.children import pool_of_children
+
+@dataclass
+class Mine:
+    number: int = 7
+
+print("runs")
+with pool_of_children(1, print, ({argument},)) as pool:
+    print("finds", pool.submit(abs, -5).result())
+"""
+
+
+def run_script(path: Path | None, argument: str) -> subprocess.CompletedProcess[str]:
+    """Run the script from a file, or typed in."""
+    text, words = SMALL_SCRIPT.format(argument=argument), [sys.executable, "-"]
+    if path is not None:
+        path.write_text(text)
+        words = [sys.executable, str(path)]
+    return subprocess.run(words, input=text, capture_output=True, text=True, timeout=120)
+
+
+def test_a_script_needs_no_guard_and_runs_once(tmp_path):
+    done = run_script(tmp_path / "script.py", "1")
+    assert done.returncode == 0 and done.stdout.count("runs") == 1 and "finds 5" in done.stdout
+
+
+def test_a_class_of_the_script_is_answered_with_what_to_do(tmp_path):
+    done = run_script(tmp_path / "script.py", "Mine()")
+    assert done.returncode != 0 and "is defined in the script itself" in done.stderr
+    typed = run_script(None, "Mine()")
+    assert typed.returncode != 0 and "is defined in this notebook or prompt" in typed.stderr
