@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
+from playloop.configs.folders import results_folder
 from playloop.configs.words import Word, is_setting
 from playloop.core.words import nearest
 
@@ -67,10 +67,8 @@ class Arguments:
         Raises:
             OSError: it can be no folder there.
         """
-        folder = Path(out) if out else Path("runs") / f"{self.verb}-{datetime.now():%Y%m%d-%H%M%S}"
-        check_folder(folder, str(folder))
-        self.out = folder
-        return folder
+        self.out = results_folder(self.verb, out)
+        return self.out
 
     def resume_command(self) -> str:
         """The command that continues this run, to be pasted into a shell: the same, in the same folder."""
@@ -98,27 +96,3 @@ def take_option(words: list[str], name: str) -> tuple[list[str], str | None]:
                 raise ValueError(f"{name} names no folder; write {name} DIR.")
             return [*words[:number], *words[number + 2 :]], words[number + 1]
     return words, None
-
-
-def check_folder(folder: Path, out: str) -> None:
-    """Refuse a folder that cannot be made or written, before anything is worked out that would go there.
-
-    Args:
-        folder: it and its parents need not be there yet.
-        out: the setting's value, for the message.
-
-    Raises:
-        NotADirectoryError: a file is in its place, or a link that leads nowhere.
-        PermissionError: it cannot be written.
-    """
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    links = [place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()]
-    if links:
-        raise NotADirectoryError(
-            f"out={out}: {links[0]} is a link to {os.readlink(links[0])}, which is not there; make that "
-            "folder, or name another"
-        )
-    if not there.is_dir():
-        raise NotADirectoryError(f"out={out}: {there} is a file; name a new folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"out={out}: {there} cannot be written; name a new folder")

@@ -34,8 +34,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from playloop.cli.arguments import Arguments, check_folder
+from playloop.cli.arguments import Arguments
 from playloop.configs.checkpoints import find_checkpoint
+from playloop.configs.folders import check_folder
 from playloop.configs.words import literal
 from playloop.core.fields import make
 from playloop.core.files import write_json

@@ -29,38 +29,19 @@ from typing import Any
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.configs.checkpoints import find_checkpoint, find_checkpoints, make_env
+from playloop.configs.checkpoints import find_checkpoint
+from playloop.configs.objects import run_evaluation
 from playloop.configs.words import literal
 from playloop.core.episode import Episode
-from playloop.core.fields import make, plain, recorded
-from playloop.rollouts.selection import select_episodes
+from playloop.core.fields import make, plain
 
 
 def run(arguments: Arguments, config: DictConfig) -> int:
     """Evaluate; returns the exit status."""
     if "evaluation" in config:
         return judge_world(arguments, config)
-    name_order(config.env)
-    settings = recorded(plain(config))
-    env = make_env(config.env)  # after `plain`: the record keeps the names, alike everywhere
-    find_checkpoints(config.agent, env.contract())
-    agent = make(config.agent)
-    episodes = select_episodes(config, env)
-
-    from playloop.rollouts.evaluate import evaluate
-
     out = arguments.choose_out(config.out)
-    summary = evaluate(
-        env,
-        agent,
-        episodes,
-        out,
-        config.workers,
-        config.videos,
-        settings,
-        arguments.command,
-        step_timeout=config.step_timeout,
-    )
+    summary = run_evaluation(config, out, arguments.command)
     print(f"Results: {out}  (to continue or repeat: {arguments.resume_command()})")
     return tell_errors(summary["result"])
 
@@ -81,18 +62,6 @@ def tell_errors(result: dict[str, Any]) -> int:
         file=sys.stderr,
     )
     return int(none_judged)
-
-
-def name_order(env: DictConfig) -> None:
-    """Put into a world model's sampler what null stands for, so that results say how frames were drawn."""
-    if env.get("sampler") is None:
-        return
-    from playloop.worlds.open import outline
-
-    world = outline(find_checkpoint(str(env.get("checkpoint"))))
-    for name, value in world.settings(world.resolved(make(env.sampler))).items():
-        if env.sampler.get(name) is None:
-            env.sampler[name] = value
 
 
 def judge_world(arguments: Arguments, config: DictConfig) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from playloop.cli.arguments import Arguments
-from playloop.configs.checkpoints import find_checkpoints, make_env
+from playloop.configs.objects import made
 from playloop.configs.words import literal
 
 
@@ -26,7 +26,7 @@ def run(arguments: Arguments, config: DictConfig) -> int:
     """Record; returns the exit status."""
     from playloop.rollouts.recording.record import record
 
-    find_checkpoints(config.agent, make_env(config.env).contract())
+    made(config)
     out = arguments.choose_out(config.out)
     config.out, config.command = literal(str(out)), literal(arguments.command)
     record(config)

@@ -20,17 +20,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from playloop.configs.plugins import USERS, chosen, options, register
 from playloop.configs.settings import SETTINGS
-from playloop.configs.words import Word
+from playloop.configs.words import Word, literal
 from playloop.core.checked import check_value
-from playloop.core.fields import defaults, dict_item, fill, find, hints, inner_class
+from playloop.core.fields import defaults, dict_item, fill, find, hints, inner_class, simple
 from playloop.core.words import nearest
 
 SPECIAL = ("_target_", "_convert_", "_recursive_", "_partial_", "_args_")
 """Keys of a node that are Hydra's."""
 
 
-def load(verb: str, words: list[str]) -> DictConfig:
+def load(verb: str, words: list[str], values: Mapping[str, Any] | None = None) -> DictConfig:
     """The configuration of a verb under the given overrides.
+
+    Args:
+        verb: one of `SETTINGS`.
+        words: `key=value`, as typed.
+        values: further settings, key → value; a dataclass is a part's class with its fields.
 
     Raises:
         ValueError: a word is not `key=value`, or its key or option does not exist; names the nearest one.
@@ -52,7 +57,20 @@ def load(verb: str, words: list[str]) -> DictConfig:
     for word in settings:
         if word not in classes:
             apply(word, config, free, verb)
+    for key, value in (values or {}).items():
+        whole = is_dataclass(value)  # instead of what the verb's YAML has there
+        name = full_key(key, list(flat(config)), free)
+        OmegaConf.update(config, name, as_node(simple(value)), merge=not whole, force_add=True)
     return fill(config)
+
+
+def as_node(value: Any) -> Any:
+    """Plain values as OmegaConf must be given them to give them back."""
+    if isinstance(value, Mapping):
+        return {name: as_node(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [as_node(item) for item in value]
+    return literal(value) if isinstance(value, str) else value
 
 
 def choose(verb: str, choices: list[Word], groups: dict[str, list[str]]) -> DictConfig:
@@ -84,14 +102,14 @@ def complete(config: DictConfig, cls: type) -> None:
             complete(config[name], inner)
 
 
-def configure(verb: str, words: list[str]) -> DictConfig:
-    """The complete configuration of a verb, with which it can run.
+def configure(verb: str, words: list[str], values: Mapping[str, Any] | None = None) -> DictConfig:
+    """The complete configuration of a verb, with which it can run; see `load`.
 
     Raises:
         ValueError: as `load`, a setting is not what its annotation says, or one is missing that only the user
             can know.
     """
-    config = load(verb, words)
+    config = load(verb, words, values)
     check_settings(config, verb)
     demand(config, verb)
     check_devices(config)

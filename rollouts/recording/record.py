@@ -147,10 +147,14 @@ class Recording:
             return RecordedEpisode(episode, str(trace["instruction"]), columns, videos)
 
 
-def record(config: DictConfig) -> Path:
+def record(config: DictConfig, agent: Any = None) -> Path:
     """Carry out `playloop record`; a killed one continues where it was.
 
     The folder is locked from before the first write to after the last.
+
+    Args:
+        config: a verb's settings.
+        agent: who acts instead of `config.agent`, which then only says who that is.
 
     Raises:
         ValueError: a bad setting, other settings in the same folder, or an agent that hardly ever succeeds.
@@ -159,7 +163,7 @@ def record(config: DictConfig) -> Path:
     """
     out = Path(config.out)
     _refuse_whole(out)  # before a checkpoint is loaded
-    recording, console = _plan(config), new_console()
+    recording, console = _plan(config, agent), new_console()
     with FolderLock(out, "playloop record") as lock:
         _refuse_whole(out)
         _refuse_foreign(out)
@@ -219,11 +223,11 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _plan(config: DictConfig) -> Recording:
+def _plan(config: DictConfig, agent: Any) -> Recording:
     for name in ("episodes", "stride"):
         if config[name] < 1:
             raise ValueError(f"{name}={config[name]}: must be at least 1")
-    env, agent = make(config.env), make(config.agent)
+    env, agent = make(config.env), make(config.agent) if agent is None else agent
     tasks = select_tasks(config, env)
     tasks = list(range(len(env.task_names()))) if tasks is None else tasks
     agent = as_agent(agent)
