@@ -55,13 +55,28 @@ class Option:
             return f"cannot be chosen: {self.fault}"
         try:
             return f"{self._says()} ({self.origin})".lstrip()
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             return f"cannot be chosen: {error} ({self.origin})"
 
     def _says(self) -> str:
         if self.file is not None:
-            return first_comment(self.file.read_text())
+            return first_comment(self.text())
         return (inspect.getdoc(find(str(self.target))) or "").partition("\n")[0]
+
+    def text(self) -> str:
+        """Its YAML, which is whole; "" without.
+
+        Raises:
+            ValueError: it cannot be read; says where.
+        """
+        if self.file is None:
+            return ""
+        try:
+            text = self.file.read_text()
+            yaml.safe_load(text)
+        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.file} cannot be read: {' '.join(str(error).split())}") from error
+        return text
 
 
 def first_comment(text: str) -> str:
@@ -93,12 +108,10 @@ def chosen(group: str, name: str | None) -> Option | None:
         return None
     if option.fault is not None:
         raise ValueError(f"{group}={name}: {option.fault}.")
-    if option.file is not None:
-        try:
-            yaml.safe_load(option.file.read_text())
-        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            said = " ".join(str(error).split())
-            raise ValueError(f"{group}={name}: {option.file} cannot be read: {said}") from error
+    try:
+        option.text()
+    except ValueError as error:
+        raise ValueError(f"{group}={name}: {error}") from error
     return option
 
 
@@ -131,10 +144,10 @@ class _Folders(SearchPathPlugin):
 
 
 def register() -> None:
-    """Let Hydra know all options; called before every composition, and cheap from the second time on."""
+    """Let Hydra know all options that can be chosen; called before every composition, and cheap."""
     Plugins.instance().register(_Folders)
-    for option in _of_packages():
-        if option.target is not None and option.fault is None:
+    for option in (option for group in sorted(set(GROUPS.values())) for option in options(group)):
+        if option.target is not None and option.fault is None:  # Hydra takes a taken name for a schema
             node = {"_target_": option.target}
             ConfigStore.instance().store(option.name, node, option.group, provider=option.origin)
 

@@ -1,0 +1,1 @@
+"""A landing craft over a moon, for Playloop."""
