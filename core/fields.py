@@ -76,7 +76,7 @@ def find(target: str) -> Any:
         module = importlib.import_module(path)
     except (ImportError, ValueError) as error:
         raise ValueError(f"_target_={target} cannot be found: {error}.") from error
-    except Exception as error:  # in the user's own module
+    except (Exception, SystemExit) as error:  # in the user's own module
         reason = traceback.format_exception_only(error)[-1].strip()
         raise ValueError(f"_target_={target} cannot be imported: {reason} (--debug shows where)") from error
     if not hasattr(module, name):

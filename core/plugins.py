@@ -60,7 +60,7 @@ class Plugin:
         """
         try:
             spec = importlib.util.find_spec(self.value)
-        except Exception as error:  # in the package's own code
+        except (Exception, SystemExit) as error:  # in the package's own code
             raise ValueError(
                 f"{self.name} of {self.package} cannot be used: {self.value} cannot be imported "
                 f"({type(error).__name__}: {error})"

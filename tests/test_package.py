@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -70,6 +71,24 @@ def test_the_wheel_holds_everything(tmp_path):
     assert not wanted - held
     assert not [name for name in held if name.startswith(("tests/", "tokenizers/", "playloop/tests"))]
     assert [name for name in held if name.endswith("licenses/LICENSE")]
+    run_without_checkout(wheel, tmp_path / "elsewhere")
+
+
+def run_without_checkout(wheel: Path, folder: Path) -> None:
+    """Evaluate and use the API where only the unpacked wheel is."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    code = (
+        "import playloop; from playloop.cli.main import main; print(playloop.__file__);"
+        "assert main(['eval', 'env=toy', 'agent=expert', 'episodes=1', 'out=run']) == 0;"
+        "print(playloop.run_episode('toy', 'expert'))"
+    )
+    settings = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=settings, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(folder)) and "success after" in done.stdout
+    assert (folder / "run" / "report.html").is_file()
 
 
 def copy_of_sources(folder: Path) -> Path:
