@@ -15,6 +15,7 @@ from playloop.demos.lerobot.dataset import Demonstrations
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: apt-get install chromium")
 
+NOTICE = "document.getElementById('notice')"
 POINT = """name => {
   const canvas = document.querySelector(`[data-view="${name}"] canvas`);
   const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -148,6 +149,14 @@ def test_a_phone_gets_a_pad_and_everything_fits(browser, toy):
     for canvas in page.locator("canvas").all():
         box = canvas.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["width"] >= 128
+    page.evaluate(
+        f"() => {{ const box = {NOTICE}; box.hidden = false; box.textContent = 'so it is '.repeat(30); }}"
+    )
+    task, notice = (page.locator(name).bounding_box() for name in ("#task", "#notice"))
+    assert page.inner_text("#instruction") == "reach the red square" and task["height"] >= 16
+    assert task["y"] + task["height"] <= notice["y"], "a notice leaves the instruction to be read"
+    pictures = [canvas.bounding_box()["y"] for canvas in page.locator("canvas").all()]
+    assert task["y"] + task["height"] <= min(pictures)
     before, box = point(page), page.locator("#pad").bounding_box()
     x, y = box["x"] + box["width"] - 8, box["y"] + box["height"] / 2
     page.evaluate(
@@ -160,6 +169,22 @@ def test_a_phone_gets_a_pad_and_everything_fits(browser, toy):
     page.context.close()
 
 
+def test_nothing_can_be_pressed_before_the_session_is_ready(browser, toy):
+    page = browser.new_context().new_page()
+    page.route_web_socket(re.compile("/play"), lambda socket: None)  # a server that builds for ever
+    page.goto(toy[0])
+    page.wait_for_selector("#pause:disabled")
+    assert len(controls_of(page)) >= 8 and not any(control.is_enabled() for control in controls_of(page))
+    page.context.close()
+    page = open_page(browser, toy[0])
+    assert all(control.is_enabled() for control in controls_of(page))
+    page.context.close()
+
+
+def controls_of(page):
+    return page.locator("#panel button, #panel input").all()
+
+
 def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
     with served(("env=toy", f"out={tmp_path}/out")) as (address, server):
         page = open_page(browser, address)
@@ -169,6 +194,7 @@ def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
         page.wait_for_selector("#again", timeout=30_000)
         assert page.inner_text("#veil-text") == "The connection has ended."
         assert page.inner_text("#record span") == "Record" and page.is_hidden("#notice")
+        assert not any(control.is_enabled() for control in controls_of(page))
         end = time.monotonic() + 30
         while server.poll() is None:
             assert time.monotonic() < end, "the server does not end"

@@ -26,6 +26,7 @@ function say(message) {
 
 function connect() {
   [ready, failure] = [false, ""];
+  panel.enable(false);
   veil("Connecting …");
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const mine = new WebSocket(`${scheme}://${location.host}/play${location.search}`);
@@ -40,6 +41,7 @@ function connect() {
     ready = false;
     hands.stop();
     panel.ended();
+    panel.enable(false);
     element("notice").hidden = true;
     const refused = event.code === 1006 && !failure && !hud.frames;
     veil(failure || (refused ? "The server refused the connection; open the address that it printed."
@@ -59,6 +61,7 @@ const hearing = {
     ready = true;
     hud.restart();
     hands.start();
+    panel.enable(true);
     veil(null);
   },
   status(message) {

@@ -61,6 +61,12 @@ export class Panel {
     if (!element(id).hidden && !element(id).disabled) this.doing[id]();
   }
 
+  // What could only be pressed in vain, before the session is ready and after its end, does not look pressable.
+  enable(on) {
+    for (const control of element("panel").querySelectorAll("button, input")) control.disabled = !on;
+    element("drop").tabIndex = on ? 0 : -1;
+  }
+
   session({ id, limit }) { [this.id, this.limit] = [id, limit]; }
 
   hello({ layout, agent, world }) {
@@ -118,7 +124,7 @@ export class Panel {
   }
 
   async upload(file) {
-    if (!file || element("world").hidden) return;
+    if (!file || element("world").hidden || element("file").disabled) return;
     if (file.size > this.limit) {
       this.notice(`${file.name} is larger than ${this.limit / 1e6} MB`);
       return;
