@@ -68,9 +68,10 @@ def expert_of(contract: Contract, config: ExpertConfig) -> ScriptedExpert:
         ValueError: its tasks have no expert, or the expert does not have these settings.
     """
     if (own := EXPERTS.get(contract.family)) is None:
+        names = dict.fromkeys(f"env={family.partition('_')[0]}" for family in EXPERTS)  # simpler: two robots
         raise ValueError(
-            f"there is no expert for {contract.family}, only for {', '.join(EXPERTS)}; choose another agent, "
-            "for instance agent=policy or agent=random"
+            f"there is no expert for {contract.family}, only for {', '.join(names)}; "
+            "choose another agent, for instance agent=policy or agent=random"
         )
     settings = {name: value for name, value in vars(config).items() if value is not None}
     known = [field.name for field in fields(own)]

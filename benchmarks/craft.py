@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import MinLen
 from rich.table import Table
 
 from playloop.agents.explorer import ExplorerConfig
@@ -19,6 +20,7 @@ from playloop.envs.craft.textures import atlas
 
 ROUNDS = 5
 """The median of so many rounds is reported."""
+Size = tuple[Count, Count]
 View = tuple[np.ndarray, float, float]
 """From where and where to, as in `render`: eye, pitch and yaw."""
 
@@ -36,7 +38,7 @@ class CraftBench:
         init: stored world of the episode.
     """
 
-    sizes: tuple[tuple[Count, Count], ...] = ((64, 64), (128, 128), (224, 384), (360, 640))
+    sizes: Annotated[tuple[Size, ...], MinLen(1)] = ((64, 64), (128, 128), (224, 384), (360, 640))
     views: Count = 60
     steps: Count = 600
     init: Natural = 0

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from rich.table import Table
 from torch import Tensor
 
@@ -90,7 +91,7 @@ class MineWorldBench:
     windows: tuple[Count, ...] = (1,)
     plain: tuple[Count, ...] = (4, 2)
     players: Count = 1
-    kernels: tuple[Kernels, ...] = ("torch",)
+    kernels: Annotated[tuple[Kernels, ...], MinLen(1)] = ("torch",)
     weights: Kind | None = None
     frames: Count = 16
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
@@ -99,6 +100,8 @@ class MineWorldBench:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if not self.windows + self.plain:
+            raise ValueError("mineworld.windows and mineworld.plain are both empty; name a window of either")
         self.dtype = PRECISIONS[self.precision]
 
     @torch.inference_mode()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
+from annotated_types import MinLen
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -94,10 +95,10 @@ class OpenVLABench:
     """
 
     model: str | None = "small"
-    ways: tuple[WayName, ...] = get_args(WayName)
+    ways: Annotated[tuple[WayName, ...], MinLen(1)] = get_args(WayName)
     rounds: tuple[Count, ...] = (12, 4)
     weights: Kind | None = None
-    kernels: tuple[Kernels, ...] = ("torch",)
+    kernels: Annotated[tuple[Kernels, ...], MinLen(1)] = ("torch",)
     batch: Count = 1
     words: Count = 30
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -107,6 +108,8 @@ class OpenVLABench:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if not self.rounds and set(self.ways) != {"one"}:
+            raise ValueError("openvla.rounds is empty; name a number of rounds, or take openvla.ways=[one]")
         self.dtype = PRECISIONS[self.precision]
 
     @torch.inference_mode()

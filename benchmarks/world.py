@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import MinLen
 from rich.table import Table
 
 from playloop.benchmarks.machine import bandwidth
@@ -42,7 +43,7 @@ class WorldBench:
 
     checkpoint: str | None = None
     model: WorldConfig = field(default_factory=WorldConfig)
-    backends: tuple[Literal["kernels", "torch"], ...] = ("kernels", "torch")
+    backends: Annotated[tuple[Literal["kernels", "torch"], ...], MinLen(1)] = ("kernels", "torch")
     frames: Count = 60
     threads: Count = 2
     precision: Literal["bf16", "fp32"] = "bf16"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
 from playloop.configs.compose import configure, in_yaml
 from playloop.configs.plugins import use_folder
 from playloop.configs.settings import settings_name
-from playloop.core.words import nearest, speak_any_language
+from playloop.core.words import Sentence, nearest, speak_any_language
 
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",
@@ -96,7 +96,8 @@ def answer(words: list[str]) -> int:
     except EXPECTED as error:
         if "--debug" in arguments.flags:
             raise
-        hint = " (--debug shows where)" if isinstance(error, RuntimeError) else ""
+        hidden = isinstance(error, RuntimeError) and not isinstance(error, Sentence)
+        hint = " (--debug shows where)" if hidden else ""
         say(f"playloop {arguments.verb}: {sentence(error)}{hint}")
         return 2
 
@@ -134,6 +135,11 @@ def sentence(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, InterpolationKeyError):  # in three lines, of which none says what to write
+        name = str(error.msg).split("'")[1]
+        return f"{error.full_key}=${{{name}}}: there is no setting {name!r} to take the value of."
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     lines = [line.rstrip() for line in str(error).splitlines() if line.strip()]
     return "\n".join(lines) or type(error).__name__
 

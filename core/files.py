@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except BaseException:  # a full disk, for instance
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders in which nothing is."""
+    for folder in folders:
+        with contextlib.suppress(OSError):  # something is in it, or it is not there
+            folder.rmdir()
 
 
 def encoded(text: str) -> bytes:

@@ -46,6 +46,7 @@ class Ledger(Generic[Record]):
         self.path = path
         self._lock = None if lock else FolderLock(path.parent, "a run of playloop").acquire()
         self._file: int | None = None
+        self._begun = not path.with_name("config.json").exists()
         try:
             self._key = self._check({"format": FORMAT} | json.loads(json.dumps(config)))
             self.records = read_lines(path, parse, self._key) if path.exists() else []
@@ -74,6 +75,12 @@ class Ledger(Generic[Record]):
         if written != len(data):
             os.ftruncate(self._file, size)
             raise OSError(f"the disk took only a part of a line of {self.path}; free some space and repeat")
+
+    def withdraw(self) -> None:
+        """Remove the files if they were begun here and got no line: what fails at once leaves none."""
+        if self._begun and self._file is not None and not os.fstat(self._file).st_size:
+            self.path.unlink(missing_ok=True)
+            self.path.with_name("config.json").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the folder."""

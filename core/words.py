@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterable
 
 
+class Sentence(RuntimeError):
+    """What went wrong in a sentence that says all that a user needs; others may hide a fault of the code."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean "…"?)` with the most similar known word, or all of them where none is similar."""
     known = list(known)

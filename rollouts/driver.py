@@ -14,6 +14,7 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.provenance import name_of
 from playloop.core.results import EpisodeResult, Fault
+from playloop.core.words import Sentence
 from playloop.envs.checks import BadAction, checked_plan
 from playloop.envs.config import EnvConfig
 from playloop.rollouts.callbacks import Callback, Wants
@@ -281,7 +282,8 @@ class _Rollout:
 
     def _failed(self, slot: _Slot, answer: Failed) -> None:
         if not answer.built and not self.ever_ready:
-            unbuilt = RuntimeError(f"the environment cannot be built: {answer.error}")
+            kind = Sentence if answer.said else RuntimeError
+            unbuilt = kind(f"the environment cannot be built: {answer.error}")
             unbuilt.add_note(answer.details)  # for --debug; the message is one sentence
             raise unbuilt
         if not slot.ready:  # building is tried again by the command that is already on its way

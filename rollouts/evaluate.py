@@ -87,6 +87,7 @@ def evaluate(
         write_json(out / SUMMARY, summary)
         write_report(out, summary)
     finally:
+        store.withdraw()
         store.close()
     console.print(result_table(result), *average_lines(result), sep="\n")
     return summary

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from playloop.core.episode import Episode
+from playloop.core.files import remove_empty
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.demos.video.encoder import PartWriter
@@ -101,6 +102,10 @@ class VideoRecorder(Filming):
             self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(".*.partial"):
             leftover.unlink()
+
+    def on_close(self) -> None:
+        super().on_close()
+        remove_empty(self.folder)
 
     def on_segment(self, episode: Episode, segment: Segment) -> None:
         if episode not in self.chosen or segment.frames is None:

@@ -74,12 +74,16 @@ class Executed:
 
 @dataclass
 class Failed:
-    """An exception as text. After one of the environment's own it is rebuilt for the next command."""
+    """An exception as text. After one of the environment's own it is rebuilt for the next command.
+
+    What is `said` of an environment that could not be built was written for the user, see `is_written`.
+    """
 
     error: str
     details: str
     built: bool
     fault: Fault = "environment"
+    said: bool = False
 
 
 Answer = Ready | Begun | Executed | Failed
@@ -120,9 +124,11 @@ class Executor:
         except BadAction as error:
             return Failed(error_text(error), traceback.format_exc(), built=True, fault="agent")
         except RAISED as error:
-            built = self.env is not None
+            built, details = self.env is not None, traceback.format_exc()
             self.close()
-            return Failed(error_text(error), traceback.format_exc(), built)
+            if not built and is_written(error):
+                return Failed(str(error), details, built, said=True)
+            return Failed(error_text(error), details, built)
 
     def _begin(self, command: Begin) -> Begun:
         env, seconds = self._built(), Seconds()
@@ -172,6 +178,12 @@ class Executor:
         if "privileged" in self.reads:
             visible["privileged"] = env.privileged()
         return visible
+
+
+def is_written(error: BaseException) -> bool:
+    """Whether somebody wrote this message about what is missing, and not the interpreter or the system."""
+    missing = isinstance(error, ImportError) and error.name is None
+    return missing or (isinstance(error, OSError) and error.errno is None and bool(str(error)))
 
 
 def error_text(error: BaseException) -> str:

@@ -80,6 +80,7 @@ def evaluate_world(
         write_json(out / "summary.json", summary)
         write_report(out, summary, judge.pictures)
     finally:
+        store.withdraw()
         store.close()
     for table in result_tables(result):
         console.print(table)

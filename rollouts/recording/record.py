@@ -75,6 +75,7 @@ class Recording:
                 attempted |= set(missing)
             return [episode for task in self.wanted for episode in self._successes(store, task)]
         finally:
+            store.withdraw()
             store.close()
 
     def assemble(self, episodes: list[Episode]) -> Path:

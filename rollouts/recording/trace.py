@@ -9,7 +9,7 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
-from playloop.core.files import write_atomic
+from playloop.core.files import remove_empty, write_atomic
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Callback, Wants
@@ -37,11 +37,16 @@ class TraceRecorder(Callback):
 
     def __init__(self, folder: Path, contract: Contract) -> None:
         self.folder, self.contract = Path(folder), contract
-        (self.folder / "traces").mkdir(parents=True, exist_ok=True)
         self._segments: dict[Episode, list[Segment]] = {}
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(trace=self.contract.restorable)
+
+    def on_start(self, total: int, done: int) -> None:
+        (self.folder / "traces").mkdir(parents=True, exist_ok=True)
+
+    def on_close(self) -> None:
+        remove_empty(self.folder / "traces")
 
     def on_begin(self, episode: Episode) -> None:
         self._segments[episode] = []
@@ -63,8 +68,14 @@ class FrameRecorder(Filming):
     def __init__(self, folder: Path, fps: float, stride: int = 1) -> None:
         super().__init__(folder, fps)
         self.stride = stride
-        (self.folder / "frames").mkdir(parents=True, exist_ok=True)
         self._steps: dict[Episode, int] = {}
+
+    def on_start(self, total: int, done: int) -> None:
+        (self.folder / "frames").mkdir(parents=True, exist_ok=True)
+
+    def on_close(self) -> None:
+        super().on_close()
+        remove_empty(self.folder / "frames")
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=True)

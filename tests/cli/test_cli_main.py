@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -70,12 +71,17 @@ def test_printed_settings_are_yaml_and_run_nothing(capsys, tmp_path):
         (["bench"], "rollout, decode, decoder, world, craft, simpler, play"),
         (["bench", "rolout"], '(did you mean "rollout"?)'),
         (["doctor", "seed=1"], "takes no settings"),
+        (["eval", *TOY, "+seed=${nothere}"], "seed=${nothere}: there is no setting 'nothere' to take"),
+        (["bench", "world", "world.backends=[]"], "world.backends=[]: use a list of at least 1"),
+        (["bench", "craft", "craft.sizes=[]"], "craft.sizes=[]: use a list of at least 1"),
+        (["bench", "decode", "openvla.model=small", "openvla.rounds=[]"], "openvla.rounds is empty"),
+        (["eval", "env=luanti", "agent=expert"], "only for env=libero, env=simpler, env=craft, env=toy;"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(words, complaint, capsys):
     assert main(words) == 2
     out, err = capsys.readouterr()
-    assert complaint in err and "Traceback" not in err and not out
+    assert complaint in err and "Traceback" not in err and not out and err.count("\n") == 1
     assert err.startswith(f"playloop {words[0]}: ")
 
 
@@ -121,6 +127,15 @@ def test_what_fails_on_the_way_keeps_its_lines_and_says_how_to_see_more(tmp_path
     assert capsys.readouterr().err.endswith(wanted)
     with pytest.raises(RuntimeError):
         main([*words, "--debug"])
+
+
+@pytest.mark.skipif(find_spec("minerl") is not None, reason="MineRL is installed")
+@pytest.mark.parametrize("verb", ["eval", "record"])
+def test_what_is_not_installed_is_a_sentence_and_leaves_no_folder(tmp_path, capsys, verb):
+    assert main([verb, "env=minerl", "agent=random", f"out={tmp_path}/runs/new"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be built: MineRL 1.0 is not installed. It needs Java 8" in said and "--debug" not in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_in_use_is_one_sentence(tmp_path, capsys):
