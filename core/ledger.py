@@ -196,10 +196,15 @@ def _evened(value: Any) -> Any:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Sentences for the keys in which two configurations differ, nested keys joined by dots."""
+    return [f"{key}: it was {old}, now it is {new}" for key, old, new in changes(before, now)]
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The keys in which two configurations differ, nested ones joined by dots, and the value in either."""
     left, right = _flat(before), _flat(now)
     keys = sorted(left.keys() | right.keys())
     pairs = {key: (left.get(key, "(absent)"), right.get(key, "(absent)")) for key in keys}
-    return [f"{key}: it was {old}, now it is {new}" for key, (old, new) in pairs.items() if old != new]
+    return [(key, old, new) for key, (old, new) in pairs.items() if old != new]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playloop.core.episode import Episode
-from playloop.core.ledger import differences, read_config
+from playloop.core.ledger import changes, read_config
 from playloop.core.results import EpisodeResult
 from playloop.core.sentences import upgraded
 from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference
@@ -57,11 +57,13 @@ def compare(first: Path, second: Path) -> Comparison:
         FileNotFoundError: a folder holds no evaluation.
         ValueError: the environments' conventions or protocols differ, or no episode is shared.
     """
-    if changed := differences(read_contract(first), read_contract(second)):
-        raise ValueError(
-            f"the evaluations judge differently ({'; '.join(changed)}), so their episodes make no "
-            "pairs; evaluate both under one protocol"
+    if changed := changes(read_contract(first), read_contract(second)):
+        rows = [f"  {key}: {old} in A, {new} in B" for key, old, new in changed]
+        head = (
+            "the evaluations judge differently, so their episodes make no pairs; evaluate both under one "
+            f"protocol. Of A, {first}, and B, {second}, differ:"
         )
+        raise ValueError("\n".join([head, *rows]))
     left, left_errors = _judged(first)
     right, right_errors = _judged(second)
     shared = sorted(left.keys() & right.keys())
