@@ -58,12 +58,11 @@ def compare(first: Path, second: Path) -> Comparison:
         ValueError: the environments' conventions or protocols differ, or no episode is shared.
     """
     if changed := changes(read_contract(first), read_contract(second)):
-        rows = [f"  {key}: {old} in A, {new} in B" for key, old, new in changed]
-        head = (
-            "the evaluations judge differently, so their episodes make no pairs; evaluate both under one "
-            f"protocol. Of A, {first}, and B, {second}, differ:"
+        rows = "".join(f"\n  {key}: {old} in A, {new} in B" for key, old, new in changed)
+        raise ValueError(
+            f"the evaluations A, {first}, and B, {second}, judge differently, so their episodes make no "
+            f"pairs; evaluate both under one protocol:{rows}"
         )
-        raise ValueError("\n".join([head, *rows]))
     left, left_errors = _judged(first)
     right, right_errors = _judged(second)
     shared = sorted(left.keys() & right.keys())
