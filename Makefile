@@ -1,7 +1,7 @@
 # make eval and make test set everything up on a fresh Debian with Python 3.11 or newer, the first time.
 # ARGS is handed on: make eval ARGS="suite=libero_spatial inits=10".
 
-.PHONY: eval test train bridge world gpu docs lint setup clean
+.PHONY: eval test train bridge world gpu docs pictures lint setup clean
 
 eval: setup  ## the shipped policy in the real LIBERO: 20 episodes, table, videos, report
 	@.venv/bin/playloop eval $(ARGS)
@@ -78,6 +78,9 @@ gpu: setup  ## on a GPU: decisions of OpenVLA's 7B and frames of MineWorld's thr
 
 docs: setup  ## these pages at http://127.0.0.1:8000, built again when one changes
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve $(ARGS)
+
+pictures: setup  ## README's moving pictures again, of a real episode and the real play page
+	@.venv/bin/python .ci/pictures
 
 lint: setup  ## ruff, sizes of files and functions, order of imports, mypy, the pages without a warning
 	@.ci/lint

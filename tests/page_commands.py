@@ -62,7 +62,7 @@ SMALL = (
     (r"^playloop train .*world=", f"{TRAIN} task.validation=0.25 {TINY_WORLD}"),
     (r"^playloop train .*inverse=", f"{TRAIN} task.validation=0.25"),
     (r"^playloop train", f"{TRAIN} validation=0.5"),
-    (r"^playloop eval .*env(=toy|\._target_)", "inits=1 workers=0"),
+    (r"^playloop eval .*(env=toy|env\._target_|--config-dir)", "inits=1 workers=0"),
     (r"^playloop eval .*env=", "inits=1 tasks=[0] workers=0 env.horizon=4"),
     (r"^playloop eval", "inits=1 tasks=[0] workers=0 env.horizon=4"),
 )
