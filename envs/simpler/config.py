@@ -64,14 +64,16 @@ class SimplerConfig(EnvConfig):
 
     def make(self) -> SimplerEnv:
         """Construct the environment; scenes are loaded when an episode begins."""
-        return (bridge.BridgeEnv if self.suite == "bridge" else FractalEnv)(self.terms())
+        env = (bridge.BridgeEnv if self.suite == "bridge" else FractalEnv)(self.terms())
+        env.config = self
+        return env
 
     def terms(self) -> Terms:
         """What the environment is given."""
         limits = tuple(map(self.limit, range(len(self.task_names()))))
         hold = None if self.success == "final" else self.success_steps
         traced = self.suite != "bridge" and self.traced()
-        return Terms(self.suite, self.contract(), limits, self.episodes, hold, traced)
+        return Terms(self.suite, self.contract(), limits, hold, traced)
 
     def task_names(self) -> list[str]:
         """Bridge: the instruction of every task; Fractal: its name, instructions depend on the layout."""

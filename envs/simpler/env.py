@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,6 @@ import gymnasium as gym
 import numpy as np
 
 from playloop.core.contract import Contract
-from playloop.core.episode import Episode
 from playloop.envs.base import PlayEnv
 from playloop.envs.outcome import Outcome
 
@@ -27,7 +26,6 @@ class Terms:
         suite: name in an episode's identity.
         contract: the declared conventions.
         limits: most actions of an episode, by the number of its task.
-        episodes: gives those of the protocol.
         hold: for how many steps running the goal must hold; None: at its last step.
         traced: whether pictures with a cabinet follow light rays.
     """
@@ -35,7 +33,6 @@ class Terms:
     suite: str
     contract: Contract
     limits: tuple[int, ...]
-    episodes: Callable[[], list[Episode]]
     hold: int | None = None
     traced: bool = False
 
@@ -64,9 +61,6 @@ class SimplerEnv(PlayEnv):
         super().__init__(terms.contract, max(terms.limits), render_mode, space)
         self.terms = terms
         self._steps = self._held = 0
-
-    def episodes(self) -> list[Episode]:
-        return self.terms.episodes()
 
     def _start(self, task: int) -> None:
         """Count an episode's actions from now on."""

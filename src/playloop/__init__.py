@@ -1,10 +1,12 @@
 """Embodied agents that speak in discrete tokens: evaluated, played and trained.
 
 The names below are the verbs of the command line as functions; see `playloop.api`. They are imported when
-they are used: `import playloop` itself costs nothing.
+they are used: `import playloop` itself costs what Gymnasium costs, which knows the environments from then on.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from playloop.configs import registration as _registration  # noqa: F401 (registers them)
 
 if TYPE_CHECKING:
     from playloop.api import (
