@@ -65,7 +65,7 @@ def make(
     if config is None:
         config = _configured(family, settings)
     elif settings:
-        raise ValueError(f"playloop/{family}-v0: give config=… or {', '.join(settings)}, not both")
+        raise ValueError(f"playloop/{family}-v0 got config=… and {', '.join(settings)}; give one of the two")
     if not isinstance(config, EnvConfig):
         raise ValueError(
             f"playloop/{family}-v0: config={config!r} is not derived from playloop.envs.config.EnvConfig; "

@@ -49,7 +49,7 @@ def test_settings_are_keywords_or_a_config():
     [
         ({"taks": 2}, r'playloop/ToyReach-v0 has no setting \'taks\' \(did you mean "tasks"\?\)'),
         ({"tasks": 9}, "ToyReachConfig.tasks=9: use a number of at most 4"),
-        ({"tasks": 2, "config": ToyReachConfig()}, "give config=… or tasks, not both"),
+        ({"tasks": 2, "config": ToyReachConfig()}, "got config=… and tasks; give one of the two"),
         ({"config": {"tasks": 2}}, "is not derived from playloop.envs.config.EnvConfig"),
     ],
 )
