@@ -63,8 +63,8 @@ SMALL = (
     (r"^playloop train .*inverse=", f"{TRAIN} task.validation=0.25"),
     (r"^playloop train", f"{TRAIN} validation=0.5"),
     (r"^playloop eval .*(env=toy|env\._target_|--config-dir)", "inits=1 workers=0"),
-    (r"^playloop eval .*env=", "inits=1 tasks=[0] workers=0 env.horizon=4"),
-    (r"^playloop eval", "inits=1 tasks=[0] workers=0 env.horizon=4"),
+    (r"^playloop eval .*env=", "inits=1 tasks=[0] workers=0 env.horizon=2 videos=none"),
+    (r"^playloop eval", "inits=1 tasks=[0] workers=0 env.horizon=2 videos=none"),
 )
 
 
@@ -102,7 +102,7 @@ SHELL = (
 """Lines of a shell that are no command of ours."""
 
 made: dict[str, str] = {}
-"""Folder (or "" for none) and command → who made it last; a command whose folder stands is not run again."""
+"""Folder, or for want of one the command → the command, without its folder, that made it last."""
 
 
 def small(command: str) -> tuple[str, list[str]]:
@@ -147,14 +147,23 @@ def run_command(command: str) -> None:
         session = session_config(configure("play", adapted(arguments.words)), arguments)
         assert session.parts, command
         return
+    run_once(words, command)
+
+
+def run_once(words: list[str], command: str) -> None:
+    """Run it, unless it was: of commands that differ in `out=` alone the folder is copied."""
     out = next((word.removeprefix("out=") for word in words if word.startswith("out=")), "")
-    key, text = out or shlex.join(words), shlex.join(words)
-    if made.get(key) == text:
+    text = shlex.join(word for word in words if not word.startswith("out="))
+    if made.get(out or text) == text:
         return
-    if out and key in made:  # another page's
+    if out and out in made:  # another page's
         shutil.rmtree(out)
-    assert main(words) == 0, f"{command}\nrun as: playloop {text}"
-    made[key] = text
+    twin = next((folder for folder, maker in made.items() if maker == text), None)
+    if twin is None or not out or twin == text:
+        assert main(words) == 0, f"{command}\nrun as: playloop {shlex.join(words)}"
+    else:
+        shutil.copytree(twin, out)
+    made[out or text] = text
 
 
 def stand_in(value: str) -> None:

@@ -104,7 +104,7 @@ def test_a_command_within_a_sentence_is_valid(command):
     program, verb, *words = shlex.split(command)
     if program == "make":
         return run_line(command)
-    words = [word for word in words if "playloop." not in word]  # the examples are not installed
+    words = [word for word in words if "playloop." not in word and "=NAME" not in word]  # not installed
     assert main([verb, *words, "--print-config" if verb in CONFIGURED and words else "--help"]) == 0
 
 
