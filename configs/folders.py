@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 
 
@@ -13,9 +14,18 @@ def results_folder(verb: str, out: str | Path | None) -> Path:
     Raises:
         OSError: it can be no folder there.
     """
-    folder = Path(out) if out else Path("runs") / f"{verb}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(out) if out else new_folder(verb)
     check_folder(folder, str(folder))
     return folder
+
+
+def new_folder(verb: str) -> Path:
+    """One under runs/ with the time in its name, and a number where runs begin in the same second."""
+    name = f"{verb}-{datetime.now():%Y%m%d-%H%M%S}"
+    if "LOCAL_WORLD_SIZE" in os.environ:  # the processes of torchrun share one
+        return Path("runs", name)
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(folder for name in names if not (folder := Path("runs", name)).exists())
 
 
 def check_folder(folder: Path, out: str) -> None:

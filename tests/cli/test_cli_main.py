@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from omegaconf import OmegaConf
 
 from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
+from playloop.configs.folders import new_folder
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore
@@ -159,6 +162,18 @@ def test_the_resume_command_names_the_folder(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     launcher = "torchrun --nproc-per-node 4 -m playloop.cli.main eval seed=1"
     assert arguments.resume_command().startswith(launcher)
+
+
+def test_runs_that_begin_in_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for ahead in range(5):
+        Path("runs", f"eval-{datetime.now() + timedelta(seconds=ahead):%Y%m%d-%H%M%S}").mkdir(parents=True)
+    first = new_folder("eval")
+    first.mkdir()
+    assert first.name.endswith("-2") and new_folder("eval").name.endswith(("-2", "-3"))
+    assert new_folder("eval") != first
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # the processes of torchrun share one
+    assert new_folder("eval").name.count("-") == 2
 
 
 def test_the_printed_resume_command_can_be_pasted(tmp_path, monkeypatch, capsys):
