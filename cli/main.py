@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -13,24 +12,12 @@ from hydra.errors import HydraException
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from playloop.cli.arguments import Arguments
+from playloop.cli.verbs import VERBS
 from playloop.configs.compose import configure, in_yaml
 from playloop.configs.plugins import use_folder
 from playloop.configs.settings import settings_name
+from playloop.core.provenance import git_commit, versions
 from playloop.core.words import Sentence, nearest, speak_any_language
-
-VERBS = {
-    "eval": "run an agent in an environment; table with intervals, videos, report page",
-    "play": "play an environment or a world model in the browser, in real time",
-    "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
-    "train": "train a policy on recorded demonstrations",
-    "convert": "make a folder that can be played of a published MineWorld checkpoint",
-    "merge": "put the adapter of an OpenVLA-OFT run into the weights it was trained beside",
-    "compare": "paired comparison of two evaluations",
-    "agreement": "does SimplerEnv rank policies as the real robots did",
-    "inspect": "what is in a checkpoint: sizes, files, statistics, conventions",
-    "bench": "measure rollout and decoding speed against the plain way",
-    "doctor": "check GL, versions and assets, and settle known initial states",
-}
 
 NAMING = ("bench", "convert", "merge")
 """Verbs with settings that take other words, too."""
@@ -40,7 +27,7 @@ playloop: evaluate, record and train embodied agents in simulators.
 
 Usage: playloop VERB [key=value …] [--help] [--debug] [--config-dir DIR]
 
-{chr(10).join(f"  {verb:<10}{purpose}" for verb, purpose in VERBS.items())}
+{chr(10).join(f"  {verb:<12}{purpose}" for verb, purpose in VERBS.items())}
 
 Examples:
   playloop eval                                     the shipped policy, 20 episodes of libero_object
@@ -82,7 +69,7 @@ def answer(words: list[str]) -> int:
         print(USAGE)
         return 0
     if words[0] == "--version":
-        print(f"playloop {importlib.metadata.version('playloop')}")
+        print(version())
         return 0
     arguments = Arguments(words[0], words[1:])  # until they are taken apart
     try:
@@ -100,6 +87,16 @@ def answer(words: list[str]) -> int:
         hint = " (--debug shows where)" if hidden else ""
         say(f"playloop {arguments.verb}: {sentence(error)}{hint}")
         return 2
+
+
+def version() -> str:
+    """Of the package and, below it, of what most results depend on; of a checkout its commit, too."""
+    found = versions()
+    lines = [f"playloop {found['playloop']}", f"Python {found['python']}"]
+    lines += [f"{name} {found[name]}" for name in ("torch", "mujoco") if name in found]
+    if commit := git_commit():
+        lines.append(f"commit {commit}")
+    return "\n".join(lines)
 
 
 def dispatch(arguments: Arguments) -> int:

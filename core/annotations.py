@@ -40,5 +40,16 @@ class FieldsOf:
     target: str
 
 
+@dataclass(frozen=True)
+class Known:
+    """Beside `str`: values that are known, which a shell offers; there may be others.
+
+    Args:
+        values: the values.
+    """
+
+    values: tuple[str, ...]
+
+
 DecoderFields = Annotated[dict[str, Any], FieldsOf("playloop.policies.diffusion.DecoderConfig")]
 """Fields of the decoder of a discrete diffusion policy that differ from the checkpoint's."""

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from playloop.core.annotations import Count, Natural
+from playloop.core.annotations import Count, Known, Natural
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
@@ -52,6 +52,10 @@ class LiberoTask:
     states: Path
 
 
+SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90")
+"""The standard suites; those of LIBERO-PRO have longer names."""
+
+
 @kind("libero")
 @checked
 class LiberoConfig(EnvConfig):
@@ -67,7 +71,7 @@ class LiberoConfig(EnvConfig):
         protocol: whose limits apply, "standard" or "lerobot"; written into every result.
     """
 
-    suite: str = "libero_object"
+    suite: Annotated[str, Known(SUITES)] = "libero_object"
     size: Count = PANDA_SIDE
     horizon: Count | None = None
     settle_steps: Natural = SETTLE_STEPS

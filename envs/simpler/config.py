@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
-from playloop.core.annotations import Count
+from playloop.core.annotations import Count, Known
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
@@ -45,7 +45,7 @@ class SimplerConfig(EnvConfig):
         absent: what to do with variants whose stage or models are not among the assets: "refuse" or "skip".
     """
 
-    suite: str = "bridge"
+    suite: Annotated[str, Known(SUITES)] = "bridge"
     success: Literal["final", "any"] = "final"
     success_steps: Count = 1
     horizon: Count | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from playloop.cli.arguments import Arguments
 from playloop.cli.main import VERBS, main
 from playloop.configs.folders import new_folder
 from playloop.core.episode import Episode
+from playloop.core.provenance import git_commit
 from playloop.core.results import EpisodeResult
 from playloop.rollouts.store import EpisodeStore
 
@@ -115,6 +118,15 @@ def test_a_bench_is_not_lost_for_its_file(tmp_path, capsys):
     assert "is a folder; name a file" in err and not out
     assert main([*quick, f"out={tmp_path}/new/result.json"]) == 0
     assert (tmp_path / "new/result.json").is_file()
+
+
+def test_the_version_says_what_results_depend_on(capsys):
+    assert main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"playloop {metadata.version('playloop')}"
+    assert lines[1] == f"Python {platform.python_version()}" and lines[2].startswith("torch ")
+    commit = git_commit()
+    assert (lines[-1] == f"commit {commit}") == (commit is not None)
 
 
 @dataclass
