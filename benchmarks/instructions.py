@@ -1,10 +1,13 @@
-"""Which instruction encoder survives paraphrase: `python -m playloop.benchmarks.instructions`."""
+"""Which instruction encoder survives paraphrase."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import MinLen
+from rich.table import Table
+
+from playloop.core.checked import checked
 from playloop.tokenizers.instructions import InstructionEncoder, MiniLMConfig, NGramsConfig
 
 OBJECTS = (
@@ -86,14 +89,27 @@ def nearest_accuracy(encoder: InstructionEncoder) -> dict[str, Any]:
     return {"right": len(texts) - len(wrong), "of": len(texts), "wrong": wrong}
 
 
-def main() -> None:
-    """Print every encoder's accuracy as JSON."""
-    encoders: dict[str, InstructionEncoder] = {
-        "minilm": MiniLMConfig().make(),
-        "ngrams": NGramsConfig().make(),
-    }
-    print(json.dumps({name: nearest_accuracy(encoder) for name, encoder in encoders.items()}, indent=1))
+@checked
+class InstructionsBench:
+    """The share of paraphrases that lie nearest to their own instruction, by each encoder.
 
+    `run()` gives the numbers, `table(numbers)` shows them.
 
-if __name__ == "__main__":
-    main()
+    Args:
+        encoders: which.
+    """
+
+    encoders: Annotated[tuple[Literal["minilm", "ngrams"], ...], MinLen(1)] = ("minilm", "ngrams")
+
+    def run(self) -> dict[str, Any]:
+        """Encoder \u2192 how many of how many are right, and the others."""
+        made = {"minilm": MiniLMConfig, "ngrams": NGramsConfig}
+        return {name: nearest_accuracy(made[name]().make()) for name in self.encoders}
+
+    @staticmethod
+    def table(report: dict[str, Any]) -> Table:
+        """The numbers as a table for the terminal."""
+        table = Table("encoder", "right", "share", title="paraphrases nearest to their own instruction")
+        for name, found in report.items():
+            table.add_row(name, f"{found['right']} / {found['of']}", f"{found['right'] / found['of']:.0%}")
+        return table

@@ -1,17 +1,19 @@
-"""How many samples a second one training step takes: `python -m playloop.benchmarks.train_step`."""
+"""How long one training step of a policy takes."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics as stats
 import time
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 import torch
+from rich.table import Table
 from torch import Tensor
 
+from playloop.core.annotations import Count
+from playloop.core.checked import checked
 from playloop.policies.vla import VLA, VLAConfig
 from playloop.tokenizers.normalizer import compute_statistics
 
@@ -37,32 +39,43 @@ def random_batch(model: VLA, rows: int, generator: torch.Generator) -> dict[str,
     return batch | {"actions": actions}
 
 
-def bench_train_step(config: VLAConfig, rows: int = 64, repeats: int = 10) -> dict[str, float]:
-    """Median milliseconds of forward, backward and AdamW, in bfloat16, after two steps of warming up."""
-    model = config.make(random_statistics()).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    generator = torch.Generator().manual_seed(0)
-    batch = random_batch(model, rows, generator)
-    seconds = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        model.loss(batch, generator)[0].backward()
-        optimizer.step()
-        seconds.append(time.perf_counter() - start)
-    median = stats.median(seconds[2:])
-    parameters = sum(p.numel() for p in model.parameters())
-    return {"ms": 1000 * median, "samples_per_second": rows / median, "rows": rows, "parameters": parameters}
+@checked
+class TrainStepBench:
+    """Forward, backward and AdamW of the policy's network on noise, in bfloat16.
 
+    `run()` gives the numbers, `table(numbers)` shows them.
 
-def main() -> None:
-    """Measure and print one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=10)
-    arguments = parser.parse_args()
-    print(json.dumps(bench_train_step(VLAConfig(), arguments.rows, arguments.repeats)))
+    Args:
+        rows: of a batch.
+        repeats: timed steps, after two that warm up.
+        policy: sizes of the network.
+    """
 
+    rows: Count = 64
+    repeats: Count = 10
+    policy: VLAConfig = field(default_factory=VLAConfig)
 
-if __name__ == "__main__":
-    main()
+    def run(self) -> dict[str, Any]:
+        """Median milliseconds of a step, and rows a second."""
+        model = self.policy.make(random_statistics()).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        generator = torch.Generator().manual_seed(0)
+        batch, seconds = random_batch(model, self.rows, generator), []
+        for _ in range(self.repeats + 2):
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            model.loss(batch, generator)[0].backward()
+            optimizer.step()
+            seconds.append(time.perf_counter() - start)
+        median = stats.median(seconds[2:])
+        parameters = sum(p.numel() for p in model.parameters())
+        found = {"ms": 1000 * median, "rows_per_second": self.rows / median, "rows": self.rows}
+        return found | {"parameters": parameters, "threads": torch.get_num_threads()}
+
+    @staticmethod
+    def table(report: dict[str, Any]) -> Table:
+        """The numbers as a table for the terminal."""
+        title = f"a training step, {report['rows']} rows, {report['parameters'] / 1e6:.1f} M parameters"
+        table = Table("ms a step", "rows a second", title=title, caption=f"{report['threads']} threads")
+        table.add_row(f"{report['ms']:.0f}", f"{report['rows_per_second']:.1f}")
+        return table

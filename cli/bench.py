@@ -1,6 +1,6 @@
 """playloop bench: measure our speed against the plain way, both sides in one run on this machine.
 
-Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value …]
+Usage: playloop bench NAME [key=value …]
 
   rollout   equal-length episodes with a fixed chunk policy, everything included (construction,
             resets, images): ours against a plain loop that renders every step in one process
@@ -15,10 +15,17 @@ Usage: playloop bench rollout|decode|decoder|world|craft|simpler|play [key=value
   simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's step
   play      real-time play end to end: a server, a headless Chromium with keys held, and what the
             page measures
+  train     a training step of the policy's network on noise
+  instructions
+            the share of paraphrases that an encoder places nearest to their own instruction
+
+With record=DIR a run is added to the records there: its figures, command, commit, machine and date. The page
+on records shows those of benchmarks/records over time.
 
 Examples:
   playloop bench rollout suite=libero_object episodes=6 steps=160
   playloop bench decode decode.repeats=50
+  playloop bench craft record=benchmarks/records
   playloop bench decode openvla.model=small
   playloop bench decode openvla.model=7b openvla.device=cuda openvla.weights=fp8
   playloop bench world mineworld.model=300M_16f mineworld.device=cuda mineworld.precision=fp16
@@ -27,6 +34,7 @@ Examples:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -50,10 +58,17 @@ def run(arguments: Arguments, config: DictConfig) -> int:
         choice = nearest(names[0], BENCHES) if names else f", {', '.join(BENCHES)}"
         raise ValueError(f"say what to measure{choice}: playloop bench rollout.")
     out = place_of_result(config.out) if config.out else None
+    if config.record:
+        check_folder(Path(config.record), config.record)
+    load = os.getloadavg()[0]  # before ours
     result = BENCHES[names[0]](config)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, {"bench": names[0], "command": arguments.command, "result": result})
+    if config.record:
+        from playloop.benchmarks.records import add_record
+
+        print(f"Record: {add_record(Path(config.record), names[0], arguments.command, result, load)}")
     return 0
 
 
@@ -114,5 +129,5 @@ BENCHES: dict[str, Callable[[DictConfig], Any]] = {
     "decode": bench_decode,
     "decoder": bench_decoder,
     "world": bench_world,
-    **{name: partial(_show, name) for name in ("craft", "simpler", "play")},
+    **{name: partial(_show, name) for name in ("craft", "simpler", "play", "train", "instructions")},
 }

@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).absolute().parent.parent
 TRAINED = ("policy", "world", "tokenizer", "inverse", "mineworld", "openvla")
 PARTS = ("env", "agent", *TRAINED, "objective", "training")
 """Words that choose which settings there are."""
-BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play")
+BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "train", "instructions")
 PATHS = ("compare", "inspect", "convert", "merge")
 """Verbs with words that are files and folders."""
 OPEN = ("=", "/", ".")
@@ -127,7 +127,7 @@ def values(known: dict[str, Any], key: str, text: str) -> Candidates:
     if key in known["groups"]:
         return {f"{key}={name}": purpose for name, purpose in known["groups"][key].items()}
     full = [name for name in known["settings"] if name == key or name.endswith(f".{key}")]
-    setting = known["settings"][full[0]] if full else {"choices": [], "path": True}
+    setting: dict[str, Any] = known["settings"][full[0]] if full else {"choices": [], "path": True}
     found = {str(choice): "" for choice in setting["choices"]}
     if key.rpartition(".")[2] in ("checkpoint", "tokenizer", "inverse", "world"):
         found |= dict.fromkeys(shipped(), "ships with the package")

@@ -281,6 +281,9 @@ class BenchSettings:
         craft: the bench craft.
         simpler: the bench simpler.
         play: the bench play.
+        train: the bench train.
+        instructions: the bench instructions.
+        record: folder that gets a JSON file of this run, beside those of others; null: none.
     """
 
     env: Section
@@ -291,7 +294,10 @@ class BenchSettings:
     craft: Section
     simpler: Section
     play: Section
+    train: Section
+    instructions: Section
     out: str | None = None
+    record: str | None = None
     seed: int = 0
     episodes: Count = 6
     steps: Count = 160
