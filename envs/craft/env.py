@@ -37,7 +37,7 @@ class CraftConfig(EnvConfig):
     """Settings of `Craft`.
 
     Args:
-        size: height and width of the picture, such as 64x64, 128x128, 224x384 or 360x640.
+        size: height and width of the picture, such as [64,64], [128,128], [224,384] or [360,640].
         inits: stored worlds a task.
         horizon: most actions an episode; None for the task's own.
         daylight: the light follows the time of day.
