@@ -60,7 +60,7 @@ SMALL = (
     ),
     (r"^playloop train .*tokenizer=craft", f"{TRAIN} task.validation=0.25 {TINY_TOKENIZER}"),
     (r"^playloop train .*world=", f"{TRAIN} task.validation=0.25 {TINY_WORLD}"),
-    (r"^playloop train .*inverse=", f"{TRAIN} task.validation=0.25"),
+    (r"^playloop train .*inverse=", f"{TRAIN} task.validation=0.25 inverse.height=32 inverse.width=64"),
     (r"^playloop train", f"{TRAIN} validation=0.5"),
     (r"^playloop eval .*(env=toy|env\._target_|--config-dir)", "inits=1 workers=0"),
     (r"^playloop eval .*env=", "inits=1 tasks=[0] workers=0 env.horizon=2 videos=none"),
