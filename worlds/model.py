@@ -71,8 +71,8 @@ class AxialPositions:
 
 def _frequencies(count: int, longest: float) -> Tensor:
     """Radians a unit, from one down to 1 / longest, float64 [count]."""
-    # The device is named: where transformers was the first to build an outline, torch's own `linspace` is none of
-    # the functions that a device's context reaches.
+    # Named, because torch remembers which functions a device's context reaches, and transformers may have
+    # replaced this one while it was the first to use such a context.
     device = torch.get_default_device()
     return longest ** -torch.linspace(0, 1, count, dtype=torch.float64, device=device)
 
