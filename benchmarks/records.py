@@ -126,13 +126,7 @@ def page(records: list[dict[str, Any]]) -> str:
     parts = []
     for bench in [name for name in FIGURES if any(record["bench"] == name for record in records)]:
         rows = [_row(record) for record in reversed(records) if record["bench"] == bench]
-        parts += [
-            f"## {bench}",
-            "",
-            "| date | figures | commit | machine | command |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        parts += [*rows, ""]
+        parts += [f"## {bench}", "", HEAD, *rows, ""]
     return "\n".join(parts) or "No bench has been recorded yet."
 
 

@@ -59,7 +59,7 @@ def run(arguments: Arguments, config: DictConfig) -> int:
         raise ValueError(f"say what to measure{choice}: playloop bench rollout.")
     out = place_of_result(config.out) if config.out else None
     if config.record:
-        check_folder(Path(config.record), config.record)
+        check_folder(Path(config.record), config.record, "record")
     load = os.getloadavg()[0]  # before ours
     result = BENCHES[names[0]](config)
     if out is not None:

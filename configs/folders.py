@@ -28,12 +28,13 @@ def new_folder(verb: str) -> Path:
     return next(folder for name in names if not (folder := Path("runs", name)).exists())
 
 
-def check_folder(folder: Path, out: str) -> None:
+def check_folder(folder: Path, out: str, key: str = "out") -> None:
     """Refuse a folder that cannot be made or written, before anything is worked out that would go there.
 
     Args:
         folder: it and its parents need not be there yet.
         out: the setting's value, for the message.
+        key: the setting.
 
     Raises:
         NotADirectoryError: a file is in its place, or a link that leads nowhere.
@@ -43,10 +44,10 @@ def check_folder(folder: Path, out: str) -> None:
     links = [place for place in (folder, *folder.parents) if place.is_symlink() and not place.exists()]
     if links:
         raise NotADirectoryError(
-            f"out={out}: {links[0]} is a link to {os.readlink(links[0])}, which is not there; make that "
+            f"{key}={out}: {links[0]} is a link to {os.readlink(links[0])}, which is not there; make that "
             "folder, or name another"
         )
     if not there.is_dir():
-        raise NotADirectoryError(f"out={out}: {there} is a file; name a new folder")
+        raise NotADirectoryError(f"{key}={out}: {there} is a file; name a new folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"out={out}: {there} cannot be written; name a new folder")
+        raise PermissionError(f"{key}={out}: {there} cannot be written; name a new folder")

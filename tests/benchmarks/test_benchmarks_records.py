@@ -35,6 +35,13 @@ def test_each_run_adds_a_file_and_changes_none(tmp_path, capsys):
     assert record["figures"][0]["value"] == record["result"]["frames"]["64x64"]
 
 
+def test_a_file_in_the_folders_place_is_told_before_the_bench(tmp_path, capsys):
+    (tmp_path / "notes").write_text("mine")
+    assert main([*QUICK, f"record={tmp_path}/notes/new"]) == 2
+    out, err = capsys.readouterr()
+    assert f"record={tmp_path}/notes/new: {tmp_path}/notes is a file; name a new folder" in err and not out
+
+
 def test_two_runs_of_one_second_are_two_files(tmp_path):
     made = [
         add_record(tmp_path, "train", "playloop bench train", {"rows_per_second": n}, 0.0) for n in (1, 2)
