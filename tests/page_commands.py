@@ -37,6 +37,7 @@ SMALL = (
     (r"=cuda|=fp8|=triton|^torchrun|training=gpu", VALID),  # a GPU's
     (r"^playloop bench", VALID),  # minutes, on a quiet machine: tests/benchmarks
     (r"^playloop doctor", VALID),  # tests/envs/test_envs_doctor.py
+    (r"mineworld=\d+M_16f", VALID),  # 300 million parameters: tests/training/test_training_mineworld*.py
     (r"^playloop merge", VALID),  # tests/policies/test_policies_openvla_merge.py
     (r"env=simpler|agent=dialect", VALID),  # needs assets: tests/envs/test_envs_simpler_*.py
     (r"env=(luanti|minerl)", VALID),  # real games: tests/envs/test_envs_{luanti,minerl}.py
@@ -52,7 +53,8 @@ SMALL = (
     (r"^playloop eval .*world=", f"{CLIPS} context=3 -inverse"),
     (r"^playloop record .*env=craft", "episodes=4 env.size=[32,64] env.horizon=24 workers=0"),
     (r"^playloop record .*env=toy", "episodes=8 workers=0"),
-    (r"^playloop record", "episodes=2 tasks=[0] stride=16 workers=0"),
+    (r"^playloop record .*env=(?!libero)", "episodes=2 tasks=[0] workers=0"),
+    (r"^playloop record", "episodes=2 tasks=[0] env.success_steps=10 stride=16 workers=0 -env"),
     (r"^playloop train .*openvla=", f"{TRAIN} adapter.rank=4 device=cpu validation=0.5 -training"),
     (
         r"^playloop train .*mineworld=",
@@ -153,7 +155,7 @@ def run_command(command: str) -> None:
 def run_once(words: list[str], command: str) -> None:
     """Run it, unless it was: of commands that differ in `out=` alone the folder is copied."""
     out = next((word.removeprefix("out=") for word in words if word.startswith("out=")), "")
-    text = shlex.join(word for word in words if not word.startswith("out="))
+    text = shlex.join([words[0], *sorted(word for word in words[1:] if not word.startswith("out="))])
     if made.get(out or text) == text:
         return
     if out and out in made:  # another page's
