@@ -15,6 +15,7 @@ if not torch.cuda.is_available():
 
 DEAREST = (
     "test_envs_conformance",
+    "test_pages",
     "test_rollouts_libero",
     "test_policies_mutated",
     "test_policies_openvla_engine",
