@@ -4,9 +4,11 @@ The names below are the verbs of the command line as functions; see `playloop.ap
 they are used: `import playloop` itself costs what Gymnasium costs, which knows the environments from then on.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from playloop.configs import registration as _registration  # noqa: F401 (registers them)
+if sys.argv[1:2] != ["__complete"]:  # a shell at Tab, which waits for no Gymnasium
+    from playloop.configs import registration as _registration  # noqa: F401 (registers them)
 
 if TYPE_CHECKING:
     from playloop.api import (

@@ -162,7 +162,7 @@ def test_nothing_large_is_imported_at_tab(home):
     code = (
         "import sys; sys.argv[1:] = ['__complete', 'fish', 'eval', 'env=li'];"
         "from playloop.cli.entry import main; main();"
-        "print(sorted({'torch', 'hydra', 'omegaconf', 'pydantic'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'hydra', 'omegaconf', 'pydantic'} & set(sys.modules)))"
     )
     said = os.popen(f'{sys.executable} -c "{code}"').read().splitlines()
     assert said[0].startswith("env=libero\tLIBERO") and said[-1] == "[]"
