@@ -88,6 +88,26 @@ def test_vectors_of_wrapped_environments_know_their_tasks(mode):
         vector.close()
 
 
+@LIBERO
+def test_a_vector_of_simulators_tells_each_instruction():
+    spawned = {"context": "spawn"}  # OpenGL outlives no fork
+    vector = gym.make_vec("playloop/Libero-v0", 2, "async", vector_kwargs=spawned, size=32, settle_steps=0)
+    alone = gym.make("playloop/Libero-v0", size=32, settle_steps=0)
+    try:
+        seen, info = vector.reset(seed=4)
+        assert seen["images"]["agentview"].shape == (2, 32, 32, 3)
+        names = alone.unwrapped.config.task_names()
+        assert seen["instruction"] == tuple(names[task] for task in info["episode"]["task"])
+        one, _ = alone.reset(seed=5)
+        assert seen["instruction"][1] == one["instruction"]
+        assert np.array_equal(seen["state"][1], one["state"])
+        assert np.array_equal(seen["images"]["agentview"][1], one["images"]["agentview"])
+        assert len(vector.step(np.zeros((2, 7), np.float32))[1]) == 2
+    finally:
+        vector.close()
+        alone.close()
+
+
 @pytest.mark.skipif(not find_spec("moviepy"), reason="RecordVideo needs MoviePy: pip install moviepy")
 @pytest.mark.filterwarnings("ignore")  # MoviePy's
 def test_videos_have_the_rate_of_the_environment(tmp_path):

@@ -15,10 +15,12 @@ import pytest
 
 from playloop.configs.compose import load
 from playloop.core.episode import FRESH
+from playloop.core.results import EpisodeResult
 from playloop.demos.lerobot.check import check_dataset
 from playloop.demos.lerobot.dataset import Demonstrations
 from playloop.envs.libero import LiberoConfig
 from playloop.rollouts.recording.record import record
+from playloop.rollouts.store import EpisodeStore
 
 HERE = Path(__file__).parent
 SIZE, STRIDE = 64, 8
@@ -214,12 +216,15 @@ class Stopped(Exception):
 
 
 class Interrupted:
-    """In place of the driver: the recording ends before its first episode."""
+    """In place of the driver: the recording ends when its first episode has failed."""
 
     def __init__(self, env, workers, callbacks, step_timeout):
         self.callbacks = list(callbacks)
 
     def run(self, agent, episodes, done=0):
+        for store in self.callbacks:
+            if isinstance(store, EpisodeStore):
+                store.on_end(EpisodeResult(episodes[0], False, 0, 0.0, error="stopped"))
         raise Stopped
 
 
