@@ -90,7 +90,7 @@ def test_vectors_of_wrapped_environments_know_their_tasks(mode):
 
 @LIBERO
 def test_a_vector_of_simulators_tells_each_instruction():
-    spawned = {"context": "spawn"}  # OpenGL outlives no fork
+    spawned = {"context": "spawn"}  # it hangs in a fork of a process that has drawn
     vector = gym.make_vec("playloop/Libero-v0", 2, "async", vector_kwargs=spawned, size=32, settle_steps=0)
     alone = gym.make("playloop/Libero-v0", size=32, settle_steps=0)
     try:
