@@ -15,6 +15,7 @@ import numpy as np
 
 from playloop.core.contract import Contract
 from playloop.core.minecraft import ACTION_NAMES, MAX_TURN, index_of
+from playloop.core.robots import GRIPPERS
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def keymap_for(
     if contract.action_names == ACTION_NAMES:
         return MinecraftKeys(degrees_per_pixel, frozenset(without))
     if len(contract.action_names) == 7 and contract.action_names[-1] == "gripper":
-        return ArmKeys(arm_speed)
+        id_ = getattr(contract.gripper, "id", None)
+        return ArmKeys(arm_speed, *GRIPPERS.get(str(id_), (-1.0, 1.0)))
     return AxisKeys(contract.action_names)
 
 
@@ -189,9 +191,13 @@ class ArmKeys(KeyMap):
 
     Args:
         speed: share of the full scale that a held key commands; with Shift all of it.
+        opened: the gripper's number that opens it; an episode begins with it.
+        shut: the one that shuts it.
     """
 
     speed: float = 0.5
+    opened: float = -1.0
+    shut: float = 1.0
 
     @property
     def layout(self) -> KeyLayout:
@@ -202,16 +208,17 @@ class ArmKeys(KeyMap):
         return KeyLayout(tuple(bindings), False, stick, buttons)
 
     def begin(self) -> tuple[float, bool]:
-        """The gripper is open (-1); its key is not held."""
-        return -1.0, False
+        """The gripper is open; its key is not held."""
+        return self.opened, False
 
     def resume(self, carry: tuple[float, bool], action: np.ndarray) -> tuple[float, bool]:
-        return (1.0 if action[-1] > 0 else -1.0), carry[1]
+        is_shut = abs(action[-1] - self.shut) < abs(action[-1] - self.opened)
+        return (self.shut if is_shut else self.opened), carry[1]
 
     def act(self, carry: tuple[float, bool], held: Held) -> tuple[tuple[float, bool], np.ndarray]:
         gripper, was_held = carry
         if "Space" in held.down and not was_held:
-            gripper = -gripper
+            gripper = self.shut if gripper == self.opened else self.opened
         scale = 1.0 if "ShiftLeft" in held.down else self.speed
         moves = [scale * _direction(held, *keys) for keys, _ in _ARM]
         return (gripper, "Space" in held.keys), np.array([*moves, gripper], np.float32)

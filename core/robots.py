@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from playloop.core.contract import Contract
 from playloop.core.conventions import Convention
 
@@ -16,6 +18,29 @@ POSE = ("x", "y", "z", "axis_angle_x", "axis_angle_y", "axis_angle_z")
 FRACTAL_STATE = (*POSE, "gripper_opening")
 PARTIAL = ("grasped", "grasped_5_steps", "moved_correct", "moved_wrong")
 """How far an episode of SimplerEnv got."""
+GRIPPERS = {
+    "closes-positive": (-1.0, 1.0),
+    "opens-positive": (1.0, -1.0),
+    "relative-closes-positive": (-1.0, 1.0),
+    "opening": (1.0, 0.0),
+}
+"""Convention of a gripper's number → what opens it, and what shuts it."""
+
+
+def resting_action(contract: Contract) -> np.ndarray:
+    """The action float32 [A] that moves nothing: all zero, but a gripper that must be told stays open.
+
+    All known actions are movements or keys, so that zero is none; an action of the user's own is taken to be
+    one, too.
+
+    >>> resting_action(bridge_contract("any", "standard"))[-1]
+    np.float32(1.0)
+    """
+    action = np.zeros(len(contract.action_names), np.float32)
+    id_ = getattr(contract.gripper, "id", None)
+    if "gripper" in contract.action_names and id_ in GRIPPERS and id_ != "relative-closes-positive":
+        action[contract.action_names.index("gripper")] = GRIPPERS[id_][0]
+    return action
 
 
 def arm_contract(

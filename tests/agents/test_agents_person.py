@@ -8,6 +8,7 @@ import pytest
 from playloop.agents.keymaps import Held
 from playloop.agents.person import Person, PersonConfig
 from playloop.core.minecraft import action_dictionary, index_of
+from playloop.core.robots import bridge_contract
 from playloop.envs.craft.env import CraftConfig
 from playloop.envs.robosuite import RobosuiteConfig
 from playloop.envs.toy import ToyReachConfig
@@ -111,6 +112,14 @@ def test_an_arm_moves_at_part_of_its_speed_and_space_toggles_the_gripper():
     assert hands.act(keys("Space"), keys())[-1] == -1
     hands.carry = hands.person.resume(hands.carry, np.array([0, 0, 0, 0, 0, 0, 0.7], np.float32))
     assert hands.act()[-1] == 1, "the gripper stays as the policy left it"
+
+
+def test_a_gripper_begins_open_whatever_its_sign():
+    hands = Hands(bridge_contract("any", "standard"))  # +1 opens
+    held = [keys(), keys("Space"), keys(), keys("Space")]
+    assert [hands.act(move)[-1] for move in held] == [1, -1, -1, 1]
+    hands.carry = hands.person.resume(hands.carry, np.array([0, 0, 0, 0, 0, 0, -0.7], np.float32))
+    assert hands.act()[-1] == -1
 
 
 def test_anything_else_has_a_pair_of_keys_a_dimension():

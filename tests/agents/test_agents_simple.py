@@ -1,12 +1,18 @@
-"""The random and the replaying agent."""
+"""The random, the still and the replaying agent."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from playloop.agents.hold import HoldAgentConfig
 from playloop.agents.random import RandomAgentConfig
 from playloop.agents.replay import ReplayAgentConfig
+from playloop.core.robots import bridge_contract, fractal_contract
+from playloop.envs.craft.env import CraftConfig
+from playloop.envs.robosuite import RobosuiteConfig
 from playloop.envs.toy import ToyReachConfig
 from playloop.rollouts.callbacks import Callback
 from playloop.rollouts.driver import Driver
@@ -44,6 +50,27 @@ def test_random_actions_fill_the_bounds_and_follow_the_generator():
     assert -0.5 <= plans[0].actions.min() < -0.49 and 0.24 < plans[0].actions.max() <= 0.25
     with pytest.raises(ValueError, match="below"):
         RandomAgentConfig(low=1.0, high=1.0).make()
+
+
+@pytest.mark.parametrize(
+    ("contract", "gripper"),
+    [
+        (RobosuiteConfig().contract(), -1.0),
+        (bridge_contract("any", "standard"), 1.0),
+        (fractal_contract("any", "standard"), 0.0),
+        (replace(RobosuiteConfig().contract(), gripper="opening"), 1.0),
+        (replace(RobosuiteConfig().contract(), gripper="a claw of my own"), 0.0),
+        (CraftConfig().contract(), None),
+        (CONFIG.contract(), None),
+    ],
+)
+def test_who_keeps_still_moves_nothing_and_leaves_the_gripper_open(contract, gripper):
+    agent = HoldAgentConfig(chunk=3).make()
+    agent.prepare(contract)
+    _, [plan] = agent.act([None], [{}], [np.random.default_rng(0)])
+    assert plan.actions.shape == (3, len(contract.action_names)) and plan.actions.dtype == np.float32
+    moves = plan.actions if gripper is None else plan.actions[:, :-1]
+    assert not moves.any() and (gripper is None or (plan.actions[:, -1] == gripper).all())
 
 
 def test_a_replay_gives_the_same_states(tmp_path):

@@ -18,7 +18,7 @@ UNNAMED = {"bench.yaml"}
 """Measures machines: its settings are kept nowhere."""
 NAMES = """
 augmentation camera camera-bins craft craft-expert dialect diffusion-decoder expert explorer fsq-frames
-fsq-world google-robot-expert handover inverse-dynamics libero lora luanti minerl mineworld
+fsq-world google-robot-expert handover hold inverse-dynamics libero lora luanti minerl mineworld
 mineworld-conversion mineworld-order minilm n-grams openvla-agent openvla-merge
 openvla-objective person policy-agent random replay robosuite simpler toy toy-expert train-inverse
 train-mineworld train-openvla train-policy train-tokenizer train-world trainer training-images vla
