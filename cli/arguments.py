@@ -96,3 +96,10 @@ def take_option(words: list[str], name: str) -> tuple[list[str], str | None]:
                 raise ValueError(f"{name} names no folder; write {name} DIR.")
             return [*words[:number], *words[number + 2 :]], words[number + 1]
     return words, None
+
+
+def take_setting(words: list[str], name: str) -> tuple[list[str], str | None]:
+    """The words without `name=VALUE`, and the value of the last; for verbs whose other words are folders."""
+    mine = [word for word in words if word.startswith(f"{name}=")]
+    given = mine[-1].partition("=")[2] if mine else None
+    return [word for word in words if word not in mine], given

@@ -27,7 +27,7 @@ TRAINED = ("policy", "world", "tokenizer", "inverse", "mineworld", "openvla")
 PARTS = ("env", "agent", *TRAINED, "objective", "training")
 """Words that choose which settings there are."""
 BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "train", "instructions")
-PATHS = ("compare", "inspect", "convert", "merge")
+PATHS = ("compare", "join", "inspect", "convert", "merge")
 """Verbs with words that are files and folders."""
 OPEN = ("=", "/", ".")
 """Ends of words that go on."""

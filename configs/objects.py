@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from omegaconf import DictConfig
 
 from playloop.configs.checkpoints import find_checkpoint, find_checkpoints
 from playloop.configs.checkpoints import make_env as make_env
-from playloop.configs.compose import configure
+from playloop.configs.compose import configure, load
+from playloop.configs.words import is_setting
 from playloop.core.fields import make, plain, recorded
 from playloop.envs.config import EnvConfig
 
@@ -105,9 +107,42 @@ def run_evaluation(config: DictConfig, out: Path, command: str, agent: Any = Non
 
     from playloop.rollouts.evaluate import evaluate
     from playloop.rollouts.selection import select_episodes
+    from playloop.rollouts.shards import deal
 
-    episodes, run = select_episodes(config, env), (config.workers, config.videos, settings, command)
-    return evaluate(env, agent, episodes, out, *run, step_timeout=config.step_timeout)
+    episodes, videos = deal(select_episodes(config, env), config.shard, plain(config)["videos"])
+    run = (config.workers, videos, settings, command, None, config.step_timeout)
+    return evaluate(env, agent, episodes, out, *run, controls=_listed(plain(config)["control"]))
+
+
+def join_shards(folders: Sequence[Path], out: Path, command: str, env: Any = None) -> dict[str, Any]:
+    """Carry out `playloop join`; returns the summary.
+
+    Args:
+        folders: of the shards.
+        out: folder of the whole.
+        command: for the record.
+        env: the environment's settings, where it publishes averages and a call in Python ran the shards.
+
+    Raises:
+        ValueError: they are not all shards of one evaluation, or `env` is needed.
+    """
+    from playloop.rollouts.join import Part, join
+    from playloop.rollouts.report import eval_command
+
+    summaries = [Part(folder).summary for folder in folders]
+    if env is None and any(summary["result"]["averages"] for summary in summaries):
+        verb, *words = shlex.split(eval_command(summaries[0]["run"]))[1:] or [""]
+        if verb != "eval":
+            raise ValueError(
+                "a call in Python ran these shards, and their environment publishes averages; give env=…"
+            )
+        env = make(load("eval", [word for word in words if is_setting(word)]).env)
+    return join(folders, out, None if env is None else settings_of(env).averages, command)
+
+
+def _listed(value: Any) -> list[Any]:
+    """The different items of a setting that is none, one or a list."""
+    return list(dict.fromkeys([] if value is None else value if isinstance(value, list) else [value]))
 
 
 def name_order(env: DictConfig) -> None:

@@ -7,7 +7,7 @@ holds only which parts it has, and what differs in them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -18,6 +18,7 @@ Section = dict[str, Any]
 Folders = Name | list[Name]
 Task = int | str | None
 Tasks = list[int | str] | int | str | None
+Control = Literal["random", "hold", "replay"]
 
 
 @dataclass
@@ -53,12 +54,18 @@ class EvalSettings(EpisodeSettings):
     Args:
         inits: stored initial states a task: a number is the first so many, [3,7] are these; null: all.
         episodes: at most so many.
-        videos: episodes a task of which a video is kept: a number, all or none.
+        videos: of which a video is kept: so many a task, failures, all or none.
+        control: who is judged beside the agent on the same episodes, to see what succeeds without skill:
+            random, hold (keeps still) or replay (the agent's actions from another initial state, repeated
+            without looking), or a list of them.
+        shard: i/n, of n equal parts the i-th from 1, for as many machines; then `playloop join`.
     """
 
     inits: Count | list[Natural] | None = 2
     episodes: Count | None = None
     videos: Natural | list[str] | str | None = 1
+    control: Control | list[Control] | None = None
+    shard: Name | None = None
 
 
 @dataclass

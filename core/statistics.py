@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -75,6 +76,25 @@ class Pairs:
     def second(self) -> int:
         """Successes of the second."""
         return self.both + self.only_second
+
+
+def count_pairs(outcomes: Iterable[tuple[bool, bool]]) -> Pairs:
+    """Counts of paired outcomes, the first's success beside the second's."""
+    seen = Counter(outcomes)
+    return Pairs(seen[True, True], seen[True, False], seen[False, True], seen[False, False])
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's correction of several p values: each is below a level as often by chance as one alone would be.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order, corrected, largest = sorted(range(len(ps)), key=ps.__getitem__), [0.0] * len(ps), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, (len(ps) - rank) * ps[index])
+        corrected[index] = min(1.0, largest)
+    return corrected
 
 
 def paired_difference(pairs: Pairs, confidence: float = 0.95) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,21 @@ from playloop.core.episode import Episode
 from playloop.core.files import write_atomic, write_json
 from playloop.core.formats import FORMAT
 from playloop.core.provenance import earlier_run, name_of, this_run
+from playloop.core.results import EpisodeResult
 from playloop.envs.config import EnvConfig
+from playloop.rollouts.again import ActionRecorder, film, repeats, unfilmed
+from playloop.rollouts.control import ControlArm, arm_folder, summarize_control
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import ProgressBar, new_console
-from playloop.rollouts.report import average_lines, result_table, write_report
-from playloop.rollouts.store import EPISODES, EpisodeStore
+from playloop.rollouts.report import average_lines, control_lines, result_table, write_report
+from playloop.rollouts.store import EPISODES, EpisodeStore, read_results
 from playloop.rollouts.strips import beside, encoded
 from playloop.rollouts.summary import summarize, timing
-from playloop.rollouts.video import VideoRecorder, choose_videos
+from playloop.rollouts.video import FAILURES, OUTCOMES, VideoRecorder, choose_videos
 
 SUMMARY = "summary.json"
-HARMLESS = ("workers", "videos", "out", "task", "tasks", "inits", "episodes", "step_timeout")
+SELECTING = ("task", "tasks", "inits", "episodes")
+HARMLESS = (*SELECTING, "shard", "control", "workers", "videos", "out", "step_timeout")
 """Settings that change which episodes run or how they are watched, never what an episode gives."""
 
 
@@ -43,6 +48,7 @@ def evaluate(
     command: str = "",
     console: Console | None = None,
     step_timeout: float = STEP_TIMEOUT,
+    controls: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate an agent; a repeated call with the same folder runs only what is missing.
 
@@ -57,40 +63,95 @@ def evaluate(
         command: the command line, for the record.
         console: where progress and the table are shown.
         step_timeout: seconds without an answer after which an environment counts as dead.
+        controls: who is judged beside the agent, see `rollouts.control.MEANINGS`.
 
     Returns:
         The summary: "result" follows from the episodes alone; "run" tells how, when and where.
 
     Raises:
-        ValueError: the agent does not fit the environment, or the folder belongs to another configuration or
-            holds a damaged file.
+        ValueError: the agent does not fit, or the folder has another configuration or a damaged file.
         BlockingIOError: another process is writing to the folder.
     """
-    agent = as_agent(agent)
+    agent, out, console = as_agent(agent), Path(out), console or new_console()
     contract = env.contract()
     agent.prepare(contract)
-    chosen = choose_videos(episodes, videos)
-    out, console, settings = Path(out), console or new_console(), config or {}
-    identity = _identity(settings, contract, agent, env)
+    filming = _Filming(out / "videos", choose_videos(episodes, videos), videos == FAILURES)
+    arms = [ControlArm(name, out, env, episodes) for name in controls]
+    identity = _identity(config or {}, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:
         before = earlier_run(out / SUMMARY, EPISODES)
-        recorder = VideoRecorder(out / "videos", chosen, contract.control_hz)
-        driver = Driver(env, workers, [recorder], step_timeout)
+        again = repeats(contract, agent)
+        driver = Driver(env, workers, _keepers(filming, arms, contract, again), step_timeout)
         session = _run_missing(driver, agent, store, episodes, console)
+        if again:
+            film(driver, agent, filming.missing(store.results(), episodes), filming.folder, console)
+        acted = [arm.run(driver, agent, identity, console) for arm in arms]
         result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
+        result |= compared(out, controls, store.results(), episodes, contract)
         made = {"agent": name_of(agent), "environment": name_of(env), "agent_provenance": identity["agent"]}
-        run = made | {"config": settings} | this_run(command, before, session, (env, agent))
-        if session is None and before is not None:  # a repeat that ran nothing keeps the record of who ran it
-            run = before
-        summary = {"format": FORMAT, "result": result, "run": run}
-        write_json(out / SUMMARY, summary)
-        write_report(out, summary)
+        run = made | {"config": config or {}} | this_run(command, before, session, (env, agent))
+        if session is None and not any(acted) and before is not None:
+            run = before  # a repeat that ran nothing keeps the record of who ran it
+        return show_result(out, {"format": FORMAT, "result": result, "run": run}, console)
     finally:
         store.withdraw()
         store.close()
-    console.print(result_table(result), *average_lines(result), sep="\n")
+
+
+def show_result(out: Path, summary: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Write the summary and the report, and print the table; returns the summary."""
+    write_json(out / SUMMARY, summary)
+    write_report(out, summary)
+    result = summary["result"]
+    console.print(result_table(result), *average_lines(result), *control_lines(result), sep="\n")
     return summary
+
+
+@dataclass(frozen=True)
+class _Filming:
+    """Whose videos are wanted: of chosen episodes, all or those that fail."""
+
+    folder: Path
+    chosen: set[Episode]
+    failures: bool
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return ("failure",) if self.failures else OUTCOMES
+
+    def missing(
+        self, results: dict[Episode, EpisodeResult], episodes: Sequence[Episode]
+    ) -> list[EpisodeResult]:
+        found = [results[episode] for episode in episodes if episode in results]
+        return unfilmed(self.folder, found, self.chosen, self.kept)
+
+
+def _keepers(
+    filming: _Filming, arms: Sequence[ControlArm], contract: Contract, repeated: bool
+) -> list[VideoRecorder | ActionRecorder]:
+    """What is kept of episodes while they run; failures are filmed afterwards where that can be."""
+    now = set() if filming.failures and repeated else filming.chosen
+    recorder = VideoRecorder(filming.folder, now, contract.control_hz, filming.kept)
+    return [recorder, *(arm.actions for arm in arms)]
+
+
+def compared(
+    out: Path,
+    controls: Sequence[str],
+    results: dict[Episode, EpisodeResult],
+    episodes: Sequence[Episode],
+    contract: Contract,
+) -> dict[str, Any]:
+    """The control arms in a folder as a part of a result; nothing where there are none."""
+    if not controls:
+        return {}
+    read = {name: {r.episode: r for r in read_results(arm_folder(out, name))} for name in controls}
+    return {
+        "controls": [
+            summarize_control(name, arm, results, episodes, contract.partial) for name, arm in read.items()
+        ]
+    }
 
 
 def _run_missing(

@@ -21,7 +21,7 @@ def write_page(path: Path, template: str, **content: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = (percent, interval, number, estimate, minutes, average_name)
+    shown = (percent, interval, number, estimate, minutes, average_name, points, points_interval, signed)
     found.filters |= {show.__name__: show for show in shown}
     found.filters["as_json"] = partial(json.dumps, indent=2, ensure_ascii=False)
     found.filters["width"] = "{:.2%}".format
@@ -38,6 +38,23 @@ def interval(rate: dict[str, Any]) -> str:
     """Both ends of a rate's interval."""
     low, high = rate["wilson95"]
     return f"{100 * low:.1f} – {100 * high:.1f} %" if rate["episodes"] else "–"
+
+
+def points(difference: dict[str, Any]) -> str:
+    """A difference of rates in points, with its interval and p; a dash where there are no pairs."""
+    if not difference["pairs"]:
+        return "–"
+    return f"{signed(difference['value'])} {points_interval(difference)} points, p = {difference['p']:.2g}"
+
+
+def points_interval(difference: dict[str, Any]) -> str:
+    """Both ends of a difference's interval, in points."""
+    return f"[{signed(difference['low'])}, {signed(difference['high'])}]"
+
+
+def signed(value: float) -> str:
+    """A difference of rates in points, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def number(value: float | None, digits: int | None = None) -> str:

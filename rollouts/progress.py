@@ -131,18 +131,21 @@ class LiveLine:
 class ProgressBar(Callback):
     """Running success rate with its interval, episodes a minute, time left and errors.
 
-    `earlier` results of the same request, which another run finished, count in the rate.
+    `earlier` results of the same request, which another run finished, count in the rate; `whose` episodes
+    these are, where they are not those that were asked for.
     """
 
-    def __init__(self, earlier: Iterable[EpisodeResult] = (), console: Console | None = None):
-        self.console = console or new_console()
+    def __init__(
+        self, earlier: Iterable[EpisodeResult] = (), console: Console | None = None, whose: str = ""
+    ):
+        self.console, self.noun = console or new_console(), f"{whose} episodes".strip()
         self.results = list(earlier)
         self.steps = 0
         self._reasons: dict[tuple[str | None, str | None], str] = {}
         self._line: LiveLine | None = None
 
     def on_start(self, total: int, done: int) -> None:
-        self._line = LiveLine("episodes", total, done, self.console)
+        self._line = LiveLine(self.noun, total, done, self.console)
 
     def on_begin(self, episode: Episode) -> None:
         self._show()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich import box
 from rich.cells import cell_len
@@ -15,12 +16,19 @@ from rich.text import Text
 
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
-from playloop.rollouts.page import average_name, interval, number, percent, write_page
+from playloop.rollouts.commands import failures_command, film_command
+from playloop.rollouts.control import MEANINGS
+from playloop.rollouts.page import average_name, interval, number, percent, points, write_page
 from playloop.rollouts.strips import data_uri, encoded, filmstrip
 from playloop.rollouts.video import video_name
 
 MAX_STRIPS, MAX_COLUMNS = 12, 200
 PHASES = {"physics": "physics", "observe": "images and state", "agent": "agent", "begin": "scene and reset"}
+UNFILMED = {
+    True: "An episode is the same when it is run again: its command films it into another folder.",
+    False: "The environment does not repeat itself: a command films another episode of that name.",
+}
+"""Whether the contract is deterministic → what a command gives that films an episode."""
 MARKS = {"success": "●", "failure": "×", "error": "!"}
 
 
@@ -30,6 +38,7 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
     strips, more = _strips(folder / "videos", result)
     first = folder / "first_observation.png"
     sessions = [session for session in run["sessions"] if session["episodes"]]
+    unsuccessful = failures(folder, summary)
     return write_page(
         folder / "report.html",
         "evaluation.html.jinja",
@@ -38,6 +47,12 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
         suites=", ".join(dict.fromkeys(task["suite"] for task in result["tasks"])) or "no episode",
         marks=MARKS,
         matrix=_matrix(result),
+        failures=unsuccessful,
+        links={one["key"]: _link(one) for one in unsuccessful},
+        film_all=_film_all(folder, summary, unsuccessful),
+        unfilmed_note=UNFILMED[result["contract"]["deterministic"]],
+        controls=result.get("controls", []),
+        meanings=MEANINGS,
         strips=strips,
         more_videos=more,
         first_observation=data_uri(first.read_bytes()) if first.is_file() else None,
@@ -73,6 +88,51 @@ def _matrix(result: dict[str, Any]) -> dict[str, Any]:
         ],
         "outcomes": {cell["outcome"] for cell in cells.values()},
     }
+
+
+def failures(folder: Path, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every failed episode with its video, or the command that films exactly it; errors in words."""
+    result, command = summary["result"], eval_command(summary["run"])
+    names = {(task["suite"], task["task"]): task["instruction"] for task in result["tasks"]}
+    found = []
+    for line in result["episodes"]:
+        if (outcome := _outcome(line)) == "success":
+            continue
+        episode = Episode.from_json(line)
+        video = video_name(episode, outcome)
+        there = (folder / "videos" / video).is_file()
+        found.append(
+            {
+                "key": episode.key,
+                "outcome": outcome,
+                "task": episode.task,
+                "init": "new" if episode.init == FRESH else episode.init,
+                "instruction": names.get((episode.suite, episode.task), ""),
+                "detail": line["error"] or f"{line['steps']} steps",
+                "video": video if there else None,
+                "command": None if there else film_command(command, episode, f"{folder}-films"),
+            }
+        )
+    return found
+
+
+def _link(failure: dict[str, Any]) -> str:
+    return f"videos/{quote(failure['video'])}" if failure["video"] else f"#{failure['key']}"
+
+
+def eval_command(run: dict[str, Any]) -> str:
+    """The command that ran a summary's episodes; of joined shards, that of the first."""
+    joined: list[dict[str, Any]] = run.get("joined", [])
+    command: str = joined[0]["command"] if joined else run["provenance"]["command"]
+    return command
+
+
+def _film_all(folder: Path, summary: dict[str, Any], found: list[dict[str, Any]]) -> str | None:
+    """The command that films all failures that have no video; None where there is none of them."""
+    if all(one["video"] or one["outcome"] == "error" for one in found):
+        return None
+    command = eval_command(summary["run"])
+    return failures_command(command, str(folder), joined="joined" in summary["run"])
 
 
 def _outcome(line: dict[str, Any]) -> str:
@@ -139,14 +199,28 @@ def result_table(result: dict[str, Any]) -> Table:
     table.add_column("task")
     partial = [flag.replace("_", " ") for flag in result["overall"].get("partial", {})]
     # the other flags are in the report
+    controls = result.get("controls", [])
     errors = result["overall"]["errors"] > 0
-    for name in ("episodes", *partial[:1], "success", "95 % interval", "mean steps", *["errors"] * errors):
+    heads = ("episodes", *partial[:1], "success", "95 % interval", "mean steps", *["errors"] * errors)
+    for name in (*heads, *(control["control"] for control in controls)):
         table.add_column(name, justify="right", no_wrap=True)
-    for task in result["tasks"]:
-        table.add_row(str(task["task"]), TwoLines(task["instruction"]), *_cells(task, errors))
+    for row, task in enumerate(result["tasks"]):
+        beside = [percent(control["tasks"][row]["rate"]) for control in controls]
+        table.add_row(str(task["task"]), TwoLines(task["instruction"]), *_cells(task, errors), *beside)
     table.add_section()
-    table.add_row("", "all", *_cells(result["overall"], errors), style="bold")
+    beside = [percent(control["overall"]["rate"]) for control in controls]
+    table.add_row("", "all", *_cells(result["overall"], errors), *beside, style="bold")
     return table
+
+
+def control_lines(result: dict[str, Any]) -> list[str]:
+    """How much better the agent is than each control, a line each."""
+    lines = []
+    for control in result.get("controls", []):
+        errors = control["overall"]["errors"]
+        line = f"all minus {control['control']}: {points(control['difference'])}"
+        lines.append(f"{line}, {errors} error{'s' * (errors > 1)}" if errors else line)
+    return lines
 
 
 def average_lines(result: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.results import EpisodeResult
-from playloop.core.statistics import wilson
+from playloop.core.statistics import Pairs, mcnemar_exact, paired_difference, wilson
 
 
 def summarize(
@@ -28,7 +28,7 @@ def summarize(
     tasks = sorted({(episode.suite, episode.task) for episode in episodes})
     return {
         "overall": rate(found, contract.partial),
-        "tasks": [_task(found, suite, task, names, contract.partial) for suite, task in tasks],
+        "tasks": rates_by_task(found, tasks, contract.partial, names),
         "averages": averages(found) if averages else [],
         "asked": len(episodes),
         "seeds": sorted({episode.seed for episode in episodes}),
@@ -58,6 +58,41 @@ def rate(results: Sequence[EpisodeResult], partial: Sequence[str] = ()) -> dict[
     }
 
 
+def rates_by_task(
+    results: Sequence[EpisodeResult],
+    tasks: Sequence[tuple[str, int]],
+    partial: Sequence[str],
+    names: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """`rate` of every (suite, task), with its instruction as `names` has it."""
+    found: dict[tuple[str, int], list[EpisodeResult]] = {task: [] for task in tasks}
+    for result in results:
+        found[result.episode.suite, result.episode.task].append(result)
+    return [
+        {
+            "suite": suite,
+            "task": task,
+            "instruction": names[task] if task < len(names) else "",
+            **rate(found[suite, task], partial),
+        }
+        for suite, task in tasks
+    ]
+
+
+def difference_of(pairs: Pairs) -> dict[str, Any]:
+    """First minus second rate of pairs, with its interval and McNemar's p."""
+    value, low, high = paired_difference(pairs)
+    return {
+        "pairs": pairs.total,
+        "only_first": pairs.only_first,
+        "only_second": pairs.only_second,
+        "value": value,
+        "low": low,
+        "high": high,
+        "p": mcnemar_exact(pairs.only_first, pairs.only_second),
+    }
+
+
 def timing(results: Sequence[EpisodeResult], wall: float, workers: int) -> dict[str, Any]:
     """How long the episodes of one session took; `seconds` are sums over its episodes."""
     names = sorted({name for result in results for name in result.seconds})
@@ -70,14 +105,6 @@ def timing(results: Sequence[EpisodeResult], wall: float, workers: int) -> dict[
         "steps_per_second": round(steps / wall, 1) if wall else None,
         "seconds": {name: round(sum(r.seconds.get(name, 0.0) for r in results), 3) for name in names},
     }
-
-
-def _task(
-    results: list[EpisodeResult], suite: str, task: int, names: Sequence[str], partial: Sequence[str]
-) -> dict[str, Any]:
-    chosen = [r for r in results if (r.episode.suite, r.episode.task) == (suite, task)]
-    instruction = names[task] if task < len(names) else ""
-    return {"suite": suite, "task": task, "instruction": instruction, **rate(chosen, partial)}
 
 
 def _line(result: EpisodeResult) -> dict[str, Any]:

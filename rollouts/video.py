@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from playloop.rollouts.callbacks import Callback, Wants
 from playloop.rollouts.selection import by_task
 
 OUTCOMES = ("success", "failure", "error")
+FAILURES = "failures"
+"""Instead of a choice of videos: those of episodes that fail, which is known at their end."""
 MIN_HEIGHT = 256
 
 
@@ -25,11 +27,12 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
 
     Args:
         episodes: all that are wanted, also those finished earlier: a repeat then chooses the same ones.
-        videos: the first so many of each task, "all", "none", or keys of episodes.
+        videos: the first so many of each task, "all", "none", or keys of episodes; of "failures" any may
+            be one.
     """
     if videos in ("none", None, False):
         return set()
-    if videos == "all":
+    if videos in ("all", FAILURES):
         return set(episodes)
     if isinstance(videos, int):
         return {episode for found in by_task(episodes).values() for episode in found[:videos]}
@@ -38,9 +41,14 @@ def choose_videos(episodes: Sequence[Episode], videos: int | str | Iterable[str]
     if unknown := sorted(wanted - by_key.keys()):
         raise ValueError(
             f"videos={unknown} name no episode of this run; give a number for each task, "
-            f"an episode's key (such as {episodes[0].key}), all or none"
+            f"an episode's key (such as {episodes[0].key}), failures, all or none"
         )
     return {by_key[key] for key in wanted}
+
+
+def outcome_of(result: EpisodeResult) -> str:
+    """One of `OUTCOMES`."""
+    return "error" if result.error else "success" if result.success else "failure"
 
 
 def video_name(episode: Episode, outcome: str) -> str:
@@ -88,11 +96,14 @@ class Filming(Callback):
 
 
 class VideoRecorder(Filming):
-    """Writes `<episode's key>-<outcome>.mp4` of chosen episodes, all cameras side by side."""
+    """Writes `<episode's key>-<outcome>.mp4` of chosen episodes, all cameras side by side.
 
-    def __init__(self, folder: Path, chosen: Iterable[Episode], fps: float):
+    Of these, it keeps the videos that end as `kept` says.
+    """
+
+    def __init__(self, folder: Path, chosen: Iterable[Episode], fps: float, kept: Collection[str] = OUTCOMES):
         super().__init__(folder, fps)
-        self.chosen = frozenset(chosen)
+        self.chosen, self.kept = frozenset(chosen), kept
 
     def wants(self, episode: Episode) -> Wants:
         return Wants(frames=episode in self.chosen)
@@ -119,9 +130,9 @@ class VideoRecorder(Filming):
         self.add(episode, self.folder / episode.key, side_by_side(images), crf=20, gop=20)
 
     def on_end(self, result: EpisodeResult) -> None:
-        if not self._writers.get(result.episode):
+        outcome = outcome_of(result)
+        if not self._writers.get(result.episode) or outcome not in self.kept:
             return self.discard(result.episode)
-        outcome = "error" if result.error else "success" if result.success else "failure"
         for other in OUTCOMES:
             (self.folder / video_name(result.episode, other)).unlink(missing_ok=True)
         self.keep(result.episode, self.folder / video_name(result.episode, outcome))

@@ -173,6 +173,8 @@ def evaluate(
     seed: int = 0,
     workers: int = 2,
     videos: int | str | list[str] | None = 1,
+    control: str | list[str] | None = None,
+    shard: str | None = None,
     step_timeout: float = 600,
     out: str | Path | None = None,
     **settings: Any,
@@ -188,7 +190,9 @@ def evaluate(
         episodes: at most so many.
         seed: of the run.
         workers: simulator processes; 0 runs them in this one.
-        videos: episodes a task of which a video is kept, "all", "none", or keys of episodes.
+        videos: episodes a task of which a video is kept, "failures", "all", "none", or keys of episodes.
+        control: who is judged beside the agent: "random", "hold", "replay", or a list of them.
+        shard: "i/n", the i-th of n equal parts; `join` puts them together.
         step_timeout: seconds without an answer after which an environment is replaced.
         out: folder of the results; None for a new one under runs/.
         settings: of the environment and the agent, where these are names.
@@ -198,7 +202,8 @@ def evaluate(
         OSError: a file is missing, or `out` can be no folder.
     """
     own: dict[str, Any] = {"task": task, "tasks": tasks, "inits": inits, "episodes": episodes, "seed": seed}
-    own |= {"workers": workers, "videos": videos, "step_timeout": step_timeout, "out": out}
+    own |= {"workers": workers, "videos": videos, "control": control, "shard": shard}
+    own |= {"step_timeout": step_timeout, "out": out}
     config, acting = objects.configured("eval", env, agent, own | settings)
     folder = results_folder("eval", config.out)
     command = _call(evaluate, env, agent, own | settings)
@@ -249,17 +254,49 @@ def record(
     return carry_out(config, acting)
 
 
-def compare(first: str | Path | Evaluation, second: str | Path | Evaluation) -> Comparison:
-    """`playloop compare`: two evaluations on the episodes that both have; printed, it is a table.
+def compare(
+    first: str | Path | Evaluation, *others: str | Path | Evaluation, out: str | Path | None = None
+) -> Comparison:
+    """`playloop compare`: evaluations on the episodes that all of them have; printed, it is a table.
+
+    Args:
+        first: an evaluation or its folder.
+        others: one more at least.
+        out: an HTML file to write, too.
 
     Raises:
         FileNotFoundError: a folder holds no evaluation.
         ValueError: they judge differently, or share no episode.
     """
     from playloop.rollouts.compare import compare as compare_folders
+    from playloop.rollouts.comparison import write_comparison
 
-    folders = (Path(one.folder if isinstance(one, Evaluation) else one) for one in (first, second))
-    return compare_folders(*folders)
+    found = compare_folders(*map(_folder_of, (first, *others)))
+    if out is not None:
+        write_comparison(found, Path(out))
+    return found
+
+
+def join(*shards: str | Path | Evaluation, out: str | Path, env: Any = None) -> Evaluation:
+    """`playloop join`: the shards of an evaluation as one evaluation. Nothing is run.
+
+    Args:
+        shards: all of them, or their folders.
+        out: a new folder.
+        env: settings of the environment, where it publishes averages and `evaluate` ran the shards.
+
+    Raises:
+        ValueError: they are not all shards of one evaluation, run to their end.
+        OSError: a folder holds no evaluation, or `out` can be no new folder.
+    """
+    folder = results_folder("join", out)
+    given = ", ".join(repr(str(_folder_of(one))) for one in shards)
+    command = f"playloop.join({given}, out={str(out)!r})"
+    return Evaluation(folder, objects.join_shards([_folder_of(one) for one in shards], folder, command, env))
+
+
+def _folder_of(one: str | Path | Evaluation) -> Path:
+    return Path(one.folder if isinstance(one, Evaluation) else one)
 
 
 def _call(function: Any, env: Any, agent: Any, given: dict[str, Any]) -> str:
