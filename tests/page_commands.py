@@ -43,8 +43,9 @@ SMALL = (
     (r"env=(luanti|minerl)", VALID),  # real games: tests/envs/test_envs_{luanti,minerl}.py
     (r"agent=handover", VALID),  # tests/agents/test_agents_handover.py
     (r"^playloop play", SESSION),  # tests/rollouts/test_rollouts_play_browser.py
+    (r"^playloop compare .*out=", "playloop compare runs/toy runs/toy_again out=runs/comparison.html"),
     (r"^playloop compare", "playloop compare runs/toy runs/toy_again"),  # two that judge alike
-    (r"^playloop (agreement|inspect)", ""),
+    (r"^playloop (agreement|inspect|join)", ""),
     (
         r"^playloop convert",
         f"{RELEASE} rows=2 columns=4 frames=2 dtype=keep -starts",
