@@ -23,7 +23,7 @@ from rich.console import Console
 from playloop.agents.base import Agent
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
-from playloop.core.files import write_atomic
+from playloop.core.files import remove_empty, write_atomic
 from playloop.core.results import EpisodeResult
 from playloop.core.segment import Segment
 from playloop.rollouts.callbacks import Callback
@@ -115,6 +115,9 @@ class ActionRecorder(Callback):
     def on_start(self, total: int, done: int) -> None:
         if self.chosen:
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def on_close(self) -> None:
+        remove_empty(self.folder, self.folder.parent)
 
     def on_begin(self, episode: Episode) -> None:
         self._actions[episode] = []

@@ -24,7 +24,7 @@ from playloop.envs.config import EnvConfig
 from playloop.rollouts.again import ActionRecorder, film, repeats, unfilmed
 from playloop.rollouts.control import ControlArm, arm_folder, summarize_control
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
-from playloop.rollouts.progress import ProgressBar, new_console
+from playloop.rollouts.progress import PATIENCE, ProgressBar, announced, new_console
 from playloop.rollouts.report import average_lines, control_lines, result_table, write_report
 from playloop.rollouts.store import EPISODES, EpisodeStore, read_results
 from playloop.rollouts.strips import beside, encoded
@@ -50,17 +50,17 @@ def evaluate(
     step_timeout: float = STEP_TIMEOUT,
     controls: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Evaluate an agent; a repeated call with the same folder runs only what is missing.
+    """Evaluate an agent on episodes; a repeated call with the same folder runs only what is missing.
 
     Args:
         env: settings of the environment.
         agent: an agent, or settings with `make()`.
-        episodes: what to run.
+        episodes: their identities.
         out: folder of `episodes.jsonl`, `summary.json`, `report.html` and `videos/`.
         workers: processes; no influence on the result.
         videos: see `choose_videos`.
         config: all settings, for the record and to notice that a folder belongs to other settings.
-        command: the command line, for the record.
+        command: for the record.
         console: where progress and the table are shown.
         step_timeout: seconds without an answer after which an environment counts as dead.
         controls: who is judged beside the agent, see `rollouts.control.MEANINGS`.
@@ -70,28 +70,28 @@ def evaluate(
 
     Raises:
         ValueError: the agent does not fit, or the folder has another configuration or a damaged file.
-        BlockingIOError: another process is writing to the folder.
+        BlockingIOError: another process writes to it.
     """
-    agent, out, console = as_agent(agent), Path(out), console or new_console()
-    contract = env.contract()
-    agent.prepare(contract)
+    out, console, contract = Path(out), console or new_console(), env.contract()
+    with announced("loading the agent", PATIENCE):
+        agent = as_agent(agent)
+        agent.prepare(contract)
+        identity = _identity(config or {}, contract, agent, env)
     filming = _Filming(out / "videos", choose_videos(episodes, videos), videos == FAILURES)
     arms = [ControlArm(name, out, env, episodes) for name in controls]
-    identity = _identity(config or {}, contract, agent, env)
     store = EpisodeStore(out, identity)
     try:
         before = earlier_run(out / SUMMARY, EPISODES)
         again = repeats(contract, agent)
         driver = Driver(env, workers, _keepers(filming, arms, contract, again), step_timeout)
         session = _run_missing(driver, agent, store, episodes, console)
-        if again:
-            film(driver, agent, filming.missing(store.results(), episodes), filming.folder, console)
+        film(driver, agent, filming.missing(store.results(), episodes, again), filming.folder, console)
         acted = [arm.run(driver, agent, identity, console) for arm in arms]
         result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
         result |= compared(out, controls, store.results(), episodes, contract)
         made = {"agent": name_of(agent), "environment": name_of(env), "agent_provenance": identity["agent"]}
         run = made | {"config": config or {}} | this_run(command, before, session, (env, agent))
-        if session is None and not any(acted) and before is not None:
+        if not session and not any(acted) and before:
             run = before  # a repeat that ran nothing keeps the record of who ran it
         return show_result(out, {"format": FORMAT, "result": result, "run": run}, console)
     finally:
@@ -121,8 +121,11 @@ class _Filming:
         return ("failure",) if self.failures else OUTCOMES
 
     def missing(
-        self, results: dict[Episode, EpisodeResult], episodes: Sequence[Episode]
+        self, results: dict[Episode, EpisodeResult], episodes: Sequence[Episode], again: bool
     ) -> list[EpisodeResult]:
+        """Results to be filmed `again`; none where nothing repeats."""
+        if not again:
+            return []
         found = [results[episode] for episode in episodes if episode in results]
         return unfilmed(self.folder, found, self.chosen, self.kept)
 

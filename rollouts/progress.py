@@ -30,6 +30,8 @@ from playloop.rollouts.callbacks import Callback
 
 PLAIN_INTERVAL = 30.0
 """Seconds between lines where the output is a file and not a terminal."""
+PATIENCE = 5.0
+"""Seconds of silence before it is told what is being loaded."""
 LOG_WIDTH = 200
 """Columns of a table in a file or a pipe, which has none of its own: lines are cut where they are read."""
 
@@ -47,18 +49,27 @@ def is_live(console: Console) -> bool:
 
 
 @contextmanager
-def announced(noun: str) -> Iterator[None]:
+def announced(noun: str, after: float = 0.0) -> Iterator[None]:
     """Say on stderr what takes long and cannot be counted: when it begins, and every half minute its time.
 
-    The thread sleeps in between, so that it does not disturb what is measured.
+    What ends within `after` seconds is not told. The thread sleeps in between, so that it does not disturb
+    what is measured.
     """
     began, ended = time.monotonic(), threading.Event()
 
+    def begin() -> None:
+        print(f"{noun} …", file=sys.stderr, flush=True)
+
     def tell() -> None:
+        if after:
+            if ended.wait(after):
+                return
+            begin()
         while not ended.wait(PLAIN_INTERVAL):
             print(f"{noun}: {clock(time.monotonic() - began)}", file=sys.stderr, flush=True)
 
-    print(f"{noun} …", file=sys.stderr, flush=True)
+    if not after:
+        begin()
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
     try:
@@ -83,9 +94,12 @@ class Facts(ProgressColumn):
 
 
 class LiveLine:
-    """How many of so many are done, and some facts: a bar on a terminal, else a line now and then."""
+    """How many of so many are done, and some facts: a bar on a terminal, else a line now and then.
 
-    def __init__(self, noun: str, total: int, done: int, console: Console):
+    `first` says what happens until there are facts; without a terminal its time is told every half minute.
+    """
+
+    def __init__(self, noun: str, total: int, done: int, console: Console, first: str = ""):
         self.noun, self.total, self.first, self.done, self.console = noun, total, done, done, console
         self._live = is_live(console)
         columns = (
@@ -96,14 +110,18 @@ class LiveLine:
             TimeElapsedColumn(),
         )
         self._bar = Progress(*columns, console=console, refresh_per_second=4, disable=not self._live)
-        self._task = self._bar.add_task(noun, total=total, completed=done, facts="starting …")
+        self._task = self._bar.add_task(noun, total=total, completed=done, facts=f"{first or 'starting'} …")
         self._began = self._printed = time.monotonic()
+        self._shown = threading.Event()
         self._bar.start()
         if not self._live:
-            self._print("")
+            self._print(f"  {first} …" if first else "")
+            if first:
+                threading.Thread(target=self._wait, args=(first,), daemon=True).start()
 
     def show(self, facts: Callable[[], str], more: int = 0) -> None:
         """So many more are done; the facts are made only if they are shown."""
+        self._shown.set()
         self.done += more
         if self._live:
             self._bar.update(self._task, completed=self.done, facts=facts())
@@ -120,7 +138,12 @@ class LiveLine:
 
     def stop(self) -> None:
         """Leave the line as it is."""
+        self._shown.set()
         self._bar.stop()
+
+    def _wait(self, first: str) -> None:
+        while not self._shown.wait(PLAIN_INTERVAL):
+            self._print(f"  {first}, {clock(time.monotonic() - self._began)}")
 
     def _print(self, facts: str) -> None:
         text = f"{self.noun} {self.done}/{self.total}{facts}"
@@ -145,7 +168,7 @@ class ProgressBar(Callback):
         self._line: LiveLine | None = None
 
     def on_start(self, total: int, done: int) -> None:
-        self._line = LiveLine(self.noun, total, done, self.console)
+        self._line = LiveLine(self.noun, total, done, self.console, "building the environment")
 
     def on_begin(self, episode: Episode) -> None:
         self._show()

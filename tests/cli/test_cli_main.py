@@ -215,6 +215,14 @@ def test_the_status_says_whether_anything_was_judged(tmp_path, capsys, inits, st
     assert ("1 of 2 episodes were an error, so the rates are of the others" in said) == (status == 0)
 
 
+def test_a_recording_of_nothing_but_errors_is_told_and_has_a_status(tmp_path, capsys):
+    words = ["env=toy", "agent=replay", f"folder={tmp_path}", "task=0", "episodes=1", "workers=0"]
+    assert main(["record", *words, f"out={tmp_path}/data"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "has 0 of 1 successful episodes after 3 tries: 0 failed, 3 ended in an error" in last
+    assert "no actions are recorded" in last
+
+
 @pytest.mark.parametrize("words", ["eval --help", "--help", "evla"])
 def test_the_reader_may_leave_early(words):
     """At once, before a word is said: what is held back until the end has no reader, either."""
@@ -274,7 +282,7 @@ def test_damaged_results_are_named_with_what_to_do(tmp_path, capsys, name, conte
                 "git lfs pull",
                 "put it back",
                 "delete that line",
-                "evaluate both",
+                "evaluate each",
                 "use env",
             )
         )

@@ -51,6 +51,22 @@ def test_videos_are_chosen_by_number_word_or_key(videos, chosen):
     assert choose_videos(EPISODES, videos) == set(chosen)
 
 
+def test_the_wait_for_the_first_episode_is_told_in_a_log(monkeypatch):
+    """A scene may take minutes to build, and nothing arrives meanwhile."""
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.05)
+    console = Console(file=io.StringIO(), width=100)
+    bar = ProgressBar((), console)
+    bar.on_start(3, 0)
+    time.sleep(0.4)
+    bar.on_begin(EPISODES[0])
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "episodes 0/3  building the environment …"
+    assert lines[1] == "episodes 0/3  building the environment, 0:00" and 2 < len(lines) < 10
+    time.sleep(0.2)
+    assert sum("building" in line for line in console.file.getvalue().splitlines()) <= len(lines)
+    bar.on_close()
+
+
 def test_a_repeated_or_broken_episode_leaves_no_half_video(tmp_path):
     recorder = VideoRecorder(tmp_path, EPISODES[:2], fps=20)
     (tmp_path / ".old.partial").write_bytes(b"killed")
@@ -122,6 +138,12 @@ def test_what_cannot_be_counted_is_announced_and_goes_on_saying_so(monkeypatch, 
     assert (first, second) == ("bench craft …", "bench craft: 0:00")
     time.sleep(0.1)
     assert capsys.readouterr().err == "", "it has ended"
+    with announced("loading", after=5.0):
+        pass
+    assert capsys.readouterr().err == "", "too short to be told"
+    with announced("loading", after=0.1):
+        time.sleep(0.4)
+    assert capsys.readouterr().err.startswith("loading …\nloading: 0:00\n")
 
 
 RATE = {"episodes": 10, "rate": 0.5, "wilson95": [0.2, 0.8], "mean_steps": 120.0, "errors": 0}
