@@ -96,6 +96,7 @@ def run_line(line: str) -> None:
         assert line.startswith(SHELL), f"what is {line!r}?"
 
 
+GENERATED = {"records.svg"}  # by the site's hook
 COMMANDS = sorted({command for page in PAGES for command in in_sentences(page)})
 
 
@@ -111,7 +112,7 @@ def test_a_command_within_a_sentence_is_valid(command):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#: ]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+        assert target in GENERATED or (page.parent / target).exists(), target
 
 
 def code(page: str, file: str, tmp_path: Path):

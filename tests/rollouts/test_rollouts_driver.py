@@ -62,7 +62,7 @@ def test_the_agent_is_not_trivial(reference):
 def test_several_episodes_are_decided_for_in_one_call():
     class Slow(SeekAgent):
         def act(self, *arguments):
-            time.sleep(0.02)  # meanwhile the other workers come to wait
+            time.sleep(0.1)  # meanwhile the other workers come to wait
             return super().act(*arguments)
 
     agent = Slow(rows=2)
