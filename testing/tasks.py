@@ -198,7 +198,7 @@ def check_loss(task: TrainingTask, size: int = 8) -> None:
     model.load_state_dict(buffers)
     again = _loss(task, size)
     assert torch.equal(loss, again), (
-        f"the loss of {name} is {float(loss)} and then {float(again)} with the same weights, batch and "
+        f"the loss of {name} is {loss.item()} and then {again.item()} with the same weights, batch and "
         "seed: take all randomness from `generator`"
     )
     model.load_state_dict(buffers)
