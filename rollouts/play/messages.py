@@ -80,9 +80,14 @@ class Hand(Message):
 
 
 class Sampling(Message):
-    """How a world model draws from its probabilities; of top-p and top-k at most one limits them."""
+    """How a world model draws from its probabilities; of top-p and top-k at most one limits them.
+
+    `seq` is the page's number for it. The status repeats it, for until then what the status says is older
+    than what the page has asked for.
+    """
 
     type: Literal["sampling"]
+    seq: Annotated[int, Field(ge=0)] = 0
     temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)]
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
     top_k: Annotated[int, Field(ge=1, le=MOST_IDS)] | None = None

@@ -252,6 +252,7 @@ class Session:
     def _sample(self, command: messages.Sampling) -> None:
         if not self.envs.worlds:
             raise ValueError("there is no world model to sample from.")
+        self.sampling["seq"] = command.seq  # answered, even where it is refused
         for live in self.envs.worlds:
             live.env.sampling(command.temperature, command.top_p, command.top_k)
         self.sampling = command.model_dump(exclude={"type"})
@@ -316,7 +317,8 @@ class Session:
         worlds = self.envs.worlds
         if worlds:
             sampler = worlds[0].env.sampler
-            self.sampling = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
+            drawn = {name: getattr(sampler, name) for name in ("temperature", "top_p", "top_k")}
+            self.sampling = {"seq": 0, **drawn}
         self._send(
             "hello",
             parts=[{"name": name, "label": part.title()} for name, part in self.config.parts.items()],

@@ -245,11 +245,12 @@ def test_top_p_and_top_k_exclude_each_other_on_the_page(dream):
         ("temperature", "0.85", ["0.85", "1.00", "40"]),
         ("top-p", "0.93", ["0.85", "0.93", ""]),
         ("top-k", "-3", ["0.85", "0.93", ""]),
+        ("top-k", "100001", ["0.85", "0.93", ""]),  # more than the server takes
     ):
         dream.fill(f"#{field}", value)
         dream.keyboard.press("Enter")
         until(lambda wanted=wanted: sampling(dream) == wanted)
-    dream.wait_for_selector("#notice:has-text('Top-k is a whole number from 1')")
+    dream.wait_for_selector("#notice:has-text('Top-k is a whole number from 1 to 100000')")
     dream.keyboard.press("KeyP")
     dream.wait_for_selector("#who.held")  # the server's own words, which has taken all of it
     assert sampling(dream) == ["0.85", "0.93", ""] and dream.problems == []

@@ -253,12 +253,13 @@ def test_side_by_side_under_the_same_actions_and_sampling_is_changed_live(dream)
             await client.frame(seq)
             moved = await client.until(lambda frame: point(frame)[0] > point(first)[0] + 12)
             assert point(moved, "world")[0] > point(first, "world")[0] + 4
-            for limits in ({"top_p": 0.25, "top_k": None}, {"top_p": 1, "top_k": 40}):
-                await client.say("sampling", temperature=0.5, **limits)
-                status = await client.text("status", sampling={"temperature": 0.5, **limits})
-                assert not status["paused"]
-            await client.say("sampling", temperature=2.0, top_p=0.25)
+            for seq, limits in enumerate(({"top_p": 0.25, "top_k": None}, {"top_p": 1, "top_k": 40}), 1):
+                asked = {"temperature": 0.5, **limits, "seq": seq}
+                await client.say("sampling", **asked)
+                assert not (await client.text("status", sampling=asked))["paused"]
+            await client.say("sampling", temperature=2.0, top_p=0.25, seq=3)
             assert (await client.text("notice"))["text"] == "too hot for a toy"
+            await client.text("status", sampling={**asked, "seq": 3})  # answered, and nothing changed
 
     run(play, dream)
 

@@ -40,10 +40,11 @@ export class Panel {
     }
     element("top-k").onchange = ({ target }) => {
       const text = target.value.trim(), count = Number(text);
-      const wrong = target.validity.badInput || (text && !(Number.isSafeInteger(count) && count > 0));
+      const most = Number(target.max);
+      const wrong = target.validity.badInput || (text && !(Number.isInteger(count) && count > 0 && count <= most));
       target.blur();
       if (!wrong) return this.sample("top_k", text ? count : null);
-      this.notice("top-k is a whole number from 1, or nothing");
+      this.notice(`top-k is a whole number from 1 to ${most}, or nothing`);
       this.sliders(this.wanted);
     };
     element("file").onchange = ({ target }) => { this.upload(target.files[0]); target.value = ""; };
@@ -70,7 +71,7 @@ export class Panel {
   session({ id, limit }) { [this.id, this.limit] = [id, limit]; }
 
   hello({ layout, agent, world }) {
-    this.agent = agent;
+    [this.agent, this.asked] = [agent, 0];
     element("hand").hidden = agent === null;
     element("world").hidden = !world;
     element("keys").replaceChildren(...layout.bindings.flatMap(({ keys, does }) => [
@@ -86,7 +87,8 @@ export class Panel {
     this.mark("pause", state.paused, state.paused ? "Go on" : "Pause");
     this.mark("record", state.recording, state.recording ? "Stop recording" : "Record");
     if (document.activeElement !== element("seed")) element("seed").value = state.seed;
-    if (state.sampling && !this.sampling) this.sliders(state.sampling);
+    // What the server said before it took in what was last asked for is out of date.
+    if (state.sampling && !this.sampling && state.sampling.seq >= this.asked) this.sliders(state.sampling);
   }
 
   mark(id, on, text) {
@@ -119,7 +121,7 @@ export class Panel {
     this.sliders(wanted);
     this.sampling ??= setTimeout(() => {
       this.sampling = null;
-      this.say({ type: "sampling", ...this.wanted });
+      this.say({ type: "sampling", ...this.wanted, seq: ++this.asked });
     }, 100);
   }
 
