@@ -8,7 +8,7 @@
 | `JSON` | `__numpy__`, the data in base64, with `dtype` and `shape` | OpenVLA-OFT, by json-numpy |
 
 Whatever arrives is a stranger's. Nothing is unpickled; an array is one of numbers or truths, and has the size
-that its shape says, before memory is taken for it; whatever is no message raises `BadFrame`, and nothing else.
+that its shape says, before memory is taken for it; what is no message raises `BadFrame`, nothing else.
 """
 
 from __future__ import annotations

@@ -252,7 +252,7 @@ class Session:
     def _sample(self, command: messages.Sampling) -> None:
         if not self.envs.worlds:
             raise ValueError("there is no world model to sample from.")
-        self.sampling["seq"] = command.seq  # answered, even where it is refused
+        self.sampling = {**(self.sampling or {}), "seq": command.seq}  # answered, even where it is refused
         for live in self.envs.worlds:
             live.env.sampling(command.temperature, command.top_p, command.top_k)
         self.sampling = command.model_dump(exclude={"type"})
