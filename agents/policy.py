@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from playloop.agents.base import Agent, Plan
-from playloop.agents.dialect import DialectAgent
+from playloop.agents.dialect import speaking
 from playloop.core.annotations import Count, DecoderFields, Magnitude, Name, Natural
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -218,7 +218,7 @@ class OpenVLAAgentConfig:
             if policy.contract.family == dialect.name:
                 resize = self.resize or FAMILIES[name].resize
                 assert resize is not None  # every translated family states it
-                return DialectAgent(agent, dialect, (SIZE, SIZE), resize)
+                return speaking(agent, dialect, (SIZE, SIZE), resize)
         return agent
 
 

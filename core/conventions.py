@@ -113,6 +113,7 @@ PARAMETERS: dict[str, str | dict[Value | None, str]] = {
         "lanczos": "resized by Lanczos3 with antialiasing, the ratio not kept",
         "border": "resized bilinearly, the ratio kept, a black border",
         "area": "resized to means of the covered pixels (OpenCV's INTER_AREA), the ratio not kept",
+        "pad": "resized by Pillow's bilinear filter, the ratio kept, a black border",
         "linear": "resized without smoothing (OpenCV's INTER_LINEAR)",
         "recording": "resized as recordings are (`core.images.resize`)",
     },

@@ -74,8 +74,7 @@ def evaluate(
     """
     out, console, contract = Path(out), console or new_console(), env.contract()
     with announced("loading the agent", PATIENCE):
-        agent = as_agent(agent)
-        agent.prepare(contract)
+        agent = _ready(agent, contract, console)
         identity = _identity(config or {}, contract, agent, env)
     filming = _Filming(out / "videos", choose_videos(episodes, videos), videos == FAILURES)
     arms = [ControlArm(name, out, env, episodes) for name in controls]
@@ -97,6 +96,15 @@ def evaluate(
     finally:
         store.withdraw()
         store.close()
+
+
+def _ready(given: Any, contract: Contract, console: Console) -> Agent:
+    """Whoever acts, prepared; says what is translated for it."""
+    agent = as_agent(given)
+    agent.prepare(contract)
+    for label, line in getattr(agent, "described", list)():
+        console.print(f"{label}: {line}", highlight=False, markup=False)
+    return agent
 
 
 def show_result(out: Path, summary: dict[str, Any], console: Console) -> dict[str, Any]:

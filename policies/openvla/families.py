@@ -8,11 +8,12 @@ from typing import Any
 
 from playloop.core.contract import Contract
 from playloop.core.robots import PANDA_CAMERAS, PANDA_SIDE, arm_contract, bridge_contract, fractal_contract
-from playloop.policies.dialects import DIALECTS, RESIZE, dialect_contract
+from playloop.policies.dialects import DIALECTS, dialect_contract
 from playloop.policies.openvla.config import OpenVLAConfig
 from playloop.policies.openvla.images import SIZE, EvaluationImages
 from playloop.policies.openvla.prompt import BARE, QUESTION
 from playloop.policies.openvla.statistics import choose_key
+from playloop.policies.resize import RESIZE
 
 ANY = "any"
 """Success rule and protocol of a contract that only a policy holds: what it sees does not depend on them."""
@@ -30,7 +31,7 @@ class Family:
         images: how a camera's picture reaches the network.
         state: whether it is known how a checkpoint is given the robot's state.
         prompt: how a checkpoint that acts token by token gets its instruction, name in `prompt.PROMPTS`.
-        resize: name in `policies.dialects.RESIZE`, of how pictures get their size before that; None: only
+        resize: name in `policies.resize.RESIZE`, of how pictures get their size before that; None: only
             `images` resizes.
     """
 

@@ -12,8 +12,8 @@ import numpy as np
 from playloop.core.annotations import Portion
 from playloop.core.checked import checked
 from playloop.nn.folder import read_record
-from playloop.policies.dialects import lanczos
 from playloop.policies.openvla.jpeg import jpeg_round_trip
+from playloop.policies.resize import lanczos
 
 SIZE = 224
 CROP_AREA = 0.9

@@ -54,7 +54,7 @@ def open_policy(
         decoding: None for the checkpoint's own decoder as published.
         pipeline: fields of `EvaluationImages` unlike the family's; moments are those that the folder states.
         prompt: "question" or "bare", see `prompt.PROMPTS`; None: as the family's evaluator.
-        resize: how SimplerEnv's pictures get their size, see `policies.dialects.RESIZE`; None: likewise.
+        resize: how SimplerEnv's pictures get their size, see `policies.resize.RESIZE`; None: likewise.
         batch: rows of a network call.
         device: to run on.
         dtype: of weights and computation.

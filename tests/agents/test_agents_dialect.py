@@ -11,10 +11,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.dialect import STICKY, DialectConfig, Grip, relative_gripper, translate
+from playloop.agents.dialect import DialectConfig
+from playloop.agents.translation import STICKY, Grip, gripped, relative_gripper, turned
 from playloop.core.episode import Episode
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.dialects import ACTION_NAMES, area, fit_with_border, lanczos
+from playloop.policies.dialects import ACTION_NAMES
+from playloop.policies.resize import area, fit_with_border, lanczos
 
 ROBOT = SimplerConfig().contract()
 
@@ -64,22 +66,27 @@ def test_what_the_policy_is_told_is_declared():
 
 def test_actions_are_turned_and_pictures_resized():
     made = agent([0.01, -0.02, 0.03, 0.3, -0.2, 0.5, 0.9])
+    made.prepare(ROBOT)
     episode = Episode("bridge", 0, 0)
+    [camera] = ROBOT.cameras
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    (carry,), (plan,) = made.act([made.begin(episode)], [{"images": {"cam": image}}], [episode.rng(0)])
+    (carry,), (plan,) = made.act(
+        [made.begin(episode)], [{"images": {camera: image}, "instruction": ""}], [episode.rng(0)]
+    )
     wanted = Rotation.from_euler("xyz", [0.3, -0.2, 0.5]).as_rotvec()
     np.testing.assert_allclose(plan.actions[0], [0.01, -0.02, 0.03, *wanted, 1.0], atol=1e-6)
-    assert made.inner.seen["images"]["cam"].shape == (224, 224, 3) and carry.inner == 1
+    assert made.inner.seen["images"][camera].shape == (224, 224, 3) and carry.inner == 1
+
+
+def relative(grip, openings):
+    return gripped(grip, np.array(openings, float), "opening", "relative-closes-positive", binary=False)
 
 
 def test_the_google_robots_gripper_goes_on_over_the_end_of_a_chunk():
-    openings = np.zeros((8, 7))
-    openings[:, 6] = [1, 1, 0, 0, 0, 0, 0, 0]
-    grip, first = translate(Grip(), openings, relative=True)
-    openings[:, 6] = 0
-    grip, second = translate(grip, openings, relative=True)
-    grip, third = translate(grip, openings, relative=True)
-    closing = np.concatenate([first, second, third])[:, 6]
+    grip, first = relative(Grip(), [1, 1, 0, 0, 0, 0, 0, 0])
+    grip, second = relative(grip, [0] * 8)
+    grip, third = relative(grip, [0] * 8)
+    closing = np.concatenate([first, second, third])
     assert closing[:2].tolist() == [0, 0] and (closing[2:17] == 1).all() and (closing[17:] == 0).all()
 
 
@@ -101,17 +108,16 @@ def matrix_of(axis_angle: np.ndarray) -> np.ndarray:
 
 def test_angles_turn_about_fixed_axes_x_first():
     actions = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 7))
-    _, found = translate(Grip(), actions, relative=False)
+    found = turned(actions, ACTION_NAMES)
     for (*_, roll, pitch, yaw, _), action in zip(actions, found, strict=True):
         wanted = turn(2, yaw) @ turn(1, pitch) @ turn(0, roll)
         np.testing.assert_allclose(matrix_of(action[3:6].astype(float)), wanted, atol=1e-6)
-    assert not translate(Grip(), np.zeros((1, 7)), relative=False)[1][0, :6].any()
+    assert not turned(np.zeros((1, 7)), ACTION_NAMES)[0, :6].any()
 
 
 def test_widowx_opens_or_closes():
-    openings = np.zeros((4, 7))
-    openings[:, 6] = 0.0, 0.5, 0.51, 1.0
-    assert translate(Grip(), openings, relative=False)[1][:, 6].tolist() == [-1, -1, 1, 1]
+    openings = np.array([0.0, 0.5, 0.51, 1.0])
+    assert gripped(Grip(), openings, "opening", "opens-positive", binary=True)[1].tolist() == [-1, -1, 1, 1]
 
 
 def commands(openings):
@@ -211,7 +217,7 @@ def test_areas_do_not_grow_and_that_is_said_before_the_first_step():
     made.prepare(ROBOT)
     (told,) = made.inner.contract.cameras.values()
     assert told == (224, 224) and "INTER_AREA" in str(made.inner.contract.image)
-    assert made.provenance()["resize"] == "area"
+    assert next(iter(made.provenance()["fit"]["cameras"].values()))["resize"] == "area"
 
 
 @pytest.mark.parametrize("resize", [lanczos, fit_with_border, area])

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from openvla_tiny import TOWERS
 
-from playloop.agents.dialect import DialectAgent
+from playloop.agents.fitted import FittedAgent
 from playloop.agents.policy import OpenVLAAgentConfig, PolicyAgent, PolicyAgentConfig
 from playloop.cli.main import main
 from playloop.core.episode import Episode
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.simpler.config import SimplerConfig
-from playloop.policies.dialects import area, lanczos
 from playloop.policies.openvla.files import hash_of, read_hashes
 from playloop.policies.openvla.synthetic import write_synthetic
+from playloop.policies.resize import area, lanczos
 
 LIBERO = pytest.mark.skipif(
     find_spec("libero") is None, reason="LIBERO is not installed: pip install 'playloop[libero]'"
@@ -82,14 +82,20 @@ def simpler_scene(contract):
 @pytest.mark.parametrize(("key", "suite"), [("bridge_orig", "bridge"), ("fractal20220817_data", "fractal")])
 def test_simpler_env_s_robots_get_a_translated_policy(tmp_path, key, suite):
     agent = OpenVLAAgentConfig(str(written(tmp_path / suite, "openvla", key=key))).make()
-    assert isinstance(agent, DialectAgent)
+    assert isinstance(agent, FittedAgent)
     contract = SimplerConfig(suite, shading="fast").contract()
     agent.prepare(contract)
     begun = agent.begin(Episode(suite, 0, 0))
     _, (plan,) = agent.act([begun], [simpler_scene(contract)], [np.random.default_rng(0)])
     assert plan.actions.shape == (1, 7) and np.isfinite(plan.actions).all()
     assert plan.actions[0, 6] == 0.0 if suite == "fractal" else plan.actions[0, 6] in (-1.0, 1.0)
-    assert agent.provenance()["unnorm_key"] == key and agent.provenance()["dialect"]
+    assert agent.provenance()["unnorm_key"] == key and agent.provenance()["fit"]
+
+
+def resized(provenance):
+    """How the one picture of SimplerEnv's robots got its size."""
+    [view] = provenance["fit"]["cameras"].values()
+    return view["resize"]
 
 
 def test_simpler_env_s_pictures_and_prompts_are_its_runner_s_unless_told_otherwise(tmp_path):
@@ -113,10 +119,10 @@ def test_simpler_env_s_pictures_and_prompts_are_its_runner_s_unless_told_otherwi
         assert np.array_equal(small, wanted) and np.array_equal(full.pixels(small), wanted)
         told[name], sizes[name] = agent.provenance(), policy.form(seen)
     assert sizes["runner"] < sizes["before"]
-    assert told["runner"]["resize"] == "area" and told["runner"]["prompt"] == "{instruction}"
+    assert resized(told["runner"]) == "area" and told["runner"]["prompt"] == "{instruction}"
     assert "INTER_AREA" in told["runner"]["image"]
     assert "Lanczos3" in told["before"]["image"]
-    assert told["before"]["resize"] == "lanczos" and "What action" in told["before"]["prompt"]
+    assert resized(told["before"]) == "lanczos" and "What action" in told["before"]["prompt"]
 
 
 def test_agent_policy_opens_a_published_checkpoint_as_agent_openvla_does(tmp_path):
@@ -129,7 +135,7 @@ def test_agent_policy_opens_a_published_checkpoint_as_agent_openvla_does(tmp_pat
         begun, rng = agent.begin(Episode("bridge", 0, 0)), np.random.default_rng(0)
         _, (plan,) = agent.act([begun], [simpler_scene(contract)], [rng])
         plans.append((agent.provenance(), plan.actions.tolist()))
-    assert plans[0] == plans[1] and plans[0][0]["dialect"] == "bridge_dataset"
+    assert plans[0] == plans[1] and plans[0][0]["fit"]["family"] == "bridge_dataset"
     for name, value in {"ensemble": 0.5, "instructions": folder}.items():
         with pytest.raises(ValueError, match=rf"agent\.{name} is a setting of Playloop's own policies"):
             PolicyAgentConfig(folder, **{name: value}).make()

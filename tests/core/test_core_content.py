@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from playloop.agents.base import Plan, RowAgent
-from playloop.agents.dialect import DialectAgent
+from playloop.agents.dialect import speaking
 from playloop.agents.handover import Handover
 from playloop.agents.replay import ReplayAgentConfig
 from playloop.core.content import content_hash, named_files, provenance_of
@@ -72,7 +72,7 @@ def test_agents_name_those_inside_them():
     policies = [SimpleNamespace(make=partial(inner, name)) for name in "ab"]
     handovers = [Handover(SimpleNamespace(policy=policy)).provenance() for policy in policies]
     assert handovers[0] != handovers[1] and handovers[0]["policy"] == {"checkpoint_sha256": "a"}
-    dialects = [DialectAgent(inner(n), DIALECTS["bridge"], (8, 8), "area").provenance() for n in "ab"]
+    dialects = [speaking(inner(n), DIALECTS["bridge"], (8, 8), "area").provenance() for n in "ab"]
     assert dialects[0] != dialects[1] and dialects[0]["checkpoint_sha256"] == "a"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import playloop
 from playloop.agents.craft.expert import CraftExpertConfig
-from playloop.agents.dialect import DialectAgent
+from playloop.agents.dialect import speaking
 from playloop.agents.expert import ExpertConfig
 from playloop.agents.explorer import ExplorerConfig
 from playloop.agents.handover import HandoverConfig
@@ -101,7 +101,7 @@ def test_every_agent_of_ours_has_a_name(tmp_path):
     }
     for name, config in given.items():
         assert name_of(config.make()) == name
-    dialect = DialectAgent(RandomAgentConfig().make(), DIALECTS["bridge"], (8, 8), "area")
+    dialect = speaking(RandomAgentConfig().make(), DIALECTS["bridge"], (8, 8), "area")
     assert name_of(dialect) == "random translated from bridge_dataset"
     assert name_of(ToyReachConfig()) == "toy" and name_of(ToyReachConfig().make()) == "toy"
 

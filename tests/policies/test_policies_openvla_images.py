@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from playloop.policies.dialects import lanczos
 from playloop.policies.openvla.images import EvaluationImages, centre_crop
 from playloop.policies.openvla.jpeg import jpeg_round_trip
+from playloop.policies.resize import lanczos
 
 TENSORFLOW = {
     "noise": (
