@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from playloop.agents.acting import as_agent
 from playloop.agents.base import Agent
 from playloop.agents.fit import Fit, View
-from playloop.agents.fitted import FittedAgent
+from playloop.agents.fitted import FittedAgent, made
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 from playloop.core.kinds import kind
@@ -39,7 +38,7 @@ class DialectConfig:
 
     def make(self) -> FittedAgent:
         """The agent, the policy's checkpoint loaded."""
-        return speaking(as_agent(self.policy), DIALECTS[self.dialect], self.size, self.resize)
+        return speaking(made(self.policy), DIALECTS[self.dialect], self.size, self.resize)
 
 
 def speaking(inner: Agent, dialect: Dialect, size: tuple[int, int], resize: Any) -> FittedAgent:

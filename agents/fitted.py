@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from playloop.agents.acting import as_agent
 from playloop.agents.base import Agent, Plan
 from playloop.agents.fit import Fit
 from playloop.agents.translation import Grip
@@ -34,7 +33,13 @@ class FittedConfig:
 
     def make(self) -> FittedAgent:
         """The agent, its checkpoint loaded."""
-        return FittedAgent(as_agent(self.policy), self.fit)
+        return FittedAgent(made(self.policy), self.fit)
+
+
+def made(policy: Any) -> Agent:
+    """The agent of settings, or the agent that is given."""
+    agent: Agent = policy.make() if hasattr(policy, "make") else policy
+    return agent
 
 
 @dataclass(frozen=True)

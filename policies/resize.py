@@ -76,7 +76,7 @@ def pad(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     found = np.zeros((*size, image.shape[2]), np.uint8)
     inner = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    found[top : top + height, left : left + width] = inner
+    found[top : top + height, left : left + width] = np.asarray(inner)
     return found
 
 
