@@ -124,7 +124,7 @@ class Fit:
             ValueError: something cannot be made of what the environment has; a line for each.
         """
         if wrong := self._misfits(contract):
-            raise ValueError("this fit does not suit the environment; change agent.fit:\n  " + "\n  ".join(wrong))
+            raise ValueError("this fit does not suit the environment; correct it:\n  " + "\n  ".join(wrong))
         action = (
             altered(contract.action, orientation=self.orientation) if self.orientation else contract.action
         )
