@@ -12,6 +12,18 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 
 
+class ServerFault(RuntimeError):
+    """A server answered with an error, or with what is no answer: this episode cannot be judged."""
+
+
+class ConnectionLost(ConnectionError):
+    """What was agreed with a server about an episode is lost with the connection: it begins anew."""
+
+
+class ServerGone(ConnectionError):
+    """A server cannot be reached any more: the run ends here, and the same command goes on from here."""
+
+
 @dataclass
 class Plan:
     """The next actions of one agent in one episode.
@@ -20,11 +32,13 @@ class Plan:
         actions: float32 [H, A], executed in order before the agent decides again.
         info: small facts about the decision (rounds, whether the actions are noise, …); arrays or numbers.
         reads: what the next observation must hold, where that is less than the agent's own `reads`.
+        error: why there are no actions, where only this row failed and the others' plans hold.
     """
 
     actions: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
     reads: frozenset[str] | None = None
+    error: Exception | None = None
 
 
 class Agent(Protocol):
@@ -37,6 +51,11 @@ class Agent(Protocol):
     tells, by hashes, in a method `provenance() -> dict`; where there is none, `core.content` hashes the
     files that its settings name. An exception in `begin` or `act` is an error of that episode, never a
     failure at the task.
+
+    Where several rows decide apart, on a server for instance, one that fails is a plan with an `error`: a
+    `ConnectionLost` has its episode begun anew, a `ServerGone` ends the run, anything else is its episode's
+    error. Two attributes are optional: `repeatable`, False where the same episode may go otherwise another
+    time, and `session() -> dict`, numbers about the run so far for its record.
 
     What results call it, it says in an attribute `name`, a text; without one its kind or its class serves,
     see `core.provenance.name_of`.

@@ -81,7 +81,7 @@ class Fit:
             and Fractal's policies do; it then has to be in this way.
         state: what the policy is told, in its order: names of the environment's state, or of what follows
             from them: roll, pitch and yaw (about fixed axes, radians), quaternion_x, _y, _z and _w (of the
-            half with w ≥ 0), and `zero`.
+            half with w ≥ 0), gripper_closing (1 less gripper_opening), and `zero`.
         orientation: "euler-xyz" where the policy turns by roll, pitch and yaw about fixed axes.
         gripper: what the policy's gripper number means, an id of `core.robots.GRIPPERS`.
         binary: whether the gripper is opened or closed all the way, whichever end the number is nearer to.

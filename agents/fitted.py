@@ -90,7 +90,9 @@ class FittedAgent:
         inner, plans = self.inner.act([carry.inner for carry in carries], shown, rngs)
         after, translated = [], []
         for carry, own, plan in zip(carries, inner, plans, strict=True):
-            grip, actions = self.fit.actions(self.contract, carry.grip, plan.actions[: self.fit.execute])
+            grip, actions = carry.grip, plan.actions[: self.fit.execute]
+            if plan.error is None:
+                grip, actions = self.fit.actions(self.contract, grip, actions)
             after.append(Carry(own, grip))
             translated.append(replace(plan, actions=actions))
         return after, translated

@@ -96,7 +96,7 @@ class Handover(RowAgent):
             carry = replace(carry, expert=self.expert.watch(carry.expert, truth))
         if left > 0:
             (own,), (plan,) = self.policy.act([carry.policy], [observation], [rng])
-            return replace(carry, policy=own, left=left - 1), Plan(plan.actions, {"expert": 0})
+            return replace(carry, policy=own, left=left - 1), replace(plan, info={"expert": 0})
         before = self.expert.resume(carry.expert, truth) if left == 0 else carry.expert
         progress, plan = self.expert.decide(before, observation, rng)
         return replace(carry, expert=progress, left=-1), replace(plan, reads=self.expert.reads)

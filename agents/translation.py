@@ -17,6 +17,7 @@ GRIPPER_NAMES = ("gripper", "opening")
 AXES = POSE[3:]
 TURNS = ("roll", "pitch", "yaw")
 QUATERNION = ("quaternion_x", "quaternion_y", "quaternion_z", "quaternion_w")
+OPENING, CLOSING = "gripper_opening", "gripper_closing"
 DELTAS = ("osc-pose-delta", "ee-target-delta-pose", "ee-delta-pose")
 """Conventions of actions that are movements: where there are twice as many steps, each moves half as far."""
 
@@ -28,6 +29,8 @@ def needed(name: str) -> tuple[str, ...]:
     """The environment's names that an entry of a policy's state is made of."""
     if name == "zero":
         return ()
+    if name == CLOSING:
+        return (OPENING,)
     return AXES if name in (*TURNS, *QUATERNION) else (name,)
 
 
@@ -43,6 +46,8 @@ def state_of(state: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> 
         turns = dict(zip(TURNS, rotation.as_euler("xyz"), strict=True))
         parts = dict(zip(QUATERNION, rotation.as_quat(canonical=True), strict=True))
         known = {**turns, **parts, **known}
+    if OPENING in known:
+        known[CLOSING] = 1.0 - known[OPENING]
     return np.array([known[name] for name in wanted], np.float32)
 
 

@@ -10,9 +10,14 @@ from typing_extensions import TypedDict
 from playloop.core.checked import read_typed
 from playloop.core.episode import Episode
 
-Fault = Literal["agent", "environment"]
+Fault = Literal["agent", "environment", "server"]
 """Whose error it is that an episode could not be judged."""
-BLAMED = {"agent": "the agent failed: ", "environment": "the environment failed: ", None: ""}
+BLAMED = {
+    "agent": "the agent failed: ",
+    "environment": "the environment failed: ",
+    "server": "the agent's server failed: ",
+    None: "",
+}
 """How to begin to tell of it."""
 
 # by call, because "return" is no name in Python
@@ -50,9 +55,10 @@ class EpisodeResult:
         error: why the episode could not be judged (a crash, an exception), else None; never a failure.
         seconds: where the time went: "begin", "physics", "observe", "agent", "wall".
         decisions: how often the agent decided.
-        attempts: 1, or 2 if the episode was repeated after a crash.
+        attempts: 1, or 2 if the episode was repeated after a crash or a lost connection.
         info: small JSON-able facts of the last step.
-        fault: whose error, the agent's or the environment's; None without an error, or if nobody noted it.
+        fault: whose error, the agent's, the environment's or that of the server where the agent decides; None
+            without an error, or if nobody noted it.
         agent: who acted, see `core.provenance.name_of`; None where nobody noted it.
     """
 

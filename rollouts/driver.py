@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from playloop.agents.base import Agent, Plan
+from playloop.agents.base import Agent, ConnectionLost, Plan, ServerFault, ServerGone
 from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.provenance import name_of
@@ -215,10 +215,20 @@ class _Rollout:
         slot.carry, slot.observation = carry, None
         slot.result.decisions += 1
         slot.seconds.spend(agent=seconds)
+        if plan.error is not None:
+            return self._undecided(slot, plan.error)
         try:
             slot.worker.send(Execute(plan.actions, plan.info, plan.reads))
         except Exception as error:  # its info cannot be pickled
             self._give_up(slot, error_text(error), "agent")
+
+    def _undecided(self, slot: _Slot, error: Exception) -> None:
+        """A row that has no plan: its episode begins anew, is an error, or the run ends."""
+        if isinstance(error, ServerGone):
+            raise error
+        if isinstance(error, ConnectionLost):
+            return self._again(slot, str(error), "server")
+        self._give_up(slot, error_text(error), "server" if isinstance(error, ServerFault) else "agent")
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""
@@ -302,13 +312,13 @@ class _Rollout:
         slot.worker, slot.ready = self._hire(), False
         self._again(slot, reason)
 
-    def _again(self, slot: _Slot, reason: str) -> None:
+    def _again(self, slot: _Slot, reason: str, fault: Fault = "environment") -> None:
         """Repeat the slot's episode, or give it up."""
         slot.observation = None
         if slot.result.attempts < ATTEMPTS:
             self._begin(slot, slot.result.episode, slot.result.attempts + 1)
         else:
-            self._give_up(slot, reason, "environment")
+            self._give_up(slot, reason, fault)
 
     def _give_up(self, slot: _Slot, reason: str, fault: Fault) -> None:
         """End the slot's episode as an error; an agent's is the same at every attempt."""
@@ -333,4 +343,6 @@ class _Rollout:
 def _checked(plan: Any, size: int) -> Plan:
     if not isinstance(plan, Plan):
         raise BadAction(f"what an agent decides must be a Plan, got {type(plan).__name__}")
+    if plan.error is not None:
+        return plan
     return replace(plan, actions=checked_plan(plan.actions, size))

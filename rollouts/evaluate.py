@@ -181,7 +181,8 @@ def _run_missing(
     looks: Any = _FirstLook(agent, store.folder / "first_observation.png")
     start = time.monotonic()
     results = driver.run(looks, missing, done=len(earlier))
-    return timing(results, time.monotonic() - start, driver.workers)
+    facts = {"server": agent.session()} if hasattr(agent, "session") else {}
+    return timing(results, time.monotonic() - start, driver.workers) | facts
 
 
 class _FirstLook:
