@@ -4,8 +4,8 @@ A preset names pictures and states by their keys on the wire; what is in them is
 `agents.fit`. LIBERO's pictures are turned by 180 degrees in the environment already, as all published data.
 
 Sources, read: openpi `examples/libero/main.py`; openvla-oft `experiments/robot/libero/run_libero_eval.py` and
-`vla-scripts/deploy.py`; Isaac-GR00T `examples/Libero/eval/run_libero_eval.py` (N1.5: `roll`, `pitch`, `yaw` of
-its LIBERO state are axis times angle) and `embodiment_configs.py` (N1.6); vla-eval 0.8.0
+`vla-scripts/deploy.py`; Isaac-GR00T `examples/Libero/eval/run_libero_eval.py` (N1.5: `roll`, `pitch`
+and `yaw` of its LIBERO state are axis times angle) and `embodiment_configs.py` (N1.6); vla-eval 0.8.0
 `benchmarks/libero/benchmark.py` and `model_servers/groot.py`. The servers with their weights never ran here.
 GR00T's state of the WidowX is taken as SimplerEnv gives it, without the turn of the hand that Bridge's own
 recordings have; that could not be verified.
