@@ -23,8 +23,10 @@ from playloop.agents.translation import (
     gripped,
     gripper_at,
     needed,
+    scaled,
     state_of,
     turned,
+    unit,
     whole_times,
 )
 from playloop.core.annotations import Count, Name, Positive
@@ -79,10 +81,13 @@ class Fit:
         cameras: the policy's name of a picture → what it is made of.
         tells_resize: whether the policy's contract says how its pictures were resized, as those of Bridge's
             and Fractal's policies do; it then has to be in this way.
-        state: what the policy is told, in its order: names of the environment's state, or of what follows
+        state: what the policy is told, in its order: finger_mean (metres) or finger_opening (0 shut to 1
+            open) where there are two fingers, names of the environment's state, or of what follows
             from them: roll, pitch and yaw (about fixed axes, radians), quaternion_x, _y, _z and _w (of the
             half with w ≥ 0), gripper_closing (1 less gripper_opening), and `zero`.
         orientation: "euler-xyz" where the policy turns by roll, pitch and yaw about fixed axes.
+        scale: metres and radians that a policy's 1 moves and turns: [1, 1] where it speaks of metres in an
+            environment of OSC_POSE's [-1, 1], [0.05, 0.5] the other way round.
         gripper: what the policy's gripper number means, an id of `core.robots.GRIPPERS`.
         binary: whether the gripper is opened or closed all the way, whichever end the number is nearer to.
         order: names of the policy's action dimensions, in its order.
@@ -97,6 +102,7 @@ class Fit:
     cameras: dict[str, View] = field(default_factory=dict)
     tells_resize: bool = False
     state: tuple[Name, ...] | None = None
+    scale: tuple[Positive, Positive] | None = None
     orientation: Literal["axis-angle", "euler-xyz"] | None = None
     gripper: str | None = None
     binary: bool = False
@@ -125,14 +131,11 @@ class Fit:
         """
         if wrong := self._misfits(contract):
             raise ValueError("this fit does not suit the environment; correct it:\n  " + "\n  ".join(wrong))
-        action = (
-            altered(contract.action, orientation=self.orientation) if self.orientation else contract.action
-        )
         names = self.order or self.names(contract)
         return replace(
             contract,
             family=self.family or contract.family,
-            action=action,
+            action=self._action(contract),
             action_names=names,
             gripper=self.gripper or contract.gripper,
             control_hz=self.hz or contract.control_hz,
@@ -155,14 +158,26 @@ class Fit:
         return shown
 
     def actions(self, contract: Contract, grip: Grip, actions: np.ndarray) -> tuple[Grip, np.ndarray]:
-        """A policy's actions [H, A], all of which will be executed, → the environment's float32 [H', A]."""
+        """A policy's actions [H, A], all of which will be executed, → the environment's float32 [H', A].
+
+        Raises:
+            ValueError: they are fewer than make one step of the environment.
+        """
         found, names = np.array(actions, np.float64), self.names(contract)
         if self.order is not None:
             found = found[:, [self.order.index(name) for name in names]]
         if self.orientation == "euler-xyz":
             found = turned(found, names)
+        if self.scale is not None and (meant := unit(contract)):
+            found = scaled(found, names, self.scale, meant)
         if self.hz is not None:
-            found = at_rate(found, contract, whole_times(contract.control_hz / self.hz))
+            times = whole_times(contract.control_hz / self.hz)
+            if len(found) < -times:
+                raise ValueError(
+                    f"hz={self.hz:g}: {-times} actions of the policy make one step, and its chunk has only "
+                    f"{len(found)}; use a policy with longer chunks or another rate"
+                )
+            found = at_rate(found, contract, times)
         there = getattr(contract.gripper, "id", "")
         if self.binary or self.gripper not in (None, there):
             for at in gripper_at(contract.action_names):
@@ -214,24 +229,54 @@ class Fit:
                 except ValueError as error:
                     found.append(f"picture {name!r}: {error}")
         for name in self.state or ():
-            if lacks := [part for part in needed(name) if part not in contract.state_names]:
-                known = ", ".join(contract.state_names) or "nothing"
+            names = contract.state_names
+            if lacks := [part for part in needed(name, names) if part not in names]:
+                known = ", ".join(names) or "nothing"
                 found.append(f"state {name!r} needs {lacks[0]!r}; the environment tells {known}")
-        turning = (
-            contract.action.parameters.get("orientation") if isinstance(contract.action, Convention) else None
-        )
-        if self.orientation not in (None, turning) and turning != "axis-angle":
-            found.append(f"orientation={self.orientation}: the environment's action means {contract.action}")
+        found += self._movement_misfits(contract)
         found += self._gripper_misfits(contract)
         if self.order is not None and sorted(self.order) != sorted(self.names(contract)):
             wanted = ", ".join(self.names(contract))
             found.append(f"order={list(self.order)}: name each of {wanted} once")
-        if self.hz is not None and not whole_times(contract.control_hz / self.hz):
-            found.append(
+        return found + self._rate_misfits(contract)
+
+    def _movement_misfits(self, contract: Contract) -> list[str]:
+        if self.scale is not None and unit(contract) is None:
+            return [f"scale={list(self.scale)}: the environment's action means {contract.action}"]
+        told = contract.action.parameters if isinstance(contract.action, Convention) else {}
+        turning = "axis-angle" if self._in_metres() else told.get("orientation")
+        if self.orientation not in (None, turning) and turning != "axis-angle":
+            return [f"orientation={self.orientation}: the environment's action means {contract.action}"]
+        return []
+
+    def _rate_misfits(self, contract: Contract) -> list[str]:
+        if self.hz is None:
+            return []
+        times = whole_times(contract.control_hz / self.hz)
+        if not times:
+            return [
                 f"hz={self.hz:g}: the environment takes {contract.control_hz:g} actions a second; one must "
                 "be a whole number of times the other"
-            )
-        return found
+            ]
+        if times < 0 and self.execute is not None and self.execute % times:
+            return [
+                f"execute={self.execute}: {-times} actions of the policy make one step of the environment; "
+                f"use a multiple of {-times}"
+            ]
+        return []
+
+    def _in_metres(self) -> bool:
+        return self.scale == (1.0, 1.0)
+
+    def _action(self, contract: Contract) -> Convention | str:
+        """What the policy's actions mean."""
+        action = contract.action
+        if self.scale not in (None, unit(contract)):
+            said = dict(zip(("translation", "rotation"), self.scale or (), strict=True))
+            osc = Convention("osc-pose-delta", {**said})
+            metres = Convention("ee-delta-pose", {"orientation": "axis-angle"})
+            action = metres if self._in_metres() else osc
+        return altered(action, orientation=self.orientation) if self.orientation else action
 
     def _gripper_misfits(self, contract: Contract) -> list[str]:
         there = getattr(contract.gripper, "id", None)

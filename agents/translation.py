@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from playloop.core.contract import Contract
+from playloop.core.conventions import Convention
 from playloop.core.robots import GRIPPERS, POSE
 
 STICKY = 15
@@ -20,13 +21,21 @@ QUATERNION = ("quaternion_x", "quaternion_y", "quaternion_z", "quaternion_w")
 OPENING, CLOSING = "gripper_opening", "gripper_closing"
 DELTAS = ("osc-pose-delta", "ee-target-delta-pose", "ee-delta-pose")
 """Conventions of actions that are movements: where there are twice as many steps, each moves half as far."""
+FINGERS = ("finger_left", "finger_right")
+FINGER_REACH = 0.04
+"""Metres that each of the Panda's fingers opens."""
+FINGER_NAMES = ("finger_mean", "finger_opening")
 
 
 # -- the state -------------------------------------------------------------------------------------------
 
 
-def needed(name: str) -> tuple[str, ...]:
-    """The environment's names that an entry of a policy's state is made of."""
+def needed(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    """What an entry of a policy's state is made of, where the environment has these names."""
+    if name in names:
+        return (name,)
+    if name in FINGER_NAMES:
+        return FINGERS
     if name == "zero":
         return ()
     if name == CLOSING:
@@ -40,7 +49,11 @@ def state_of(state: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> 
     Of the two quaternions of one rotation the one with w ≥ 0 is given: a policy that learned from the one
     acts badly on the other, by up to 40 points according to vla-eval's list of pitfalls.
     """
-    known = {name: float(value) for name, value in zip(names, state, strict=True)} | {"zero": 0.0}
+    known = {"zero": 0.0} | {name: float(value) for name, value in zip(names, state, strict=True)}
+    if any(name in FINGER_NAMES and name not in known for name in wanted):
+        left, right = (known[name] for name in FINGERS)  # the right one's joint counts downwards
+        mean = (left - right) / 2
+        known = {"finger_mean": mean, "finger_opening": float(np.clip(mean / FINGER_REACH, 0, 1)), **known}
     if any(name in (*TURNS, *QUATERNION) and name not in known for name in wanted):
         rotation = Rotation.from_rotvec([known[name] for name in AXES])
         turns = dict(zip(TURNS, rotation.as_euler("xyz"), strict=True))
@@ -79,6 +92,28 @@ def turned(actions: np.ndarray, names: Sequence[str]) -> np.ndarray:
     turns = [names.index(name) for name in TURNS]
     found = actions.copy()
     found[:, turns] = Rotation.from_euler("xyz", actions[:, turns]).as_rotvec()
+    return found
+
+
+def unit(contract: Contract) -> tuple[float, float] | None:
+    """Metres and radians that an action's 1 moves and turns; None where actions are no movements."""
+    action = contract.action
+    if not isinstance(action, Convention) or action.id not in DELTAS:
+        return None
+    if action.id != "osc-pose-delta":
+        return 1.0, 1.0
+    return float(action.parameters["translation"]), float(action.parameters["rotation"])
+
+
+def scaled(
+    actions: np.ndarray, names: Sequence[str], said: tuple[float, float], meant: tuple[float, float]
+) -> np.ndarray:
+    """Actions [H, A] of one `unit` in another; their rotations are axis times angle."""
+    found = actions.copy()
+    for index, name in enumerate(names):
+        if name not in GRIPPER_NAMES:
+            kind = 0 if name in POSE[:3] else 1
+            found[:, index] *= said[kind] / meant[kind]
     return found
 
 

@@ -103,6 +103,54 @@ def test_grippers_are_translated(fit, said, meant):
     assert (found[:, :6] == 0.125).all()
 
 
+def test_fingers_are_one_number_where_the_policy_wants_one():
+    names, wanted = LIBERO.state_names, ("finger_mean", "finger_opening", "zero")
+    for reach, opening in ((0.04, 1.0), (0.01, 0.25), (-0.001, 0.0)):
+        state = np.array([0] * 6 + [reach, -reach])
+        np.testing.assert_allclose(state_of(state, names, wanted), [reach, opening, 0], atol=1e-7)
+    own = ("finger_opening", "roll")  # what the environment tells itself is not made anew
+    assert state_of(np.array([0.7, 0.2]), own, own).tolist() == pytest.approx([0.7, 0.2])
+    contract = replace(LIBERO, state_names=own)
+    assert Fit(state=own).target(contract).state_names == own
+
+
+def test_metres_become_the_controller_s_numbers_and_back():
+    said = np.array([[0.05, -0.025, 0, 0.3, -0.2, 0.5, 1]], np.float32)
+    fit = Fit(scale=(1, 1), orientation="euler-xyz")
+    told = fit.target(LIBERO).action
+    assert told.id == "ee-delta-pose" and told.parameters == {"orientation": "euler-xyz"}
+    turn = Rotation.from_euler("xyz", said[0, 3:6]).as_rotvec()
+    np.testing.assert_allclose(act(fit, said), [[1, -0.5, 0, *turn / 0.5, 1]], atol=1e-6)
+    back = Fit(scale=(0.05, 0.5))
+    assert back.target(BRIDGE).action == LIBERO.action and back.target(LIBERO) == LIBERO
+    found = act(back, [[1, -0.5, 0, 0.2, 0, 0, 1]], BRIDGE)
+    np.testing.assert_allclose(found, [[0.05, -0.025, 0, 0.1, 0, 0, 1]], atol=1e-7)
+
+
+def test_actions_too_few_for_one_step_are_an_error_and_no_empty_plan():
+    with pytest.raises(ValueError, match="2 actions of the policy make one step, and its chunk has only 1"):
+        act(Fit(hz=40), np.zeros((1, 7)))
+
+
+@pytest.mark.parametrize(
+    ("contract", "relative", "digest"),
+    [
+        (BRIDGE, False, "c0626f5bda86f64f"),
+        (fractal_contract("always", "standard"), True, "7ad4c029b54731dd"),
+    ],
+)
+def test_bridge_and_fractal_keep_the_bits_that_results_were_made_with(contract, relative, digest):
+    """Digests of `agents.dialect.translate` as it was before there were fits."""
+    fit = Fit(orientation="euler-xyz", gripper="opening", binary=not relative)
+    grip, rng, total = Grip(), np.random.default_rng(0), hashlib.sha256()
+    for _ in range(200):
+        actions = rng.uniform(-1.6, 1.6, (5, 7)).astype(np.float32)
+        actions[:, 6] = rng.choice([0, 0.25, 0.5, 0.51, 0.75, 1], 5)
+        grip, found = fit.actions(contract, grip, actions)
+        total.update(found.tobytes())
+    assert total.hexdigest()[:16] == digest
+
+
 def test_the_order_of_an_action_is_declared():
     order = ("gripper", "x", "y", "z", "roll", "pitch", "yaw")
     assert act(Fit(order=order), np.arange(7)[None]).tolist() == [[1, 2, 3, 4, 5, 6, 0]]
@@ -128,6 +176,8 @@ def test_a_slower_policy_s_movements_are_spread_and_a_faster_one_s_added_up():
         (Fit(gripper="opening"), ToyReachConfig().contract(), "the environment's gripper is none"),
         (Fit(gripper="relative-closes-positive"), BRIDGE, "is not translated"),
         (Fit(order=("x", "y")), LIBERO, "name each of x, y, z, roll, pitch, yaw, gripper once"),
+        (Fit(hz=40, execute=5), LIBERO, "use a multiple of 2"),
+        (Fit(scale=(1, 1)), ToyReachConfig().contract(), r"scale=.*velocity"),
         (Fit(hz=15), LIBERO, "takes 20 actions a second"),
         (Fit(robot="libero"), BRIDGE, "drive libero, the environment has simpler_widowx"),
     ],
