@@ -13,7 +13,7 @@ recordings have; that could not be verified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from playloop.agents.fit import Fit, View
@@ -28,8 +28,7 @@ TASK = "annotation.human.action.task_description"
 GROUPS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 
 
-@checked
-@dataclass(frozen=True)
+@checked(frozen=True)
 class Preset:
     """What a server wants of one robot.
 
