@@ -228,7 +228,9 @@ class _Rollout:
             raise error
         if isinstance(error, ConnectionLost):
             return self._again(slot, str(error), "server")
-        self._give_up(slot, error_text(error), "server" if isinstance(error, ServerFault) else "agent")
+        if isinstance(error, ServerFault):
+            return self._give_up(slot, str(error), "server")
+        self._give_up(slot, error_text(error), "agent")
 
     def _listen(self) -> None:
         """Take in what workers answer; replace those that are dead or silent for too long."""

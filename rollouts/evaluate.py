@@ -25,7 +25,7 @@ from playloop.rollouts.again import ActionRecorder, film, repeats, unfilmed
 from playloop.rollouts.control import ControlArm, arm_folder, summarize_control
 from playloop.rollouts.driver import STEP_TIMEOUT, Driver
 from playloop.rollouts.progress import PATIENCE, ProgressBar, announced, new_console
-from playloop.rollouts.report import average_lines, control_lines, result_table, write_report
+from playloop.rollouts.report import average_lines, control_lines, result_table, server_lines, write_report
 from playloop.rollouts.store import EPISODES, EpisodeStore, read_results
 from playloop.rollouts.strips import beside, encoded
 from playloop.rollouts.summary import summarize, timing
@@ -88,6 +88,7 @@ def evaluate(
         acted = [arm.run(driver, agent, identity, console) for arm in arms]
         result = summarize(store.results().values(), episodes, env.task_names(), contract, env.averages)
         result |= compared(out, controls, store.results(), episodes, contract)
+        result |= {} if getattr(agent, "repeatable", True) else {"repeatable": False}
         made = {"agent": name_of(agent), "environment": name_of(env), "agent_provenance": identity["agent"]}
         run = made | {"config": config or {}} | this_run(command, before, session, (env, agent))
         if not session and not any(acted) and before:
@@ -112,7 +113,8 @@ def show_result(out: Path, summary: dict[str, Any], console: Console) -> dict[st
     write_json(out / SUMMARY, summary)
     write_report(out, summary)
     result = summary["result"]
-    console.print(result_table(result), *average_lines(result), *control_lines(result), sep="\n")
+    lines = [*average_lines(result), *control_lines(result), *server_lines(summary)]
+    console.print(result_table(result), *lines, sep="\n")
     return summary
 
 
@@ -181,8 +183,14 @@ def _run_missing(
     looks: Any = _FirstLook(agent, store.folder / "first_observation.png")
     start = time.monotonic()
     results = driver.run(looks, missing, done=len(earlier))
-    facts = {"server": agent.session()} if hasattr(agent, "session") else {}
-    return timing(results, time.monotonic() - start, driver.workers) | facts
+    return timing(results, time.monotonic() - start, driver.workers) | _asked(agent, results)
+
+
+def _asked(agent: Agent, results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """How a server answered, and how many episodes were begun anew; nothing of an agent in this process."""
+    if not hasattr(agent, "session"):
+        return {}
+    return {"server": {**agent.session(), "episodes_repeated": sum(r.attempts > 1 for r in results)}}
 
 
 class _FirstLook:

@@ -113,6 +113,7 @@ def join(
     contract = Contract.from_json(first["result"]["contract"])
     result = summarize(results.values(), episodes, listed, contract, averages)
     result |= compared(out, parts[0].controls, results, episodes, contract)
+    result |= {name: first["result"][name] for name in ("repeatable",) if name in first["result"]}
     made = {name: first["run"][name] for name in ("agent", "environment", "agent_provenance")}
     run = made | {"config": first["run"]["config"] | {"shard": None, "out": str(out)}}
     sessions = [session for part in parts for session in part.summary["run"]["sessions"]]

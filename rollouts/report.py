@@ -26,9 +26,10 @@ MAX_STRIPS, MAX_COLUMNS = 12, 200
 PHASES = {"physics": "physics", "observe": "images and state", "agent": "agent", "begin": "scene and reset"}
 UNFILMED = {
     True: "An episode is the same when it is run again: its command films it into another folder.",
-    False: "The environment does not repeat itself: a command films another episode of that name.",
+    False: "An episode does not repeat itself: a command films another one of that name.",
 }
-"""Whether the contract is deterministic → what a command gives that films an episode."""
+"""Whether environment and agent repeat themselves → what a command gives that films an episode."""
+UNREPEATABLE = "not repeatable: the server's randomness is not the episode's, so another run differs"
 MARKS = {"success": "●", "failure": "×", "error": "!"}
 
 
@@ -50,7 +51,9 @@ def write_report(folder: Path, summary: dict[str, Any]) -> Path:
         failures=unsuccessful,
         links={one["key"]: _link(one) for one in unsuccessful},
         film_all=_film_all(folder, summary, unsuccessful),
-        unfilmed_note=UNFILMED[result["contract"]["deterministic"]],
+        unfilmed_note=UNFILMED[result["contract"]["deterministic"] and result.get("repeatable", True)],
+        unrepeatable=None if result.get("repeatable", True) else UNREPEATABLE,
+        server=answers(sessions[-1]) if sessions else None,
         controls=result.get("controls", []),
         meanings=MEANINGS,
         strips=strips,
@@ -230,6 +233,26 @@ def average_lines(result: dict[str, Any]) -> list[str]:
         f"{average['episodes']} episodes"
         for average in result.get("averages", [])
     ]
+
+
+def server_lines(summary: dict[str, Any]) -> list[str]:
+    """What is to be known of a server that decided, a line each; none of an agent in this process."""
+    sessions = [session for session in summary["run"]["sessions"] if session["episodes"]]
+    told = answers(sessions[-1]) if sessions else None
+    again = [] if summary["result"].get("repeatable", True) else [UNREPEATABLE]
+    return [*([f"server: {told}"] if told else []), *again]
+
+
+def answers(session: dict[str, Any]) -> str | None:
+    """How a server answered in one session; None where there was none."""
+    if not (facts := session.get("server")):
+        return None
+    said = f"{facts['requests']} requests, p50 {facts['ms_p50']:g} ms, p99 {facts['ms_p99']:g} ms"
+    if lost := facts["connections_lost"]:
+        said += f", {lost} connection{'s' * (lost > 1)} lost"
+    if anew := facts["episodes_repeated"]:
+        said += f", {anew} episode{'s' * (anew > 1)} begun anew"
+    return said
 
 
 def _cells(rate: dict[str, Any], errors: bool) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -102,8 +102,9 @@ class Socket:
     def __init__(self, address: Address, form: Form) -> None:
         self.form, self.timeout = form, address.timeout
         headers = {"Authorization": f"Api-Key {address.token}"} if address.token else None
+        self.held = ExitStack()
         try:
-            self.socket: ClientConnection = connect(
+            connection = connect(
                 address.url,
                 compression=None,
                 max_size=MOST_BYTES,
@@ -112,6 +113,7 @@ class Socket:
                 close_timeout=1.0,
                 additional_headers=headers,
             )
+            self.socket: ClientConnection = self.held.enter_context(connection)
         except InvalidURI as error:
             raise ValueError(f"agent.url={address.url!r} is no address of a websocket ({error})") from None
         except (InvalidHandshake, EOFError) as error:
@@ -128,7 +130,7 @@ class Socket:
         return found if isinstance(found, str) else understood(self.form, found)
 
     def close(self) -> None:
-        self.socket.close()
+        self.held.close()
 
 
 def understood(form: Form, data: bytes) -> Any:

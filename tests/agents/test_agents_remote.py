@@ -1,0 +1,285 @@
+"""Policies on servers: the same actions as in this process, and what goes wrong on the way named and counted."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from remote_policy import COLORS, decide
+from remote_servers import HangUp, Policy, act, groot, openpi, roboarena, vla_eval
+
+from playloop.agents.base import Plan, RowAgent, ServerGone
+from playloop.agents.fit import View
+from playloop.agents.remote.agent import RemoteAgentConfig
+from playloop.agents.remote.presets import PRESETS
+from playloop.cli.main import main
+from playloop.envs.libero import LiberoConfig
+from playloop.envs.toy import COLORS as TOY_COLORS
+from playloop.envs.toy import ToyReachConfig
+from playloop.rollouts.callbacks import Callback
+from playloop.rollouts.driver import Driver
+from playloop.rollouts.evaluate import evaluate
+
+CONFIG = ToyReachConfig(tasks=3, inits=3)
+EPISODES = CONFIG.episodes(seed=4)
+WORDS = [
+    "agent=remote",
+    "agent.preset=null",
+    "agent.pictures={image:{_target_:playloop.agents.fit.View,camera:top}}",
+    "agent.states={state:[x,y]}",
+    "agent.instruction=prompt",
+]
+
+
+class Here(RowAgent):
+    """The servers' policy, in this process."""
+
+    def __init__(self, steps=None):
+        self.reads, self.steps = frozenset({"images"}), steps
+
+    def prepare(self, contract):
+        pass
+
+    def decide(self, carry, observation, rng):
+        actions = decide(observation["images"]["top"], observation["state"], observation["instruction"])
+        return carry, Plan(actions[: self.steps])
+
+
+class Actions(Callback):
+    """What was executed, by episode; an episode that begins anew is forgotten."""
+
+    def __init__(self):
+        self.taken = {}
+
+    def on_begin(self, episode):
+        self.taken[episode] = []
+
+    def on_segment(self, episode, segment):
+        self.taken[episode].append(segment.actions)
+
+
+def remote(url, **settings):
+    given = {
+        "preset": None,
+        "pictures": {"image": View("top")},
+        "states": {"state": ("x", "y")},
+        "instruction": "prompt",
+        "patience": 0.5,
+    } | settings
+    return RemoteAgentConfig(url, **given).make()
+
+
+def run(agent, episodes=EPISODES, workers=0, config=CONFIG):
+    memory = Actions()
+    results = Driver(config, workers, [memory]).run(agent, episodes)
+    return results, {episode: np.concatenate(parts) for episode, parts in memory.taken.items() if parts}
+
+
+def assert_same(agent, steps=None, workers=2):
+    """Actions to the bit, success and steps."""
+    results, there = run(agent, workers=workers)
+    expected, here = run(Here(steps))
+    assert [r.error for r in results] == [None] * len(EPISODES)
+    assert [(r.success, r.steps) for r in results] == [(r.success, r.steps) for r in expected]
+    assert there.keys() == here.keys() and all(np.array_equal(there[e], here[e]) for e in here)
+    assert all(actions.dtype == np.float32 for actions in there.values())
+
+
+def test_the_policy_of_the_servers_knows_the_colours_of_the_toy():
+    assert COLORS == TOY_COLORS
+
+
+# -- each protocol ---------------------------------------------------------------------------------------
+
+
+def test_openpi_gives_the_actions_of_this_process():
+    with openpi(Policy(), {"anything": 3}) as url:
+        agent = remote(url)
+        assert agent.inner.links.protocol == "openpi" and not agent.repeatable
+        assert_same(agent)
+        assert agent.session()["requests"] > len(EPISODES) and agent.session()["ms_p99"] > 0
+
+
+def test_nothing_of_ours_is_sent_to_a_server_that_does_not_know_us():
+    policy = Policy()
+    with openpi(policy) as url:
+        run(remote(url), EPISODES[:1])
+    assert all(set(asked) == {"image", "state", "prompt"} for asked in policy.asked)
+
+
+def test_roboarena_gives_the_actions_of_this_process():
+    with roboarena(Policy()) as url:
+        agent = remote(url)
+        assert agent.inner.links.protocol == "roboarena"
+        assert_same(agent)
+
+
+def test_act_gives_the_actions_of_this_process():
+    with act(Policy()) as url:
+        assert_same(remote(url, instruction="instruction"))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_groot_gives_the_actions_of_this_process(wrapped):
+    policy = Policy()
+    with groot(policy, wrapped) as url:
+        agent = remote(url, protocol="groot-flat" if wrapped else "auto")
+        assert_same(agent)
+        before, seen = agent.session()["requests"], {"images": {"top": np.zeros((64, 64, 3), np.uint8)}}
+        asked = seen | {"state": np.zeros(2, np.float32), "instruction": "reach the red square"}
+        rngs = [episode.rng("decision", 0) for episode in EPISODES[:3]]
+        _, plans = agent.act([agent.begin(episode) for episode in EPISODES[:3]], [asked] * 3, rngs)
+        assert [plan.actions.shape for plan in plans] == [(3, 2)] * 3
+        assert agent.session()["requests"] == before + 1  # three episodes in a message
+
+
+def test_vla_evals_own_server_gives_the_actions_of_this_process(tmp_path):
+    with vla_eval(tmp_path) as url:
+        settings = {"pictures": {"top": View("top")}, "states": {"states": ("x", "y")}}
+        agent = remote(url, instruction="task_description", **settings)
+        assert agent.inner.links.protocol == "vla-eval"
+        results, there = run(agent, workers=2)
+        # its server keeps the chunk, and gives an action of it for every observation
+        expected, here = run(Here())
+        assert [(r.success, r.steps) for r in results] == [(r.success, r.steps) for r in expected]
+        assert there.keys() == here.keys() and all(np.array_equal(there[e], here[e]) for e in here)
+        yellow = ToyReachConfig(tasks=4, inits=1)
+        [*others, failed], _ = run(agent, yellow.episodes(seed=0), config=yellow)
+        assert "yellow is not known here" in failed.error and failed.fault == "server"
+        assert [r.error for r in others] == [None] * 3
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------
+
+
+def raises(error, *numbers):
+    def trouble(number):
+        if number in numbers:
+            raise error
+
+    return trouble
+
+
+def test_an_error_of_the_server_is_no_failure_of_the_policy_and_disturbs_no_other():
+    with openpi(Policy(raises(ValueError("no such prompt"), 4))) as url:
+        results, _ = run(remote(url))
+    wrong = [r for r in results if r.error]
+    assert len(wrong) == 1 and wrong[0].fault == "server" and "ValueError: no such prompt" in wrong[0].error
+    assert wrong[0].attempts == 1 and not wrong[0].success
+
+
+def test_an_episode_whose_connection_is_lost_begins_anew_and_gives_the_same():
+    with openpi(Policy(raises(HangUp(), 4, 11))) as url:
+        agent = remote(url)
+        results, there = run(agent)
+    expected, here = run(Here())
+    assert sum(r.attempts == 2 for r in results) == 2 and agent.session()["connections_lost"] == 2
+    assert [(r.success, r.steps) for r in results] == [(r.success, r.steps) for r in expected]
+    assert all(np.array_equal(there[e], here[e]) for e in here)
+
+
+def test_an_answer_that_takes_too_long_is_a_lost_connection():
+    with openpi(Policy(lambda number: time.sleep(1.0 if number == 3 else 0))) as url:
+        results, _ = run(remote(url, timeout=0.4))
+    assert sorted(r.attempts for r in results) == [1] * 8 + [2] and not any(r.error for r in results)
+
+
+def test_a_connection_that_is_lost_again_is_the_servers_fault():
+    with openpi(Policy(raises(HangUp(), 0, 1))) as url:
+        results, _ = run(remote(url))
+    assert results[0].attempts == 2 and results[0].fault == "server"
+    assert results[0].error.startswith("the connection to the server was lost")
+
+
+def test_actions_that_are_none_are_the_servers_fault():
+    class Text(Policy):
+        def __call__(self, asked, **names):
+            return "left"
+
+    with openpi(Text()) as url:
+        [result], _ = run(remote(url), EPISODES[:1])
+    assert result.fault == "server" and result.error.endswith("convert string to float: 'left')")
+
+
+def test_a_server_that_is_gone_ends_the_run_and_the_same_command_goes_on(tmp_path, capsys):
+    with openpi(Policy(raises(HangUp()))) as url:
+        port = int(url.rsplit(":", 1)[1])
+    words = [
+        "eval", "env=toy", *WORDS, f"agent.url={url}", "agent.patience=0.5", "env.inits=2", "env.tasks=2",
+        "workers=0", f"out={tmp_path}",
+    ]  # fmt: skip
+    assert main(words) == 2
+    assert f"no server answers at {url}" in capsys.readouterr().err
+    done = Policy()
+    with openpi(done, port=port):
+        assert main(words) == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["result"]["overall"]["episodes"] == 4
+
+
+def test_a_server_that_stops_in_the_middle_ends_the_run():
+    with openpi(Policy()) as url:
+        agent = remote(url, patience=0.3)
+        agent.prepare(CONFIG.contract())
+    link = agent.inner.links.idle.get_nowait()
+    link.close()
+    with pytest.raises(ServerGone, match="no server answers at .*What is done so far is kept"):
+        run(agent)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("grpc://127.0.0.1:8080", "LeRobot's gRPC carries pickles"),
+        ("127.0.0.1:8080", "names no protocol"),
+        ("http://:80", "names no host"),
+        ("ws://127.0.0.1:1", "no server answers at ws://127.0.0.1:1"),
+        ("tcp://127.0.0.1:1", "no server answers at tcp://127.0.0.1:1"),
+    ],
+)
+def test_an_address_where_nobody_answers_is_one_sentence(url, says):
+    with pytest.raises(ValueError, match=says):
+        remote(url, patience=0.1, timeout=0.3)
+
+
+# -- the fit and the record ------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_said_before_the_first_step():
+    policy = Policy()
+    with openpi(policy) as url:
+        with pytest.raises(ValueError, match="camera 'front'; the environment has top, hand"):
+            run(remote(url, pictures={"image": View("front")}))
+        with pytest.raises(ValueError, match="openpi want of libero, not of toy; give agent.pictures"):
+            run(RemoteAgentConfig(url).make())
+        with pytest.raises(ValueError, match=r"preset='groot'"):
+            RemoteAgentConfig(url, preset="groot")
+    assert not policy.asked
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("libero")])
+def test_presets_of_libero_fit_it(name):
+    contract, preset = LiberoConfig(suite="libero_spatial").contract(), PRESETS[name]
+    names = tuple(name for part in preset.states.values() for name in part)
+    target = replace(preset.fit, cameras=dict(preset.pictures), state=names).target(contract)
+    assert set(target.cameras) == set(preset.pictures) and len(target.state_names) == 8
+
+
+def test_the_record_tells_of_the_server(tmp_path):
+    with openpi(Policy(raises(HangUp(), 4))) as url:
+        summary = evaluate(CONFIG, remote(url), EPISODES, tmp_path, workers=0)
+        again = evaluate(CONFIG, remote(url), EPISODES, tmp_path, workers=0)
+    assert summary["result"]["repeatable"] is False and again["result"] == summary["result"]
+    facts = summary["run"]["sessions"][0]["server"]
+    assert facts["connections_lost"] == facts["episodes_repeated"] == 1 and facts["requests"] > len(EPISODES)
+    assert 0 < facts["ms_p50"] <= facts["ms_p99"]
+    page = (tmp_path / "report.html").read_text()
+    assert "not repeatable" in page and "1 episode begun anew" in page and "What the agent sees" in page
+
+
+def test_an_agent_in_this_process_is_recorded_as_before(tmp_path):
+    summary = evaluate(CONFIG, Here(), EPISODES[:2], tmp_path, workers=0)
+    assert "repeatable" not in summary["result"] and "server" not in summary["run"]["sessions"][0]
+    assert "not repeatable" not in (tmp_path / "report.html").read_text()
