@@ -1,4 +1,4 @@
-"""vla-eval's own server with the toy's policy: `python vla_eval_server.py FILE`; its port is written to FILE."""
+"""vla-eval's own server with the toy's policy: `python vla_eval_server.py FILE` writes its port to FILE."""
 
 import os
 import sys
