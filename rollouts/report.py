@@ -29,7 +29,7 @@ UNFILMED = {
     False: "An episode does not repeat itself: a command films another one of that name.",
 }
 """Whether environment and agent repeat themselves → what a command gives that films an episode."""
-UNREPEATABLE = "not repeatable: the server's randomness is not the episode's, so another run differs"
+UNREPEATABLE = "not repeatable: the server's randomness is not the episode's"
 MARKS = {"success": "●", "failure": "×", "error": "!"}
 
 

@@ -41,6 +41,7 @@ SMALL = (
     (r"^playloop merge", VALID),  # tests/policies/test_policies_openvla_merge.py
     (r"env=simpler|agent=dialect", VALID),  # needs assets: tests/envs/test_envs_simpler_*.py
     (r"env=(luanti|minerl)", VALID),  # real games: tests/envs/test_envs_{luanti,minerl}.py
+    (r"agent=remote", VALID),  # needs a server: tests/agents/test_agents_remote.py
     (r"agent=handover", VALID),  # tests/agents/test_agents_handover.py
     (r"^playloop play", SESSION),  # tests/rollouts/test_rollouts_play_browser.py
     (r"^playloop compare .*out=", "playloop compare runs/toy runs/toy_again out=runs/comparison.html"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import time
 import weakref
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from playloop.agents.base import ConnectionLost, Plan, ServerGone
+from playloop.agents.base import ConnectionLost, Plan, ServerFault, ServerGone
 from playloop.agents.fit import Fit, View
 from playloop.agents.fitted import FittedAgent
 from playloop.agents.remote.link import Address, Link, Question
@@ -48,7 +49,7 @@ class RemoteAgentConfig:
         timeout: seconds that an answer may take; then the connection counts as lost, and its episode begins
             anew.
         patience: seconds for which a server that cannot be reached is waited for, before the run ends.
-        token: that the server wants.
+        token: name of the environment variable that holds the server's token; records keep the name alone.
     """
 
     url: Name
@@ -67,6 +68,10 @@ class RemoteAgentConfig:
         if self.preset not in (None, "auto", *PRESETS):
             raise ValueError(f"agent.preset={self.preset!r}: use auto or one of {', '.join(PRESETS)}")
         Fit(**self.fit)  # says what is none
+        if self.token is not None and not os.environ.get(self.token):
+            raise ValueError(
+                "agent.token names no environment variable with a value; set one and give its name"
+            )
 
     def make(self) -> RemoteAgent:
         """The agent, connected.
@@ -81,14 +86,17 @@ class Links:
     """Connections to one server: idle ones are used again."""
 
     def __init__(self, config: RemoteAgentConfig) -> None:
-        self.address = Address(config.url, config.timeout, config.token)
+        self.address = Address(config.url, config.timeout, os.environ.get(config.token or ""))
         self.patience = config.patience
-        self.protocol = find_protocol(self.address) if config.protocol == "auto" else config.protocol
-        self.kind: type[Link] = PROTOCOLS[self.protocol]
         self.groups: tuple[str, ...] = ()
         self.idle: queue.LifoQueue[Link] = queue.LifoQueue()
         self.lost = 0
-        first = self._patiently(lambda: self.kind(self.address), ValueError)
+        try:
+            self.protocol = find_protocol(self.address) if config.protocol == "auto" else config.protocol
+            self.kind: type[Link] = PROTOCOLS[self.protocol]
+            first = self._patiently(lambda: self.kind(self.address), ValueError)
+        except ServerFault as error:  # of no episode yet
+            raise ValueError(str(error)) from None
         self.metadata = first.metadata
         self.idle.put(first)
 

@@ -55,15 +55,20 @@ class HangUp(Exception):
 
 
 @contextlib.contextmanager
-def websocket(handler, port=0):
-    with serve(handler, "127.0.0.1", port, max_size=None, compression=None) as server:
+def websocket(handler, port=0, wants=None):
+    def check(connection, request):
+        if wants and request.headers.get("Authorization") != wants:
+            return connection.respond(401, "no token")
+
+    settings = {"max_size": None, "compression": None, "process_request": check}
+    with serve(handler, "127.0.0.1", port, **settings) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         server.shutdown()
 
 
-def openpi(policy, metadata=None, port=0):
+def openpi(policy, metadata=None, port=0, wants=None):
     """As openpi's `websocket_policy_server.py`: metadata first, a failure is a traceback and close 1011."""
 
     def handle(socket):
@@ -79,7 +84,7 @@ def openpi(policy, metadata=None, port=0):
                     socket.send(traceback.format_exc())
                     return socket.close(1011, "Internal server error. Traceback included in previous frame.")
 
-    return websocket(handle, port)
+    return websocket(handle, port, wants)
 
 
 def roboarena(policy):

@@ -244,6 +244,22 @@ def test_an_address_where_nobody_answers_is_one_sentence(url, says):
         remote(url, patience=0.1, timeout=0.3)
 
 
+def test_a_token_is_sent_and_never_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROBOT_TOKEN", "s3cret-of-the-server")
+    policy = Policy()
+    with openpi(policy, wants="Api-Key s3cret-of-the-server") as url:
+        words = ["eval", "env=toy", *WORDS, f"agent.url={url}", "inits=1", "tasks=[0]", "workers=0"]
+        assert main([*words, "agent.token=ROBOT_TOKEN", f"out={tmp_path}"]) == 0
+        assert policy.asked
+        with pytest.raises(ValueError, match="names no environment variable"):
+            remote(url, token="s3cret-of-the-server")
+        with pytest.raises(ValueError, match="refuses us"):
+            remote(url)
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"s3cret" not in path.read_bytes()
+    assert "s3cret" not in "".join(capsys.readouterr())
+
+
 # -- the fit and the record ------------------------------------------------------------------------------
 
 
