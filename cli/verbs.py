@@ -3,6 +3,7 @@
 VERBS = {
     "eval": "run an agent in an environment; table with intervals, videos, report page",
     "play": "play an environment or a world model in the browser, in real time",
+    "serve": "give a policy to other harnesses, over the protocols of the field",
     "record": "record demonstrations of an agent as a LeRobot v3.0 data set",
     "train": "train a policy on recorded demonstrations",
     "convert": "make a folder that can be played of a published MineWorld checkpoint",

@@ -253,6 +253,33 @@ class PlaySettings:
 
 
 @dataclass
+class ServeSettings:
+    """Settings of `playloop serve`.
+
+    Args:
+        env: whose conventions the agent acts under; null: those that its policy was made for.
+        agent: who acts.
+        policy: a class of your own that acts instead, module.Class.
+        host: address to listen at: this machine only; elsewhere clients need the token.
+        port: of WebSockets and HTTP; 0 picks a free one.
+        zmq_port: of GR00T's ZeroMQ; 0 picks a free one, null: it is not spoken.
+        token: that clients have to send; null: none here, elsewhere one that is printed.
+        origins: of pages that may ask, [https://…].
+        serving: how requests are taken.
+    """
+
+    serving: Section
+    env: Section | None = None
+    agent: Section | None = None
+    policy: Name | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65535)] = 8000
+    zmq_port: Annotated[int, Ge(0), Le(65535)] | None = None
+    token: Name | None = None
+    origins: list[str] = field(default_factory=list)
+
+
+@dataclass
 class DecoderBenchSettings:
     """Settings of `playloop bench decoder`.
 
@@ -334,6 +361,7 @@ SETTINGS: dict[str, type] = {
     "train_mineworld": TrainMineWorldSettings,
     "train_openvla": TrainOpenVLASettings,
     "play": PlaySettings,
+    "serve": ServeSettings,
     "bench": BenchSettings,
     "convert": OutSettings,
     "merge": OutSettings,

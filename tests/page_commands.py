@@ -43,6 +43,7 @@ SMALL = (
     (r"env=(luanti|minerl)", VALID),  # real games: tests/envs/test_envs_{luanti,minerl}.py
     (r"agent=remote", VALID),  # needs a server: tests/agents/test_agents_remote.py
     (r"agent=handover", VALID),  # tests/agents/test_agents_handover.py
+    (r"^playloop serve", VALID),  # tests/serving
     (r"^playloop play", SESSION),  # tests/rollouts/test_rollouts_play_browser.py
     (r"^playloop compare .*out=", "playloop compare runs/toy runs/toy_again out=runs/comparison.html"),
     (r"^playloop compare", "playloop compare runs/toy runs/toy_again"),  # two that judge alike

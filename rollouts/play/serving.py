@@ -145,16 +145,31 @@ class Server(uvicorn.Server):
                 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def make_server(app: Any, connections: ConnectionLimit) -> Server:
+def make_server(
+    app: Any,
+    connections: ConnectionLimit,
+    message_bytes: int = MESSAGE_BYTES,
+    ping: float | None = 20.0,
+    cls: type[Server] = Server,
+) -> Server:
     """What serves it with `run(sockets=[…])` until `should_exit` is set or the process gets a signal to end.
 
     Sessions are closed in order then.
+
+    Args:
+        app: what is served.
+        connections: counts unknown ones.
+        message_bytes: longest message of a WebSocket.
+        ping: seconds between questions whether the other end is there, and for its answer; None: never asked.
+        cls: of the server.
     """
     config = uvicorn.Config(
         app,
         http=functools.partial(LimitedHTTP, connections),  # type: ignore[arg-type]
         ws=BytesWebSocket,
-        ws_max_size=MESSAGE_BYTES,
+        ws_max_size=message_bytes,
+        ws_ping_interval=ping,
+        ws_ping_timeout=ping,
         ws_max_queue=8,
         ws_per_message_deflate=False,  # frames are compressed or tiny; deflating them costs milliseconds
         lifespan="on",
@@ -164,4 +179,4 @@ def make_server(app: Any, connections: ConnectionLimit) -> Server:
         server_header=False,
         timeout_graceful_shutdown=20,
     )
-    return Server(config)
+    return cls(config)

@@ -1,0 +1,1 @@
+"""Policies for harnesses of others: one server that speaks the protocols of the field."""
