@@ -141,7 +141,7 @@ def ours(facts: dict[str, Any]) -> Preset:
         {f"images/{name}": View(name) for name in contract.cameras},
         {"state": contract.state_names} if contract.state_names else {},
         "instruction",
-        fit=Fit(execute=facts["execute"]),
+        fit=Fit(execute=facts.get("execute")),
     )
 
 

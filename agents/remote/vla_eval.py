@@ -46,6 +46,7 @@ class VlaEvalLink(Link):
             "task_id": episode.get("task", 0),
             "episode_idx": episode.get("init", 0),
             "seed": episode.get("seed", 0),
+            "playloop": {"episode": dict(episode)},
         }
         self._send("episode_start", {"task": task})
         self.within = True
@@ -53,7 +54,10 @@ class VlaEvalLink(Link):
     def ask(self, questions: Sequence[Question]) -> list[np.ndarray]:
         [question] = questions
         key, sentence = question.instruction
-        payload = {"images": dict(question.pictures), **question.states, key: sentence}
+        images = {name.removeprefix("images/"): picture for name, picture in question.pictures.items()}
+        payload: dict[str, Any] = {"images": images, **question.states, key: sentence}
+        if question.privileged is not None:
+            payload["privileged"] = question.privileged
         sequence = self._send("observation", payload)
         answer = self._receive()
         while answer["seq"] != sequence and answer["type"] != "error":

@@ -19,7 +19,7 @@ from remote_policy import decide
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
-from playloop.core.wire import GROOT, JSON, OPENPI
+from playloop.core.wire import GROOT, JSON, OPENPI, VLA_EVAL
 
 HERE = Path(__file__).parent
 CLIENTS = HERE.parents[1] / ".venv" / "clients"
@@ -100,6 +100,36 @@ def roboarena(policy):
                     socket.send("reset successful")
                 else:
                     socket.send(OPENPI.pack(policy(asked)))
+
+    return websocket(handle)
+
+
+def ours_over_vla_eval(policy, started, contract):
+    """vla-eval's messages from a server of ours; `started` keeps what episodes begin with."""
+    facts = {"contract": contract.to_json(), "execute": 3, "reads": ["images"], "seeded": True}
+
+    def reply(message):
+        if message["type"] == "hello":
+            return {"protocol_version": 1, "playloop": facts}
+        seen = message["payload"]
+        asked = {"image": seen["images"]["top"], "state": seen["state"], "prompt": seen["instruction"]}
+        return {"actions": policy(asked)}
+
+    def handle(socket):
+        with contextlib.suppress(ConnectionClosed):
+            for data in socket:
+                message = VLA_EVAL.unpack(data)
+                if message["type"] == "episode_start":
+                    started.append(message["payload"]["task"])
+                if message["type"] in ("hello", "observation"):
+                    kind = {"hello": "hello", "observation": "action"}[message["type"]]
+                    answer = {
+                        "type": kind,
+                        "payload": reply(message),
+                        "seq": message["seq"],
+                        "timestamp": 0.0,
+                    }
+                    socket.send(VLA_EVAL.pack(answer))
 
     return websocket(handle)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from remote_policy import COLORS, decide
-from remote_servers import HangUp, Policy, act, groot, openpi, roboarena, vla_eval
+from remote_servers import HangUp, Policy, act, groot, openpi, ours_over_vla_eval, roboarena, vla_eval
 
 from playloop.agents.base import Plan, RowAgent, ServerGone
 from playloop.agents.fit import View
@@ -150,6 +150,37 @@ def test_vla_evals_own_server_gives_the_actions_of_this_process(tmp_path):
         [*others, failed], _ = run(agent, yellow.episodes(seed=0), config=yellow)
         assert "yellow is not known here" in failed.error and failed.fault == "server"
         assert [r.error for r in others] == [None] * 3
+
+
+def test_a_server_of_ours_says_what_it_wants_and_is_told_the_episode():
+    facts = {"contract": CONFIG.contract().to_json(), "execute": 2, "reads": ["images"], "seeded": True}
+
+    class Ours(Policy):
+        def __call__(self, asked):
+            return super().__call__(asked, "images/top", prompt="instruction")
+
+    policy = Ours()
+    with openpi(policy, {"playloop": facts}) as url:
+        agent = RemoteAgentConfig(url).make()
+        assert_same(agent, steps=2)
+        assert agent.repeatable
+    told = [asked["playloop"] for asked in policy.asked]
+    assert [t["episode"] for t in told if t["decision"] == 0].count(EPISODES[0].to_json()) == 1
+    strange = ToyReachConfig(tasks=3, inits=3, horizon=30).contract()
+    facts["contract"] = replace(strange, family="other").to_json()
+    with (
+        openpi(policy, {"playloop": facts}) as url,
+        pytest.raises(ValueError, match="serve another checkpoint"),
+    ):
+        RemoteAgentConfig(url).make().prepare(CONFIG.contract())
+
+
+def test_a_server_of_ours_is_told_the_episode_over_vla_eval_too():
+    started = []
+    with ours_over_vla_eval(Policy(), started, CONFIG.contract()) as url:
+        assert_same(RemoteAgentConfig(url, protocol="vla-eval").make())
+    episodes = [task["playloop"]["episode"] for task in started]
+    assert sorted(map(str, episodes)) == sorted(str(episode.to_json()) for episode in EPISODES)
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------
