@@ -42,6 +42,7 @@ def run(arguments: Arguments, config: DictConfig) -> int:
     from playloop.rollouts.play.access import is_loopback
     from playloop.rollouts.play.serving import listen
     from playloop.serving.access import ServeAccess
+    from playloop.serving.groot import GrootServer
     from playloop.serving.open import open_app
     from playloop.serving.run import server_of
 
@@ -54,6 +55,9 @@ def run(arguments: Arguments, config: DictConfig) -> int:
     given, contract = who_acts(config)
     app = open_app(given, contract, make(config.serving), access)
     port = listener.getsockname()[1]
+    if config.zmq_port is not None:
+        app.groot = GrootServer(app.service, access.fits, config.host, config.zmq_port, app.message_bytes)
+        print(f"GR00T's protocol at tcp://{config.host}:{app.groot.port}", flush=True)
     said = "" if token is None or config.token else f"  token: {token}"
     print(f"Serving {app.service.name} at ws://{config.host}:{port}{said}  (Ctrl-C ends it)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):

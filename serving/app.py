@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,8 +13,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from playloop.rollouts.play.serving import ConnectionLimit
-from playloop.serving import openpi
+from playloop.serving import oft, openpi, roboarena, vla_eval
 from playloop.serving.access import ServeAccess
+from playloop.serving.groot import GrootServer
 from playloop.serving.link import Gone, Link
 from playloop.serving.service import Service
 
@@ -37,10 +40,24 @@ class ServeApp:
         routes = [
             Route("/healthz", self.healthz),
             Route("/health", self.health),
+            Route("/config", self.config),
             Route("/metrics", self.metrics),
+            Route("/act", self.act, methods=["POST"]),
             WebSocketRoute("/{path:path}", self.talk),
         ]
-        self.app = Starlette(routes=routes)
+        self.groot: GrootServer | None = None
+        self.app = Starlette(routes=routes, lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """GR00T's socket is served beside the others."""
+        task = asyncio.create_task(self.groot.run()) if self.groot is not None else None
+        try:
+            yield
+        finally:
+            if task is not None and self.groot is not None:
+                task.cancel()
+                self.groot.close()
 
     async def healthz(self, request: Request) -> Response:
         """openpi's; needs no token, for whoever watches over servers."""
@@ -54,6 +71,20 @@ class ServeApp:
         ready = not self.service.draining
         facts = {"status": "ok" if ready else "draining", "name": self.service.name}
         return JSONResponse(facts, 200 if ready else 503)
+
+    async def config(self, request: Request) -> Response:
+        """vla-eval's, and what is served; nothing is changed by asking."""
+        if (refused := self._refused(request)) is not None:
+            return refused
+        batcher = self.service.batcher
+        figures = {"max_batch_size": batcher.rows, "max_wait_time": batcher.wait}
+        return JSONResponse(figures | self.service.metadata())
+
+    async def act(self, request: Request) -> Response:
+        """OpenVLA-OFT's."""
+        if (refused := self._refused(request)) is not None:
+            return refused
+        return await oft.act(request, self.service, self.message_bytes)
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
@@ -95,7 +126,11 @@ class ServeApp:
             metrics.connections -= 1
 
     async def _converse(self, link: Link, path: str) -> None:
+        if path == roboarena.PATH:
+            return await roboarena.converse(link, self.service)
         first: bytes | None = None
         with contextlib.suppress(TimeoutError):
             first = await link.receive(FIRST)
+        if first is not None and vla_eval.greets(first):
+            return await vla_eval.converse(link, self.service, first)
         await openpi.converse(link, self.service, first)

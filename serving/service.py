@@ -78,17 +78,19 @@ class Service:
         self.agent, self.contract, self.batcher, self.resize = agent, contract, batcher, resize
         self.metrics, self.draining, self.busy = Metrics(), False, 0
         self.name, self.reads = name_of(agent), frozenset(agent.reads)
+        policy = getattr(agent, "policy", None)
+        self.chunk: int | None = getattr(policy, "chunk", None)
+        self.execute: int | None = getattr(policy, "execute", self.chunk)
+        self.memory = policy is None or getattr(agent, "ensemble", 0) is not None or _remembers(policy)
 
     def metadata(self) -> dict[str, Any]:
         """What clients are told first."""
-        policy = getattr(self.agent, "policy", None)
-        execute = getattr(policy, "execute", getattr(self.agent, "execute", None))
         facts = {
             "version": versions()["playloop"],
             "name": self.name,
             "contract": self.contract.to_json(),
-            "chunk": getattr(policy, "chunk", None),
-            "execute": execute,
+            "chunk": self.chunk,
+            "execute": self.execute,
             "reads": sorted(self.reads),
             "seeded": True,
             "keys": words(self.contract),
@@ -162,6 +164,11 @@ class Service:
             return self.agent.begin(episode)
         except RAISED as error:
             raise AgentFailed(error_text(error)) from error
+
+
+def _remembers(policy: Any) -> bool:
+    """Whether a policy carries anything from one decision to the next."""
+    return policy.initial(1)[0] is not None
 
 
 WHY: dict[type, str] = {BadFrame: "bad", Busy: "busy", Draining: "busy", AgentFailed: "agent"}

@@ -69,7 +69,7 @@ class Link(ABC):
     the server answers that it failed, or with what is no answer.
     """
 
-    sticky: ClassVar[bool] = False
+    sticky: bool = False
     batched: ClassVar[bool] = False
     metadata: dict[str, Any]
     groups: tuple[str, ...] = ()

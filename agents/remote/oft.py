@@ -15,7 +15,7 @@ import numpy as np
 
 from playloop.agents.base import ServerFault
 from playloop.agents.remote.link import Address, Link, Question, chunk, lost, said, understood
-from playloop.core.wire import JSON, MOST_BYTES
+from playloop.core.wire import JSON, MOST_BYTES, BadFrame
 
 
 class OftLink(Link):
@@ -32,11 +32,12 @@ class OftLink(Link):
             self.headers["Authorization"] = f"Api-Key {address.token}"
         self.connection = kind(parts.hostname, parts.port, timeout=address.timeout)
         self.connection.connect()
-        self.metadata: dict[str, Any] = {}
+        self.metadata = self._facts()
 
     def ask(self, questions: Sequence[Question]) -> list[np.ndarray]:
         [question] = questions
-        body = JSON.pack(question.flat())
+        extra = {"playloop": dict(question.identity)} if "playloop" in self.metadata else {}
+        body = JSON.pack({**question.flat(), **extra})
         with lost():
             try:
                 self.connection.request("POST", self.path, body, self.headers)
@@ -50,6 +51,19 @@ class OftLink(Link):
         if isinstance(found, str):
             raise ServerFault(said(found))
         return [chunk(found.get("actions", found.get("action")) if isinstance(found, dict) else found)]
+
+    def _facts(self) -> dict[str, Any]:
+        """What a server of ours says of itself; others know no such path."""
+        self.connection.request("GET", "/config", headers=self.headers)
+        answer = self.connection.getresponse()
+        data = answer.read(MOST_BYTES)
+        if answer.status != 200:
+            return {}
+        try:
+            found = JSON.unpack(data)
+        except BadFrame:
+            return {}
+        return {"playloop": found["playloop"]} if isinstance(found, dict) and "playloop" in found else {}
 
     def close(self) -> None:
         self.connection.close()

@@ -25,7 +25,7 @@ class OpenPiLink(Link):
         if not isinstance(found, dict):
             raise ServerFault(f"{address.url} does not tell of itself as openpi's server does")
         self.metadata: dict[str, Any] = found
-        self.ours = "playloop" in found
+        self.ours = self.sticky = "playloop" in found  # ours remembers an episode by its connection
 
     def ask(self, questions: Sequence[Question]) -> list[np.ndarray]:
         [question] = questions
