@@ -1,4 +1,4 @@
-"""`playloop serve` and `agent=remote` on the two ends of a connection: the actions are those of one process."""
+"""`playloop serve` and `agent=remote` on the two ends of a line: the actions are those of one process."""
 
 from __future__ import annotations
 
