@@ -54,8 +54,9 @@ class Agent(Protocol):
 
     Where several rows decide apart, on a server for instance, one that fails is a plan with an `error`: a
     `ConnectionLost` has its episode begun anew, a `ServerGone` ends the run, anything else is its episode's
-    error. Two attributes are optional: `repeatable`, False where the same episode may go otherwise another
-    time, and `session() -> dict`, numbers about the run so far for its record.
+    error. Some attributes are optional: `repeatable`, False where the same episode may go otherwise another
+    time; `session() -> dict`, numbers about the run so far for its record; `harmless`, names of its settings
+    that decide nothing, so that a run may go on with others.
 
     What results call it, it says in an attribute `name`, a text; without one its kind or its class serves,
     see `core.provenance.name_of`.

@@ -217,6 +217,9 @@ class _FirstLook:
 def _identity(config: dict[str, Any], contract: Contract, agent: Any, env: EnvConfig) -> dict[str, Any]:
     """All that can change the result of an episode."""
     kept = {name: value for name, value in config.items() if name not in HARMLESS}
+    if isinstance(asked := kept.get("agent"), dict):
+        harmless = getattr(agent, "harmless", ())
+        kept["agent"] = {name: value for name, value in asked.items() if name not in harmless}
     acting, decided = provenance_of(agent, config.get("agent")), env.provenance()
     found = {"config": kept, "contract": contract.to_json(), "agent": acting}
     return found | ({"env": decided} if decided else {})

@@ -256,6 +256,7 @@ class RemoteAgent(FittedAgent):
     """See `agents.base.Agent`: a server decides, through the fit that it wants."""
 
     inner: Asker
+    harmless = ("url", "connections", "timeout", "patience", "token")
 
     def __init__(self, config: RemoteAgentConfig) -> None:
         self.config = config

@@ -244,9 +244,12 @@ def test_a_server_that_is_gone_ends_the_run_and_the_same_command_goes_on(tmp_pat
     ]  # fmt: skip
     assert main(words) == 2
     assert f"no server answers at {url}" in capsys.readouterr().err
-    done = Policy()
-    with openpi(done, port=port):
-        assert main(words) == 0
+    with openpi(Policy(), port=port):
+        assert main([*words, "task=0"]) == 0
+    elsewhere = Policy()
+    with openpi(elsewhere) as other:  # where the server is and how long it is waited for decide nothing
+        assert main([*words, f"agent.url={other}", "agent.timeout=30"]) == 0, capsys.readouterr().err
+    assert len({asked["prompt"] for asked in elsewhere.asked}) == 1  # the first task is done
     assert json.loads((tmp_path / "summary.json").read_text())["result"]["overall"]["episodes"] == 4
 
 
