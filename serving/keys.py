@@ -8,13 +8,14 @@ decides what the policy sees, so the client, or the server's `resize=`, has to s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from playloop.agents.fit import Resize
 from playloop.core.contract import Contract
 from playloop.core.wire import BadFrame
+from playloop.policies.resize import RESIZE
 
 STATE = ("state", "states", "observation/state")
 INSTRUCTION = ("instruction", "prompt", "task_description")
@@ -27,8 +28,6 @@ CAMERAS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Family of a contract → camera → what openpi, OpenVLA-OFT and vla-eval call it."""
-Resize = Literal["bilinear", "lanczos"]
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
 
 def names_of(contract: Contract, camera: str) -> tuple[str, ...]:
@@ -131,8 +130,11 @@ def _picture(
     if resize is None:
         raise BadFrame(
             f"a picture of {camera} has {height} x {width} pixels, not {image.shape[0]} x {image.shape[1]}: "
-            f"draw it so, resize it yourself, or start the server with resize=bilinear"
+            "draw it so, resize it yourself, or start the server with serving.resize=pad"
         )
     if 0 in image.shape:
         raise BadFrame(f"a picture of {camera} has no pixels")
-    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[resize]))
+    try:
+        return RESIZE[resize](image, (height, width))
+    except ValueError as error:  # of a way that only shrinks
+        raise BadFrame(f"a picture of {camera}: {error}") from None

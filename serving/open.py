@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from playloop.agents.acting import as_agent
+from playloop.agents.fit import Resize
 from playloop.core.annotations import Count, Magnitude, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -13,7 +14,6 @@ from playloop.serving.access import ServeAccess
 from playloop.serving.app import ServeApp
 from playloop.serving.batcher import Batcher
 from playloop.serving.instructions import SharedEncoder
-from playloop.serving.keys import Resize
 from playloop.serving.service import Service
 
 
@@ -29,7 +29,8 @@ class Serving:
         queue: requests that may wait; one more is answered at once that the server is busy.
         connections: WebSockets at a time.
         message_megabytes: most of one message.
-        resize: bilinear or lanczos: what happens to pictures of another size; null: they are refused.
+        resize: lanczos, border, area or pad: how pictures of another size get the policy's, see
+            `policies.resize.RESIZE`; null: they are refused.
     """
 
     max_batch: Count | None = 4

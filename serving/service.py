@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from playloop.agents.base import Agent
+from playloop.agents.fit import Resize
 from playloop.core.contract import Contract
 from playloop.core.episode import FRESH, Episode
 from playloop.core.provenance import name_of, versions
 from playloop.core.wire import BadFrame
 from playloop.rollouts.worker import RAISED, error_text
 from playloop.serving.batcher import AgentFailed, Batcher, Busy, Row
-from playloop.serving.keys import Resize, read_observation, words
+from playloop.serving.keys import read_observation, words
 from playloop.serving.metrics import Metrics
 
 UNKNOWN = Episode("served", 0, FRESH)
