@@ -295,8 +295,9 @@ class RemoteAgent(FittedAgent):
     def _preset(self, contract: Contract) -> Preset:
         """What the server wants: the preset, and what the settings say instead."""
         chosen, config = self.config.preset, self.config
-        if chosen == "auto" and not (config.pictures or config.states):
-            preset = preset_for(self.inner.links.protocol, contract, self.inner.links.metadata)
+        if chosen == "auto":
+            links, own = self.inner.links, bool(config.pictures or config.states)
+            preset = preset_for(links.protocol, contract, links.metadata, config.fit, own)
         else:
             preset = PRESETS[chosen] if chosen in PRESETS else Preset()
         return replace(

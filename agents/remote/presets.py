@@ -116,8 +116,17 @@ GRIPPERS = {
 """What vla-eval calls a gripper's convention → ours; None: the environment's own."""
 
 
-def preset_for(protocol: str, contract: Contract, metadata: dict[str, Any]) -> Preset:
+def preset_for(
+    protocol: str, contract: Contract, metadata: dict[str, Any], fit: dict[str, Any], own: bool
+) -> Preset:
     """What `agent.preset=auto` takes.
+
+    Args:
+        protocol: that the server speaks.
+        contract: the environment's.
+        metadata: what the server says of itself.
+        fit: fields of `Fit` that the settings give.
+        own: whether the settings say which pictures or states are sent; then nothing need be known.
 
     Raises:
         ValueError: nothing is known of such a server for this robot.
@@ -125,13 +134,15 @@ def preset_for(protocol: str, contract: Contract, metadata: dict[str, Any]) -> P
     if "playloop" in metadata:
         return ours(metadata["playloop"])
     name = CHOICES.get((protocol, contract.family))
+    if name is None and own:
+        return Preset()
     if name is None:
         known = ", ".join(sorted({family for spoken, family in CHOICES if spoken == protocol})) or "no robot"
         raise ValueError(
             f"agent.preset=auto knows what servers of {protocol} want of {known}, not of {contract.family}; "
             "give agent.pictures, agent.states and agent.instruction"
         )
-    return told(PRESETS[name], metadata) if protocol == "vla-eval" else PRESETS[name]
+    return told(PRESETS[name], metadata, fit) if protocol == "vla-eval" else PRESETS[name]
 
 
 def ours(facts: dict[str, Any]) -> Preset:
@@ -145,11 +156,11 @@ def ours(facts: dict[str, Any]) -> Preset:
     )
 
 
-def told(preset: Preset, metadata: dict[str, Any]) -> Preset:
+def told(preset: Preset, metadata: dict[str, Any], fit: dict[str, Any]) -> Preset:
     """A preset without what a vla-eval server does not ask for in its `hello`, with its gripper.
 
     Raises:
-        ValueError: its gripper's convention is not known.
+        ValueError: its gripper's convention is not known, and `fit` does not say it.
     """
     asked = metadata.get("observation_params") or {}
     pictures, states = dict(preset.pictures), dict(preset.states)
@@ -159,6 +170,8 @@ def told(preset: Preset, metadata: dict[str, Any]) -> Preset:
         states.clear()
     spec = (metadata.get("action_spec") or {}).get("gripper") or {}
     form = spec.get("format", "binary_close_positive")
-    if form not in GRIPPERS:
+    if form not in GRIPPERS and "gripper" not in fit:
         raise ValueError(f"the server's gripper is {form!r}, which is not known here; give agent.fit.gripper")
-    return replace(preset, pictures=pictures, states=states, fit=replace(preset.fit, gripper=GRIPPERS[form]))
+    return replace(
+        preset, pictures=pictures, states=states, fit=replace(preset.fit, gripper=GRIPPERS.get(form))
+    )

@@ -14,8 +14,9 @@ from remote_servers import HangUp, Policy, act, groot, openpi, ours_over_vla_eva
 from playloop.agents.base import Plan, RowAgent, ServerGone
 from playloop.agents.fit import View
 from playloop.agents.remote.agent import RemoteAgentConfig
-from playloop.agents.remote.presets import PRESETS
+from playloop.agents.remote.presets import PRESETS, preset_for
 from playloop.cli.main import main
+from playloop.core.robots import arm_contract
 from playloop.envs.libero import LiberoConfig
 from playloop.envs.toy import COLORS as TOY_COLORS
 from playloop.envs.toy import ToyReachConfig
@@ -333,3 +334,16 @@ def test_an_agent_in_this_process_is_recorded_as_before(tmp_path):
     summary = evaluate(CONFIG, Here(), EPISODES[:2], tmp_path, workers=0)
     assert "repeatable" not in summary["result"] and "server" not in summary["run"]["sessions"][0]
     assert "not repeatable" not in (tmp_path / "report.html").read_text()
+
+
+def test_settings_replace_what_they_name_of_a_preset_and_nothing_else():
+    libero = arm_contract("libero", 256, "always", "standard")
+    with openpi(Policy()) as url:
+        agent = RemoteAgentConfig(url, pictures={"front": View("agentview")}).make()
+        agent.prepare(libero)
+    assert set(agent.inner.preset.pictures) == {"front"} and agent.fit.execute == 5
+    assert list(agent.inner.preset.states) == ["observation/state"]
+    spec = {"action_spec": {"gripper": {"format": "binary_close_01"}}}
+    with pytest.raises(ValueError, match="give agent.fit.gripper"):
+        preset_for("vla-eval", libero, spec, {}, own=False)
+    assert preset_for("vla-eval", libero, spec, {"gripper": "opening"}, own=False).states
