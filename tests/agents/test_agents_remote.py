@@ -344,6 +344,6 @@ def test_settings_replace_what_they_name_of_a_preset_and_nothing_else():
     assert set(agent.inner.preset.pictures) == {"front"} and agent.fit.execute == 5
     assert list(agent.inner.preset.states) == ["observation/state"]
     spec = {"action_spec": {"gripper": {"format": "binary_close_01"}}}
-    with pytest.raises(ValueError, match="give agent.fit.gripper"):
+    with pytest.raises(ValueError, match=r"give agent\.fit\.gripper"):
         preset_for("vla-eval", libero, spec, {}, own=False)
-    assert preset_for("vla-eval", libero, spec, {"gripper": "opening"}, own=False).states
+    assert preset_for("vla-eval", libero, spec, {"gripper": "opening"}, own=False).pictures
