@@ -29,6 +29,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "craft": (("frames.*", "frames", "a second"), ("steps.*", "steps", "a second")),
     "simpler": (("steps_per_second.*", "steps", "a second"),),
     "play": (("end.everFps", "frames", "a second"), ("end.latencyEverP99", "key to picture, 99 %", "ms")),
+    "serve": (("ratio", "batched / one at a time", "times"), ("ways.*.per_second", "requests", "a second")),
     "train": (("rows_per_second", "rows", "a second"),),
     "instructions": (("*.share", "right", "share"),),
 }

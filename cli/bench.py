@@ -15,6 +15,8 @@ Usage: playloop bench NAME [key=value …]
   simpler   SimplerEnv's Bridge: a picture at every step against one a chunk, and ManiSkill's step
   play      real-time play end to end: a server, a headless Chromium with keys held, and what the
             page measures
+  serve     requests a second of playloop serve: 8 clients gathered into batches against one at a
+            time; with serve.hostile=N so many malformed frames among them
   train     a training step of the policy's network on noise
   instructions
             the share of paraphrases that an encoder places nearest to their own instruction
@@ -27,6 +29,7 @@ Examples:
   playloop bench decode decode.repeats=50
   playloop bench craft record=benchmarks/records
   playloop bench decode openvla.model=small
+  playloop bench serve serve.hostile=100000
   playloop bench decode openvla.model=7b openvla.device=cuda openvla.weights=fp8
   playloop bench world mineworld.model=300M_16f mineworld.device=cuda mineworld.precision=fp16
   playloop bench decoder suite=libero_object decoder.inits=3
@@ -129,5 +132,5 @@ BENCHES: dict[str, Callable[[DictConfig], Any]] = {
     "decode": bench_decode,
     "decoder": bench_decoder,
     "world": bench_world,
-    **{name: partial(_show, name) for name in ("craft", "simpler", "play", "train", "instructions")},
+    **{name: partial(_show, name) for name in ("craft", "simpler", "play", "serve", "train", "instructions")},
 }

@@ -315,6 +315,7 @@ class BenchSettings:
         craft: the bench craft.
         simpler: the bench simpler.
         play: the bench play.
+        serve: the bench serve.
         train: the bench train.
         instructions: the bench instructions.
         record: folder that gets a JSON file of this run, beside those of others; null: none.
@@ -328,6 +329,7 @@ class BenchSettings:
     craft: Section
     simpler: Section
     play: Section
+    serve: Section
     train: Section
     instructions: Section
     out: str | None = None
