@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import random
@@ -23,12 +24,13 @@ from playloop.core.wire import OPENPI
 PATIENCE = 30.0
 
 
+@functools.cache
 def kinds() -> list[Callable[[random.Random], bytes | str]]:
     """Makers of malformed frames."""
     small = np.zeros((8, 8, 3), np.uint8)
     image = {"observation/image": small, "observation/wrist_image": small, "prompt": "x"}
     bomb = io.BytesIO()
-    Image.new("L", (20000, 20000)).save(bomb, "PNG")
+    Image.new("1", (20000, 20000)).save(bomb, "PNG")
     claim = {b"__ndarray__": True, b"data": b"", b"dtype": "<f8", b"shape": [2**40, 2**20]}
     picture = {"__image__": True, "format": "png", "data": bomb.getvalue(), "shape": [20000, 20000, 3]}
     hello = {"type": "observation", "payload": {"images": {"agentview": picture}}, "seq": 1, "timestamp": 0.0}
@@ -73,24 +75,22 @@ def hostile(address: str, frames: int, connections: int) -> dict[str, int]:
 def attack(address: str, frames: int, seed: int, told: Counter[str]) -> None:
     """One connection's frames, each after the answer to the one before; a new one where it is closed."""
     rng, makers = random.Random(seed), kinds()
-    socket = None
-    for _ in range(frames):
+    while told["frames"] < frames:
         try:
-            if socket is None:
-                socket = connect(address, compression=None, max_size=None, open_timeout=PATIENCE)
+            with connect(address, compression=None, max_size=None, open_timeout=PATIENCE) as socket:
                 socket.recv(PATIENCE)  # metadata
-            socket.send(rng.choice(makers)(rng))
-            told["frames"] += 1
-            told["answered"] += isinstance(socket.recv(PATIENCE), str | bytes)
+                while told["frames"] < frames:
+                    frame = rng.choice(makers)(rng)
+                    told["frames"] += 1
+                    socket.send(frame)
+                    told["answered"] += isinstance(socket.recv(PATIENCE), str | bytes)
         except ConnectionClosed:
             told["closed"] += 1
-            socket = None
-    if socket is not None:
-        socket.close()
 
 
 def main(address: str, frames: int, connections: int) -> None:
     """Send and count; prints JSON."""
+    kinds()  # once, before the clock of anybody runs
     counts = [Counter[str](frames=0, answered=0, closed=0) for _ in range(connections)]
     shares = [frames // connections + (number < frames % connections) for number in range(connections)]
     threads = [

@@ -1,4 +1,4 @@
-"""Requests a second of `playloop serve`: many clients gathered into batches against one at a time, in one run.
+"""Requests a second of `playloop serve`: many clients in batches against one at a time, in one run.
 
 Servers are processes of their own, all of them there from the start; the clients ask one after the other
 server, in turn. Among them may be somebody who sends nothing but malformed frames.
@@ -82,12 +82,13 @@ class ServeBench:
 
     def table(self, report: dict[str, Any]) -> Table:
         """The numbers as a table for the terminal."""
+        turns = f"{report['rounds']} x {report['seconds']:g} s a server, in turn"
         table = Table(
             "",
             "requests/s",
             "p50 ms",
             "p99 ms",
-            title=f"{report['clients']} clients, {report['rounds']} x {report['seconds']:g} s a server, in turn",
+            title=f"{report['clients']} clients, {turns}",
             caption=f"batched / the better of one at a time = {report['ratio']:.2f}",
         )
         rows = dict(report["ways"])

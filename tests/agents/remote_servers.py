@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -13,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import pytest
 import zmq
+from client_environments import client_python
 from remote_policy import decide
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
@@ -22,7 +20,6 @@ from websockets.sync.server import serve
 from playloop.core.wire import GROOT, JSON, OPENPI, VLA_EVAL
 
 HERE = Path(__file__).parent
-CLIENTS = HERE.parents[1] / ".venv" / "clients"
 ARENA = {
     "image_resolution": [64, 64],
     "needs_wrist_camera": False,
@@ -223,24 +220,3 @@ def vla_eval(folder):
     finally:
         process.terminate()
         process.wait()
-
-
-def client_python(package, version):
-    """Python of an environment that holds this package, made once; skips where no registry has it."""
-    folder = CLIENTS / package
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        python = folder / "bin" / "python"
-        have = [
-            python,
-            "-c",
-            f"from importlib.metadata import version as v; assert v('{package}') == '{version}'",
-        ]
-        install = [python, "-m", "pip", "install", "-q", f"{package}=={version}"]
-        if not python.exists() or subprocess.run(have, capture_output=True).returncode:
-            for command in ([sys.executable, "-m", "venv", folder], install):
-                made = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-                if made.returncode:
-                    pytest.skip(f"{package} {version} cannot be installed here: {made.stderr[-200:]}")
-    return python
