@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from typing import Any
 
 from playloop.agents.base import Agent
@@ -24,6 +25,8 @@ def as_agent(given: Any) -> Agent:
 
 
 def _demand(made: Any, what: str, names: tuple[str, ...]) -> None:
+    if is_dataclass(made) and not hasattr(made, "make") and not hasattr(made, "act"):
+        raise ValueError(f"{type(made).__name__} has no make(); write one that gives the agent or policy")
     if missing := [name for name in names if not hasattr(made, name)]:
         known = "playloop.policies.network.Policy" if what == "policy" else "playloop.agents.base.Agent"
         lacks = f"it has no {', '.join(missing)}; write what {known} names"

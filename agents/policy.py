@@ -257,6 +257,9 @@ class PolicyAgent:
         self.origin = dict(origin or {})
         self.gripper = np.array(["gripper" in name for name in policy.contract.action_names])
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
     def prepare(self, contract: Contract) -> None:
         if differences := self.policy.contract.differences(contract):
             raise ValueError(

@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).absolute().parent.parent
 TRAINED = ("policy", "world", "tokenizer", "inverse", "mineworld", "openvla")
 PARTS = ("env", "agent", *TRAINED, "objective", "training")
 """Words that choose which settings there are."""
-BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "train", "instructions")
+BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "serve", "train", "instructions")
 PATHS = ("compare", "join", "inspect", "convert", "merge")
 """Verbs with words that are files and folders."""
 OPEN = ("=", "/", ".")
@@ -164,7 +164,9 @@ def settings_of(verb: str, words: list[str]) -> dict[str, Any]:
         chosen += words[(place := words.index("--config-dir")) : place + 2]
     for some in (chosen, []):
         try:
-            return json.loads(entry(verb, some).read_text())
+            found: dict[str, Any] = json.loads(entry(verb, some).read_text())
+            # of other parts only the groups hold: their settings have other names and values
+            return found if some == chosen else {**found, "settings": {}}
         except (OSError, ValueError):
             work_out(verb, some)
     return {"groups": {name: option_files(name) for name in groups_of(verb)}, "settings": {}}

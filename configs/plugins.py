@@ -213,4 +213,5 @@ def _clash(option: Option, offered: list[Option]) -> str | None:
     if option.name in _own(option.group):
         return f"{word} is Playloop's own; rename that of {option.origin}"
     others = [other.origin for other in offered if other.name == option.name and other is not option]
-    return f"{option.origin} and {others[0]} both bring {word}; rename or uninstall one" if others else None
+    both = " and ".join(sorted({option.origin, *others[:1]}))
+    return f"{both} both bring {word}; rename or uninstall one" if others else None

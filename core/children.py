@@ -52,7 +52,8 @@ class Child(SpawnProcess):
         it: otherwise a script needs no `if __name__ == "__main__"`.
 
         Raises:
-            ValueError: such a class is of a notebook or prompt, where no child could find it.
+            ValueError: such a class is of a notebook or prompt, where no child could find it, or the script
+                would do everything once more in the child.
         """
         if getattr(current_process(), "_inheriting", False):
             sys.exit(AGAIN)
@@ -189,6 +190,8 @@ def _script_kept_back(arguments: Any) -> Iterator[None]:
             and getattr(main, "__spec__", None) is None
         ):
             raise ValueError(NOWHERE)
+        if _unguarded(main):
+            raise ValueError(AGAIN)
         yield
         return
     hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
@@ -197,6 +200,15 @@ def _script_kept_back(arguments: Any) -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(hidden)
+
+
+def _unguarded(main: Any) -> bool:
+    """Whether the script surely does everything again where it is imported: it never asks for its name."""
+    try:
+        with open(main.__file__, encoding="utf-8", errors="replace") as script:
+            return "__main__" not in script.read()
+    except (AttributeError, OSError):
+        return False
 
 
 def _names_script(arguments: Any) -> bool:

@@ -75,13 +75,17 @@ def find(target: str) -> Any:
     try:
         module = importlib.import_module(path)
     except (ImportError, ValueError) as error:
-        raise ValueError(f"_target_={target} cannot be found: {error}.") from error
+        if isinstance(error, ModuleNotFoundError) and not f"{path}.".startswith(f"{error.name}."):
+            raise ValueError(f"_target_={target} needs {error.name!r}; install it") from error
+        raise ValueError(f"_target_={target} cannot be found: {error}") from error
     except (Exception, SystemExit) as error:  # in the user's own module
         reason = traceback.format_exception_only(error)[-1].strip()
+        if isinstance(error, SyntaxError):
+            reason = f"{error.filename}:{error.lineno}: {reason}"
         raise ValueError(f"_target_={target} cannot be imported: {reason} (--debug shows where)") from error
     if not hasattr(module, name):
         hint = nearest(name, [key for key, value in vars(module).items() if inspect.isclass(value)])
-        raise ValueError(f"_target_={target} cannot be found: {path} has no {name!r}{hint}.")
+        raise ValueError(f"_target_={target} cannot be found: {path} has no {name!r}{hint}")
     return getattr(module, name)
 
 

@@ -15,6 +15,8 @@ class Sentence(RuntimeError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean "…"?)` with the most similar known word, or all of them where none is similar."""
     known = list(known)
+    if not known:
+        return ""
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.55)
     if found:
         return f' (did you mean "{found[0]}"?)'

@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=nn.Module)
 Frames = TypeVar("Frames", FrameTokenizer, VQTokenizer)
 
 
-@dataclass
+@dataclass(repr=False)
 class Playable(ABC, Generic[Model, Frames]):
     """What a world model of every kind is made of, and what each kind says for itself.
 
@@ -58,6 +58,9 @@ class Playable(ABC, Generic[Model, Frames]):
     """Kinds of weights in eight bits that it can have."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Settings of a sampler that mean nothing here."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, of {self.contract.family})"
 
     @property
     def size(self) -> tuple[int, int]:

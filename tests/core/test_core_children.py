@@ -169,3 +169,16 @@ def test_a_class_of_the_script_is_answered_with_what_to_do(tmp_path):
     assert done.returncode != 0 and "is defined in the script itself" in done.stderr
     typed = run_script(None, "Mine()")
     assert typed.returncode != 0 and "is defined in this notebook or prompt" in typed.stderr
+
+
+def test_a_script_that_would_run_again_is_told_so_once_and_nothing_is_begun(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import playloop\n"
+        "from playloop.envs.toy import ToyReachConfig\n"
+        "class Mine(ToyReachConfig): pass\n"
+        f"playloop.evaluate(Mine(horizon=5), 'random', inits=1, out={str(tmp_path / 'out')!r})\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("the script itself") == 1
+    assert "doctor" not in done.stderr and "BlockingIOError" not in done.stderr
