@@ -26,7 +26,10 @@ PACKAGE = Path(__file__).absolute().parent.parent
 TRAINED = ("policy", "world", "tokenizer", "inverse", "mineworld", "openvla")
 PARTS = ("env", "agent", *TRAINED, "objective", "training")
 """Words that choose which settings there are."""
-BENCHES = ("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "serve", "train", "instructions")
+BENCHES = (
+    *("rollout", "decode", "decoder", "world", "craft", "simpler", "play", "serve", "train"),
+    "instructions",
+)
 PATHS = ("compare", "join", "inspect", "convert", "merge")
 """Verbs with words that are files and folders."""
 OPEN = ("=", "/", ".")
