@@ -10,6 +10,7 @@ from playloop.agents.fit import Resize
 from playloop.core.annotations import Count, Magnitude, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
+from playloop.core.kinds import kind
 from playloop.serving.access import ServeAccess
 from playloop.serving.app import ServeApp
 from playloop.serving.batcher import Batcher
@@ -17,6 +18,7 @@ from playloop.serving.instructions import SharedEncoder
 from playloop.serving.service import Service
 
 
+@kind("serving")
 @checked
 class Serving:
     """How requests are taken.

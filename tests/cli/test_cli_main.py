@@ -74,7 +74,7 @@ def test_printed_settings_are_yaml_and_run_nothing(capsys, tmp_path):
         (["train"], "data=…"),
         (["compare", "a"], "two folders"),
         (["compare", "a", "b"], "a has no episodes.jsonl"),
-        (["bench"], "rollout, decode, decoder, world, craft, simpler, play, train, instructions"),
+        (["bench"], "rollout, decode, decoder, world, craft, simpler, play, serve, train, instructions"),
         (["bench", "rolout"], '(did you mean "rollout"?)'),
         (["doctor", "seed=1"], "takes no settings"),
         (["eval", *TOY, "+seed=${nothere}"], "seed=${nothere}: there is no setting 'nothere' to take"),
