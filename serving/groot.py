@@ -15,14 +15,13 @@ import numpy as np
 import zmq
 import zmq.asyncio
 
+from playloop.agents.remote.presets import GROUPS
 from playloop.core.wire import GROOT, BadFrame
 from playloop.serving.batcher import AgentFailed, Busy
 from playloop.serving.link import SMALL, pause
 from playloop.serving.oft import opening
 from playloop.serving.service import Seat, Service
 
-GROUPS = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
-"""The order of LIBERO's state and action."""
 MOST_ROWS, MOST_SEATS, MOST_UNDER_WAY = 64, 1024, 256
 
 
@@ -61,8 +60,12 @@ class GrootServer:
         """Serve until cancelled."""
         while True:
             parts = await self.socket.recv_multipart()
-            if len(parts) != 3 or parts[1] or len(self.under_way) >= MOST_UNDER_WAY:
-                continue  # no REQ socket's message, or more at once than anybody waits for
+            if len(parts) != 3 or parts[1]:
+                continue  # no REQ socket's message: nobody waits for an answer
+            if len(self.under_way) >= MOST_UNDER_WAY:
+                busy = {"error": "the server is busy; ask again later"}
+                await self.socket.send_multipart([parts[0], b"", GROOT.pack(busy)])
+                continue
             task = asyncio.create_task(self._serve(parts[0], parts[2]))
             self.under_way.add(task)
             task.add_done_callback(self.under_way.discard)
@@ -80,6 +83,8 @@ class GrootServer:
             except (BadFrame, Busy, AgentFailed) as error:
                 await pause(error)
                 answer = {"error": str(error)}
+            except Exception as error:  # a REQ socket that gets no answer can never ask again
+                answer = {"error": f"this request cannot be answered ({type(error).__name__})"}
             await self.socket.send_multipart([client, b"", GROOT.pack(answer)])
 
     async def _answer(self, client: bytes, data: bytes) -> Any:
@@ -158,6 +163,8 @@ def observations(found: Any) -> list[dict[str, Any]]:
     texts = (
         [one[0] if isinstance(one, list) and one else one for one in said] if isinstance(said, list) else []
     )
+    if strange := [name for name in parts if not isinstance(name, str)]:
+        raise BadFrame(f"a key of `observation` is a text, not {type(strange[0]).__name__}")
     wrong = [
         name for name, value in parts.items() if getattr(value, "ndim", 0) < 3 or len(value) != len(texts)
     ]

@@ -102,9 +102,14 @@ def _state(message: Mapping[str, Any], contract: Contract) -> np.ndarray:
 
 def _instruction(message: Mapping[str, Any]) -> str:
     given = _first(message, INSTRUCTION, "instruction")
-    if not isinstance(given, str) or len(given) > LETTERS:
+    if not isinstance(given, str) or not is_text(given, LETTERS):
         raise BadFrame(f"an instruction is a text of at most {LETTERS} letters")
     return given
+
+
+def is_text(given: str, most: int) -> bool:
+    """Whether it is as short and can be written: halves of letters, which JSON lets through, cannot."""
+    return len(given) <= most and not any("\ud800" <= letter <= "\udfff" for letter in given)
 
 
 def _picture(

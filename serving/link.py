@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from playloop.core.wire import BadFrame, Form
 
+RESTART = 1012
 PAUSE = 0.005
 """Seconds before a frame that is none is answered: whoever sends only such costs others next to nothing."""
 SMALL = 4096
@@ -58,6 +60,11 @@ class Link:
             await self.socket.send_text(text)
         except (RuntimeError, WebSocketDisconnect, OSError):
             raise Gone from None
+
+    async def leave(self) -> None:
+        """Hang up because the server ends: whoever asked begins its episode anew, elsewhere or later."""
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
+            await self.socket.close(RESTART, "the server is being stopped")
 
     async def fault(self, text: str, error: Exception) -> None:
         """Say what went wrong, after a pause if it was the client's frame."""

@@ -19,9 +19,9 @@ from playloop.core.contract import Contract
 from playloop.core.wire import JSON, BadFrame
 from playloop.serving.batcher import AgentFailed, Busy
 from playloop.serving.link import SMALL, pause
-from playloop.serving.service import Seat, Service
+from playloop.serving.service import Draining, Seat, Service
 
-TOO_LARGE, UNPROCESSABLE, FAILED, BUSY = 413, 422, 500, 503
+UNPROCESSABLE, BUSY, FAILED, LEAVING = 422, 429, 500, 503
 
 
 async def act(request: Request, service: Service, most: int) -> Response:
@@ -42,7 +42,7 @@ async def act(request: Request, service: Service, most: int) -> Response:
             await pause(error)
             return PlainTextResponse(str(error), UNPROCESSABLE)
         except Busy as error:
-            return PlainTextResponse(str(error), BUSY)
+            return PlainTextResponse(str(error), LEAVING if isinstance(error, Draining) else BUSY)
         except AgentFailed as error:
             return PlainTextResponse(str(error), FAILED)
         actions = found.actions if ours else opening(found.actions, service.contract)
@@ -65,7 +65,7 @@ async def read(data: bytes) -> tuple[dict, bool]:
     """A request, and whether it was wrapped."""
     message, wrapped = await _map(data), False
     if isinstance(message.get("encoded"), str):
-        message, wrapped = await _map(message["encoded"].encode()), True
+        message, wrapped = await _map(message["encoded"].encode("utf-8", "surrogatepass")), True
     return message, wrapped
 
 

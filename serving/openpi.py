@@ -8,7 +8,7 @@ from typing import Any
 from playloop.core.wire import OPENPI, BadFrame
 from playloop.serving.batcher import AgentFailed, Busy
 from playloop.serving.link import Link
-from playloop.serving.service import Seat, Service
+from playloop.serving.service import Draining, Seat, Service
 
 
 async def converse(link: Link, service: Service, first: bytes | None = None) -> None:
@@ -25,6 +25,8 @@ async def converse(link: Link, service: Service, first: bytes | None = None) -> 
             try:
                 message = await link.unpack(OPENPI, data)
                 reply = await answer(service, seat, message, "openpi")
+            except Draining:
+                return await link.leave()
             except (BadFrame, Busy, AgentFailed) as error:
                 await link.fault(str(error), error)
             else:

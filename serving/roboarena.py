@@ -12,7 +12,7 @@ from playloop.core.contract import Contract
 from playloop.core.wire import OPENPI, BadFrame
 from playloop.serving.batcher import AgentFailed, Busy
 from playloop.serving.link import Link
-from playloop.serving.service import Seat, Service
+from playloop.serving.service import Draining, Seat, Service
 
 PATH = "/roboarena"
 
@@ -48,5 +48,7 @@ async def converse(link: Link, service: Service) -> None:
                     await link.send(OPENPI.pack({"actions": found.actions}))
                 else:
                     raise BadFrame("a request is a map with `endpoint`: infer or reset")
+            except Draining:
+                return await link.leave()
             except (BadFrame, Busy, AgentFailed) as error:
                 await link.fault(str(error), error)

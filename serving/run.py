@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from types import FrameType
 
 from playloop.rollouts.play.serving import Server, make_server
@@ -19,7 +18,6 @@ class DrainingServer(Server):
     """Told to stop, it takes no more requests, answers those in flight, and ends; told again, it ends now."""
 
     serve_app: ServeApp
-    stop_listening: Callable[[], None] = staticmethod(lambda: None)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See `uvicorn.Server`; called in the main thread, between two steps of the loop."""
@@ -36,7 +34,8 @@ class DrainingServer(Server):
         return bool(await super().on_tick(counter))
 
     async def _drain(self) -> None:
-        self.stop_listening()
+        for listener in self.servers:
+            listener.close()  # who comes now finds nobody, and asks elsewhere
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN):
                 while self.serve_app.service.busy and not self.should_exit:

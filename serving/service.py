@@ -19,7 +19,7 @@ from playloop.core.provenance import name_of, versions
 from playloop.core.wire import BadFrame
 from playloop.rollouts.worker import RAISED, error_text
 from playloop.serving.batcher import AgentFailed, Batcher, Busy, Row
-from playloop.serving.keys import read_observation, words
+from playloop.serving.keys import is_text, read_observation, words
 from playloop.serving.metrics import Metrics
 
 UNKNOWN = Episode("served", 0, FRESH)
@@ -94,6 +94,7 @@ class Service:
             "execute": self.execute,
             "reads": sorted(self.reads),
             "seeded": True,
+            "memory": self.memory,
             "keys": words(self.contract),
             "resize": self.resize,
         }
@@ -151,6 +152,10 @@ class Service:
         if message.get(IDENTITY) is not None:
             episode, number = _identity(message[IDENTITY])
             if seat.episode != episode or number == 0:
+                if self.memory and number:
+                    raise BadFrame(
+                        "nothing is known of this episode before its decision; begin it anew, with decision 0"
+                    )
                 seat.reset()
                 seat.episode, seat.carry = episode, self._carry(episode)
             return episode.rng("decision", seat.decisions if number is None else number)
@@ -182,7 +187,7 @@ def _identity(given: Any) -> tuple[Episode, int | None]:
         raise BadFrame("`playloop` is a map with `episode`: suite, task, init and seed")
     suite, number = record.get("suite"), given.get("decision")
     wanted: list[Any] = [record.get(name) for name in ("task", "init", "seed")]
-    if not isinstance(suite, str) or len(suite) > 200 or not all(map(_whole, wanted)):
+    if not isinstance(suite, str) or not is_text(suite, 200) or not all(map(_whole, wanted)):
         raise BadFrame("an episode has suite, a text, and task, init and seed, whole numbers")
     if number is not None and not (_whole(number) and number >= 0):
         raise BadFrame("`decision` is a whole number from 0")

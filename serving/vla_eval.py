@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from playloop.agents.remote.vla_eval import VERSION
 from playloop.core.contract import Contract
 from playloop.core.wire import VLA_EVAL, BadFrame
 from playloop.serving.batcher import AgentFailed, Busy
 from playloop.serving.link import Link, pause
-from playloop.serving.service import Seat, Service
+from playloop.serving.service import Draining, Seat, Service
 
-VERSION = 1
 GRIPPERS = {"closes-positive": "binary_close_positive", "opens-positive": "binary_close_negative"}
 """A gripper's convention → what vla-eval calls it."""
 
@@ -105,8 +105,10 @@ async def converse(link: Link, service: Service, first: bytes) -> None:
                 if not isinstance(message, dict) or not isinstance(message.get("payload"), dict):
                     raise BadFrame("a message of vla-eval is a map with `type`, `payload` and `seq`")
                 found = message.get("seq")
-                sequence = found if isinstance(found, int) and 0 <= found < 2**63 else 0
+                sequence = found if type(found) is int and 0 <= found < 2**63 else 0
                 reply = await _answer(course, message.get("type"), message["payload"])
+            except Draining:
+                return await link.leave()
             except (BadFrame, Busy, AgentFailed) as error:
                 await pause(error)
                 reply = ("error", {"error": str(error)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from playloop.core.contract import Contract
 from playloop.core.episode import Episode
 from playloop.core.kinds import kind
 
+STATELESS = ("oft", "groot", "groot-flat")
+"""Protocols that tell neither of an episode's beginning nor the ground truth."""
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between tries to connect; the last goes on."""
 
@@ -68,6 +72,10 @@ class RemoteAgentConfig:
         if self.preset not in (None, "auto", *PRESETS):
             raise ValueError(f"agent.preset={self.preset!r}: use auto or one of {', '.join(PRESETS)}")
         Fit(**self.fit)  # says what is none
+        try:
+            _ = urlsplit(self.url).port
+        except ValueError as error:
+            raise ValueError(f"agent.url={self.url!r}: {error}; write SCHEME://HOST:PORT") from None
         if self.token is not None and not os.environ.get(self.token):
             raise ValueError(
                 "agent.token names no environment variable with a value; set one and give its name"
@@ -91,14 +99,18 @@ class Links:
         self.groups: tuple[str, ...] = ()
         self.idle: queue.LifoQueue[Link] = queue.LifoQueue()
         self.lost = 0
+        self.protocol: str = config.protocol
         try:
-            self.protocol = find_protocol(self.address) if config.protocol == "auto" else config.protocol
-            self.kind: type[Link] = PROTOCOLS[self.protocol]
-            first = self._patiently(lambda: self.kind(self.address), ValueError)
+            first = self._patiently(self._first, ValueError)
         except ServerFault as error:  # of no episode yet
             raise ValueError(str(error)) from None
         self.metadata = first.metadata
         self.idle.put(first)
+
+    @property
+    def kind(self) -> type[Link]:
+        """The protocol's link."""
+        return PROTOCOLS[self.protocol]
 
     def take(self) -> Link:
         """A connection for one question, or for one episode."""
@@ -109,11 +121,11 @@ class Links:
         link.groups = self.groups
         return link
 
-    def close(self) -> None:
-        """Hang up wherever nobody is served."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.idle.get_nowait().close()
+    def _first(self) -> Link:
+        """The first connection; whoever answers says which protocol it speaks."""
+        if self.protocol == "auto":
+            self.protocol = find_protocol(self.address)
+        return self.kind(self.address)
 
     def _patiently(self, connect: Callable[[], Link], gone: type[Exception]) -> Link:
         end, tries = time.monotonic() + self.patience, 0
@@ -171,14 +183,19 @@ class Asker:
         self.preset = Preset()
         self.latencies: list[float] = []
         self.threads = ThreadPoolExecutor(config.connections, "remote")
-        facts = self.links.metadata.get("playloop") or {}
-        self.ours: dict[str, Any] = facts if isinstance(facts, dict) else {}
+        self.ours = facts_of(self.links.metadata)
         self.reads = frozenset(self.ours.get("reads", ["images"]))
+        self.width = 0
 
     def prepare(self, contract: Contract) -> None:
         """A server of ours says for which contract its policy was made; of others only the fit is known."""
+        self.width = len(contract.action_names)
         if not self.ours:
             return
+        if self.links.protocol in STATELESS and (self.ours.get("memory") or "privileged" in self.reads):
+            raise ValueError(
+                f"the server's agent needs more than {self.links.protocol} tells it; ask it by ws://"
+            )
         mine = Contract.from_json(self.ours["contract"], "the server's contract")
         renamed = {f"images/{name}": size for name, size in mine.cameras.items()}
         if differences := replace(mine, cameras=renamed).differences(contract):
@@ -249,6 +266,12 @@ class Asker:
         answers = link.ask(questions)
         milliseconds = 1000 * (time.perf_counter() - start)
         self.latencies.append(milliseconds)
+        for answer in answers:
+            if answer.shape[1] != self.width or not np.isfinite(answer).all():
+                raise ServerFault(
+                    f"the server's actions are {answer.shape[1]} numbers each, not all finite or not "
+                    f"{self.width} as the robot takes"
+                )
         return [Plan(answer, {"ms": milliseconds}) for answer in answers]
 
 
@@ -315,6 +338,33 @@ def failed(error: Exception) -> Plan:
 
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a server says of itself as JSON, shortened."""
-    kept = (bool, int, float, dict)
-    return {str(name): v if isinstance(v, kept) else str(v)[:200] for name, v in metadata.items()}
+    """What a server says of itself as JSON, shortened, however deep it is nested."""
+    return {str(name)[:200]: _plain(value) for name, value in metadata.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain(value)
+    finite = isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+    return value if finite or value is None else str(value)[:200]
+
+
+def facts_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a server of ours says of itself; empty for another.
+
+    Raises:
+        ValueError: it says so in a form that is not known.
+    """
+    if "playloop" not in metadata:
+        return {}
+    facts = metadata["playloop"]
+    try:
+        Contract.from_json(facts["contract"], "its contract")
+        if not isinstance(facts.get("reads", []), list) or not all(map(str, facts.get("reads", []))):
+            raise ValueError("what it reads is no list")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the server says what it is in a form that is not known ({error}); start playloop serve of this "
+            "version there"
+        ) from None
+    return dict(facts)

@@ -7,15 +7,20 @@ under status 200.
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from playloop.agents.base import ServerFault
+from playloop.agents.base import ConnectionLost, ServerFault
 from playloop.agents.remote.link import Address, Link, Question, chunk, lost, said, understood
 from playloop.core.wire import JSON, MOST_BYTES, BadFrame
+
+IDLE = 2.0
+"""Seconds after which a server may have hung up on a connection that nobody used."""
+LEAVING = 503
 
 
 class OftLink(Link):
@@ -33,18 +38,24 @@ class OftLink(Link):
         self.connection = kind(parts.hostname, parts.port, timeout=address.timeout)
         self.connection.connect()
         self.metadata = self._facts()
+        self.used = time.monotonic()
 
     def ask(self, questions: Sequence[Question]) -> list[np.ndarray]:
         [question] = questions
         extra = {"playloop": dict(question.identity)} if "playloop" in self.metadata else {}
         body = JSON.pack({**question.flat(), **extra})
         with lost():
+            if time.monotonic() - self.used > IDLE:
+                self.connection.close()  # the next request opens it again
             try:
                 self.connection.request("POST", self.path, body, self.headers)
                 answer = self.connection.getresponse()
                 data = answer.read(MOST_BYTES)
             except http.client.HTTPException as error:
                 raise ConnectionError(str(error) or type(error).__name__) from None
+        self.used = time.monotonic()
+        if answer.status == LEAVING:
+            raise ConnectionLost(said(data.decode(errors="replace")))
         if answer.status != 200:
             raise ServerFault(f"status {answer.status}: {said(data.decode(errors='replace'))}")
         found = understood(JSON, data)

@@ -30,6 +30,7 @@ def find_protocol(address: Address) -> str:
     """Which protocol the server speaks: openpi's and RoboArena's speak first, vla-eval's answers a greeting.
 
     Raises:
+        OSError: nobody is there yet.
         ValueError: the address is of no protocol, or nobody there speaks one.
     """
     scheme = urlsplit(address.url).scheme
@@ -44,10 +45,7 @@ def find_protocol(address: Address) -> str:
         raise ValueError(
             f"agent.url={address.url!r} names no protocol; write ws://, http:// or tcp:// before it"
         )
-    try:
-        socket = Socket(address, OPENPI)
-    except OSError:
-        return "openpi"  # nobody is there yet; who connects waits
+    socket = Socket(address, OPENPI)
     try:
         found = socket.receive(LISTENING)
     except ConnectionLost:
