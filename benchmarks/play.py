@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, MinLen
 from rich.table import Table
 
 from playloop.benchmarks.chromium import chromium, numbers, open_page
+from playloop.benchmarks.servers import megabytes, served
 from playloop.core.annotations import Count
 from playloop.core.checked import checked
 
@@ -49,7 +45,7 @@ class PlayBench:
         Raises:
             RuntimeError: there is no browser, or the server does not start.
         """
-        with served(self.settings) as (address, server), chromium() as browser:
+        with served("play", self.settings) as (address, server), chromium() as browser:
             page = open_page(browser, address, *self.size)
             part = min(BEGINNING, self.seconds / 2)
             self._play(page, part)
@@ -83,37 +79,3 @@ class PlayBench:
             page.wait_for_timeout(500)
         if page.problems:
             raise RuntimeError(f"the page reports: {page.problems[0]}")
-
-
-@contextlib.contextmanager
-def served(settings: tuple[str, ...]) -> Iterator[tuple[str, subprocess.Popen]]:
-    """`playloop play` in a process of its own: its address, and the process."""
-    command = [sys.executable, "-m", "playloop.cli.main", "play", *settings, "port=0", "browser=false"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if "Playing at " not in line:
-            raise RuntimeError(f"playloop play {' '.join(settings)} does not start.")
-        yield line.split("Playing at ")[1].split()[0], process
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def megabytes(pid: int) -> float:
-    """Resident memory of a process and all that it started."""
-    kilobytes, family = 0, [str(pid)]
-    while family:
-        home = Path("/proc") / family.pop()
-        for row in _read(home / "status").splitlines():
-            kilobytes += int(row.split()[1]) if row.startswith("VmRSS") else 0
-        family += [child for task in home.glob("task/*/children") for child in _read(task).split()]
-    return kilobytes / 1000
-
-
-def _read(path: Path) -> str:
-    """A file below /proc; empty if its process has ended."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return path.read_text()
-    return ""

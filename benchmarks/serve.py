@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from rich.table import Table
 from websockets.sync.client import connect
 
 from playloop.benchmarks.hostile import hostile
-from playloop.benchmarks.play import megabytes
+from playloop.benchmarks.servers import megabytes, served
 from playloop.core.annotations import Count, Name, Natural, Positive
 from playloop.core.checked import checked
 from playloop.core.contract import Contract
@@ -68,7 +66,7 @@ class ServeBench:
             servers = {}
             for name, words in WAYS.items():
                 own = (*words, *self.settings) if name == BATCHED else words
-                servers[name] = stack.enter_context(served((f"checkpoint={self.checkpoint}", *own)))
+                servers[name] = stack.enter_context(served("serve", (f"checkpoint={self.checkpoint}", *own)))
             found: dict[str, list[list[float]]] = {name: [] for name in servers}
             for _ in range(self.rounds):
                 for name, (address, _) in servers.items():
@@ -194,19 +192,3 @@ def exchange(socket: Any, data: bytes) -> None:
     socket.send(data)
     if isinstance(answer := socket.recv(), str):
         raise RuntimeError(answer)
-
-
-@contextlib.contextmanager
-def served(words: tuple[str, ...]) -> Iterator[tuple[str, subprocess.Popen]]:
-    """`playloop serve` in a process of its own: its address, and the process."""
-    command = [sys.executable, "-m", "playloop.cli.main", "serve", *words, "port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if "ws://" not in line:
-            raise RuntimeError(f"playloop serve {' '.join(words)} does not start.")
-        yield "ws://" + line.split("ws://")[1].split()[0], process
-    finally:
-        process.terminate()
-        process.wait(60)

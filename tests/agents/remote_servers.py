@@ -84,7 +84,7 @@ def openpi(policy, metadata=None, port=0, wants=None):
     return websocket(handle, port, wants)
 
 
-def roboarena(policy):
+def roboarena(policy, port=0):
     """As robo-arena's `policy_server.py`."""
 
     def handle(socket):
@@ -98,7 +98,7 @@ def roboarena(policy):
                 else:
                     socket.send(OPENPI.pack(policy(asked)))
 
-    return websocket(handle)
+    return websocket(handle, port)
 
 
 def ours_over_vla_eval(policy, started, contract):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -347,3 +349,54 @@ def test_settings_replace_what_they_name_of_a_preset_and_nothing_else():
     with pytest.raises(ValueError, match=r"give agent\.fit\.gripper"):
         preset_for("vla-eval", libero, spec, {}, own=False)
     assert preset_for("vla-eval", libero, spec, {"gripper": "opening"}, own=False).pictures
+
+
+def test_a_server_that_comes_late_is_asked_which_protocol_it_speaks():
+    with roboarena(Policy()) as url:
+        port = int(url.rsplit(":", 1)[1])
+    with contextlib.ExitStack() as stack:
+        late = threading.Timer(1.0, lambda: stack.enter_context(roboarena(Policy(), port)))
+        late.start()
+        agent = RemoteAgentConfig(url, preset=None, patience=20.0).make()
+        assert agent.name.startswith("roboarena")
+        late.join()
+
+
+@pytest.mark.parametrize("facts", [{"x": 1}, 7, {"contract": {"family": 3}}, {"contract": []}])
+def test_a_server_that_says_what_it_is_in_another_form_is_one_sentence(facts):
+    with (
+        openpi(Policy(), {"playloop": facts}) as url,
+        pytest.raises(ValueError, match="start playloop serve of this version there"),
+    ):
+        RemoteAgentConfig(url).make()
+
+
+def test_what_a_server_says_of_itself_is_recorded_as_json(tmp_path):
+    odd = {"d": {"k": np.arange(3), "b": b"x", "n": {"deep": float("nan")}}, "f": float("inf"), "t": [1]}
+    with openpi(Policy(), odd) as url:
+        summary = evaluate(CONFIG, remote(url), EPISODES[:1], tmp_path, workers=0)
+    told = summary["run"]["agent_provenance"]["server"]
+    assert told["f"] == "inf" and told["d"]["n"]["deep"] == "nan" and json.loads(json.dumps(told)) == told
+
+
+@pytest.mark.parametrize("actions", [[[np.nan, 0.0]], [[0.0] * 7]], ids=["nan", "wide"])
+def test_wrong_numbers_are_the_server_s_fault(actions):
+    class Wrong(Policy):
+        def __call__(self, *asked, **keys):
+            return np.array(actions, np.float32)
+
+    with openpi(Wrong()) as url:
+        results, _ = run(remote(url))
+    assert {result.fault for result in results} == {"server"} and not any(r.success for r in results)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port", "ws://127.0.0.1:99999", "tcp://127.0.0.1:70000"])
+def test_a_port_that_is_none_is_said_with_the_setting(url):
+    with pytest.raises(ValueError, match=r"agent\.url=.*write SCHEME://HOST:PORT"):
+        RemoteAgentConfig(url)
+
+
+def test_act_is_asked_again_after_a_pause_in_which_the_server_hung_up(monkeypatch):
+    monkeypatch.setattr("playloop.agents.remote.oft.IDLE", 0.0)  # every question finds the pause too long
+    with act(Policy()) as url:
+        assert_same(remote(url, instruction="instruction"))

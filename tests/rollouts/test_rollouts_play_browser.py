@@ -10,7 +10,7 @@ from PIL import Image
 from play_helpers import sessions_of, until
 
 from playloop.benchmarks.chromium import chromium, find_chromium, numbers, open_page
-from playloop.benchmarks.play import served
+from playloop.benchmarks.servers import served
 from playloop.demos.lerobot.dataset import Demonstrations
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium: apt-get install chromium")
@@ -39,7 +39,10 @@ def browser():
 def toy(tmp_path_factory):
     """The toy with an agent; the address, and the server's process."""
     out = tmp_path_factory.mktemp("play") / "out"
-    with served(("env=toy", "agent=random", "agent.chunk=1", "fps=20", "seed=5", f"out={out}")) as found:
+    with served(
+        "play",
+        ("env=toy", "agent=random", "agent.chunk=1", "fps=20", "seed=5", f"out={out}"),
+    ) as found:
         yield found
 
 
@@ -186,7 +189,7 @@ def controls_of(page):
 
 
 def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
-    with served(("env=toy", f"out={tmp_path}/out")) as (address, server):
+    with served("play", ("env=toy", f"out={tmp_path}/out")) as (address, server):
         page = open_page(browser, address)
         page.click("#record")
         page.wait_for_selector("#record.on")
@@ -206,7 +209,7 @@ def test_a_server_that_goes_away_is_said_on_the_page(browser, tmp_path):
 def dream(browser, tmp_path_factory):
     """The page of the voxel world and the shipped world model."""
     out = tmp_path_factory.mktemp("dream") / "out"
-    with served(("env=craft", "world=craft", f"out={out}")) as (address, _):
+    with served("play", ("env=craft", "world=craft", f"out={out}")) as (address, _):
         page = open_page(browser, address)
         yield page
         page.context.close()

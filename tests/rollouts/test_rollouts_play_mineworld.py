@@ -12,7 +12,7 @@ from mineworld_release import write_synthetic
 from PIL import Image
 from play_helpers import Client, playing, request, run
 
-from playloop.benchmarks.play import served
+from playloop.benchmarks.servers import served
 from playloop.cli.main import main
 from playloop.core.episode import FRESH, Episode
 from playloop.core.minecraft import ACTION_SIZE, action_vector
@@ -44,7 +44,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folder):
     """The address of the server, as a user starts it."""
-    with served((f"world={folder}", f"out={folder.parent / 'recordings'}")) as (found, _):
+    with served("play", (f"world={folder}", f"out={folder.parent / 'recordings'}")) as (
+        found,
+        _,
+    ):
         yield found
 
 

@@ -25,6 +25,8 @@ def served(*words, cwd=None):
         said = ""
         while "Serving" not in said and process.poll() is None:
             said += process.stdout.readline()
+        groot = re.search(r"tcp://(\S+)", said)
+        process.groot = groot and groot[1]  # the address of GR00T's protocol, where it is spoken
         try:
             yield re.search(r"ws://(\S+)", said)[1], process
         finally:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
-import subprocess
-import sys
+import urllib.error
 import urllib.request
 from importlib import resources
 
 import numpy as np
 import pytest
 import zmq
+from served import served
 from websockets.sync.client import connect
 
 from playloop.agents.policy import PolicyAgentConfig
@@ -50,14 +48,8 @@ def act(agent, decisions=2):
 @pytest.fixture(scope="module")
 def server():
     """Addresses of the shipped LIBERO policy: of WebSockets and HTTP, and of ZeroMQ."""
-    words = [sys.executable, "-m", "playloop.cli.main", "serve", f"checkpoint={CHECKPOINT}"]
-    with subprocess.Popen([*words, "port=0", "zmq_port=0"], stdout=subprocess.PIPE, text=True) as process:
-        said = ""
-        while "Serving" not in said:
-            said += process.stdout.readline()
-        yield re.search(r"ws://(\S+)", said)[1], re.search(r"tcp://(\S+)", said)[1]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0  # told to stop it ends in order
+    with served(f"checkpoint={CHECKPOINT}", "zmq_port=0") as (address, process):
+        yield address, process.groot
 
 
 @pytest.fixture(scope="module")
@@ -147,18 +139,52 @@ def test_roboarena_says_six_things_and_is_asked_by_endpoint(server):
         assert "infer or reset" in socket.recv(10)
 
 
-def test_an_expert_acts_for_the_toy(tmp_path, capsys):
-    """It reads the ground truth, which travels, too; its memory is the episode's, wherever it is asked."""
-    words = [sys.executable, "-m", "playloop.cli.main", "serve", "env=toy", "agent=expert", "port=0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        url = re.search(r"ws://(\S+)", process.stdout.readline())[1]
-        for protocol in ("openpi", "vla-eval"):
-            run = ["eval", "env=toy", "inits=2", "agent=remote", f"agent.url=ws://{url}"]
-            out = tmp_path / protocol
-            assert main([*run, f"agent.protocol={protocol}", f"out={out}"]) == 0, capsys.readouterr().err
-            result = json.loads((out / "summary.json").read_text())["result"]
-            assert result["overall"]["rate"] == 1.0 and result["overall"]["errors"] == 0
-        refused = ["eval", "env=toy", "inits=1", "agent=remote", f"agent.url=http://{url}"]
-        assert main([*refused, f"out={tmp_path / 'oft'}"]) == 1
-        assert "/act tells of none" in capsys.readouterr().err
-        process.terminate()
+def test_what_an_agent_needs_and_a_protocol_lacks_is_said_before_the_first_step(tmp_path, capsys):
+    """An expert reads the ground truth and remembers its episode: websockets tell both."""
+    with served("env=toy", "agent=expert", "zmq_port=0") as (address, process):
+        run = ["eval", "env=toy", "inits=2", "agent=remote", "agent.patience=0"]
+        words = [*run, f"agent.url=ws://{address}", "agent.protocol=vla-eval", f"out={tmp_path / 'vla'}"]
+        assert main(words) == 0, capsys.readouterr().err
+        result = json.loads((tmp_path / "vla" / "summary.json").read_text())["result"]
+        assert result["overall"]["rate"] == 1.0 and result["overall"]["errors"] == 0
+        for url in (f"http://{address}", f"tcp://{process.groot}"):
+            assert main([*run, f"agent.url={url}", f"out={tmp_path / 'other'}"]) == 2
+            assert "ask it by ws://" in capsys.readouterr().err
+        told = urllib.request.Request(f"http://{address}/act", b"{}")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(told, timeout=10)
+        assert "/act tells of none" in refused.value.read().decode()
+        with connect(f"ws://{address}") as socket:
+            socket.recv(10)
+            identity = {"episode": EPISODES[0].to_json(), "decision": 4}
+            seen = {"state": np.zeros(2), "instruction": "reach the red square", "privileged": {}}
+            socket.send(OPENPI.pack({**seen, "playloop": identity}))
+            assert "begin it anew" in socket.recv(10)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"encoded": "\ud800"},
+        {"instruction": "\ud800", "state": [0.0] * 8},
+        {"instruction": "x", "state": [0.0] * 8, "playloop": {"episode": {"suite": "\ud800"}}},
+        {"instruction": 7},
+    ],
+)
+def test_odd_requests_to_act_are_one_sentence(server, body):
+    asked = urllib.request.Request(f"http://{server[0]}/act", json.dumps(body).encode())
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked, timeout=10)
+    said = refused.value.read().decode()
+    assert refused.value.code == 422 and said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("key", [7, b"k", "state.x"])
+def test_odd_requests_by_zeromq_are_answered(server, key):
+    observation = {key: np.zeros(3), "t": ["x"]}
+    socket = zmq.Context.instance().socket(zmq.REQ)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.connect(f"tcp://{server[1]}")
+    socket.send(GROOT.pack({"endpoint": "get_action", "data": {"observation": observation}}))
+    assert socket.poll(10_000) and "error" in GROOT.unpack(socket.recv())
+    socket.close()
